@@ -1,0 +1,2 @@
+//! A signed append-only log that strangers can verify.
+#![forbid(unsafe_code)]

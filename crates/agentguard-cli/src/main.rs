@@ -1,0 +1,3 @@
+//! The command `agentguard`.
+#![forbid(unsafe_code)]
+fn main() {}

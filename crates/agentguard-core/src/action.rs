@@ -1,0 +1,99 @@
+//! What an agent wants to do, as typed and canonical values.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Confinement, Digest, Session};
+
+/// One thing an agent wants to do. Bytes from outside become one of these once, at the edge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Action {
+    /// Start a session under a confinement. Whatever its static rules allow is admitted with it.
+    Session(Box<Start>),
+    /// Replace a process's image by a program.
+    Exec(Exec),
+}
+
+impl Action {
+    /// The word for its kind, as policies and entries write it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Session(_) => "session",
+            Self::Exec(_) => "exec",
+        }
+    }
+}
+
+/// The start of a session: who, where, and what will be allowed without being asked again.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// The session to be.
+    pub session: Session,
+    /// What the kernel will hold it to.
+    pub confinement: Confinement,
+    /// The command to run.
+    pub command: Vec<String>,
+}
+
+/// The execution of a program, as the kernel is about to do it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Exec {
+    /// The image that will run: for a script, its interpreter.
+    pub program: Program,
+    /// The file named in the call, where that is a script and the image its interpreter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<Program>,
+    /// The arguments as the image will see them. Bytes that are no UTF-8 stand as U+FFFD.
+    pub argv: Vec<String>,
+    /// The working directory.
+    pub cwd: String,
+    /// The variables that change what a program does: the loader's, shells', git's, interpreters'.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// The path of the image that makes the call, or `unknown`.
+    pub caller: String,
+}
+
+/// A program, known by what it contains.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// Where it lies, with every link followed, as seen inside the session.
+    pub path: String,
+    /// The digest of its content.
+    pub sha256: Digest,
+    /// What kind of place it comes from.
+    pub class: ProgramClass,
+}
+
+impl Program {
+    /// The last part of its path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
+/// What kind of place a program comes from: how much of it the agent could have made.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProgramClass {
+    /// A read-only system directory.
+    System,
+    /// A toolchain bound read-only into the agent's home, or another read-only grant.
+    Toolchain,
+    /// The workspace, or anything else the agent can write and that lasts.
+    Workspace,
+    /// A temporary directory.
+    Temporary,
+    /// Memory that has no name in any directory.
+    Memfd,
+    /// A file that was unlinked.
+    Deleted,
+    /// The dynamic loader, run as a program: what it loads is not what was judged.
+    Loader,
+    /// None of these.
+    Unknown,
+}

@@ -1,0 +1,174 @@
+//! What the kernel holds a session to, as policy compiled it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Digest;
+
+/// How much is enforced. The order is the order of strength.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// An old kernel's Landlock and a system call filter.
+    OldKernel,
+    /// Landlock, the filter and the mediator, without namespaces.
+    NoNamespaces,
+    /// Everything.
+    Full,
+}
+
+impl Level {
+    /// The word used in policies, entries and flags.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OldKernel => "old-kernel",
+            Self::NoNamespaces => "no-namespaces",
+            Self::Full => "full",
+        }
+    }
+
+    /// Parses the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::OldKernel, Self::NoNamespaces, Self::Full]
+            .into_iter()
+            .find(|level| level.as_str() == word)
+    }
+}
+
+/// What network a session sees.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Its own, with nothing in it but the granted loopback ports.
+    Isolated,
+    /// The host's: a weaker run, asked for by name.
+    Host,
+}
+
+/// Something a session may rely on being held, or is told that it is not.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Promise {
+    /// Every exec is judged, and what runs is what was judged.
+    Execs,
+    /// Nothing outside the workspace and the agent's home can be changed.
+    Writes,
+    /// What is not granted cannot be seen.
+    Reads,
+    /// Nothing but the granted loopback ports can be reached.
+    Network,
+    /// No process outside can be signalled, traced or read.
+    Processes,
+    /// Nothing survives the session.
+    Lifetime,
+}
+
+impl Promise {
+    /// What is promised, in words that follow "promised:" or "not promised:".
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Execs => "every exec is judged, and what runs is what was judged",
+            Self::Writes => "nothing outside the workspace and the agent's home can be changed",
+            Self::Reads => "what is not granted cannot be seen",
+            Self::Network => "nothing but the granted loopback ports can be reached",
+            Self::Processes => "no process outside can be signalled, traced or read",
+            Self::Lifetime => "nothing survives the session",
+        }
+    }
+}
+
+/// What may be done below a path.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Read and execute.
+    Read,
+    /// Read, execute, and change.
+    Write,
+}
+
+/// A path that a session sees.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Grant {
+    /// An absolute path on the host, at which it also appears inside.
+    pub path: PathBuf,
+    /// What may be done below it.
+    pub access: Access,
+}
+
+/// A part of the human's home that appears in the agent's.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct HomeGrant {
+    /// A path relative to the home directory.
+    pub path: PathBuf,
+    /// What may be done below it.
+    pub access: Access,
+}
+
+/// Bounds on what a session uses.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Processes and threads of the session's user.
+    pub processes: u64,
+    /// Descriptors a process may hold.
+    pub files: u64,
+    /// Bytes in the private temporary directory.
+    pub temporary_bytes: u64,
+    /// Seconds until the session is ended; none for no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
+/// What the kernel holds a session to. Nothing that is not named here exists inside.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Confinement {
+    /// How much must be enforced. What cannot be is an error before the agent starts.
+    pub level: Level,
+    /// What network it sees.
+    pub network: Network,
+    /// Where it works.
+    pub workspace: PathBuf,
+    /// Paths it sees, besides the workspace and its home.
+    pub grants: Vec<Grant>,
+    /// Where its home appears.
+    pub home: PathBuf,
+    /// What of the human's home appears there.
+    pub home_grants: Vec<HomeGrant>,
+    /// Absolute paths within what is granted that cannot be opened at all.
+    pub masks: Vec<PathBuf>,
+    /// Paths relative to the workspace that cannot be changed, renamed or removed.
+    pub pins: Vec<PathBuf>,
+    /// Names of variables that pass from the caller's environment; a `*` at the end stands for any rest.
+    pub environment: Vec<String>,
+    /// Loopback ports of the host that appear on the session's loopback.
+    pub ports: Vec<u16>,
+    /// Bounds on use.
+    pub limits: Limits,
+}
+
+/// Where a policy comes from. The order is the order of authority; a lower tier may only tighten.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// The repository's own, `.agentguard/policy`.
+    Repository,
+    /// The user's, or the one named by `--policy`.
+    User,
+    /// The organisation's, `/etc/agentguard/policy`.
+    Org,
+    /// The policies that ship with agentguard, where no higher tier is configured.
+    Shipped,
+}
+
+/// Which policy decided, by content.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct TierDigest {
+    /// Its tier.
+    pub tier: Tier,
+    /// The digest of its files, by name and content.
+    pub digest: Digest,
+}

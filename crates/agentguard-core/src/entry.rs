@@ -1,0 +1,304 @@
+//! Entries: what the log holds, one JSON object each. The exact bytes are the leaf.
+//!
+//! Every entry names the human, the agent and the session. Texts that could be personal (arguments,
+//! paths, environment) are not in the entry but beside it, as [`Commitment`]s.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Agent, AgentName, Commitment, Digest, Evidence, Human, Level, Network, ProgramClass, Promise,
+    Rule, RuleId, Ruling, SessionId, TierDigest, Timestamp, Trigger,
+};
+
+/// How soon an entry is durable.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// An effect of what was already admitted: gathered, at most one second behind.
+    Covered,
+    /// Written before the act; survives any process's death; synced within 100 ms.
+    Normal,
+    /// Synced to the disk before the act.
+    Critical,
+}
+
+/// One record of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The format's version: 1.
+    pub v: u8,
+    /// Its place in the log, from 0, without gaps.
+    pub seq: u64,
+    /// The wall clock's time.
+    pub time: Timestamp,
+    /// Nanoseconds since the boot.
+    pub mono: u64,
+    /// Which boot, as the kernel's `boot_id` says.
+    pub boot: String,
+    /// The session.
+    pub session: SessionId,
+    /// The agent.
+    pub agent: AgentName,
+    /// The human's id.
+    pub human: String,
+    /// How well the human is known.
+    pub evidence: Evidence,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What an entry tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+pub enum Event {
+    /// A session begins, and what its static rules allow is admitted with it.
+    #[serde(rename = "session.start")]
+    Start {
+        /// Who acts.
+        agent: Agent,
+        /// On whose authority.
+        human: Human,
+        /// What started it.
+        trigger: Trigger,
+        /// The policies that decide, highest tier first.
+        policy: Vec<TierDigest>,
+        /// How much is enforced.
+        level: Level,
+        /// What network it sees.
+        network: Network,
+        /// What a session of this level does not hold.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<Promise>,
+        /// The least evidence that policy asks for.
+        require_evidence: Evidence,
+        /// Static rules that refuse without an entry of their own.
+        covered: Vec<RuleId>,
+        /// The rule that admitted the session, or refused it.
+        ruling: Ruling,
+        /// The refs of the workspace's repository, `name id`, sorted.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        refs: Vec<String>,
+        /// Commits to the text: command, workspace, confinement.
+        text: Commitment,
+        /// The agent's signature, in base64, over `agentguard session v1\n<session>\n<human>\n<text>\n`.
+        signature: String,
+    },
+    /// An action was judged.
+    #[serde(rename = "decision")]
+    Decision {
+        /// The kind of action.
+        action: String,
+        /// Commits to the text: the action as policy saw it.
+        text: Commitment,
+        /// The program's content, for an exec.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        program: Option<Digest>,
+        /// Where the program comes from, for an exec.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        class: Option<ProgramClass>,
+        /// What was decided, and by which rule.
+        ruling: Ruling,
+    },
+    /// What came of a decision.
+    #[serde(rename = "outcome")]
+    Outcome {
+        /// The decision's place in this log.
+        of: u64,
+        /// What came of it.
+        outcome: OutcomeOf,
+    },
+    /// The same refusal again, so many more times.
+    #[serde(rename = "repeat")]
+    Repeat {
+        /// The first refusal's place in this log.
+        of: u64,
+        /// How often since the last count.
+        count: u64,
+    },
+    /// Files of the workspace changed.
+    #[serde(rename = "difference")]
+    Difference {
+        /// The rule that covers these changes.
+        covered_by: RuleId,
+        /// How many files.
+        files: u64,
+        /// Whether the walk saw everything.
+        complete: bool,
+        /// Commits to the text: the list of changes.
+        text: Commitment,
+    },
+    /// Refs of the workspace's repository moved.
+    #[serde(rename = "refs")]
+    Refs {
+        /// Which, and from where to where.
+        moved: Vec<RefMove>,
+        /// Commits that first appeared in this workspace now.
+        commits: Vec<CommitSeen>,
+    },
+    /// A credential was minted, used or revoked.
+    #[serde(rename = "credential")]
+    Credential {
+        /// What was done.
+        act: CredentialAct,
+        /// Which lease.
+        handle: String,
+        /// The digest of the token.
+        token_sha256: Digest,
+    },
+    /// Something that should not happen did.
+    #[serde(rename = "finding")]
+    Finding {
+        /// What it is.
+        rule: Rule,
+        /// The entry it concerns, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<u64>,
+    },
+    /// The state of a session's log, in the log that anchors them.
+    #[serde(rename = "anchor")]
+    Anchor {
+        /// The session's log.
+        log: String,
+        /// How many entries it has.
+        size: u64,
+        /// Its root.
+        root: Digest,
+        /// Whether the session has begun, ended, or was lost.
+        state: SessionStatus,
+    },
+    /// A session ends: everything in it is dead.
+    #[serde(rename = "session.end")]
+    End {
+        /// How its command ended.
+        status: OutcomeOf,
+        /// What was counted.
+        tally: Tally,
+    },
+}
+
+/// What came of a decision, or of the session's own command.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum OutcomeOf {
+    /// The image that runs was verified to be the one judged.
+    Started {
+        /// The content of that image.
+        program: Digest,
+    },
+    /// The kernel refused it.
+    Failed {
+        /// The error's number.
+        errno: i32,
+    },
+    /// It was ended before its first instruction.
+    Killed {
+        /// By which rule.
+        rule: Rule,
+    },
+    /// It was refused, and the reason could not be shown to the agent.
+    Untold,
+    /// It ended by itself.
+    Exited {
+        /// Its exit code.
+        code: i32,
+    },
+    /// A signal ended it.
+    Signaled {
+        /// The signal's number.
+        signal: i32,
+    },
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStatus {
+    /// It has begun.
+    Begun,
+    /// It has ended, and everything in it is dead.
+    Ended,
+    /// Its guard died without ending it.
+    Lost,
+}
+
+/// What a session did, in numbers.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Actions allowed.
+    pub allowed: u64,
+    /// Actions refused, repeats included.
+    pub refused: u64,
+    /// Programs ended because they were not what was judged.
+    pub killed: u64,
+}
+
+/// A ref that moved.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct RefMove {
+    /// The ref's full name.
+    pub name: String,
+    /// Where it pointed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
+    /// Where it points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
+}
+
+/// A commit that first appeared.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct CommitSeen {
+    /// Its id.
+    pub id: String,
+    /// How it came.
+    pub origin: Origin,
+}
+
+/// How a commit came into a workspace.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// It was made here.
+    Made,
+    /// It lies in a pack that appeared, as a fetch or a bundle leaves it.
+    Received,
+}
+
+/// What is done with a credential.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialAct {
+    /// It was made.
+    Mint,
+    /// It was put to use.
+    Use,
+    /// It was ended.
+    Revoke,
+}
+
+/// A file of the workspace that changed.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Its path, relative to the workspace.
+    pub path: String,
+    /// What became of it.
+    pub change: ChangeKind,
+    /// What it holds now, for a regular file that was not too large to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
+    /// Its mode now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+}
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// It is new.
+    Added,
+    /// Its content or mode is another.
+    Changed,
+    /// It is gone.
+    Removed,
+}

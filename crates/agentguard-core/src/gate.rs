@@ -1,0 +1,356 @@
+//! The gate: judge, settle, record, and only then permit.
+
+use crate::{Rule, Ruling, Secret, Verdict};
+
+/// Where an entry stands in its log.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Index(pub u64);
+
+impl std::fmt::Display for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Judges actions of kind `A`.
+pub trait Judge<A> {
+    /// Says what the rules make of `action`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Undecided`] where no verdict could be reached; the gate denies then.
+    fn judge(&self, action: &A) -> Result<Verdict, Undecided>;
+}
+
+/// Answers what a rule leaves to a human.
+pub trait Approve<A> {
+    /// Turns a verdict into a ruling. Never widens a deny.
+    fn settle(&self, action: &A, verdict: Verdict) -> Ruling;
+}
+
+/// Keeps the record.
+pub trait Record<A> {
+    /// Writes down `action` and its ruling, as durably as the action's class demands.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Unrecorded`] where the entry may not have been kept; the action does not happen then.
+    fn record(&self, action: &A, ruling: &Ruling) -> Result<Index, Unrecorded>;
+}
+
+/// Makes a permitted action happen: the only way from a [`Permit`] to an effect.
+pub trait Effect<A> {
+    /// What comes of it.
+    type Outcome;
+    /// Why it could not be done.
+    type Error;
+
+    /// Does what was admitted, spending the permit.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept a permitted action from happening.
+    fn perform(&self, permit: Permit<A>) -> Result<Self::Outcome, Self::Error>;
+}
+
+/// Lends a credential for one permitted use, to the part that puts it on the wire.
+pub trait Lend<A> {
+    /// Why nothing could be lent.
+    type Error;
+
+    /// Gives out the secret that `permit` speaks of. The agent never sees it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept the credential from being minted or read.
+    fn lend(&self, permit: Permit<A>) -> Result<Secret, Self::Error>;
+}
+
+/// No verdict could be reached: an error, a timeout, a rule that made no sense.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no verdict: {reason}")]
+pub struct Undecided {
+    /// Why not.
+    pub reason: String,
+}
+
+impl Undecided {
+    /// Says why no verdict was reached.
+    #[must_use]
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<Undecided> for Verdict {
+    fn from(undecided: Undecided) -> Self {
+        Self::Deny(Rule::new(
+            "guard/undecided",
+            format!("no verdict was reached: {}", undecided.reason),
+        ))
+    }
+}
+
+/// The record may not have been kept.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("cannot record: {reason}")]
+pub struct Unrecorded {
+    /// Why not.
+    pub reason: String,
+}
+
+impl Unrecorded {
+    /// Says why nothing was recorded.
+    #[must_use]
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+        }
+    }
+}
+
+/// An approver for runs that nobody watches: every question is answered with no.
+#[derive(Clone, Copy, Debug)]
+pub struct NobodyToAsk;
+
+impl<A> Approve<A> for NobodyToAsk {
+    fn settle(&self, _action: &A, verdict: Verdict) -> Ruling {
+        match verdict {
+            Verdict::Allow(rule) => Ruling::Allow { rule },
+            Verdict::Deny(rule) => Ruling::Deny { rule, asked: false },
+            Verdict::Ask(mut rule) => {
+                rule.reason = format!(
+                    "{} (it needs approval, and approval is not available)",
+                    rule.reason
+                );
+                Ruling::Deny { rule, asked: true }
+            }
+        }
+    }
+}
+
+/// Proof that an action was admitted and recorded. It is spent by value: one permit, one act.
+///
+/// It guards against forgetting the gate, not against hostile code in our own process. Nobody else
+/// can make one:
+///
+/// ```compile_fail
+/// let forged = agentguard_core::Permit { action: 1u8, index: agentguard_core::Index(0) };
+/// ```
+///
+/// nor use one twice:
+///
+/// ```compile_fail
+/// fn twice(permit: agentguard_core::Permit<u8>) {
+///     let _ = permit.spend();
+///     let _ = permit.spend();
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "an admitted action has not happened yet"]
+pub struct Permit<A> {
+    action: A,
+    index: Index,
+}
+
+impl<A> Permit<A> {
+    /// Takes out the action to perform it, with the index of the entry that admitted it.
+    pub fn spend(self) -> (A, Index) {
+        (self.action, self.index)
+    }
+
+    /// What was admitted.
+    #[must_use]
+    pub fn action(&self) -> &A {
+        &self.action
+    }
+
+    /// The entry that admitted it.
+    #[must_use]
+    pub fn index(&self) -> Index {
+        self.index
+    }
+}
+
+/// Why an action does not happen. Not an error of ours: a ruling, or a log that could not be written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    /// A rule refused it, and the log knows.
+    Denied {
+        /// The rule that refused.
+        rule: Rule,
+        /// The entry that says so.
+        index: Index,
+    },
+    /// The log could not be written, so whatever the rules say, it does not happen.
+    Unrecorded {
+        /// Why the log could not be written, as a rule of ours.
+        rule: Rule,
+    },
+}
+
+impl Refusal {
+    /// The rule to show.
+    #[must_use]
+    pub fn rule(&self) -> &Rule {
+        match self {
+            Self::Denied { rule, .. } | Self::Unrecorded { rule } => rule,
+        }
+    }
+
+    /// The entry that holds the refusal, where one could be written.
+    #[must_use]
+    pub fn index(&self) -> Option<Index> {
+        match self {
+            Self::Denied { index, .. } => Some(*index),
+            Self::Unrecorded { .. } => None,
+        }
+    }
+
+    fn unrecorded(error: Unrecorded) -> Self {
+        let rule = Rule::new(
+            "guard/unrecorded",
+            format!("the log cannot be written: {}", error.reason),
+        );
+        Self::Unrecorded {
+            rule: rule
+                .with_remedy("free the log's disk or repair it; `agentguard verify` says more"),
+        }
+    }
+}
+
+/// Through which every action goes.
+#[derive(Debug)]
+pub struct Gate<J, P, R> {
+    judge: J,
+    approve: P,
+    log: R,
+}
+
+impl<J, P, R> Gate<J, P, R> {
+    /// Joins a judge, an approver and a log.
+    pub fn new(judge: J, approve: P, log: R) -> Self {
+        Self {
+            judge,
+            approve,
+            log,
+        }
+    }
+
+    /// The log behind the gate, for outcomes.
+    #[must_use]
+    pub fn log(&self) -> &R {
+        &self.log
+    }
+
+    /// Admits `action`, or says why not. Either way the log knows first.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Refusal`] where a rule refuses, where no verdict was reached, where a human would
+    /// have to be asked and cannot, or where the log cannot be written.
+    pub fn admit<A>(&self, action: A) -> Result<Permit<A>, Refusal>
+    where
+        J: Judge<A>,
+        P: Approve<A>,
+        R: Record<A>,
+    {
+        let verdict = self.judge.judge(&action).unwrap_or_else(Verdict::from); // an error denies
+        let ruling = self.approve.settle(&action, verdict); // ask becomes allow or deny
+        let index = self
+            .log
+            .record(&action, &ruling)
+            .map_err(Refusal::unrecorded)?; // no record, no action
+        match ruling {
+            Ruling::Allow { .. } => Ok(Permit { action, index }),
+            Ruling::Deny { rule, .. } => Err(Refusal::Denied { rule, index }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    struct Says(Result<Verdict, Undecided>);
+
+    impl Judge<u8> for Says {
+        fn judge(&self, _: &u8) -> Result<Verdict, Undecided> {
+            self.0.clone()
+        }
+    }
+
+    #[derive(Default)]
+    struct Paper {
+        lines: RefCell<Vec<(u8, Ruling)>>,
+        full: bool,
+    }
+
+    impl Record<u8> for Paper {
+        fn record(&self, action: &u8, ruling: &Ruling) -> Result<Index, Unrecorded> {
+            if self.full {
+                return Err(Unrecorded::new("no space left on device"));
+            }
+            self.lines.borrow_mut().push((*action, ruling.clone()));
+            Ok(Index(41))
+        }
+    }
+
+    fn gate(verdict: Result<Verdict, Undecided>, full: bool) -> Gate<Says, NobodyToAsk, Paper> {
+        Gate::new(
+            Says(verdict),
+            NobodyToAsk,
+            Paper {
+                full,
+                ..Paper::default()
+            },
+        )
+    }
+
+    #[test]
+    fn a_denied_action_gets_no_permit_and_is_recorded() {
+        let gate = gate(Ok(Verdict::Deny(Rule::new("a/no", "no"))), false);
+        let refusal = gate.admit(1).unwrap_err();
+        assert_eq!(refusal.rule().id.as_str(), "a/no");
+        assert_eq!(gate.log().lines.borrow().len(), 1);
+    }
+
+    #[test]
+    fn a_judge_that_fails_denies() {
+        let gate = gate(Err(Undecided::new("engine timed out")), false);
+        let refusal = gate.admit(1).unwrap_err();
+        assert_eq!(refusal.rule().id.as_str(), "guard/undecided");
+        assert!(!gate.log().lines.borrow()[0].1.is_allow());
+    }
+
+    #[test]
+    fn a_question_nobody_can_answer_is_refused_under_the_rule_that_asked() {
+        let gate = gate(
+            Ok(Verdict::Ask(Rule::new("a/ask", "deploys need a human"))),
+            false,
+        );
+        let refusal = gate.admit(1).unwrap_err();
+        assert_eq!(refusal.rule().id.as_str(), "a/ask");
+        assert!(refusal.rule().reason.contains("approval is not available"));
+    }
+
+    #[test]
+    fn a_log_that_fails_refuses_what_was_allowed() {
+        let gate = gate(Ok(Verdict::Allow(Rule::new("a/yes", "yes"))), true);
+        let refusal = gate.admit(1).unwrap_err();
+        assert_eq!(refusal.index(), None);
+        assert_eq!(refusal.rule().id.as_str(), "guard/unrecorded");
+    }
+
+    #[test]
+    fn what_is_allowed_and_recorded_is_permitted_under_its_entry() {
+        let gate = gate(Ok(Verdict::Allow(Rule::new("a/yes", "yes"))), false);
+        let (action, index) = gate.admit(9).unwrap().spend();
+        assert_eq!((action, index), (9, Index(41)));
+        assert_eq!(gate.log().lines.borrow().len(), 1);
+    }
+}

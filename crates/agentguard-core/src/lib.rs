@@ -1,0 +1,59 @@
+//! The words of agentguard, and the gate.
+//!
+//! An *agent* wants to do something: that is an [`Action`], a typed and canonical value. A [`Judge`]
+//! turns it into a [`Verdict`]; the [`Gate`] has the ruling recorded and only then hands out a
+//! [`Permit`]. Nothing in the workspace can act without a permit, and a permit is made in one place.
+//!
+//! ```
+//! use agentguard_core::{Action, Gate, Judge, NobodyToAsk, Record, Refusal};
+//! # use agentguard_core::{Index, Rule, Ruling, Undecided, Unrecorded, Verdict};
+//! # struct Policy;
+//! # impl Judge<u8> for Policy {
+//! #     fn judge(&self, _: &u8) -> Result<Verdict, Undecided> {
+//! #         Ok(Verdict::Deny(Rule::new("demo/no", "nothing is allowed here")))
+//! #     }
+//! # }
+//! # struct Log;
+//! # impl Record<u8> for Log {
+//! #     fn record(&self, _: &u8, _: &Ruling) -> Result<Index, Unrecorded> { Ok(Index(7)) }
+//! # }
+//! let gate = Gate::new(Policy, NobodyToAsk, Log);
+//! let refusal = gate.admit(3u8).unwrap_err();
+//! assert!(matches!(refusal, Refusal::Denied { index: Index(7), .. }));
+//! ```
+//!
+//! This crate does no input or output: it holds the types that the other crates exchange, the traits
+//! through which they serve one another, and the order in which judging, recording and acting happen.
+#![forbid(unsafe_code)]
+
+mod action;
+mod agent;
+mod clock;
+mod confinement;
+mod digest;
+mod entry;
+mod gate;
+mod human;
+mod secret;
+mod session;
+mod verdict;
+
+pub use action::{Action, Exec, Program, ProgramClass, Start};
+pub use agent::{Agent, AgentName, InvalidName};
+pub use clock::{Clock, FixedClock, Moment, Timestamp};
+pub use confinement::{
+    Access, Confinement, Grant, HomeGrant, Level, Limits, Network, Promise, Tier, TierDigest,
+};
+pub use digest::{Commitment, Digest, InvalidDigest, Salt};
+pub use entry::{
+    Change, ChangeKind, Class, CommitSeen, CredentialAct, Entry, Event, Origin, OutcomeOf, RefMove,
+    SessionStatus, Tally,
+};
+pub use gate::{
+    Approve, Effect, Gate, Index, Judge, Lend, NobodyToAsk, Permit, Record, Refusal, Undecided,
+    Unrecorded,
+};
+pub use human::{Evidence, Human, Trigger, TriggerKind};
+pub use secret::Secret;
+pub use session::{InvalidSessionId, Session, SessionId};
+pub use verdict::{InvalidRuleId, Rule, RuleId, Ruling, Verdict};

@@ -1,0 +1,2 @@
+//! Confines an agent with namespaces, Landlock, seccomp and a mediator.
+#![deny(unsafe_code)]

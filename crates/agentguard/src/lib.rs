@@ -1,0 +1,2 @@
+//! Trust your coding agents.
+#![forbid(unsafe_code)]
