@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::beneath;
-use super::escaped::escape;
+use super::escaped::escape_path;
 use super::snapshot::{Item, Key, Snapshot};
 
 /// A larger file is recorded without a digest.
@@ -22,7 +22,7 @@ const CHUNK: usize = 128 * 1024;
 /// What changed between two snapshots.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
-    /// The changes, sorted by path. A path is written as [`escape`] does, a mode with its file type.
+    /// The changes, sorted by path. A path is written as [`escape_path`](crate::escape_path) does, a mode with its file type.
     pub changes: Vec<Change>,
     /// Whether both walks saw everything, and every digest that should stand here could be made.
     pub complete: bool,
@@ -84,7 +84,7 @@ fn has_changed(old: &Snapshot, before: &Key, after: &Key) -> bool {
 
 fn removed(item: &Item) -> Change {
     Change {
-        path: escape(&item.path.0),
+        path: escape_path(&item.path.0),
         change: ChangeKind::Removed,
         sha256: None,
         mode: None,
@@ -102,7 +102,7 @@ struct Reader<'fd> {
 impl Reader<'_> {
     fn present(&mut self, item: &Item, change: ChangeKind) -> Change {
         Change {
-            path: escape(&item.path.0),
+            path: escape_path(&item.path.0),
             change,
             sha256: self.digest(item),
             mode: Some(item.key.mode),

@@ -2,9 +2,9 @@
 
 /// Writes a path as text: what is no UTF-8, a control character or a backslash becomes `\xNN`.
 ///
-/// `unescape(&escape(path)) == path`, and two paths never look the same.
+/// `unescape_path(&escape_path(path)) == path`, and two paths never look the same.
 #[must_use]
-pub fn escape(path: &[u8]) -> String {
+pub fn escape_path(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -27,7 +27,7 @@ pub fn escape(path: &[u8]) -> String {
 
 /// Reads an escaped path back. A backslash that begins no `\xNN` stands for itself.
 #[must_use]
-pub fn unescape(text: &str) -> Vec<u8> {
+pub fn unescape_path(text: &str) -> Vec<u8> {
     let mut path = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
@@ -67,14 +67,14 @@ pub(super) mod serde_path {
         path: &[u8],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&super::escape(path))
+        serializer.serialize_str(&super::escape_path(path))
     }
 
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Box<[u8]>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Ok(super::unescape(&text).into_boxed_slice())
+        Ok(super::unescape_path(&text).into_boxed_slice())
     }
 }
 
@@ -97,13 +97,14 @@ mod tests {
         ] {
             paths.push(path.as_bytes().to_vec());
         }
-        let texts: std::collections::BTreeSet<_> = paths.iter().map(|path| escape(path)).collect();
+        let texts: std::collections::BTreeSet<_> =
+            paths.iter().map(|path| escape_path(path)).collect();
         assert_eq!(texts.len(), paths.len());
         for path in paths {
-            let text = escape(&path);
-            assert_eq!(unescape(&text), path, "{text}");
+            let text = escape_path(&path);
+            assert_eq!(unescape_path(&text), path, "{text}");
             assert!(!text.chars().any(char::is_control), "{text}");
         }
-        assert_eq!(escape(b"src/\xff\n\\.rs"), "src/\\xff\\x0a\\x5c.rs");
+        assert_eq!(escape_path(b"src/\xff\n\\.rs"), "src/\\xff\\x0a\\x5c.rs");
     }
 }

@@ -19,5 +19,5 @@ mod tests;
 
 pub use compare::{Difference, difference};
 pub use debounce::Debounce;
-pub use escaped::{escape, unescape};
+pub use escaped::{escape_path, unescape_path};
 pub use snapshot::{Limits as WalkLimits, Snapshot};
