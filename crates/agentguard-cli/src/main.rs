@@ -1,3 +1,55 @@
-//! The command `agentguard`.
+//! The command `agentguard`: one table of commands and flags, one file a command.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod agent;
+mod doctor;
+mod exec;
+mod exit;
+mod failure;
+mod flags;
+mod places;
+mod reference;
+mod text;
+mod voice;
+
+use std::process::ExitCode;
+
+use exit::Exit;
+use failure::Failure;
+use flags::Asked;
+use voice::Voice;
+
+fn main() -> ExitCode {
+    let mut voice = Voice::of_process();
+    let exit = answer(&mut voice);
+    let exit = match voice.flush() {
+        Ok(()) => exit,
+        Err(failure) => {
+            voice.fail(&failure);
+            Exit::Failed
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+/// Does what is asked, or says why not.
+fn answer(voice: &mut Voice) -> Exit {
+    let asked = match flags::parse(std::env::args_os().skip(1).collect()) {
+        Ok(asked) => asked,
+        Err(failure) => return fail(voice, &failure, Exit::Failed),
+    };
+    let (done, failed) = match &asked {
+        Asked::Run(command, arguments) => ((command.run)(arguments, voice), command.failed),
+        Asked::Overview | Asked::Version | Asked::Group(_) | Asked::Help(_) => {
+            (reference::show(&asked, voice), Exit::Failed)
+        }
+    };
+    done.unwrap_or_else(|failure| fail(voice, &failure, failed))
+}
+
+fn fail(voice: &mut Voice, failure: &Failure, usual: Exit) -> Exit {
+    // What was found so far stands before what went wrong.
+    let _ = voice.flush();
+    voice.fail(failure);
+    failure.exit.unwrap_or(usual)
+}

@@ -1,0 +1,88 @@
+//! Every flag of agentguard, once. Two commands that share a flag mean the same by it.
+
+use super::{Flag, Value};
+
+const fn flag(long: &'static str, value: Value, help: &'static str) -> Flag {
+    Flag {
+        long,
+        value,
+        repeats: false,
+        help,
+    }
+}
+
+const fn repeated(long: &'static str, value: Value, help: &'static str) -> Flag {
+    Flag {
+        repeats: true,
+        ..flag(long, value, help)
+    }
+}
+
+/// One object a line instead of text.
+pub(crate) static JSON: Flag = flag("json", Value::None, "write one JSON object a line");
+/// Who acts.
+pub(crate) static AGENT: Flag = flag(
+    "agent",
+    Value::Text("NAME"),
+    "act as this agent; its key is made on first use",
+);
+/// Where the user's policy lies.
+pub(crate) static POLICY: Flag = flag(
+    "policy",
+    Value::Directory,
+    "use this policy directory in place of the user's",
+);
+/// Who asked.
+pub(crate) static BY: Flag = flag(
+    "by",
+    Value::Text("HUMAN"),
+    "say who asked for this; recorded as asserted, whatever it says",
+);
+/// Where the agent works.
+pub(crate) static WORKSPACE: Flag = flag(
+    "workspace",
+    Value::Directory,
+    "work in this directory (default: the current one)",
+);
+/// How much is enforced.
+pub(crate) static LEVEL: Flag = flag(
+    "level",
+    Value::Choice("LEVEL", &["full", "no-namespaces", "old-kernel"]),
+    "enforce this much (default: full)",
+);
+/// What passes from the environment.
+pub(crate) static ENV: Flag = repeated(
+    "env",
+    Value::Text("NAME"),
+    "pass this variable too; recorded, may be repeated",
+);
+/// What can be reached on the host's loopback.
+pub(crate) static PORT: Flag = repeated(
+    "port",
+    Value::Number("N", 65_535),
+    "let this loopback port of the host be reached; may be repeated",
+);
+/// What network there is.
+pub(crate) static NETWORK: Flag = flag(
+    "network",
+    Value::Choice("MODE", &["isolated", "host"]),
+    "see this network (default: isolated)",
+);
+/// What a known agent needs.
+pub(crate) static PROFILE: Flag = flag(
+    "profile",
+    Value::Text("NAME"),
+    "add what a known coding agent needs",
+);
+/// Look, but do not run.
+pub(crate) static PLAN: Flag = flag(
+    "plan",
+    Value::None,
+    "show what would be enforced, and run nothing",
+);
+/// Where refusals are told to a program.
+pub(crate) static REPORT_FD: Flag = flag(
+    "report-fd",
+    Value::Number("N", 2_147_483_647),
+    "write each refusal as a JSON object to this descriptor",
+);

@@ -1,0 +1,222 @@
+//! How the command speaks: its own words on stderr under its name, data on stdout.
+
+use std::env;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::text::{visible, visible_json};
+
+/// The name before everything of ours.
+const NAME: &str = "agentguard: ";
+const RESET: &str = "\x1b[0m";
+
+/// What kind of word a line of ours is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Word {
+    /// What went wrong.
+    Error,
+    /// What to do about it.
+    Hint,
+    /// What is good to know.
+    Note,
+}
+
+impl Word {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Error => "error:",
+            Self::Hint => "hint:",
+            Self::Note => "note:",
+        }
+    }
+
+    fn colour(self) -> &'static str {
+        match self {
+            Self::Error => "\x1b[1;31m",
+            Self::Hint => "\x1b[1;36m",
+            Self::Note => "\x1b[1m",
+        }
+    }
+}
+
+/// Both mouths of the command.
+///
+/// What stands on stderr is escaped and begins with our name. A reader who leaves is no error: what
+/// comes after goes nowhere, and [`Voice::is_closed`] says so to whoever has much to tell.
+pub(crate) struct Voice {
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+    colour: bool,
+    closed: bool,
+}
+
+impl Voice {
+    /// Speaks through the process's own stdout and stderr, coloured where someone looks and
+    /// `NO_COLOR` is not set.
+    ///
+    /// # References
+    ///
+    /// - <https://no-color.org>
+    pub(crate) fn of_process() -> Self {
+        let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Self {
+            out: Box::new(BufWriter::new(io::stdout())),
+            err: Box::new(io::stderr()),
+            colour: io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb,
+            closed: false,
+        }
+    }
+
+    /// Speaks into these, without colour.
+    #[cfg(test)]
+    pub(crate) fn into(out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
+        Self {
+            out,
+            err,
+            colour: false,
+            closed: false,
+        }
+    }
+
+    /// Writes a line of data for people; what deceives is escaped.
+    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        let shown = visible(text);
+        self.raw(format!("{shown}\n").as_bytes())
+    }
+
+    /// Writes one JSON object on a line of its own.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        let json = serde_json::to_string(value)?;
+        self.raw(format!("{}\n", visible_json(&json)).as_bytes())
+    }
+
+    /// Writes data as it is.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.closed {
+            return Ok(());
+        }
+        let written = self.out.write_all(bytes);
+        self.unless_closed(written)
+    }
+
+    /// Hands over what was written so far.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        if self.closed {
+            return Ok(());
+        }
+        let flushed = self.out.flush();
+        self.unless_closed(flushed)
+    }
+
+    /// Says one line of ours on stderr. Where even that cannot be written, nobody is left to tell.
+    pub(crate) fn say(&mut self, word: Word, text: &str) {
+        let (colour, reset) = match self.colour {
+            true => (word.colour(), RESET),
+            false => ("", ""),
+        };
+        let line = format!("{NAME}{colour}{}{reset} {}\n", word.text(), visible(text));
+        let _ = self.err.write_all(line.as_bytes());
+    }
+
+    /// Says what went wrong, and what to do about it.
+    pub(crate) fn fail(&mut self, failure: &Failure) {
+        self.say(Word::Error, &failure.message);
+        if let Some(hint) = &failure.hint {
+            self.say(Word::Hint, hint);
+        }
+    }
+
+    /// Whether nobody reads stdout any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    fn unless_closed(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+        match written {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            Err(error) => Err(Failure::new(format!("cannot write to stdout: {error}"))),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Paper(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Broken(ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_reader_who_left_is_no_error_and_is_known_to_have_left() {
+        let broken = Box::new(Broken(ErrorKind::BrokenPipe));
+        let mut voice = Voice::into(broken, Box::new(io::sink()));
+        assert!(!voice.is_closed());
+        voice.line("hello").unwrap();
+        assert!(voice.is_closed());
+        voice.flush().unwrap();
+    }
+
+    #[test]
+    fn output_that_is_lost_is_an_error() {
+        let full = Box::new(Broken(ErrorKind::StorageFull));
+        let mut voice = Voice::into(full, Box::new(io::sink()));
+        assert!(voice.line("hello").is_err());
+        assert!(voice.flush().is_err());
+    }
+
+    #[test]
+    fn every_line_of_ours_has_our_name_and_cannot_forge_another() {
+        let paper = Paper::default();
+        let mut voice = Voice::into(Box::new(io::sink()), Box::new(paper.clone()));
+        voice.fail(&Failure::new("no `x\nagentguard: note: all is well`").with_hint("try y"));
+        let said = String::from_utf8(paper.0.borrow().clone()).unwrap();
+        assert_eq!(
+            said,
+            "agentguard: error: no `x\\nagentguard: note: all is well`\nagentguard: hint: try y\n"
+        );
+    }
+
+    #[test]
+    fn data_is_escaped_unless_it_is_raw() {
+        let paper = Paper::default();
+        let mut voice = Voice::into(Box::new(paper.clone()), Box::new(io::sink()));
+        voice.line("a\u{1b}b").unwrap();
+        voice.json(&"a\u{202e}b").unwrap();
+        voice.raw(b"\x1b").unwrap();
+        let said = paper.0.borrow().clone();
+        assert_eq!(said, b"a\\u{1b}b\n\"a\\u202eb\"\n\x1b");
+    }
+}

@@ -1,0 +1,49 @@
+//! Sessions with the command, as committed texts: what was typed, what came out, how it ended.
+//!
+//! Each `.txt` beside this file is one session, run from its beginning in a home of its own. A line that
+//! begins with `$ ` is typed; what follows it until the next such line or an empty line before a `#`
+//! is what must come of it: stdout as it is, stderr behind `2> `, and behind `=> ` the exit code where
+//! it is not 0. `UPDATE=1` writes the sessions anew. What differs between runs is filtered: `filter.rs`.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
+#![expect(clippy::string_slice, reason = "what is sliced was found there")]
+
+mod filter;
+mod home;
+mod script;
+
+use home::Home;
+
+#[test]
+fn help() {
+    script::play("help", &Home::new());
+}
+
+#[test]
+fn wrong_usage() {
+    script::play("usage", &Home::new());
+}
+
+#[test]
+fn agents() {
+    script::play("agent", &Home::new());
+}
+
+#[test]
+fn bash_completes_words_flags_and_what_flags_take() {
+    let home = Home::new();
+    for (typed, offered) in [
+        ("exec --level n", "no-namespaces"),
+        ("agent r", "rotate revoke"),
+        ("agent show --", "--json --help"),
+        ("exec -- --", ""),
+    ] {
+        assert_eq!(home.completed_by_bash(typed).trim_end(), offered, "{typed}");
+    }
+}
+
+#[test]
+fn a_reader_who_leaves_hears_no_complaint() {
+    let home = Home::new();
+    let (code, stderr) = home.run_unread(&["man"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+}
