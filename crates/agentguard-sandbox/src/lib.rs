@@ -2,9 +2,24 @@
 #![deny(unsafe_code)]
 
 mod difference;
+mod error;
+mod filter;
+mod guard;
+mod landlock;
+mod mediator;
+mod plan;
+mod relay;
 mod repository;
+mod root;
+mod sys;
+mod wire;
 
 pub use difference::{
     Debounce, Difference, Snapshot, WalkLimits, difference, escape_path, unescape_path,
 };
+pub use error::{Error, Failure};
+pub use filter::table;
+pub use guard::{Ended, HeldSignals, Prepared, Refused, Supervise, prepare};
+pub use mediator::enter_if_asked;
+pub use plan::{FileKey, InsideFile, KnownIdentity, Layer, Plan, User};
 pub use repository::{NewCommits, Refs, Repository, moved_refs};

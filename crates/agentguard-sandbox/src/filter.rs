@@ -1,0 +1,486 @@
+//! The table of system calls: what is refused inside, with what error, and why.
+//!
+//! Filter and mediator are made from this one table. Three programs are stacked, and the kernel takes
+//! the strictest answer: one refuses foreign interfaces and calls newer than this table, one refuses
+//! what stands in [`REFUSED`], one asks the mediator about what stands in [`ASKED`].
+
+use std::collections::BTreeMap;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, sock_filter,
+};
+
+use crate::Error;
+
+/// The highest system call number this table has thought about (`removexattrat`, Linux 6.13).
+/// Later ones do not exist inside: programs fall back on what they used before.
+const LAST_KNOWN: u32 = 466;
+
+/// A system call that is refused inside.
+struct Refused {
+    number: libc::c_long,
+    errno: i32,
+    /// All of them must hold; none means always.
+    when: &'static [When],
+    why: &'static str,
+}
+
+/// A condition on one argument, compared as the kernel reads it.
+#[derive(Clone, Copy)]
+enum When {
+    /// The 32-bit argument equals.
+    Is(u8, u64),
+    /// The 32-bit argument differs.
+    Not(u8, u64),
+    /// The bits of the mask are these.
+    Bits(u8, u64, u64),
+}
+
+const fn always(number: libc::c_long, why: &'static str) -> Refused {
+    Refused {
+        number,
+        errno: libc::EPERM,
+        when: &[],
+        why,
+    }
+}
+
+const fn when(number: libc::c_long, when: &'static [When], why: &'static str) -> Refused {
+    Refused {
+        number,
+        errno: libc::EPERM,
+        when,
+        why,
+    }
+}
+
+const fn absent(number: libc::c_long, why: &'static str) -> Refused {
+    Refused {
+        number,
+        errno: libc::ENOSYS,
+        when: &[],
+        why,
+    }
+}
+
+/// What is asked of the mediator, and why.
+const ASKED: [(libc::c_long, &str); 2] = [
+    (libc::SYS_execve, "every program that starts is judged"),
+    (libc::SYS_execveat, "every program that starts is judged"),
+];
+
+const TRACING: &str = "reaches into other processes, and would hide an exec from the mediator";
+const MOUNTS: &str = "would take masks and read-only mounts away";
+const NAMESPACES: &str = "a new namespace gives capabilities that nothing here needs";
+const KERNEL: &str = "a kernel interface with a history of holes that no agent's work needs";
+const HANDLES: &str = "opens files past every directory that was checked";
+const KEYS: &str = "keyrings are shared with the session outside";
+const SOCKETS: &str = "a kind of socket that no network rule would see";
+const TERMINAL: &str = "types into, or takes over, the terminal of whoever watches";
+const MACHINE: &str = "changes the machine, not the workspace";
+
+/// Every refusal. Where a call is refused only with some arguments, several rows may name it.
+const REFUSED: &[Refused] = &[
+    always(libc::SYS_ptrace, TRACING),
+    always(libc::SYS_process_vm_readv, TRACING),
+    always(libc::SYS_process_vm_writev, TRACING),
+    always(libc::SYS_process_madvise, TRACING),
+    always(libc::SYS_pidfd_getfd, TRACING),
+    always(libc::SYS_kcmp, TRACING),
+    always(libc::SYS_mount, MOUNTS),
+    always(libc::SYS_umount2, MOUNTS),
+    always(libc::SYS_pivot_root, MOUNTS),
+    always(libc::SYS_chroot, MOUNTS),
+    always(libc::SYS_open_tree, MOUNTS),
+    always(libc::SYS_move_mount, MOUNTS),
+    always(libc::SYS_fsopen, MOUNTS),
+    always(libc::SYS_fsconfig, MOUNTS),
+    always(libc::SYS_fsmount, MOUNTS),
+    always(libc::SYS_fspick, MOUNTS),
+    always(libc::SYS_mount_setattr, MOUNTS),
+    always(libc::SYS_unshare, NAMESPACES),
+    always(libc::SYS_setns, NAMESPACES),
+    absent(
+        libc::SYS_clone3,
+        "its flags lie in memory where no filter can read them; callers fall back on clone",
+    ),
+    when(
+        libc::SYS_clone,
+        &[When::Bits(
+            0,
+            flag(libc::CLONE_NEWUSER),
+            flag(libc::CLONE_NEWUSER),
+        )],
+        NAMESPACES,
+    ),
+    when(
+        libc::SYS_clone,
+        &[When::Bits(
+            0,
+            flag(libc::CLONE_NEWNS),
+            flag(libc::CLONE_NEWNS),
+        )],
+        NAMESPACES,
+    ),
+    when(
+        libc::SYS_clone,
+        &[When::Bits(
+            0,
+            flag(libc::CLONE_NEWNET),
+            flag(libc::CLONE_NEWNET),
+        )],
+        NAMESPACES,
+    ),
+    when(
+        libc::SYS_clone,
+        &[When::Bits(
+            0,
+            flag(libc::CLONE_NEWPID),
+            flag(libc::CLONE_NEWPID),
+        )],
+        NAMESPACES,
+    ),
+    when(
+        libc::SYS_clone,
+        &[When::Bits(
+            0,
+            flag(libc::CLONE_NEWIPC),
+            flag(libc::CLONE_NEWIPC),
+        )],
+        NAMESPACES,
+    ),
+    when(
+        libc::SYS_clone,
+        &[When::Bits(
+            0,
+            flag(libc::CLONE_NEWUTS),
+            flag(libc::CLONE_NEWUTS),
+        )],
+        NAMESPACES,
+    ),
+    when(
+        libc::SYS_clone,
+        &[When::Bits(
+            0,
+            flag(libc::CLONE_NEWCGROUP),
+            flag(libc::CLONE_NEWCGROUP),
+        )],
+        NAMESPACES,
+    ),
+    when(
+        libc::SYS_clone,
+        &[When::Bits(
+            0,
+            flag(libc::CLONE_PARENT),
+            flag(libc::CLONE_PARENT),
+        )],
+        "the child would be the mediator's, and a zombie of it would keep the session from ending",
+    ),
+    when(
+        libc::SYS_clone,
+        &[When::Bits(
+            0,
+            flag(libc::CLONE_FS | libc::CLONE_THREAD),
+            flag(libc::CLONE_FS),
+        )],
+        "another process could move the working directory after an exec was verified",
+    ),
+    always(libc::SYS_io_uring_setup, "its operations pass no filter"),
+    always(libc::SYS_io_uring_enter, "its operations pass no filter"),
+    always(libc::SYS_io_uring_register, "its operations pass no filter"),
+    always(libc::SYS_bpf, KERNEL),
+    always(libc::SYS_perf_event_open, KERNEL),
+    always(
+        libc::SYS_userfaultfd,
+        "lets a program hold the mediator at a page fault",
+    ),
+    always(libc::SYS_fanotify_init, KERNEL),
+    always(libc::SYS_quotactl, KERNEL),
+    always(libc::SYS_vhangup, TERMINAL),
+    always(libc::SYS_name_to_handle_at, HANDLES),
+    always(libc::SYS_open_by_handle_at, HANDLES),
+    always(libc::SYS_keyctl, KEYS),
+    always(libc::SYS_add_key, KEYS),
+    always(libc::SYS_request_key, KEYS),
+    always(libc::SYS_acct, MACHINE),
+    always(libc::SYS_swapon, MACHINE),
+    always(libc::SYS_swapoff, MACHINE),
+    always(libc::SYS_reboot, MACHINE),
+    always(libc::SYS_kexec_load, MACHINE),
+    always(libc::SYS_kexec_file_load, MACHINE),
+    always(libc::SYS_init_module, MACHINE),
+    always(libc::SYS_finit_module, MACHINE),
+    always(libc::SYS_delete_module, MACHINE),
+    always(libc::SYS_settimeofday, MACHINE),
+    always(libc::SYS_clock_settime, MACHINE),
+    always(libc::SYS_sethostname, MACHINE),
+    always(libc::SYS_setdomainname, MACHINE),
+    always(libc::SYS_syslog, MACHINE),
+    when(libc::SYS_ioctl, &[When::Is(1, libc::TIOCSTI)], TERMINAL),
+    when(libc::SYS_ioctl, &[When::Is(1, libc::TIOCLINUX)], TERMINAL),
+    when(libc::SYS_ioctl, &[When::Is(1, TIOCSETD)], TERMINAL),
+    when(
+        libc::SYS_personality,
+        &[When::Not(0, 0), When::Not(0, 0xffff_ffff)],
+        "other personalities undo hardening",
+    ),
+    Refused {
+        number: libc::SYS_socket,
+        errno: libc::EAFNOSUPPORT,
+        when: &[
+            When::Not(0, family(libc::AF_UNIX)),
+            When::Not(0, family(libc::AF_INET)),
+            When::Not(0, family(libc::AF_INET6)),
+            When::Not(0, family(libc::AF_NETLINK)),
+        ],
+        why: SOCKETS,
+    },
+    when(
+        libc::SYS_socket,
+        &[When::Bits(1, 0xf, family(libc::SOCK_RAW))],
+        SOCKETS,
+    ),
+    when(libc::SYS_socket, &[When::Bits(1, 0xf, OLD_PACKET)], SOCKETS),
+    when(
+        libc::SYS_socket,
+        &[When::Is(0, family(libc::AF_NETLINK)), When::Not(2, 0)],
+        SOCKETS,
+    ),
+    when(
+        libc::SYS_socket,
+        &[When::Is(0, family(libc::AF_INET)), When::Is(2, MPTCP)],
+        SOCKETS,
+    ),
+    when(
+        libc::SYS_socket,
+        &[When::Is(0, family(libc::AF_INET6)), When::Is(2, MPTCP)],
+        SOCKETS,
+    ),
+    when(
+        libc::SYS_socket,
+        &[When::Is(0, family(libc::AF_INET)), When::Is(2, SCTP)],
+        SOCKETS,
+    ),
+    when(
+        libc::SYS_socket,
+        &[When::Is(0, family(libc::AF_INET6)), When::Is(2, SCTP)],
+        SOCKETS,
+    ),
+    when(
+        libc::SYS_socket,
+        &[When::Is(0, family(libc::AF_INET)), When::Is(2, SMC)],
+        SOCKETS,
+    ),
+    when(
+        libc::SYS_socket,
+        &[When::Is(0, family(libc::AF_INET6)), When::Is(2, SMC)],
+        SOCKETS,
+    ),
+    #[cfg(target_arch = "x86_64")]
+    always(libc::SYS_iopl, KERNEL),
+    #[cfg(target_arch = "x86_64")]
+    always(libc::SYS_ioperm, KERNEL),
+    #[cfg(target_arch = "x86_64")]
+    always(libc::SYS_modify_ldt, KERNEL),
+];
+
+/// What the mediator needs of [`REFUSED`], after it has given up everything else.
+const NEEDED_BY_MEDIATOR: [libc::c_long; 4] = [
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_ioctl,
+];
+
+/// `SOCK_PACKET` of `linux/net.h`, deprecated but still taken.
+const OLD_PACKET: u64 = 10;
+const MPTCP: u64 = 262; // IPPROTO_MPTCP, linux/in.h
+const SCTP: u64 = 132; // IPPROTO_SCTP
+const SMC: u64 = 256; // IPPROTO_SMC
+const TIOCSETD: u64 = 0x5423; // asm-generic/ioctls.h
+
+const fn flag(flag: libc::c_int) -> u64 {
+    flag.cast_unsigned() as u64
+}
+
+const fn family(family: libc::c_int) -> u64 {
+    family.cast_unsigned() as u64
+}
+
+/// The programs for the agent: those to install as they are, then the one with a listener.
+pub(crate) fn for_agent() -> Result<(Vec<BpfProgram>, BpfProgram), Error> {
+    let mut plain = vec![foreign()];
+    for errno in [libc::EPERM, libc::ENOSYS, libc::EAFNOSUPPORT] {
+        plain.push(refusing(errno, |_| true)?);
+    }
+    Ok((plain, asking()?))
+}
+
+/// The programs for the mediator: as the agent's, less what it needs, and no exec at all.
+pub(crate) fn for_mediator() -> Result<Vec<BpfProgram>, Error> {
+    let mut none = BTreeMap::new();
+    for (number, _) in ASKED {
+        none.insert(number, Vec::new());
+    }
+    let no_exec = compile(none, SeccompAction::Errno(libc::EPERM.cast_unsigned()))?;
+    let rest = refusing(libc::EPERM, |number| !NEEDED_BY_MEDIATOR.contains(&number))?;
+    Ok(vec![foreign(), no_exec, rest])
+}
+
+/// The table as text, for `doctor` and the documentation: call, error, reason.
+pub fn table() -> Vec<(i64, &'static str, &'static str)> {
+    let refused = REFUSED.iter().map(|row| {
+        let word = if row.errno == libc::ENOSYS {
+            "absent"
+        } else {
+            "refused"
+        };
+        (row.number, word, row.why)
+    });
+    refused
+        .chain(ASKED.map(|(number, why)| (number, "asked", why)))
+        .collect()
+}
+
+/// Kills callers of another architecture's interface; x32 and what is newer than the table is absent.
+fn foreign() -> BpfProgram {
+    const ARCHITECTURE: u32 = if cfg!(target_arch = "x86_64") {
+        0xc000_003e
+    } else {
+        0xc000_00b7
+    };
+    let load = |offset| sock_filter {
+        code: 0x20,
+        jt: 0,
+        jf: 0,
+        k: offset,
+    };
+    let jump = |code, k, jt, jf| sock_filter { code, jt, jf, k };
+    let answer = |k| sock_filter {
+        code: 0x06,
+        jt: 0,
+        jf: 0,
+        k,
+    };
+    vec![
+        load(4), // seccomp_data.arch
+        jump(0x15, ARCHITECTURE, 1, 0),
+        answer(libc::SECCOMP_RET_KILL_PROCESS),
+        load(0), // seccomp_data.nr; x32 calls have bit 30 set
+        jump(0x25, LAST_KNOWN, 0, 1),
+        answer(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ]
+}
+
+fn refusing(errno: i32, include: impl Fn(libc::c_long) -> bool) -> Result<BpfProgram, Error> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    for row in REFUSED
+        .iter()
+        .filter(|row| row.errno == errno && include(row.number))
+    {
+        let conditions = row
+            .when
+            .iter()
+            .map(condition)
+            .collect::<Result<Vec<_>, _>>()?;
+        let rules = rules.entry(row.number).or_default();
+        if !conditions.is_empty() {
+            rules.push(SeccompRule::new(conditions).map_err(Error::filter)?);
+        }
+    }
+    compile(rules, SeccompAction::Errno(errno.cast_unsigned()))
+}
+
+/// seccompiler has no action that asks, so the program is compiled with a tag in its place.
+fn asking() -> Result<BpfProgram, Error> {
+    const TAG: u32 = 0x6167;
+    let rules = ASKED
+        .iter()
+        .map(|(number, _)| (*number, Vec::new()))
+        .collect();
+    let mut program = compile(rules, SeccompAction::Trace(TAG))?;
+    let tagged = libc::SECCOMP_RET_TRACE | TAG;
+    for instruction in program
+        .iter_mut()
+        .filter(|i| i.code == 0x06 && i.k == tagged)
+    {
+        instruction.k = libc::SECCOMP_RET_USER_NOTIF;
+    }
+    Ok(program)
+}
+
+fn condition(when: &When) -> Result<SeccompCondition, Error> {
+    let (argument, operator, value) = match *when {
+        When::Is(argument, value) => (argument, SeccompCmpOp::Eq, value),
+        When::Not(argument, value) => (argument, SeccompCmpOp::Ne, value),
+        When::Bits(argument, mask, value) => (argument, SeccompCmpOp::MaskedEq(mask), value),
+    };
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value).map_err(Error::filter)
+}
+
+fn compile(
+    rules: BTreeMap<i64, Vec<SeccompRule>>,
+    matched: SeccompAction,
+) -> Result<BpfProgram, Error> {
+    let target = if cfg!(target_arch = "x86_64") {
+        TargetArch::x86_64
+    } else {
+        TargetArch::aarch64
+    };
+    let filter =
+        SeccompFilter::new(rules, SeccompAction::Allow, matched, target).map_err(Error::filter)?;
+    filter.try_into().map_err(Error::filter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_reason_and_no_row_stands_twice() {
+        let mut seen = std::collections::BTreeSet::new();
+        for row in REFUSED {
+            assert!(row.why.len() > 10);
+            let conditions: Vec<String> = row
+                .when
+                .iter()
+                .map(|when| match when {
+                    When::Is(a, v) => format!("{a}={v}"),
+                    When::Not(a, v) => format!("{a}!{v}"),
+                    When::Bits(a, m, v) => format!("{a}&{m}={v}"),
+                })
+                .collect();
+            assert!(
+                seen.insert((row.number, conditions)),
+                "{} stands twice",
+                row.number
+            );
+        }
+    }
+
+    #[test]
+    fn no_row_lies_above_the_last_known_call() {
+        assert!(
+            REFUSED
+                .iter()
+                .all(|row| u32::try_from(row.number).is_ok_and(|number| number <= LAST_KNOWN))
+        );
+    }
+
+    #[test]
+    fn the_asking_program_asks() {
+        let program = asking().unwrap();
+        assert!(
+            program
+                .iter()
+                .any(|i| i.code == 0x06 && i.k == libc::SECCOMP_RET_USER_NOTIF)
+        );
+        assert!(
+            !program
+                .iter()
+                .any(|i| i.code == 0x06 && i.k & 0xffff_0000 == libc::SECCOMP_RET_TRACE)
+        );
+    }
+}

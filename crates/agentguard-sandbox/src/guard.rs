@@ -1,0 +1,470 @@
+//! The guard's side of a session: it starts the mediator, answers it, and outlives everything inside.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use agentguard_core::{CommitSeen, Exec, Index, OutcomeOf, Permit, RefMove, Unrecorded};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::difference::Difference;
+use crate::error::Error;
+use crate::mediator::NAME;
+use crate::plan::{KnownIdentity, Plan};
+use crate::relay::Relay;
+use crate::sys::{self, Signals};
+use crate::wire::{
+    Answer, FromGuard, FromMediator, FromWorker, receive, receive_descriptors, send,
+    send_descriptors,
+};
+
+/// Workers of the mediator: two keep two processors busy, more only wait.
+const WORKERS: usize = 2;
+/// How long the processes of an ended session may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a guard does for a session: it decides, and it records.
+///
+/// An error of a recording method ends the session: nothing goes on that is not written down.
+pub trait Supervise: Sync {
+    /// What the gate admits execs as.
+    type Action;
+
+    /// May this be executed? `instead_of` is the entry of the verdict that turned out to be about
+    /// something else.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the agent is told of a refusal.
+    fn exec(
+        &self,
+        exec: Exec,
+        is_first: bool,
+        instead_of: Option<Index>,
+    ) -> Result<Permit<Self::Action>, Refused>;
+
+    /// What came of an admitted exec.
+    ///
+    /// # Errors
+    ///
+    /// Returns why it could not be recorded.
+    fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded>;
+
+    /// Files of the workspace changed.
+    ///
+    /// # Errors
+    ///
+    /// Returns why it could not be recorded.
+    fn changed(&self, difference: Difference) -> Result<(), Unrecorded>;
+
+    /// Refs moved, and these commits appeared with them, or more where they are not complete.
+    ///
+    /// # Errors
+    ///
+    /// Returns why it could not be recorded.
+    fn moved(
+        &self,
+        moved: Vec<RefMove>,
+        commits: Vec<CommitSeen>,
+        complete: bool,
+    ) -> Result<(), Unrecorded>;
+}
+
+/// What the agent is told of a refusal.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refused {
+    /// The entry that says so, unless the log could not be written.
+    pub entry: Option<Index>,
+    /// The lines for its standard error.
+    pub text: String,
+}
+
+/// The signals that a guard passes on to the agent instead of dying of them. Held from before the first
+/// thread is made, since a thread that does not hold them would end the process.
+#[derive(Debug)]
+pub struct HeldSignals(Signals);
+
+impl HeldSignals {
+    /// Holds the signals for this thread and all that it makes.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the system said.
+    pub fn hold() -> Result<Self, Error> {
+        sys::block_forwarded()
+            .map(Self)
+            .map_err(Error::io("hold signals"))
+    }
+}
+
+/// A session that is built, in which nothing of the agent runs.
+#[derive(Debug)]
+pub struct Prepared {
+    mediator: Child,
+    control: OwnedFd,
+    workers: Vec<OwnedFd>,
+    lifeline: OwnedFd,
+    init: OwnedFd,
+    listeners: Vec<OwnedFd>,
+    seconds: Option<u64>,
+    /// The refs of the workspace's repository, as lines `name id`.
+    pub refs: Vec<String>,
+    /// The branch checked out.
+    pub branch: Option<String>,
+}
+
+/// How a session ended. Everything in it is dead.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// How its command ended.
+    pub outcome: OutcomeOf,
+    /// Why the command itself could not be executed, by the error's number.
+    pub not_executed: Option<i32>,
+    /// Whether its time was over.
+    pub is_out_of_time: bool,
+    /// What was learnt about programs that nobody inside can change.
+    pub learnt: Vec<KnownIdentity>,
+}
+
+/// Builds a session.
+///
+/// # Errors
+///
+/// Returns the step that failed, and why. Nothing of the agent ran, and nothing is left.
+pub fn prepare(plan: &Plan) -> Result<Prepared, Error> {
+    // So that pid 1 of a session whose mediator was killed is reaped here.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|error| Error::io("look after the session's processes")(error.into()))?;
+    let (control, theirs) = stream_pair()?;
+    let (lifeline_end, lifeline) = pipe_with(PipeFlags::CLOEXEC)
+        .map_err(|error| Error::io("make a lifeline")(error.into()))?;
+    let pairs = (0..WORKERS)
+        .map(|_| stream_pair())
+        .collect::<Result<Vec<_>, _>>()?;
+    let mediator = start_mediator(theirs)?;
+    let (workers, ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    let handed: Vec<BorrowedFd<'_>> = [lifeline_end.as_fd()]
+        .into_iter()
+        .chain(ends.iter().map(AsFd::as_fd))
+        .collect();
+    send_descriptors(&control, &handed)?;
+    drop((lifeline_end, ends));
+    send(&control, plan)?;
+    match receive(&control)? {
+        Some(FromMediator::Ready {
+            refs,
+            branch,
+            init,
+            listeners,
+        }) => {
+            let init = Pid::from_raw(init).ok_or(Error::Garbled)?;
+            let init = pidfd_open(init, PidfdFlags::empty())
+                .map_err(|error| Error::io("watch the session's pid 1")(error.into()))?;
+            let listeners = take_listeners(&control, listeners)?;
+            let seconds = plan.confinement.limits.seconds;
+            Ok(Prepared {
+                mediator,
+                control,
+                workers,
+                lifeline,
+                init,
+                listeners,
+                seconds,
+                refs,
+                branch,
+            })
+        }
+        Some(FromMediator::Failed(failure)) => Err(Error::Setup { failure }),
+        Some(_) => Err(Error::Garbled),
+        None => Err(Error::MediatorLost),
+    }
+}
+
+fn start_mediator(control: OwnedFd) -> Result<Child, Error> {
+    use std::os::fd::AsRawFd as _;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the mediator is this very program, and no action of an agent"
+    )]
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0(NAME)
+        .arg(control.as_raw_fd().to_string())
+        .env_clear();
+    sys::pass_descriptor(&mut command, control.as_fd());
+    command.spawn().map_err(Error::io("start the mediator"))
+}
+
+fn take_listeners(control: &OwnedFd, count: u32) -> Result<Vec<OwnedFd>, Error> {
+    let count = usize::try_from(count).map_err(|_| Error::Garbled)?;
+    let mut listeners = Vec::new();
+    while listeners.len() < count {
+        let some = receive_descriptors(control)?;
+        if some.is_empty() {
+            return Err(Error::Garbled);
+        }
+        listeners.extend(some);
+    }
+    Ok(listeners)
+}
+
+fn stream_pair() -> Result<(OwnedFd, OwnedFd), Error> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|error| Error::io("make a socket pair")(error.into()))
+}
+
+impl Prepared {
+    /// Starts the agent under `permit`, and serves it until everything inside is dead.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the session could not be started, or was ended early. Everything inside is dead then
+    /// too.
+    pub fn start<A, S: Supervise>(
+        self,
+        permit: Permit<A>,
+        supervise: &S,
+        signals: &HeldSignals,
+    ) -> Result<Ended, Error> {
+        // The session is admitted as a whole: this is what the permit was for.
+        let _ = permit.spend();
+        let Self {
+            mut mediator,
+            control,
+            workers,
+            lifeline,
+            init,
+            listeners,
+            seconds,
+            ..
+        } = self;
+        let relay = Relay::start(listeners)?;
+        let served = std::thread::scope(|scope| {
+            let answering: Vec<_> = workers
+                .iter()
+                .map(|worker| scope.spawn(|| answer(worker.as_fd(), supervise)))
+                .collect();
+            let served = send(&control, &FromGuard::Start).and_then(|()| {
+                let main = Main {
+                    control: control.as_fd(),
+                    signals,
+                    supervise,
+                    deadline: deadline(seconds),
+                };
+                main.serve(lifeline)
+            });
+            // Whatever happened: no question is answered any more, and who asks ends.
+            drop(control);
+            wait_until_gone(&init);
+            workers.iter().for_each(shut_down);
+            let answered = answering
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or(Err(Error::MediatorLost)));
+            let answered = answered.collect::<Result<Vec<()>, _>>();
+            served.and_then(|ended| answered.map(|_| ended))
+        });
+        drop(relay);
+        let _ = mediator.wait();
+        take_terminal();
+        served
+    }
+}
+
+fn shut_down(worker: &OwnedFd) {
+    // What was sent before is still read; whoever waits for more learns that there is none.
+    let _ = rustix::net::shutdown(worker, rustix::net::Shutdown::Both);
+}
+
+/// Answers one worker until it is gone.
+fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Error> {
+    while let Some(message) = receive(worker)? {
+        match message {
+            FromWorker::Judge {
+                exec,
+                is_first,
+                instead_of,
+            } => {
+                let answer = match supervise.exec(exec, is_first, instead_of.map(Index)) {
+                    Ok(permit) => Answer {
+                        allow: true,
+                        entry: Some(permit.spend().1.0),
+                        text: String::new(),
+                    },
+                    Err(refused) => Answer {
+                        allow: false,
+                        entry: refused.entry.map(|entry| entry.0),
+                        text: refused.text,
+                    },
+                };
+                send(worker, &answer)?;
+            }
+            FromWorker::Outcome { of, outcome } => {
+                if let Err(error) = supervise.outcome(Index(of), outcome) {
+                    // Without an answer the worker ends the session.
+                    let _ = rustix::net::shutdown(worker, rustix::net::Shutdown::Both);
+                    return Err(Error::Unrecorded { source: error });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Main<'s, S> {
+    control: BorrowedFd<'s>,
+    signals: &'s HeldSignals,
+    supervise: &'s S,
+    deadline: Option<Instant>,
+}
+
+impl<S: Supervise> Main<'_, S> {
+    /// Follows the session. The end of `lifeline`, held here, is the end of everything inside.
+    fn serve(&self, lifeline: OwnedFd) -> Result<Ended, Error> {
+        let mut lifeline = Some(lifeline);
+        let mut agent = None;
+        let mut ended = Ended {
+            outcome: OutcomeOf::Signaled {
+                signal: libc::SIGKILL,
+            },
+            not_executed: None,
+            is_out_of_time: false,
+            learnt: Vec::new(),
+        };
+        loop {
+            match self.wait()? {
+                Ready::Signal => self.pass_on(agent.as_ref()),
+                Ready::Deadline => {
+                    ended.is_out_of_time = true;
+                    drop(lifeline.take());
+                }
+                Ready::Message => match receive(self.control)? {
+                    Some(FromMediator::Started { process }) => {
+                        let process = Pid::from_raw(process).ok_or(Error::Garbled)?;
+                        agent = pidfd_open(process, PidfdFlags::empty())
+                            .ok()
+                            .map(|handle| (process, handle));
+                    }
+                    Some(FromMediator::NotExecuted { errno }) => ended.not_executed = Some(errno),
+                    Some(FromMediator::Stopped) => stop_too(),
+                    Some(FromMediator::Changed(found)) => {
+                        self.supervise.changed(found).map_err(Error::unrecorded)?
+                    }
+                    Some(FromMediator::Moved {
+                        moved,
+                        commits,
+                        complete,
+                    }) => {
+                        self.supervise
+                            .moved(moved, commits, complete)
+                            .map_err(Error::unrecorded)?;
+                    }
+                    Some(FromMediator::Learnt(learnt)) => ended.learnt = learnt,
+                    Some(FromMediator::Ended { outcome }) => return Ok(Ended { outcome, ..ended }),
+                    Some(FromMediator::Failed(failure)) => return Err(Error::Setup { failure }),
+                    Some(FromMediator::Ready { .. }) => return Err(Error::Garbled),
+                    None => return Err(Error::MediatorLost),
+                },
+            }
+        }
+    }
+
+    fn wait(&self) -> Result<Ready, Error> {
+        loop {
+            let left = self
+                .deadline
+                .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(Ready::Deadline);
+            }
+            let left = left.map(|left| Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: i64::from(left.subsec_nanos()),
+            });
+            let mut polled = [
+                PollFd::new(&self.control, PollFlags::IN),
+                PollFd::new(&self.signals.0, PollFlags::IN),
+            ];
+            match poll(&mut polled, left.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    return Err(Error::io("wait for the mediator")(io::Error::from(error)));
+                }
+            }
+            let [control, signals] = polled.map(|one| !one.revents().is_empty());
+            if control {
+                return Ok(Ready::Message);
+            }
+            if signals {
+                return Ok(Ready::Signal);
+            }
+        }
+    }
+
+    /// Passes the signals on that came for us.
+    fn pass_on(&self, agent: Option<&(Pid, OwnedFd)>) {
+        while let Some(number) = self.signals.0.next() {
+            let Some((process, handle)) = agent else {
+                continue;
+            };
+            if number == libc::SIGCONT {
+                give_terminal(*process);
+            }
+            // A signal that only says that we may not write to the terminal is no business of the agent's.
+            if let Some(signal) = Signal::from_named_raw(number).filter(|_| number != libc::SIGTTOU)
+            {
+                let _ = pidfd_send_signal(handle, signal);
+            }
+        }
+    }
+}
+
+enum Ready {
+    Message,
+    Signal,
+    Deadline,
+}
+
+fn deadline(seconds: Option<u64>) -> Option<Instant> {
+    // None is left only where the clock cannot count that far.
+    seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)))
+}
+
+fn wait_until_gone(init: &OwnedFd) {
+    let patience = Timespec {
+        tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(30),
+        tv_nsec: 0,
+    };
+    let mut polled = [PollFd::new(init, PollFlags::IN)];
+    let _ = poll(&mut polled, Some(&patience));
+}
+
+/// The agent was stopped: so are we, after taking the terminal back.
+fn stop_too() {
+    take_terminal();
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+}
+
+fn take_terminal() {
+    set_front(rustix::process::getpgrp());
+}
+
+fn give_terminal(agent: Pid) {
+    set_front(agent);
+}
+
+fn set_front(group: Pid) {
+    let stdin = std::io::stdin();
+    if rustix::termios::isatty(&stdin) {
+        let _ = rustix::termios::tcsetpgrp(&stdin, group);
+    }
+}

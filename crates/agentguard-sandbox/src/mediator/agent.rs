@@ -1,0 +1,283 @@
+//! The agent's first process, from its making to its exec.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, FileType};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{
+    DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, set_dumpable_behavior,
+    set_parent_process_death_signal, setrlimit,
+};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use serde::{Deserialize, Serialize};
+
+use super::setup::{Stage, give_up_capabilities, stream_pair};
+use crate::error::{Failure, Step};
+use crate::plan::{Layer, Plan};
+use crate::sys::{self, Listener};
+use crate::wire::{receive_descriptors, send, send_descriptors};
+use crate::{filter, landlock};
+
+/// Where programs are looked for when nothing says so (execvp(3)).
+const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+
+/// An agent that waits for its first exec to be judged.
+pub(super) struct Agent {
+    /// Its process, as seen outside.
+    pub(super) process: Pid,
+    /// Where its execs are asked about.
+    pub(super) listener: Listener,
+    /// Says why it never ran; closed without a word when it does.
+    pub(super) report: OwnedFd,
+}
+
+/// Why the command never ran.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum NotRun {
+    /// A step failed.
+    Failed(Failure),
+    /// The kernel, or a rule, refused the command itself.
+    NotExecuted {
+        /// The error's number.
+        errno: i32,
+    },
+}
+
+/// Makes the agent's first process, in the session's namespaces. The caller is single-threaded.
+pub(super) fn make(plan: &Plan, stage: &Stage) -> Result<Agent, Failure> {
+    let (ours, theirs) = stream_pair()?;
+    let (report, report_end) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
+    let (number, number_end) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
+    let helper = match sys::fork().step("make the agent's process")? {
+        sys::Forked::Child => {
+            drop((ours, report, number));
+            sys::end(help(plan, stage, theirs, report_end, number_end))
+        }
+        sys::Forked::Parent(helper) => helper,
+    };
+    // A copy of the agent's end kept open here would make a failed set-up hang.
+    drop((theirs, report_end, number_end));
+    let _ = rustix::process::waitpid(Some(helper), WaitOptions::empty());
+    let process = read_number(number.as_fd()).ok_or_else(|| not_made(&report))?;
+    match receive_descriptors(&ours)
+        .ok()
+        .and_then(|mut descriptors| descriptors.pop())
+    {
+        Some(listener) => Ok(Agent {
+            process,
+            listener: Listener(listener),
+            report,
+        }),
+        None => Err(not_made(&report)),
+    }
+}
+
+fn not_made(report: &OwnedFd) -> Failure {
+    match crate::wire::receive::<NotRun>(report) {
+        Ok(Some(NotRun::Failed(failure))) => failure,
+        Ok(Some(NotRun::NotExecuted { .. }) | None) | Err(_) => {
+            Failure::new("make the agent's process", "it ended early")
+        }
+    }
+}
+
+fn read_number(number: BorrowedFd<'_>) -> Option<Pid> {
+    let mut bytes = [0; 4];
+    let length = rustix::io::read(number, &mut bytes).ok()?;
+    (length == bytes.len())
+        .then(|| Pid::from_raw(i32::from_ne_bytes(bytes)))
+        .flatten()
+}
+
+/// The helper: enters the namespaces, and makes the agent as the mediator's own child.
+fn help(plan: &Plan, stage: &Stage, talk: OwnedFd, report: OwnedFd, number: OwnedFd) -> i32 {
+    match enter_and_fork(stage) {
+        Ok(sys::Forked::Parent(agent)) => {
+            let _ = rustix::io::write(&number, &agent.as_raw_nonzero().get().to_ne_bytes());
+            0
+        }
+        Ok(sys::Forked::Child) => {
+            drop(number);
+            let not_run = become_agent(plan, talk);
+            let _ = send(&report, &not_run);
+            127
+        }
+        Err(failure) => {
+            let _ = send(&report, &NotRun::Failed(failure));
+            1
+        }
+    }
+}
+
+fn enter_and_fork(stage: &Stage) -> Result<sys::Forked, Failure> {
+    // The pid namespace first: it belongs to this user namespace, and not to the next.
+    move_into_link_name_space(
+        stage.pid_namespace.as_fd(),
+        Some(LinkNameSpaceType::ProcessID),
+    )
+    .step("enter the pid namespace")?;
+    move_into_link_name_space(stage.user_namespace.as_fd(), Some(LinkNameSpaceType::User))
+        .step("enter the agent's user namespace")?;
+    sys::fork_sibling().step("make the agent's process")
+}
+
+/// Only ever returns why it could not.
+fn become_agent(plan: &Plan, talk: OwnedFd) -> NotRun {
+    match confine(plan, talk) {
+        Ok(()) => execute(plan),
+        Err(failure) => NotRun::Failed(failure),
+    }
+}
+
+fn confine(plan: &Plan, talk: OwnedFd) -> Result<(), Failure> {
+    set_parent_process_death_signal(Some(Signal::KILL)).step("tie the agent to the mediator")?;
+    set_dumpable_behavior(DumpableBehavior::Dumpable).step("open the agent to the mediator")?;
+    own_group()?;
+    give_up_capabilities()?;
+    limit(plan)?;
+    if !plan.without.contains(&Layer::Landlock) {
+        landlock::enter(plan, None)?;
+    }
+    rustix::process::chdir(&plan.directory)
+        .step(format!("enter `{}`", plan.directory.display()))?;
+    sys::forget_blocked().step("unblock signals")?;
+    let (plain, asking) = filter::for_agent()
+        .map_err(|error| Failure::new("compile the filter", error.to_string()))?;
+    if !plan.without.contains(&Layer::Filter) {
+        for program in plain {
+            sys::install_filter(&program).step("install the filter")?;
+        }
+    }
+    let listener = sys::install_listener(&asking).map_err(describe_busy)?;
+    // Not asked about: sendmsg is no exec.
+    send_descriptors(&talk, &[listener.as_fd()])
+        .map_err(|error| Failure::new("hand over the listener", error.to_string()))?;
+    drop((listener, talk));
+    sys::close_above(3, true).step("close what was inherited")
+}
+
+fn describe_busy(error: std::io::Error) -> Failure {
+    if error.raw_os_error() == Some(libc::EBUSY) {
+        return Failure::new(
+            "ask about execs",
+            "a supervisor outside already does: this runs inside another session",
+        );
+    }
+    Failure {
+        step: "ask about execs".to_owned(),
+        reason: error.to_string(),
+        errno: error.raw_os_error(),
+    }
+}
+
+/// A process group of its own, so that a signal to it reaches nobody else; in front, where a terminal
+/// is on standard input and we were in front.
+fn own_group() -> Result<(), Failure> {
+    let was_in_front = rustix::termios::tcgetpgrp(std::io::stdin()).is_ok();
+    rustix::process::setpgid(None, None).step("make a process group")?;
+    if was_in_front && rustix::termios::isatty(std::io::stdin()) {
+        // SIGTTOU is blocked here, so that this does not stop us.
+        let own = rustix::process::getpgrp();
+        let _ = rustix::termios::tcsetpgrp(std::io::stdin(), own);
+    }
+    Ok(())
+}
+
+fn limit(plan: &Plan) -> Result<(), Failure> {
+    let limits = &plan.confinement.limits;
+    // One byte, since none would not stop a core that goes into a pipe (core(5)).
+    for (resource, most) in [
+        (Resource::Core, 1),
+        (Resource::Nofile, limits.files),
+        (Resource::Nproc, limits.processes),
+    ] {
+        let highest = rustix::process::getrlimit(resource).maximum;
+        let most = highest.map_or(most, |highest| highest.min(most));
+        setrlimit(
+            resource,
+            Rlimit {
+                current: Some(most),
+                maximum: Some(most),
+            },
+        )
+        .step("set limits")?;
+    }
+    Ok(())
+}
+
+fn execute(plan: &Plan) -> NotRun {
+    let strings = |all: &[Vec<u8>]| {
+        all.iter()
+            .map(|one| CString::new(one.clone()))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let (Ok(command), Ok(environment)) = (strings(&plan.command), strings(&plan.environment))
+    else {
+        return NotRun::NotExecuted {
+            errno: libc::EINVAL,
+        };
+    };
+    let path = variable(&plan.environment, b"PATH=").unwrap_or(DEFAULT_PATH);
+    let Some(name) = plan.command.first() else {
+        return NotRun::NotExecuted {
+            errno: libc::ENOENT,
+        };
+    };
+    let program = match find_program(name, path) {
+        Ok(program) => program,
+        Err(errno) => {
+            return NotRun::NotExecuted {
+                errno: errno.raw_os_error(),
+            };
+        }
+    };
+    let Ok(program) = CString::new(program.into_os_string().as_bytes()) else {
+        return NotRun::NotExecuted {
+            errno: libc::EINVAL,
+        };
+    };
+    let error = sys::replace_image(&program, &command, &environment);
+    NotRun::NotExecuted {
+        errno: error.raw_os_error().unwrap_or(libc::ENOENT),
+    }
+}
+
+fn variable<'e>(environment: &'e [Vec<u8>], name: &[u8]) -> Option<&'e [u8]> {
+    environment
+        .iter()
+        .find_map(|variable| variable.strip_prefix(name))
+}
+
+/// Looks along `path` as execvp(3) does. Where nothing can be executed but something is there, that is
+/// taken, so that the refusal is about it.
+fn find_program(name: &[u8], path: &[u8]) -> Result<PathBuf, Errno> {
+    if name.is_empty() {
+        return Err(Errno::NOENT);
+    }
+    if name.contains(&b'/') {
+        return Ok(PathBuf::from(OsStr::from_bytes(name)));
+    }
+    let mut there = None;
+    for directory in path.split(|byte| *byte == b':') {
+        let directory = if directory.is_empty() {
+            b"."
+        } else {
+            directory
+        };
+        let candidate = Path::new(OsStr::from_bytes(directory)).join(OsStr::from_bytes(name));
+        let is_file = rustix::fs::stat(&candidate)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        if !is_file {
+            continue;
+        }
+        match rustix::fs::accessat(CWD, &candidate, Access::EXEC_OK, AtFlags::empty()) {
+            Ok(()) => return Ok(candidate),
+            Err(_) => there = there.or(Some(candidate)),
+        }
+    }
+    there.ok_or(Errno::NOENT)
+}

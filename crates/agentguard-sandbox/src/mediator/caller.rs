@@ -1,0 +1,111 @@
+//! A process that calls execve, seen through the `/proc` of the world outside.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self, Mode, OFlags, ResolveFlags};
+use rustix::io::{Errno, Result};
+use rustix::process::Pid;
+
+/// Reads processes of the session by their ids outside.
+#[derive(Debug)]
+pub(super) struct Processes(OwnedFd);
+
+impl Processes {
+    /// Takes a descriptor of the caller's `/proc`.
+    pub(super) fn new(proc: OwnedFd) -> Self {
+        Self(proc)
+    }
+
+    /// What a link of a process points to, as text: `exe`, `cwd`.
+    pub(super) fn link(&self, process: Pid, name: &str) -> Option<String> {
+        let path = format!("{}/{name}", process.as_raw_nonzero());
+        let target = fs::readlinkat(&self.0, path, Vec::new()).ok()?;
+        Some(String::from_utf8_lossy(target.as_bytes()).into_owned())
+    }
+
+    /// Opens what a link of a process points to: `root`, `cwd`, `fd/3`.
+    pub(super) fn follow(&self, process: Pid, name: &str, flags: OFlags) -> Result<OwnedFd> {
+        let path = format!("{}/{name}", process.as_raw_nonzero());
+        fs::openat(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty())
+    }
+
+    /// Whether a process was stopped by a signal, and not by a tracer.
+    pub(super) fn is_stopped(&self, process: Pid) -> bool {
+        self.status(process, "State:")
+            .is_some_and(|state| state.starts_with('T'))
+    }
+
+    /// Whether a thread of ours traces it.
+    pub(super) fn is_traced(&self, process: Pid) -> bool {
+        self.status(process, "TracerPid:")
+            .is_some_and(|tracer| tracer != "0")
+    }
+
+    /// A line of `/proc/PID/status` (proc_pid_status(5)).
+    fn status(&self, process: Pid, name: &str) -> Option<String> {
+        let file = self.follow(process, "status", OFlags::RDONLY).ok()?;
+        let mut bytes = [0; 4096];
+        let length = rustix::io::read(&file, &mut bytes).ok()?;
+        let text = std::str::from_utf8(bytes.get(..length)?).ok()?;
+        text.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(|value| value.trim().to_owned())
+    }
+
+    /// The path of an open file, as the kernel names it.
+    pub(super) fn path_of(&self, file: BorrowedFd<'_>) -> Result<String> {
+        use std::os::fd::AsRawFd as _;
+        let target = fs::readlinkat(&self.0, format!("self/fd/{}", file.as_raw_fd()), Vec::new())?;
+        Ok(String::from_utf8_lossy(target.as_bytes()).into_owned())
+    }
+
+    /// Opens a description of ours anew, with other flags.
+    pub(super) fn reopen(&self, file: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
+        use std::os::fd::AsRawFd as _;
+        fs::openat(
+            &self.0,
+            format!("self/fd/{}", file.as_raw_fd()),
+            flags | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+    }
+}
+
+/// A path as a call names it: relative to a descriptor of the caller's, or to its directory.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Named {
+    /// The descriptor, if one was given that counts.
+    pub(super) at: Option<i32>,
+    /// The path; empty where the descriptor itself is meant.
+    pub(super) path: Vec<u8>,
+}
+
+impl Processes {
+    /// Opens what `caller` names, with the caller's root and directory, for `flags`. Magic links are
+    /// not followed: those are judged when the new image stands.
+    pub(super) fn open_named(&self, caller: Pid, named: &Named, flags: OFlags) -> Result<OwnedFd> {
+        if named.path.is_empty() {
+            let number = named.at.ok_or(Errno::NOENT)?;
+            return self.follow(caller, &format!("fd/{number}"), flags);
+        }
+        let base = match (named.path.first(), named.at) {
+            (Some(b'/'), _) => self.follow(caller, "root", OFlags::PATH)?,
+            (_, Some(number)) => self.follow(caller, &format!("fd/{number}"), OFlags::PATH)?,
+            (_, None) => self.follow(caller, "cwd", OFlags::PATH)?,
+        };
+        open_below(base.as_fd(), &named.path, flags)
+    }
+}
+
+fn open_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    // The caller's root is the session's, as this process's own is, so that a path from the top and a
+    // link to it mean the same here; only magic links would not.
+    fs::openat2(
+        base,
+        path,
+        flags,
+        Mode::empty(),
+        ResolveFlags::NO_MAGICLINKS,
+    )
+}

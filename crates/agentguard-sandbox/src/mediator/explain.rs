@@ -1,0 +1,130 @@
+//! Tells a refused caller why, on its own standard error.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{self, FileType, OFlags};
+use rustix::net::{self, SendFlags};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use super::caller::Processes;
+
+/// `PIDFD_THREAD` of `linux/pidfd.h`: any thread, not only the first (Linux 6.9).
+const THREAD: u32 = OFlags::EXCL.bits();
+const STANDARD_ERROR: i32 = 2;
+const ONCE_IN: Duration = Duration::from_secs(1);
+/// More programs than this are not told apart.
+const REMEMBERED: usize = 4096;
+
+/// Who was told what, lately.
+#[derive(Debug, Default)]
+pub(super) struct Told(Mutex<HashMap<String, Instant>>);
+
+/// What became of an explanation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Telling {
+    /// It was written, or had been within this second.
+    Told,
+    /// It could not be written without waiting.
+    Lost,
+}
+
+impl Told {
+    /// Writes `text` to the caller's descriptor 2, once per program and second, and never waits.
+    pub(super) fn tell(
+        &self,
+        processes: &Processes,
+        caller: Pid,
+        program: &str,
+        text: &str,
+    ) -> Telling {
+        if !self.is_due(program) {
+            return Telling::Told;
+        }
+        match write_to(processes, caller, text) {
+            Some(()) => Telling::Told,
+            None => Telling::Lost,
+        }
+    }
+
+    fn is_due(&self, program: &str) -> bool {
+        let now = Instant::now();
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= REMEMBERED {
+            told.clear();
+        }
+        match told.get(program) {
+            Some(last) if now.duration_since(*last) < ONCE_IN => false,
+            Some(_) | None => {
+                told.insert(program.to_owned(), now);
+                true
+            }
+        }
+    }
+}
+
+fn write_to(processes: &Processes, caller: Pid, text: &str) -> Option<()> {
+    let handle = pidfd_open(caller, PidfdFlags::from_bits_retain(THREAD))
+        .or_else(|_| pidfd_open(caller, PidfdFlags::empty()))
+        .ok()?;
+    let descriptor = pidfd_getfd(handle, STANDARD_ERROR, PidfdGetfdFlags::empty()).ok()?;
+    match FileType::from_raw_mode(fs::fstat(&descriptor).ok()?.st_mode) {
+        FileType::Fifo => write_pipe(processes, &descriptor, text),
+        FileType::RegularFile => write_whole(&descriptor, text),
+        FileType::CharacterDevice if rustix::termios::isatty(&descriptor) => {
+            write_ready(&descriptor, text)
+        }
+        FileType::Socket => send(&descriptor, text),
+        FileType::CharacterDevice
+        | FileType::Directory
+        | FileType::Symlink
+        | FileType::BlockDevice
+        | FileType::Unknown => None,
+    }
+}
+
+/// The description is the caller's and may block: ours is made anew, and does not.
+fn write_pipe(processes: &Processes, descriptor: &OwnedFd, text: &str) -> Option<()> {
+    let own = processes
+        .reopen(
+            descriptor.as_fd(),
+            OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+        )
+        .ok()?;
+    write_whole(&own, text)
+}
+
+fn write_ready(descriptor: &OwnedFd, text: &str) -> Option<()> {
+    let mut polled = [PollFd::new(descriptor, PollFlags::OUT)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    match poll(&mut polled, Some(&now)) {
+        Ok(1..) => write_whole(descriptor, text),
+        Ok(0) | Err(_) => None,
+    }
+}
+
+fn send(descriptor: &OwnedFd, text: &str) -> Option<()> {
+    let is_local = net::sockopt::socket_domain(descriptor).ok()? == net::AddressFamily::UNIX;
+    let is_stream = net::sockopt::socket_type(descriptor).ok()? == net::SocketType::STREAM;
+    if !is_local || !is_stream {
+        return None;
+    }
+    let sent = net::send(
+        descriptor,
+        text.as_bytes(),
+        SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+    )
+    .ok()?;
+    (sent == text.len()).then_some(())
+}
+
+fn write_whole(descriptor: &OwnedFd, text: &str) -> Option<()> {
+    let written = rustix::io::write(descriptor, text.as_bytes()).ok()?;
+    (written == text.len()).then_some(())
+}

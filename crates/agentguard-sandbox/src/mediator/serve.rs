@@ -1,0 +1,279 @@
+//! The mediator's life: take the plan, build, wait for the word, serve, end.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agentguard_core::OutcomeOf;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    DumpableBehavior, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open,
+    set_dumpable_behavior, set_parent_process_death_signal,
+};
+
+use super::agent::{self, Agent, NotRun};
+use super::caller::Processes;
+use super::exec::{Shared, Worker};
+use super::explain::Told;
+use super::image::Images;
+use super::places::Places;
+use super::setup::{self, Stage, give_up_capabilities};
+use super::watch::Watch;
+use crate::error::{Error, Failure, Step};
+use crate::filter;
+use crate::plan::{Layer, Plan};
+use crate::sys;
+use crate::wire::{FromGuard, FromMediator, receive, receive_descriptors, send, send_descriptors};
+
+/// The name under which a program runs itself as a mediator.
+pub(crate) const NAME: &str = "agentguard-mediator";
+/// How often refs and stops are looked for, in nanoseconds.
+const PAUSE: i64 = 100_000_000;
+
+/// Runs this process as a mediator, where a guard started it as one, and then does not return.
+///
+/// A program that guards sessions calls this before anything else in `main`: the mediator is the same
+/// program, started anew without secrets and without threads.
+pub fn enter_if_asked() {
+    let mut arguments = std::env::args_os();
+    if arguments.next().is_some_and(|name| name == NAME) {
+        let code = arguments
+            .next()
+            .and_then(control)
+            .map_or(2, |control| run(&control));
+        sys::end(code);
+    }
+}
+
+/// Takes over the descriptor that the guard passed under this number.
+fn control(number: OsString) -> Option<OwnedFd> {
+    let number: i32 = number.to_str()?.parse().ok()?;
+    sys::adopt(number)
+}
+
+fn run(control: &OwnedFd) -> i32 {
+    match mediate(control.as_fd()) {
+        Ok(()) => 0,
+        Err(failure) => {
+            let _ = send(control, &FromMediator::Failed(failure));
+            1
+        }
+    }
+}
+
+/// Where the guard's descriptors stand, in the order in which it sends them.
+struct Lines {
+    lifeline: OwnedFd,
+    workers: Vec<OwnedFd>,
+}
+
+fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
+    let lost = |error: Error| Failure::new("talk to the guard", error.to_string());
+    set_parent_process_death_signal(Some(Signal::KILL)).step("tie the mediator to the guard")?;
+    let _signals = sys::block_forwarded().step("block signals")?;
+    let mut descriptors = receive_descriptors(control).map_err(lost)?.into_iter();
+    let lifeline = descriptors
+        .next()
+        .ok_or_else(|| Failure::new("talk to the guard", "no lifeline came"))?;
+    let lines = Lines {
+        lifeline,
+        workers: descriptors.collect(),
+    };
+    let plan: Plan = receive(control)
+        .map_err(lost)?
+        .ok_or_else(|| Failure::new("talk to the guard", "no plan came"))?;
+    let stage = setup::build(&plan, lines.lifeline)?;
+    let watch = Watch::begin(&plan)?;
+    let (refs, branch) = watch.start_of_session();
+    let init = stage.init.as_raw_nonzero().get();
+    let listeners = u32::try_from(stage.listeners.len()).unwrap_or(0);
+    send(
+        control,
+        &FromMediator::Ready {
+            refs,
+            branch,
+            init,
+            listeners,
+        },
+    )
+    .map_err(lost)?;
+    let listening: Vec<BorrowedFd<'_>> = stage.listeners.iter().map(AsFd::as_fd).collect();
+    for some in listening.chunks(8) {
+        send_descriptors(control, some).map_err(lost)?;
+    }
+    match receive(control).map_err(lost)? {
+        Some(FromGuard::Start) => {}
+        None => return Ok(()),
+    }
+    let agent = agent::make(&plan, &stage)?;
+    close_up(&plan)?;
+    serve(control, &plan, stage, agent, lines.workers, watch).map_err(lost)
+}
+
+/// Keeps nothing but the Landlock domain, and no way to start a program.
+fn close_up(plan: &Plan) -> Result<(), Failure> {
+    give_up_capabilities()?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).step("close the mediator to readers")?;
+    if plan.without.contains(&Layer::Filter) {
+        return Ok(());
+    }
+    let programs = filter::for_mediator()
+        .map_err(|error| Failure::new("compile the filter", error.to_string()))?;
+    programs
+        .iter()
+        .try_for_each(|program| sys::install_filter(program).step("filter the mediator"))
+}
+
+fn serve(
+    control: BorrowedFd<'_>,
+    plan: &Plan,
+    stage: Stage,
+    agent: Agent,
+    guards: Vec<OwnedFd>,
+    mut watch: Watch,
+) -> Result<(), Error> {
+    let handle = pidfd_open(agent.process, PidfdFlags::empty())
+        .map_err(|error| Error::io("watch the agent")(error.into()))?;
+    send(
+        control,
+        &FromMediator::Started {
+            process: agent.process.as_raw_nonzero().get(),
+        },
+    )?;
+    agent.listener.wake_synchronously();
+    let shared = Arc::new(Shared {
+        listener: agent.listener,
+        processes: Processes::new(stage.proc),
+        images: Images::new(Places::of(plan), &plan.identities),
+        told: Told::default(),
+        agent: agent.process,
+        has_begun: AtomicBool::new(false),
+        ended: Mutex::new(None),
+    });
+    for guard in guards {
+        let shared = Arc::clone(&shared);
+        start_worker(shared, guard)?;
+    }
+    let not_run = wait_for_agent(control, &handle, &agent.report, &shared, &mut watch)?;
+    let outcome = outcome_of(status_of(&shared));
+    // The end of the lifeline is the end of everything inside; pid 1 is waited for, and with it all.
+    drop(stage.lifeline);
+    while let Err(rustix::io::Errno::INTR) =
+        rustix::process::waitpid(Some(stage.init), WaitOptions::empty())
+    {}
+    if let Some(NotRun::Failed(failure)) = not_run {
+        return send(control, &FromMediator::Failed(failure));
+    }
+    if let Some(NotRun::NotExecuted { errno }) = not_run {
+        send(control, &FromMediator::NotExecuted { errno })?;
+    }
+    watch.finish(control)?;
+    send(control, &FromMediator::Learnt(shared.images.learnt()))?;
+    send(control, &FromMediator::Ended { outcome })
+}
+
+fn start_worker(shared: Arc<Shared>, guard: OwnedFd) -> Result<(), Error> {
+    let work = move || {
+        let worker = Worker {
+            shared: &shared,
+            guard,
+        };
+        if worker.run().is_err() && !worker.is_over() {
+            // Without its guard no verdict can be had: everything inside ends with this process.
+            sys::end(1);
+        }
+    };
+    let started = std::thread::Builder::new()
+        .name("worker".to_owned())
+        .spawn(work);
+    started.map(|_| ()).map_err(Error::io("start a worker"))
+}
+
+/// Waits until the agent's first process is gone, looking after refs and stops meanwhile.
+fn wait_for_agent(
+    control: BorrowedFd<'_>,
+    handle: &OwnedFd,
+    report: &OwnedFd,
+    shared: &Shared,
+    watch: &mut Watch,
+) -> Result<Option<NotRun>, Error> {
+    let mut not_run = None;
+    let (mut is_reporting, mut is_stopped) = (true, false);
+    loop {
+        let mut polled = vec![
+            PollFd::new(handle, PollFlags::IN),
+            PollFd::new(&control, PollFlags::IN),
+        ];
+        if is_reporting {
+            polled.push(PollFd::new(report, PollFlags::IN));
+        }
+        let pause = Timespec {
+            tv_sec: 0,
+            tv_nsec: PAUSE,
+        };
+        match poll(&mut polled, Some(&pause)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Error::io("wait for the agent")(error.into())),
+        }
+        let is_ready: Vec<bool> = polled.iter().map(|one| !one.revents().is_empty()).collect();
+        drop(polled);
+        if is_reporting && is_ready.get(2) == Some(&true) {
+            not_run = receive::<NotRun>(report).ok().flatten();
+            is_reporting = false;
+        }
+        if is_ready.first() == Some(&true) {
+            return Ok(not_run);
+        }
+        if is_ready.get(1) == Some(&true) {
+            // The guard says nothing more: it is gone, and so is everything inside.
+            return Err(Error::Garbled);
+        }
+        is_stopped = note_stop(control, shared, is_stopped)?;
+        watch.look(control)?;
+    }
+}
+
+/// Tells once that the agent's first process was stopped. Its state is read and not waited for: a wait
+/// in this thread would take away what a worker that traces the process waits for.
+fn note_stop(control: BorrowedFd<'_>, shared: &Shared, was_stopped: bool) -> Result<bool, Error> {
+    let is_stopped = shared.processes.is_stopped(shared.agent);
+    if is_stopped && !was_stopped {
+        send(control, &FromMediator::Stopped)?;
+    }
+    Ok(is_stopped)
+}
+
+/// How the agent's first process ended, once it has. A worker that traces it is the one to reap it.
+fn status_of(shared: &Shared) -> Option<WaitStatus> {
+    loop {
+        let noted = *shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.is_some() {
+            return noted;
+        }
+        if shared.processes.is_traced(shared.agent) {
+            std::thread::yield_now();
+            continue;
+        }
+        match rustix::process::waitpid(Some(shared.agent), super::exec::wait_options()) {
+            Ok(Some((_, status))) if status.exited() || status.signaled() => return Some(status),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            // A worker reaped it just now, and is about to note it.
+            Err(_) => std::thread::yield_now(),
+        }
+    }
+}
+
+fn outcome_of(status: Option<WaitStatus>) -> OutcomeOf {
+    match status {
+        Some(status) if status.exited() => OutcomeOf::Exited {
+            code: status.exit_status().unwrap_or(1),
+        },
+        Some(status) => OutcomeOf::Signaled {
+            signal: status.terminating_signal().unwrap_or(libc::SIGKILL),
+        },
+        None => OutcomeOf::Signaled {
+            signal: libc::SIGKILL,
+        },
+    }
+}

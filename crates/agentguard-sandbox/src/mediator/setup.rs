@@ -1,0 +1,254 @@
+//! Builds the session, in the one order that works.
+//!
+//! Each step is where it is because it fails, or holds less, elsewhere: no_new_privs before anything;
+//! a descriptor of the caller's `/proc` before the root changes; a user namespace before mounts; pid 1
+//! by clone, since unshare would forbid threads here; its `/proc` before the old root goes; namespace
+//! descriptors before pid 1 can no longer be looked at; the agent's user namespace as a child of this
+//! one, so that this process may trace the agent without a capability; Landlock after the last mount
+//! and before the first thread.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use agentguard_core::Network;
+use rustix::fs::{self, Mode, OFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{DumpableBehavior, Gid, Pid, Uid, WaitOptions, set_dumpable_behavior};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use super::init::{self, FromInit};
+use crate::error::{Failure, Step};
+use crate::plan::{Plan, User};
+use crate::root::{self, Owners};
+use crate::wire::{receive, send};
+use crate::{landlock, sys};
+
+/// The namespaces that mediator and agent share, besides the user's.
+const NAMESPACES: i32 = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP;
+const EPHEMERAL: &str = "make a short-lived process";
+
+/// A session that is built, in which nothing runs yet but its pid 1.
+pub(super) struct Stage {
+    /// The caller's `/proc`.
+    pub(super) proc: OwnedFd,
+    /// The session's pid 1.
+    pub(super) init: Pid,
+    /// Its end is the session's.
+    pub(super) lifeline: OwnedFd,
+    /// Where the agent's processes are to be.
+    pub(super) pid_namespace: OwnedFd,
+    /// What owns the agent.
+    pub(super) user_namespace: OwnedFd,
+    /// Listeners on the session's loopback, port by port as the plan names them.
+    pub(super) listeners: Vec<OwnedFd>,
+}
+
+/// Builds the session. `guard` ends when the guard does.
+pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<Stage, Failure> {
+    rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = fs::open("/proc", flags, Mode::empty()).step("open `/proc`")?;
+    let sources = match plan.become_user {
+        Some(user) => {
+            let namespace_for = |uid, gid| namespace_for(proc.as_fd(), (uid, gid), user);
+            let sources = root::open_sources(
+                plan,
+                Some(&Owners {
+                    namespace_for: &namespace_for,
+                }),
+            )?;
+            become_user(user)?;
+            Some(sources)
+        }
+        None => None,
+    };
+    enter_namespaces(plan, proc.as_fd())?;
+    let sources = match sources {
+        Some(sources) => sources,
+        None => root::open_sources(plan, None)?,
+    };
+    root::build(plan, sources)?;
+    let (lifeline_end, lifeline) = pipe_with(PipeFlags::CLOEXEC).step("make a lifeline")?;
+    let (talk, init_talk) = stream_pair()?;
+    let init = match sys::fork_into(libc::CLONE_NEWPID).step("make pid 1")? {
+        sys::Forked::Child => {
+            drop((talk, lifeline));
+            init::run(&guard, &lifeline_end, &init_talk)
+        }
+        sys::Forked::Parent(init) => init,
+    };
+    drop((init_talk, lifeline_end, guard));
+    expect(talk.as_fd(), "mount `/proc`", |message| {
+        matches!(message, FromInit::Mounted)
+    })?;
+    root::enter()?;
+    let listeners = match plan.confinement.network {
+        Network::Isolated => open_ports(&plan.confinement.ports)?,
+        Network::Host => Vec::new(),
+    };
+    let pid_namespace = open_namespace(proc.as_fd(), init, "pid")?;
+    send(&talk, &()).map_err(|_| Failure::new("set up pid 1", "it is gone"))?;
+    let user_namespace = child_namespace(proc.as_fd(), None)?;
+    expect(talk.as_fd(), "bare pid 1", |message| {
+        matches!(message, FromInit::Bare)
+    })?;
+    landlock::enter(plan, Some(proc.as_fd()))?;
+    Ok(Stage {
+        proc,
+        init,
+        lifeline,
+        pid_namespace,
+        user_namespace,
+        listeners,
+    })
+}
+
+/// Gives up every capability for good.
+pub(super) fn give_up_capabilities() -> Result<(), Failure> {
+    for capability in CapabilitySet::all().iter() {
+        if rustix::thread::capability_is_in_bounding_set(capability).unwrap_or(false) {
+            // Where it is not ours to drop, the sets below are empty all the same.
+            let _ = rustix::thread::remove_capability_from_bounding_set(capability);
+        }
+    }
+    let _ = rustix::thread::clear_ambient_capability_set();
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, none).step("give up capabilities")
+}
+
+fn become_user(user: User) -> Result<(), Failure> {
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    rustix::thread::set_thread_groups(&[]).step("leave root's groups")?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid).step("become the agent's group")?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).step("become the agent's user")?;
+    // Changing users makes a process opaque, and its own maps unwritable to it.
+    set_dumpable_behavior(DumpableBehavior::Dumpable).step("become the agent's user")
+}
+
+fn enter_namespaces(plan: &Plan, proc: BorrowedFd<'_>) -> Result<(), Failure> {
+    let network = match plan.confinement.network {
+        Network::Isolated => libc::CLONE_NEWNET,
+        Network::Host => 0,
+    };
+    let (uid, gid) = (
+        rustix::process::getuid().as_raw(),
+        rustix::process::getgid().as_raw(),
+    );
+    sys::unshare(NAMESPACES | network).step("make namespaces")?;
+    write_maps(proc, rustix::process::getpid(), (uid, gid), (uid, gid))?;
+    match plan.confinement.network {
+        Network::Isolated => sys::raise_loopback().step("bring up the loopback"),
+        Network::Host => Ok(()),
+    }
+}
+
+/// A user namespace of its own, kept by its descriptor.
+fn child_namespace(
+    proc: BorrowedFd<'_>,
+    map: Option<((u32, u32), User)>,
+) -> Result<OwnedFd, Failure> {
+    let (wait, done) = pipe_with(PipeFlags::CLOEXEC).step(EPHEMERAL)?;
+    let child = match sys::fork_into(libc::CLONE_NEWUSER).step("make a user namespace")? {
+        sys::Forked::Child => {
+            drop(done);
+            let _ = rustix::io::read(&wait, &mut [0u8; 1]);
+            sys::end(0)
+        }
+        sys::Forked::Parent(child) => child,
+    };
+    drop(wait);
+    let own = (
+        rustix::process::getuid().as_raw(),
+        rustix::process::getgid().as_raw(),
+    );
+    let made = match map {
+        Some((owner, user)) => write_maps(proc, child, owner, (user.uid, user.gid)),
+        None => write_maps(proc, child, own, own),
+    };
+    let namespace = made.and_then(|()| open_namespace(proc, child, "user"));
+    drop(done);
+    let _ = rustix::process::waitpid(Some(child), WaitOptions::empty());
+    namespace
+}
+
+/// The namespace through which files of `owner` appear as the agent's.
+fn namespace_for(proc: BorrowedFd<'_>, owner: (u32, u32), user: User) -> Result<OwnedFd, Failure> {
+    child_namespace(proc, Some((owner, user)))
+}
+
+fn write_maps(
+    proc: BorrowedFd<'_>,
+    process: Pid,
+    inside: (u32, u32),
+    outside: (u32, u32),
+) -> Result<(), Failure> {
+    let process = process.as_raw_nonzero();
+    for (file, line) in [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("{} {} 1", inside.0, outside.0)),
+        ("gid_map", format!("{} {} 1", inside.1, outside.1)),
+    ] {
+        let step = || format!("write the `{file}` of a user namespace");
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let opened =
+            fs::openat(proc, format!("{process}/{file}"), flags, Mode::empty()).step(step())?;
+        rustix::io::write(&opened, line.as_bytes()).step(step())?;
+    }
+    Ok(())
+}
+
+fn open_namespace(proc: BorrowedFd<'_>, process: Pid, name: &str) -> Result<OwnedFd, Failure> {
+    let path = format!("{}/ns/{name}", process.as_raw_nonzero());
+    fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .step(format!("open a {name} namespace"))
+}
+
+fn expect(
+    talk: BorrowedFd<'_>,
+    step: &str,
+    is_it: impl Fn(&FromInit) -> bool,
+) -> Result<(), Failure> {
+    match receive::<FromInit>(talk) {
+        Ok(Some(FromInit::Failed(failure))) => Err(failure),
+        Ok(Some(message)) if is_it(&message) => Ok(()),
+        Ok(Some(FromInit::Mounted | FromInit::Bare) | None) | Err(_) => {
+            Err(Failure::new(step, "the session's pid 1 ended early"))
+        }
+    }
+}
+
+/// Both ends of a stream between two of our processes.
+pub(super) fn stream_pair() -> Result<(OwnedFd, OwnedFd), Failure> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .step("make a socket pair")
+}
+
+/// Listens on the session's loopback, on both families where there are two.
+fn open_ports(ports: &[u16]) -> Result<Vec<OwnedFd>, Failure> {
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+    let mut listeners = Vec::new();
+    for port in ports {
+        let first = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)));
+        listeners.push(first.step(format!("listen on port {port} inside"))?.into());
+        // A kernel without IPv6 has nothing to connect to there either.
+        listeners.extend(
+            TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, *port)))
+                .ok()
+                .map(OwnedFd::from),
+        );
+    }
+    Ok(listeners)
+}

@@ -1,0 +1,131 @@
+//! What becomes of the workspace: its files and its repository's refs, recorded as they move.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use rustix::fs::{self, Mode, OFlags};
+
+use crate::difference::{Debounce, Snapshot, WalkLimits, difference};
+use crate::error::{Error, Failure, Step};
+use crate::plan::Plan;
+use crate::repository::{Refs, Repository, moved_refs};
+use crate::wire::{FromMediator, send};
+
+/// Commits reported at once; more are said to be more.
+const MOST_COMMITS: usize = 1000;
+
+/// The workspace as it was last seen.
+pub(super) struct Watch {
+    workspace: OwnedFd,
+    limits: WalkLimits,
+    snapshot: Snapshot,
+    repository: Option<Repository>,
+    refs: Option<Refs>,
+    debounce: Debounce,
+    begun: Instant,
+}
+
+impl Watch {
+    /// Looks for the first time.
+    pub(super) fn begin(plan: &Plan) -> Result<Self, Failure> {
+        let begun = Instant::now();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let path = &plan.confinement.workspace;
+        let workspace =
+            fs::open(path, flags, Mode::empty()).step(format!("open `{}`", path.display()))?;
+        let root =
+            fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open the root")?;
+        let masks = plan
+            .confinement
+            .masks
+            .iter()
+            .filter_map(|mask| mask.strip_prefix(path).ok());
+        let limits = WalkLimits {
+            masks: masks.map(PathBuf::from).collect(),
+            ..WalkLimits::standard()
+        };
+        let snapshot = Snapshot::take(workspace.as_fd(), &limits);
+        // A repository that cannot be read is recorded as its files are, and without commits.
+        let repository = Repository::find(workspace.as_fd(), path, root.as_fd())
+            .ok()
+            .flatten();
+        let refs = repository.as_ref().map(Repository::refs);
+        let debounce = Debounce::new(std::time::Duration::ZERO, begun.elapsed());
+        Ok(Self {
+            workspace,
+            limits,
+            snapshot,
+            repository,
+            refs,
+            debounce,
+            begun,
+        })
+    }
+
+    /// The refs as lines `name id`, and the branch checked out.
+    pub(super) fn start_of_session(&self) -> (Vec<String>, Option<String>) {
+        let Some(refs) = &self.refs else {
+            return (Vec::new(), None);
+        };
+        let lines = refs
+            .refs
+            .iter()
+            .map(|(name, id)| format!("{name} {id}"))
+            .collect();
+        (lines, refs.branch().map(str::to_owned))
+    }
+
+    /// Looks again, where that is due, and tells what it finds.
+    pub(super) fn look(&mut self, control: BorrowedFd<'_>) -> Result<(), Error> {
+        let began = self.begun.elapsed();
+        if self.repository.is_none() || !self.debounce.may_walk(began) {
+            return Ok(());
+        }
+        if self.tell_refs(control)? {
+            self.tell_files(control)?;
+        }
+        self.debounce
+            .walked(self.begun.elapsed().saturating_sub(began));
+        Ok(())
+    }
+
+    /// Looks for the last time.
+    pub(super) fn finish(&mut self, control: BorrowedFd<'_>) -> Result<(), Error> {
+        self.tell_files(control)?;
+        self.tell_refs(control)?;
+        Ok(())
+    }
+
+    fn tell_refs(&mut self, control: BorrowedFd<'_>) -> Result<bool, Error> {
+        let (Some(repository), Some(old)) = (&mut self.repository, &mut self.refs) else {
+            return Ok(false);
+        };
+        let new = repository.refs();
+        let moved = moved_refs(old, &new);
+        if moved.is_empty() {
+            return Ok(false);
+        }
+        let found = repository.new_commits(old, &new, MOST_COMMITS);
+        *old = new;
+        send(
+            control,
+            &FromMediator::Moved {
+                moved,
+                commits: found.commits,
+                complete: found.complete,
+            },
+        )?;
+        Ok(true)
+    }
+
+    fn tell_files(&mut self, control: BorrowedFd<'_>) -> Result<(), Error> {
+        let new = Snapshot::take(self.workspace.as_fd(), &self.limits);
+        let found = difference(&self.snapshot, &new, self.workspace.as_fd());
+        self.snapshot = new;
+        if found.changes.is_empty() && found.complete {
+            return Ok(());
+        }
+        send(control, &FromMediator::Changed(found))
+    }
+}

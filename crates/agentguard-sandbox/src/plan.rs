@@ -1,0 +1,86 @@
+//! The plan of a session: everything the mediator has to know, as values.
+
+use std::path::PathBuf;
+
+use agentguard_core::Confinement;
+use serde::{Deserialize, Serialize};
+
+/// What the mediator sets up. Made by the guard from policy; the agent never sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What the kernel holds the session to.
+    pub confinement: Confinement,
+    /// The host's directory that appears as the agent's home.
+    pub private_home: PathBuf,
+    /// The human's home, of which parts may appear in the agent's.
+    pub human_home: PathBuf,
+    /// Where the command starts.
+    pub directory: PathBuf,
+    /// The command and its arguments, as bytes.
+    pub command: Vec<Vec<u8>>,
+    /// The whole environment, as `NAME=value` bytes.
+    pub environment: Vec<Vec<u8>>,
+    /// The user to become, where the guard runs as root.
+    pub become_user: Option<User>,
+    /// Files that exist only inside, read-only.
+    pub files: Vec<InsideFile>,
+    /// Digests of dynamic loaders, in hexadecimal: run as a program, each is class `loader`.
+    pub identities: Vec<KnownIdentity>,
+    /// Layers switched off, so that a test can show that the others hold. Always empty but in tests.
+    #[serde(default)]
+    pub without: Vec<Layer>,
+}
+
+/// A user that exists only inside.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct User {
+    /// The user's id.
+    pub uid: u32,
+    /// The group's id.
+    pub gid: u32,
+}
+
+/// A file that exists only inside.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct InsideFile {
+    /// Where it appears.
+    pub path: PathBuf,
+    /// What it holds.
+    pub content: String,
+}
+
+/// What is known of a file that nobody inside can change: its digest holds as long as these do.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+pub struct FileKey {
+    /// The device.
+    pub device: u64,
+    /// The inode.
+    pub inode: u64,
+    /// The size.
+    pub size: u64,
+    /// When the content last changed, in nanoseconds.
+    pub modified: i64,
+    /// When anything about it last changed, in nanoseconds.
+    pub changed: i64,
+}
+
+/// A file's identity, kept across sessions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct KnownIdentity {
+    /// Which file, in which state.
+    pub key: FileKey,
+    /// What it holds.
+    pub sha256: agentguard_core::Digest,
+}
+
+/// One layer of the confinement.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    /// Read-only and masking mounts; the host's tree is bound whole.
+    Mounts,
+    /// Landlock.
+    Landlock,
+    /// The filter, but for what the mediator has to be asked.
+    Filter,
+}

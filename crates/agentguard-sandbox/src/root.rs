@@ -1,0 +1,459 @@
+//! The session's root: an empty tmpfs in which nothing exists but what the plan names.
+//!
+//! Order matters. Sources are opened as detached trees while their paths still mean something (before
+//! the tmpfs covers one of them, and before root's rights are given up); they are attached from the
+//! root downwards; pins and masks come last, on what is then in place. Nothing here runs once Landlock
+//! holds, since Landlock forbids mounts.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use agentguard_core::{Access, Network};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
+    mount_change, mount_remount, move_mount, open_tree, unmount,
+};
+
+use crate::error::{Failure, Step};
+use crate::plan::{Layer, Plan};
+use crate::sys::{Attributes, change_tree, idmap_tree};
+
+/// Where the new root is put together. It is covered, so what lies there is not lost.
+const BASE: &str = "/tmp";
+
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const DEVICE_LINKS: [(&str, &str); 5] = [
+    ("pts/ptmx", "dev/ptmx"),
+    ("/proc/self/fd", "dev/fd"),
+    ("/proc/self/fd/0", "dev/stdin"),
+    ("/proc/self/fd/1", "dev/stdout"),
+    ("/proc/self/fd/2", "dev/stderr"),
+];
+/// Links or directories at the top of a system, which merged-usr systems link into `/usr`.
+const TOP: [&str; 6] = ["bin", "sbin", "lib", "lib64", "lib32", "libx32"];
+
+/// A piece of the host, detached from where it was.
+pub(crate) struct Source {
+    target: PathBuf,
+    tree: OwnedFd,
+    is_directory: bool,
+    order: usize,
+}
+
+/// The maps through which files of another owner become the agent's.
+pub(crate) struct Owners<'a> {
+    /// Asks for the user namespace that shows `uid:gid` as the agent's.
+    pub(crate) namespace_for: &'a dyn Fn(u32, u32) -> Result<OwnedFd, Failure>,
+}
+
+/// Opens every tree that the plan names. With `owners`, what can be written is shown as the agent's.
+pub(crate) fn open_sources(
+    plan: &Plan,
+    owners: Option<&Owners<'_>>,
+) -> Result<Vec<Source>, Failure> {
+    let mut sources = Vec::new();
+    let mut add = |path: &Path, target: &Path, access: Access| -> Result<(), Failure> {
+        let order = sources.len();
+        sources.extend(
+            open_source(path, target, access, owners)?.map(|source| Source { order, ..source }),
+        );
+        Ok(())
+    };
+    for grant in &plan.confinement.grants {
+        add(&grant.path, &grant.path, grant.access)?;
+    }
+    for name in TOP {
+        let path = Path::new("/").join(name);
+        if is_directory(&path) {
+            add(&path, &path, Access::Read)?;
+        }
+    }
+    if plan.confinement.network == Network::Host
+        && let Some(resolver) = resolver_outside_etc()
+    {
+        add(&resolver, &resolver, Access::Read)?;
+    }
+    add(&plan.private_home, &plan.confinement.home, Access::Write)?;
+    for grant in &plan.confinement.home_grants {
+        add(
+            &plan.human_home.join(&grant.path),
+            &plan.confinement.home.join(&grant.path),
+            grant.access,
+        )?;
+    }
+    add(
+        &plan.confinement.workspace,
+        &plan.confinement.workspace,
+        Access::Write,
+    )?;
+    for device in DEVICES {
+        add_device(&mut sources, device)?;
+    }
+    sources.sort_by_key(|source| (source.target.components().count(), source.order));
+    Ok(sources)
+}
+
+fn open_source(
+    path: &Path,
+    target: &Path,
+    access: Access,
+    owners: Option<&Owners<'_>>,
+) -> Result<Option<Source>, Failure> {
+    let shown = || format!("open `{}`", path.display());
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = match open_tree(CWD, path, flags) {
+        Ok(tree) => tree,
+        Err(Errno::NOENT | Errno::ACCESS) if access == Access::Read => return Ok(None),
+        Err(error) => return Err(error).step(shown()),
+    };
+    let stat = fs::fstat(&tree).step(shown())?;
+    if let (Access::Write, Some(owners)) = (access, owners) {
+        let namespace = (owners.namespace_for)(stat.st_uid, stat.st_gid)?;
+        idmap_tree(tree.as_fd(), namespace.as_fd())
+            .step(format!("show `{}` as the agent's own", path.display()))?;
+    }
+    change_tree(
+        tree.as_fd(),
+        Attributes {
+            read_only: access == Access::Read,
+            no_devices: true,
+        },
+    )
+    .step(shown())?;
+    let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    Ok(Some(Source {
+        target: target.to_owned(),
+        tree,
+        is_directory,
+        order: 0,
+    }))
+}
+
+fn add_device(sources: &mut Vec<Source>, name: &str) -> Result<(), Failure> {
+    let path = Path::new("/dev").join(name);
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, &path, flags).step(format!("open `{}`", path.display()))?;
+    let order = sources.len();
+    sources.push(Source {
+        target: path,
+        tree,
+        is_directory: false,
+        order,
+    });
+    Ok(())
+}
+
+/// Puts the root together at its base. Needs the capabilities of the new user namespace.
+pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<(), Failure> {
+    mount_change(
+        "/",
+        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+    )
+    .step("keep mounts private")?;
+    tmpfs(BASE, "mode=0755,size=16m")?;
+    let base =
+        fs::open(BASE, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open the new root")?;
+    for directory in [
+        "dev",
+        "dev/shm",
+        "dev/pts",
+        "proc",
+        "tmp",
+        "run",
+        "run/agentguard",
+        "var",
+        ".old",
+    ] {
+        make_directory(base.as_fd(), Path::new(directory))?;
+    }
+    let size = plan.confinement.limits.temporary_bytes;
+    for shared in ["tmp", "dev/shm"] {
+        tmpfs(
+            &format!("{BASE}/{shared}"),
+            &format!("mode=1777,size={size}"),
+        )?;
+    }
+    fs::symlinkat("/tmp", &base, "var/tmp").step("link `/var/tmp`")?;
+    recreate_top_links(base.as_fd())?;
+    for source in sources {
+        attach(base.as_fd(), &source)?;
+    }
+    let pts = format!("{BASE}/dev/pts");
+    let options = c"newinstance,ptmxmode=0666,mode=0620";
+    mount(
+        "devpts",
+        pts,
+        "devpts",
+        MountFlags::NOSUID | MountFlags::NOEXEC,
+        Some(options),
+    )
+    .step("mount `/dev/pts`")?;
+    for (target, link) in DEVICE_LINKS {
+        fs::symlinkat(target, &base, link).step(format!("link `/{link}`"))?;
+    }
+    write_files(plan, base.as_fd())?;
+    if plan.without.contains(&Layer::Mounts) {
+        return Ok(());
+    }
+    for mask in &plan.confinement.masks {
+        cover(base.as_fd(), mask)?;
+    }
+    for pin in &plan.confinement.pins {
+        hold(base.as_fd(), &plan.confinement.workspace, pin)?;
+    }
+    Ok(())
+}
+
+/// Mounts the session's own `/proc`. Called by its pid 1, before the old root goes.
+pub(crate) fn mount_proc() -> Result<(), Failure> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("proc", format!("{BASE}/proc"), "proc", flags, None).step("mount `/proc`")
+}
+
+/// Makes the new root the root, and lets go of the old one.
+pub(crate) fn enter() -> Result<(), Failure> {
+    let old = format!("{BASE}/.old");
+    rustix::process::pivot_root(BASE, old.as_str()).step("enter the new root")?;
+    rustix::process::chdir("/").step("enter the new root")?;
+    unmount("/.old", UnmountFlags::DETACH).step("let go of the old root")?;
+    fs::rmdir("/.old").step("let go of the old root")?;
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::BIND;
+    mount_remount("/", flags, c"").step("make the root read-only")
+}
+
+fn tmpfs(target: &str, options: &str) -> Result<(), Failure> {
+    let options = std::ffi::CString::new(options)
+        .map_err(|error| Failure::new("mount a tmpfs", error.to_string()))?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    mount("tmpfs", target, "tmpfs", flags, Some(options.as_c_str()))
+        .step(format!("mount a tmpfs at `{target}`"))
+}
+
+/// On systems with a merged `/usr`, `/bin` and its like are links, and cannot be bound.
+fn recreate_top_links(base: BorrowedFd<'_>) -> Result<(), Failure> {
+    for name in TOP {
+        if let Ok(target) = fs::readlink(format!("/{name}"), Vec::new()) {
+            fs::symlinkat(&target, base, name).step(format!("link `/{name}`"))?;
+        }
+    }
+    Ok(())
+}
+
+fn attach(base: BorrowedFd<'_>, source: &Source) -> Result<(), Failure> {
+    let inside = relative(&source.target);
+    let place = make_place(base, inside, source.is_directory)?;
+    move_onto(source.tree.as_fd(), place.as_fd())
+        .step(format!("attach `{}`", source.target.display()))
+}
+
+fn move_onto(tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, "", place, "", flags)
+}
+
+/// Opens `inside` as a place to mount on, made where it is missing. Links on the way are refused: what
+/// lies in the agent's home was written by an agent.
+fn make_place(base: BorrowedFd<'_>, inside: &Path, is_directory: bool) -> Result<OwnedFd, Failure> {
+    let shown = || format!("make a place for `/{}`", inside.display());
+    if let Some(parent) = inside.parent() {
+        make_directory(base, parent)?;
+    }
+    if let Ok(place) = open_plain(base, inside) {
+        return Ok(place);
+    }
+    let (parent, name) = parent_of(base, inside).step(shown())?;
+    if is_directory {
+        fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)).step(shown())?;
+    } else {
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        drop(fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)).step(shown())?);
+    }
+    open_plain(base, inside).step(shown())
+}
+
+fn make_directory(base: BorrowedFd<'_>, inside: &Path) -> Result<(), Failure> {
+    let mut so_far = PathBuf::new();
+    for part in inside.components() {
+        so_far.push(part);
+        let shown = || format!("make the directory `/{}`", so_far.display());
+        match parent_of(base, &so_far)
+            .and_then(|(parent, name)| fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)))
+        {
+            Ok(()) | Err(Errno::EXIST) => {}
+            // What is read-only and there already needs no making.
+            Err(_) if open_plain(base, &so_far).is_ok() => {}
+            Err(error) => return Err(error).step(shown()),
+        }
+    }
+    Ok(())
+}
+
+fn parent_of<'p>(
+    base: BorrowedFd<'_>,
+    inside: &'p Path,
+) -> rustix::io::Result<(OwnedFd, &'p OsStr)> {
+    let name = inside.file_name().ok_or(Errno::INVAL)?;
+    let parent = inside
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    Ok((open_plain(base, parent)?, name))
+}
+
+fn open_plain(base: BorrowedFd<'_>, inside: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    fs::openat2(
+        base,
+        inside,
+        flags,
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+    )
+}
+
+fn write_files(plan: &Plan, base: BorrowedFd<'_>) -> Result<(), Failure> {
+    for (number, file) in plan.files.iter().enumerate() {
+        let shown = || format!("write `{}`", file.path.display());
+        let kept = format!("run/agentguard/.{number}");
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let descriptor =
+            fs::openat(base, kept.as_str(), flags, Mode::from_raw_mode(0o444)).step(shown())?;
+        rustix::io::write(&descriptor, file.content.as_bytes()).step(shown())?;
+        let tree = clone_tree(base, Path::new(&kept)).step(shown())?;
+        change_tree(
+            tree.as_fd(),
+            Attributes {
+                read_only: true,
+                no_devices: true,
+            },
+        )
+        .step(shown())?;
+        let place = make_place(base, relative(&file.path), false)?;
+        move_onto(tree.as_fd(), place.as_fd()).step(shown())?;
+    }
+    Ok(())
+}
+
+/// Covers a path by something that nobody may open. Where the path does not exist there is nothing to
+/// cover, and its parent is read-only.
+fn cover(base: BorrowedFd<'_>, path: &Path) -> Result<(), Failure> {
+    let shown = || format!("mask `{}`", path.display());
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let place = match fs::openat2(
+        base,
+        relative(path),
+        flags,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT,
+    ) {
+        Ok(place) => place,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        Err(error) => return Err(error).step(shown()),
+    };
+    let is_directory =
+        FileType::from_raw_mode(fs::fstat(&place).step(shown())?.st_mode) == FileType::Directory;
+    let blank = if is_directory {
+        "run/agentguard/.blank"
+    } else {
+        "run/agentguard/.none"
+    };
+    make_place(base, Path::new(blank), is_directory)?;
+    fs::chmodat(base, blank, Mode::empty(), AtFlags::empty()).step(shown())?;
+    let tree = clone_tree(base, Path::new(blank)).step(shown())?;
+    change_tree(
+        tree.as_fd(),
+        Attributes {
+            read_only: true,
+            no_devices: true,
+        },
+    )
+    .step(shown())?;
+    move_onto(tree.as_fd(), place.as_fd()).step(shown())
+}
+
+/// Makes a path of the workspace read-only, and every directory above it immovable.
+fn hold(base: BorrowedFd<'_>, workspace: &Path, pin: &Path) -> Result<(), Failure> {
+    let root = open_plain(base, relative(workspace)).step("open the workspace")?;
+    if let Err(Errno::NOENT | Errno::NOTDIR) = open_plain(root.as_fd(), pin) {
+        return Ok(());
+    }
+    let mut so_far = PathBuf::new();
+    for part in pin.components() {
+        so_far.push(part);
+        let read_only = so_far.as_os_str() == pin.as_os_str();
+        bind_onto_itself(root.as_fd(), &so_far, read_only)
+            .map_err(|failure| describe_link(failure, &so_far))?;
+    }
+    Ok(())
+}
+
+fn bind_onto_itself(root: BorrowedFd<'_>, inside: &Path, read_only: bool) -> Result<(), Failure> {
+    let shown = || format!("pin `{}`", inside.display());
+    let place = open_plain(root, inside).step(shown())?;
+    if !read_only && is_mount_point(root, inside) {
+        return Ok(());
+    }
+    let tree = clone_tree(root, inside).step(shown())?;
+    change_tree(
+        tree.as_fd(),
+        Attributes {
+            read_only,
+            no_devices: true,
+        },
+    )
+    .step(shown())?;
+    move_onto(tree.as_fd(), place.as_fd()).step(shown())
+}
+
+fn is_mount_point(root: BorrowedFd<'_>, inside: &Path) -> bool {
+    use rustix::fs::{StatxAttributes, StatxFlags, statx};
+    statx(root, inside, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+        .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+fn describe_link(failure: Failure, path: &Path) -> Failure {
+    if failure.errno == Some(Errno::LOOP.raw_os_error()) {
+        let reason = "it is a symbolic link, which cannot be pinned; replace it by what it points to, or drop the pin";
+        return Failure::new(format!("pin `{}`", path.display()), reason);
+    }
+    failure
+}
+
+fn clone_tree(base: BorrowedFd<'_>, inside: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    open_tree(base, inside, flags)
+}
+
+fn is_directory(path: &Path) -> bool {
+    fs::lstat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+/// Where the resolver's configuration is a link out of `/etc`, what it points to.
+fn resolver_outside_etc() -> Option<PathBuf> {
+    let target = fs::readlink("/etc/resolv.conf", Vec::new()).ok()?;
+    let target = Path::new("/etc").join(Path::new(OsStr::new(target.to_str().ok()?)));
+    let plain = target.components().fold(PathBuf::new(), |mut path, part| {
+        match part {
+            Component::ParentDir => {
+                path.pop();
+            }
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => path.push(part),
+        }
+        path
+    });
+    Some(plain).filter(|path| !path.starts_with("/etc"))
+}
+
+fn relative(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
+}

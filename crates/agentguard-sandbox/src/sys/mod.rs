@@ -1,0 +1,32 @@
+//! Every unsafe line of agentguard: system calls behind safe functions that take borrowed
+//! descriptors. One operation a block, each with its proof.
+#![expect(
+    unsafe_code,
+    reason = "system calls that no library of the field offers safely"
+)]
+
+mod mount;
+mod process;
+mod seccomp;
+mod signal;
+mod trace;
+
+pub(crate) use mount::{Attributes, change_tree, idmap_tree, raise_loopback};
+pub(crate) use process::{
+    Forked, adopt, close_above, close_all_but, end, fork, fork_into, fork_sibling, pass_descriptor,
+    replace_image, unshare,
+};
+pub(crate) use seccomp::{Listener, Notification, install_filter, install_listener};
+pub(crate) use signal::{Signals, block_forwarded, forget_blocked};
+pub(crate) use trace::{Tracee, read_memory, read_pieces};
+
+use std::io;
+
+/// Turns a C result into the error the kernel left.
+fn checked(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}

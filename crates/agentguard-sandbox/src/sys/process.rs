@@ -1,0 +1,140 @@
+//! Making processes.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rustix::process::Pid;
+
+use super::checked;
+
+/// Which side of a fork this is.
+pub(crate) enum Forked {
+    /// The new process.
+    Child,
+    /// The old one, with the child's id.
+    Parent(Pid),
+}
+
+/// Forks. The caller must be single-threaded: the child goes on running ordinary code.
+pub(crate) fn fork() -> io::Result<Forked> {
+    clone(0)
+}
+
+/// Forks a child into new namespaces, `flags` of `CLONE_NEW*`. As [`fork`], single-threaded.
+pub(crate) fn fork_into(namespaces: libc::c_int) -> io::Result<Forked> {
+    clone(namespaces)
+}
+
+/// Forks a sibling: the child's parent is the caller's. As [`fork`], single-threaded.
+pub(crate) fn fork_sibling() -> io::Result<Forked> {
+    clone(libc::CLONE_PARENT)
+}
+
+fn clone(flags: libc::c_int) -> io::Result<Forked> {
+    let flags = libc::c_long::from(flags | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM and with no new stack this is a fork: the child gets a copy of this
+    // memory, and as the process is single-threaded no lock in it is held by a thread that is gone.
+    // Without CLONE_*_SETTID, CLONE_SETTLS and CLONE_PIDFD the other arguments are not read.
+    let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    let pid = checked(result)?;
+    match i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        Some(pid) => Ok(Forked::Parent(pid)),
+        None => Ok(Forked::Child),
+    }
+}
+
+/// Closes every descriptor from `first` on; with `on_exec`, only when an image is replaced.
+pub(crate) fn close_above(first: u32, on_exec: bool) -> io::Result<()> {
+    let flags = if on_exec {
+        libc::CLOSE_RANGE_CLOEXEC
+    } else {
+        0
+    };
+    // SAFETY: `close_range` reads three integers and no memory. Callers run it where no `OwnedFd` of
+    // theirs from `first` on is used again: right before an exec, or in a process that only waits.
+    checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) })?;
+    Ok(())
+}
+
+/// Replaces this process's image. Returns only the error.
+pub(crate) fn replace_image(
+    path: &CString,
+    argv: &[CString],
+    environment: &[CString],
+) -> io::Error {
+    let argv = pointers(argv);
+    let environment = pointers(environment);
+    // SAFETY: `path` is a C string; both arrays hold pointers to C strings that outlive the call and
+    // end with a null pointer.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), environment.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings
+        .iter()
+        .map(|string| string.as_ptr())
+        .chain([std::ptr::null()])
+        .collect()
+}
+
+/// Moves this process into new namespaces, `flags` of `CLONE_NEW*`. It must be single-threaded.
+pub(crate) fn unshare(flags: libc::c_int) -> io::Result<()> {
+    // SAFETY: without CLONE_FILES no descriptor table is split off that a `BorrowedFd` of another
+    // thread refers to; `unshare` reads an integer and no memory.
+    checked(libc::c_long::from(unsafe { libc::unshare(flags) }))?;
+    Ok(())
+}
+
+/// Lets `descriptor` pass, under its own number, to the program that `command` starts.
+pub(crate) fn pass_descriptor(command: &mut Command, descriptor: BorrowedFd<'_>) {
+    let number = descriptor.as_raw_fd();
+    let keep = move || {
+        // SAFETY: `fcntl(F_SETFD)` reads its integer arguments and no memory.
+        let result = unsafe { libc::fcntl(number, libc::F_SETFD, 0) };
+        checked(libc::c_long::from(result)).map(|_| ())
+    };
+    // SAFETY: what runs between fork and exec is one `fcntl`, which is async-signal-safe; it
+    // allocates nothing and takes no lock.
+    unsafe { command.pre_exec(keep) };
+}
+
+/// Ends this process at once: nothing that the process it was forked from registered is run.
+pub(crate) fn end(code: i32) -> ! {
+    // SAFETY: `_exit` takes an integer and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Closes every descriptor but these.
+pub(crate) fn close_all_but(keep: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+    let mut kept = keep.map(|descriptor| descriptor.as_raw_fd().cast_unsigned());
+    kept.sort_unstable();
+    let [low, high] = kept;
+    let ranges = [
+        (0, low.wrapping_sub(1)),
+        (low + 1, high.wrapping_sub(1)),
+        (high + 1, u32::MAX),
+    ];
+    for (first, last) in ranges
+        .into_iter()
+        .filter(|(first, last)| first <= last && *last != u32::MAX - 1)
+    {
+        // SAFETY: `close_range` reads three integers and no memory. The only caller is a process that
+        // holds nothing but `keep` from here on, and ends by `_exit`.
+        checked(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+    }
+    Ok(())
+}
+
+/// Takes over a descriptor that was left open for this program under a number.
+pub(crate) fn adopt(number: i32) -> Option<OwnedFd> {
+    // SAFETY: `fcntl(F_SETFD)` reads its integer arguments and no memory.
+    let result = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    checked(libc::c_long::from(result)).ok()?;
+    // SAFETY: the descriptor is open, as `fcntl` just said, and was passed to this process for this one
+    // use: the caller runs first in `main`, before anything else could own a descriptor.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}

@@ -1,0 +1,144 @@
+//! Filters, and the notifications of the one that asks (seccomp_unotify(2)).
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use rustix::process::Pid;
+use seccompiler::sock_filter;
+
+use super::checked;
+
+/// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` of `linux/seccomp.h`: the kernel switches to the other side at once.
+const SYNC_WAKE_UP: libc::c_ulong = 1;
+
+/// Adds a filter that needs no listener. `no_new_privs` must be set.
+pub(crate) fn install_filter(program: &[sock_filter]) -> io::Result<()> {
+    install(program, 0)?;
+    Ok(())
+}
+
+/// Adds the filter that asks, and returns where its questions arrive. A caller that is being asked
+/// about can then only be interrupted by a fatal signal once its question was read.
+pub(crate) fn install_listener(program: &[sock_filter]) -> io::Result<OwnedFd> {
+    let flags =
+        libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    let descriptor = i32::try_from(install(program, flags)?).map_err(io::Error::other)?;
+    // SAFETY: the kernel just made this descriptor for this process, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+fn install(program: &[sock_filter], flags: libc::c_ulong) -> io::Result<libc::c_long> {
+    let length = u16::try_from(program.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog {
+        len: length,
+        filter: program.as_ptr().cast_mut().cast(),
+    };
+    // SAFETY: `program` points to `length` instructions that outlive the call; seccompiler's
+    // `sock_filter` has the layout of the kernel's (linux/filter.h), and the kernel only reads it.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            std::ptr::from_ref(&program),
+        )
+    })
+}
+
+/// A system call that waits for an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Notification {
+    /// The kernel's name for this question.
+    pub(crate) id: u64,
+    /// The thread that asks.
+    pub(crate) thread: Pid,
+    /// Which system call.
+    pub(crate) number: libc::c_long,
+    /// Its arguments, as registers.
+    pub(crate) arguments: [u64; 6],
+}
+
+/// Where the questions of a filter arrive.
+#[derive(Debug)]
+pub(crate) struct Listener(pub(crate) OwnedFd);
+
+impl Listener {
+    /// Asks the kernel to hand over the processor along with a question or an answer. Old kernels
+    /// cannot; it is only slower then.
+    pub(crate) fn wake_synchronously(&self) {
+        // SAFETY: this request takes its flags as an integer and reads no memory.
+        let _ = unsafe {
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS,
+                SYNC_WAKE_UP,
+            )
+        };
+    }
+
+    /// Waits for the next question.
+    pub(crate) fn receive(&self) -> io::Result<Notification> {
+        // SAFETY: `seccomp_notif` is plain old data; the kernel wants it zeroed.
+        let mut raw: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+        // SAFETY: the request writes one `seccomp_notif`, which is what the pointer points to.
+        let result = unsafe {
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_RECV,
+                std::ptr::from_mut(&mut raw),
+            )
+        };
+        checked(libc::c_long::from(result))?;
+        let thread = i32::try_from(raw.pid).ok().and_then(Pid::from_raw);
+        let thread =
+            thread.ok_or_else(|| io::Error::other("the caller is in no visible pid namespace"))?;
+        Ok(Notification {
+            id: raw.id,
+            thread,
+            number: libc::c_long::from(raw.data.nr),
+            arguments: raw.data.args,
+        })
+    }
+
+    /// Whether the caller still waits, so that what was read of it was read of *it*.
+    pub(crate) fn still_waits(&self, notification: &Notification) -> bool {
+        // SAFETY: the request reads one `u64`, which is what the pointer points to.
+        let result = unsafe {
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_ID_VALID,
+                std::ptr::from_ref(&notification.id),
+            )
+        };
+        result == 0
+    }
+
+    /// Makes the call fail with `errno`.
+    pub(crate) fn refuse(&self, notification: &Notification, errno: i32) {
+        self.send(notification, -errno, 0);
+    }
+
+    /// Lets the kernel go on with the call, which then reads its arguments anew.
+    pub(crate) fn resume(&self, notification: &Notification) {
+        let flag = u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).unwrap_or(1);
+        self.send(notification, 0, flag);
+    }
+
+    fn send(&self, notification: &Notification, error: i32, flags: u32) {
+        let response = libc::seccomp_notif_resp {
+            id: notification.id,
+            val: 0,
+            error,
+            flags,
+        };
+        // SAFETY: the request reads one `seccomp_notif_resp`, which is what the pointer points to.
+        // An error means that the caller is gone, and so is what it asked.
+        let _ = unsafe {
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_SEND,
+                std::ptr::from_ref(&response),
+            )
+        };
+    }
+}

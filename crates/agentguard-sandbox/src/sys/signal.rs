@@ -1,0 +1,88 @@
+//! The signals that a guard passes on instead of dying of them.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::checked;
+
+/// What a terminal, a shell or a supervisor sends to a command that it wants to end or to wake.
+const FORWARDED: [libc::c_int; 8] = [
+    libc::SIGINT,
+    libc::SIGTERM,
+    libc::SIGHUP,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGCONT,
+    libc::SIGTTOU,
+];
+
+/// Where blocked signals are read.
+#[derive(Debug)]
+pub(crate) struct Signals(OwnedFd);
+
+impl Signals {
+    /// Takes the next signal, if one is there. Never waits.
+    pub(crate) fn next(&self) -> Option<i32> {
+        let mut raw = [0u8; size_of::<libc::signalfd_siginfo>()];
+        let read = rustix::io::read(&self.0, &mut raw).ok()?;
+        let number = raw.first_chunk::<4>().filter(|_| read == raw.len())?;
+        i32::try_from(u32::from_ne_bytes(*number)).ok()
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Blocks the forwarded signals for this thread, and every thread it makes from now on, and returns
+/// where they are read instead.
+pub(crate) fn block_forwarded() -> io::Result<Signals> {
+    let set = forwarded_set()?;
+    mask(libc::SIG_BLOCK, &set)?;
+    // SAFETY: `signalfd` with -1 makes a new descriptor and reads the set, which outlives the call.
+    let result =
+        unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    checked(libc::c_long::from(result))?;
+    // SAFETY: the kernel just made this descriptor for this process, and nobody else knows of it.
+    Ok(Signals(unsafe { OwnedFd::from_raw_fd(result) }))
+}
+
+/// Unblocks every signal, as a program expects to find them.
+pub(crate) fn forget_blocked() -> io::Result<()> {
+    mask(libc::SIG_SETMASK, &empty_set()?)
+}
+
+fn forwarded_set() -> io::Result<libc::sigset_t> {
+    let mut set = empty_set()?;
+    for signal in FORWARDED {
+        // SAFETY: `set` was initialised by `sigemptyset`, and the number is a signal's.
+        checked(libc::c_long::from(unsafe {
+            libc::sigaddset(&raw mut set, signal)
+        }))?;
+    }
+    Ok(set)
+}
+
+fn empty_set() -> io::Result<libc::sigset_t> {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `sigemptyset` writes the whole set it is given.
+    checked(libc::c_long::from(unsafe {
+        libc::sigemptyset(set.as_mut_ptr())
+    }))?;
+    // SAFETY: `sigemptyset` succeeded, so the set is initialised.
+    Ok(unsafe { set.assume_init() })
+}
+
+fn mask(how: libc::c_int, set: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: the set is initialised and outlives the call; a null old set is allowed.
+    let result =
+        unsafe { libc::pthread_sigmask(how, std::ptr::from_ref(set), std::ptr::null_mut()) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(result))
+    }
+}

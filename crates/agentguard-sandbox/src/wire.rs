@@ -1,0 +1,191 @@
+//! What guard and mediator say to each other: frames of JSON, each with its length before it.
+//!
+//! Both ends are ours; the bounds are there because an agent fills some of the fields.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use agentguard_core::{CommitSeen, Exec, OutcomeOf, RefMove};
+use rustix::io::{Errno, read, write};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::difference::Difference;
+use crate::error::{Error, Failure};
+use crate::plan::KnownIdentity;
+
+/// More than the largest argument list the kernel takes, as JSON.
+const LONGEST: usize = 32 << 20;
+
+/// What a worker of the mediator asks or tells.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromWorker {
+    /// May this happen? Answered by [`Answer`].
+    Judge {
+        /// What is about to be executed.
+        exec: Exec,
+        /// Whether it is the session's own command.
+        is_first: bool,
+        /// The entry of the verdict that this follows, where the image differs from what was judged.
+        instead_of: Option<u64>,
+    },
+    /// What came of a decision. Not answered.
+    Outcome {
+        /// The decision's entry.
+        of: u64,
+        /// What came of it.
+        outcome: OutcomeOf,
+    },
+}
+
+/// The guard's answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    /// Whether it may happen.
+    pub(crate) allow: bool,
+    /// The entry that says so, unless the log could not be written.
+    pub(crate) entry: Option<u64>,
+    /// What the agent is told of a refusal.
+    pub(crate) text: String,
+}
+
+/// What the mediator tells of the session as a whole.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromMediator {
+    /// Everything stands; the agent may start.
+    Ready {
+        /// The refs of the workspace's repository.
+        refs: Vec<String>,
+        /// The branch checked out.
+        branch: Option<String>,
+        /// The session's pid 1, as seen outside.
+        init: i32,
+        /// How many listeners follow, for the plan's ports.
+        listeners: u32,
+    },
+    /// A step failed; nothing of the agent ran.
+    Failed(Failure),
+    /// The agent's process exists.
+    Started {
+        /// Its id outside.
+        process: i32,
+    },
+    /// The command itself could not be executed.
+    NotExecuted {
+        /// The error's number.
+        errno: i32,
+    },
+    /// The command was stopped, by a signal that stops.
+    Stopped,
+    /// Files changed.
+    Changed(Difference),
+    /// Refs moved.
+    Moved {
+        /// Which.
+        moved: Vec<RefMove>,
+        /// What appeared with them.
+        commits: Vec<CommitSeen>,
+        /// Whether these are all.
+        complete: bool,
+    },
+    /// Programs were digested that nobody inside can change.
+    Learnt(Vec<KnownIdentity>),
+    /// Everything inside is dead.
+    Ended {
+        /// How the command ended.
+        outcome: OutcomeOf,
+    },
+}
+
+/// What the guard tells the mediator.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromGuard {
+    /// The session is recorded: start the agent.
+    Start,
+}
+
+/// Sends one message.
+pub(crate) fn send(to: impl AsFd, message: &impl Serialize) -> Result<(), Error> {
+    let body = serde_json::to_vec(message).map_err(|_| Error::Garbled)?;
+    let length = u32::try_from(body.len()).map_err(|_| Error::Garbled)?;
+    let mut frame = length.to_le_bytes().to_vec();
+    frame.extend_from_slice(&body);
+    let mut rest = frame.as_slice();
+    while !rest.is_empty() {
+        match write(to.as_fd(), rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(Error::io("write to the other side")(error.into())),
+        }
+    }
+    Ok(())
+}
+
+/// Waits for one message. `None` when the other side has closed.
+pub(crate) fn receive<T: DeserializeOwned>(from: impl AsFd) -> Result<Option<T>, Error> {
+    let mut header = [0; 4];
+    if !fill(from.as_fd(), &mut header)? {
+        return Ok(None);
+    }
+    let length = usize::try_from(u32::from_le_bytes(header)).map_err(|_| Error::Garbled)?;
+    if length > LONGEST {
+        return Err(Error::Garbled);
+    }
+    let mut body = vec![0; length];
+    if !fill(from.as_fd(), &mut body)? {
+        return Ok(None);
+    }
+    serde_json::from_slice(&body)
+        .map(Some)
+        .map_err(|_| Error::Garbled)
+}
+
+fn fill(from: impl AsFd, mut into: &mut [u8]) -> Result<bool, Error> {
+    while !into.is_empty() {
+        match read(from.as_fd(), &mut *into) {
+            Ok(0) => return Ok(false),
+            Ok(length) => into = into.get_mut(length..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(Errno::CONNRESET) => return Ok(false),
+            Err(error) => return Err(Error::io("read from the other side")(error.into())),
+        }
+    }
+    Ok(true)
+}
+
+/// Sends descriptors along with one byte.
+pub(crate) fn send_descriptors(
+    to: impl AsFd,
+    descriptors: &[std::os::fd::BorrowedFd<'_>],
+) -> Result<(), Error> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+    let mut buffer = SendAncillaryBuffer::new(&mut space);
+    if !buffer.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(Error::Garbled);
+    }
+    sendmsg(
+        to,
+        &[rustix::io::IoSlice::new(b"d")],
+        &mut buffer,
+        SendFlags::empty(),
+    )
+    .map_err(|error| Error::io("hand over descriptors")(error.into()))?;
+    Ok(())
+}
+
+/// Receives the descriptors sent along with one byte.
+pub(crate) fn receive_descriptors(from: impl AsFd) -> Result<Vec<OwnedFd>, Error> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+    let mut buffer = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let mut slices = [rustix::io::IoSliceMut::new(&mut byte)];
+    recvmsg(from, &mut slices, &mut buffer, RecvFlags::CMSG_CLOEXEC)
+        .map_err(|error| Error::io("take over descriptors")(error.into()))?;
+    let mut descriptors = Vec::new();
+    for message in buffer.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    Ok(descriptors)
+}
