@@ -1,0 +1,5 @@
+//! Logs as guards write them and as verifiers read them.
+#![expect(clippy::unwrap_used, reason = "a test may stop")]
+
+mod home;
+mod session;
