@@ -238,7 +238,7 @@ pub fn verify_consistency(
         return proof.is_empty() && old_root == new_root;
     }
     if old_size == 0 {
-        return proof.is_empty();
+        return false; // every tree begins with the empty one: there is nothing to prove
     }
     let mut proof = proof.iter();
     let (mut at, mut last) = (old_size - 1, new_size - 1);

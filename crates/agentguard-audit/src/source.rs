@@ -58,12 +58,14 @@ impl Source {
 
 /// The note that lies as checkpoint in `directory`, unread.
 pub(crate) fn read_checkpoint(directory: &Path) -> Result<Option<String>, Error> {
-    let bytes = store::read(&directory.join("checkpoint"), LARGEST_NOTE)?;
+    let bytes = store::read_beginning(&directory.join("checkpoint"), LARGEST_NOTE)?;
     // What is no UTF-8 is no note, and will not verify as one.
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Reads the `at`-th tile of a kind, of this width, or answers that it is not there.
+///
+/// One that is too long is cut, but not to what would fit.
 pub(crate) fn read_tile(
     directory: &Path,
     kind: Kind,
@@ -74,7 +76,7 @@ pub(crate) fn read_tile(
         Kind::Entries => LARGEST_BUNDLE,
         Kind::Hashes(_) => 256 * 32,
     };
-    store::read(&directory.join(tile::path(kind, at, width)), limit)
+    store::read_beginning(&directory.join(tile::path(kind, at, width)), limit)
 }
 
 /// How many leaves the tile has that holds leaf `index` in a log of `size`.

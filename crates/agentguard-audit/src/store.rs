@@ -67,16 +67,22 @@ pub(crate) fn create_to_append(path: &Path) -> Result<File, Error> {
 
 /// Reads a file of at most `limit` bytes, or answers that it is not there.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, Error> {
+    let bytes = read_beginning(path, limit)?;
+    if bytes.as_ref().is_some_and(|bytes| bytes.len() > limit) {
+        return Err(Error::io("read", path, io::Error::from(Errno::FBIG)));
+    }
+    Ok(bytes)
+}
+
+/// Reads a file, of a longer one than `limit` one byte more than that.
+pub(crate) fn read_beginning(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, Error> {
     let Some(file) = open(path)? else {
         return Ok(None);
     };
-    let failed = |source| Error::io("read", path, source);
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > limit {
-        return Err(Error::io("read", path, io::Error::from(Errno::FBIG)));
-    }
+    let read = file.take(most).read_to_end(&mut bytes);
+    read.map_err(|source| Error::io("read", path, source))?;
     Ok(Some(bytes))
 }
 

@@ -114,16 +114,34 @@ impl<'f> Files<'f> {
         if found == tile::encode(hashes) {
             return Ok(());
         }
-        let same = hashes.iter().zip(found.chunks(32));
-        let place = same.take_while(|(hash, found)| hash.0 == **found).count();
-        let place = u64::try_from(place).unwrap_or(0);
-        let index = (at * 256 + place) << (8 * u32::from(level));
         let path = tile::path(Kind::Hashes(level), at, width);
-        report.find(
-            Fault::Changed,
-            index,
-            format!("`{path}` does not hold its hash"),
-        );
+        let below = 1u64.checked_shl(8 * u32::from(level)).unwrap_or(0);
+        let mut is_explained = false;
+        for (place, hash) in (0u64..).zip(hashes) {
+            let from = usize::try_from(place * 32).unwrap_or(usize::MAX);
+            if found.get(from..from.saturating_add(32)) == Some(&hash.0) {
+                continue;
+            }
+            // Where an entry below is another, so is every hash over it.
+            let first = (at * 256 + place) * below;
+            is_explained = report.has_changed(&(first..first + below));
+            if !is_explained {
+                report.find(
+                    Fault::Changed,
+                    first,
+                    format!("`{path}` does not hold its hash"),
+                );
+                return Ok(());
+            }
+        }
+        if !is_explained {
+            let end = (at * 256 + u64::try_from(width).unwrap_or(256)) * below;
+            report.find(
+                Fault::Changed,
+                end.saturating_sub(1),
+                format!("`{path}` goes on"),
+            );
+        }
         Ok(())
     }
 

@@ -149,6 +149,13 @@ impl Report {
         });
     }
 
+    /// Whether one of these entries was found changed, or may have been among those only counted.
+    pub(crate) fn has_changed(&self, entries: &std::ops::Range<u64>) -> bool {
+        let is_there = |index: Option<u64>| index.is_some_and(|index| entries.contains(&index));
+        let mut findings = self.findings.iter();
+        self.more > 0 || findings.any(|f| f.fault == Fault::Changed && is_there(f.index))
+    }
+
     pub(crate) fn remark(&mut self, remark: Remark, entry: u64) {
         self.remark_many(remark, 1, entry);
     }
