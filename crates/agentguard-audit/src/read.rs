@@ -1,0 +1,152 @@
+//! Reading a log without verifying it.
+
+use std::path::Path;
+
+use agentguard_core::{Digest, Entry, Event, SessionStatus};
+use serde::{Serialize, Serializer};
+
+use crate::Error;
+use crate::source::Source;
+use crate::texts::{Found, Texts, commitment_of};
+use crate::wal::{Frames, Next};
+
+/// An entry as it stands in its log, with its place and the text it commits to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Recorded {
+    /// Its place in its log.
+    pub index: u64,
+    /// What was recorded.
+    pub entry: Entry,
+    /// What it commits to, where it commits to something and that was not erased.
+    #[serde(serialize_with = "as_value", skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// The entries of a log, from the first on.
+///
+/// At the end it answers `None`; asked again, it answers what was written meanwhile. So a log is followed
+/// by asking now and then.
+pub struct Entries {
+    source: Source,
+    origin: String,
+    texts: Texts,
+    path: std::path::PathBuf,
+    index: u64,
+    is_broken: bool,
+}
+
+impl Entries {
+    /// Opens the log in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::NotALog`] where there is none.
+    pub fn open(directory: &Path) -> Result<Self, Error> {
+        let (source, origin) = Source::open(directory)?;
+        Ok(Self {
+            source,
+            origin,
+            texts: Texts::open(directory)?,
+            path: directory.to_owned(),
+            index: 0,
+            is_broken: false,
+        })
+    }
+
+    /// The log's name.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    fn read(&mut self) -> Result<Option<Recorded>, Error> {
+        let (path, index) = (&self.path, self.index);
+        let next = self.source.next().map_err(|e| Error::io("read", path, e))?;
+        let entry: Entry = match next {
+            // What is written just now looks torn.
+            Next::End | Next::Torn => return Ok(None),
+            Next::Entry { sound: false, .. } => {
+                return Err(Error::damaged(path, index, "it is not what was written"));
+            }
+            Next::Entry { bytes, .. } => serde_json::from_slice(bytes)
+                .map_err(|_| Error::damaged(path, index, "it is no entry"))?,
+        };
+        self.index += 1;
+        let found = match commitment_of(&entry.event) {
+            None => Found::Nothing,
+            Some(commitment) => self
+                .texts
+                .find(index, commitment)
+                .map_err(|e| Error::io("read", &path.join("texts"), e))?,
+        };
+        let text = match found {
+            Found::Text(text) => Some(text),
+            Found::Other | Found::Nothing => None,
+        };
+        Ok(Some(Recorded { index, entry, text }))
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<Recorded, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_broken {
+            return None;
+        }
+        let read = self.read();
+        self.is_broken = read.is_err();
+        read.transpose()
+    }
+}
+
+/// What the anchor log says of a session's log.
+pub(crate) struct Anchored {
+    pub(crate) log: String,
+    pub(crate) size: u64,
+    pub(crate) root: Digest,
+    pub(crate) state: SessionStatus,
+    pub(crate) time: String,
+}
+
+/// What the anchor log in `directory` says, as far as it can be read. Nothing where there is none.
+pub(crate) fn anchored(directory: &Path) -> Result<Vec<Anchored>, Error> {
+    let mut all = Vec::new();
+    let path = directory.join("wal");
+    let Some((mut frames, _)) = Frames::open(&path)? else {
+        return Ok(all);
+    };
+    while let Next::Entry {
+        bytes, sound: true, ..
+    } = frames.next().map_err(|e| Error::io("read", &path, e))?
+    {
+        // What is no entry is for `verify` to tell.
+        let Ok(entry) = serde_json::from_slice::<Entry>(bytes) else {
+            continue;
+        };
+        if let Event::Anchor {
+            log,
+            size,
+            root,
+            state,
+        } = entry.event
+        {
+            all.push(Anchored {
+                log,
+                size,
+                root,
+                state,
+                time: entry.time.0,
+            });
+        }
+    }
+    Ok(all)
+}
+
+/// A text that is JSON stands as what it says, any other as a string.
+fn as_value<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = text.as_deref().unwrap_or_default();
+    let value: serde_json::Value =
+        serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::from(text));
+    value.serialize(serializer)
+}

@@ -1,0 +1,142 @@
+//! After a crash: cutting a torn tail, and recording sessions whose guard is dead.
+
+use std::fs::{self, File, TryLockError};
+use std::io::Read;
+use std::path::Path;
+
+use agentguard_core::{SessionId, SessionStatus};
+use serde::Deserialize;
+
+use crate::anchor::Anchor;
+use crate::derive::Derived;
+use crate::installation::Installation;
+use crate::scribe::Scribe;
+use crate::wal::{self, Frames, Tail};
+use crate::{Checkpoint, Error, store};
+
+/// Finds where the sound entries of a write-ahead file end, and cuts off what is torn behind them.
+///
+/// What is torn was never acknowledged as durable. Within one boot only the last write can be torn; a
+/// sound frame behind a broken one is damage then, and nothing is cut. After another boot pages may have
+/// reached the disk in any order.
+pub(crate) fn tail<R: Read>(
+    wal: &File,
+    path: &Path,
+    frames: &mut Frames<R>,
+    from: u64,
+    boot: &str,
+) -> Result<Tail, Error> {
+    let mut last = Vec::new();
+    let tail = wal::scan(frames, from, |_, bytes, _| {
+        last.clear();
+        last.extend_from_slice(bytes);
+    });
+    let tail = tail.map_err(|e| Error::io("read", path, e))?;
+    if !tail.torn {
+        return Ok(tail);
+    }
+    let is_this_boot = serde_json::from_slice(&last).is_ok_and(|lead: Lead<'_>| lead.boot == boot);
+    let is_unknown = last.is_empty();
+    if (is_this_boot || is_unknown) && wal::is_sound_beyond(wal, tail.end, path)? {
+        let problem = "a broken entry lies between sound ones";
+        return Err(Error::damaged(path, tail.entries, problem));
+    }
+    let cut = wal.set_len(tail.end).and_then(|()| wal.sync_data());
+    cut.map_err(|e| Error::io("cut", path, e))?;
+    Ok(Tail {
+        torn: false,
+        ..tail
+    })
+}
+
+#[derive(Deserialize)]
+struct Lead<'a> {
+    boot: &'a str,
+}
+
+/// Records each session that has begun, has not ended, and whose guard is dead.
+///
+/// A log that is damaged stays as it is, for `verify` to tell; it keeps no other session from starting.
+pub(crate) fn record_lost(installation: &Installation, scribe: &Scribe) -> Result<(), Error> {
+    let marks = installation.places.open_marks();
+    let listed = fs::read_dir(&marks).map_err(|e| Error::io("list", &marks, e))?;
+    for mark in listed {
+        let mark = mark.map_err(|e| Error::io("list", &marks, e))?;
+        let Some(session) = mark
+            .file_name()
+            .to_str()
+            .and_then(|name| SessionId::parse(name).ok())
+        else {
+            continue;
+        };
+        match record_if_lost(installation, scribe, &session) {
+            Ok(true) | Err(Error::Damaged { .. } | Error::NotProven { .. }) => {}
+            Ok(false) => {
+                let _ = fs::remove_file(mark.path());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Answers whether the session still lives; if not, it is recorded as lost.
+fn record_if_lost(
+    installation: &Installation,
+    scribe: &Scribe,
+    session: &SessionId,
+) -> Result<bool, Error> {
+    let directory = installation.places.sessions().join(session.as_str());
+    let path = directory.join("wal");
+    let Some(wal) = store::open_to_append(&path)? else {
+        return Ok(false);
+    };
+    match wal.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(true),
+        Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path, error)),
+    }
+    let origin = installation.session_origin(session.as_str());
+    let Some(checkpoint) = recover(installation, &wal, &directory, &origin, &scribe.boot)? else {
+        return Ok(false);
+    };
+    let mut anchor = Anchor::lock(installation, &scribe.boot)?;
+    if !anchor.is_over(&origin)? {
+        let (size, root) = (checkpoint.size, checkpoint.root);
+        anchor.append(scribe, &origin, size, root, SessionStatus::Lost)?;
+    }
+    anchor.integrate()?;
+    Ok(false)
+}
+
+/// Cuts the torn tail of a dead session's log and signs what is left. `None` where it has no entry.
+fn recover(
+    installation: &Installation,
+    wal: &File,
+    directory: &Path,
+    origin: &str,
+    boot: &str,
+) -> Result<Option<Checkpoint>, Error> {
+    let path = directory.join("wal");
+    let length = wal
+        .metadata()
+        .map_err(|e| Error::io("look at", &path, e))?
+        .len();
+    let first = u64::try_from(wal::first_line(origin).len()).unwrap_or(u64::MAX);
+    if length < first {
+        return Ok(None); // it died while it made the file
+    }
+    let clone = wal.try_clone().map_err(|e| Error::io("read", &path, e))?;
+    let (mut frames, named) = Frames::of(clone, &path)?;
+    if named != origin {
+        return Err(Error::damaged(&path, 0, "it is another log"));
+    }
+    let tail = tail(wal, &path, &mut frames, 0, boot)?;
+    if tail.entries == 0 && !directory.join("checkpoint").exists() {
+        return Ok(None);
+    }
+    // What survived the crash in memory only is not durable yet.
+    wal.sync_data().map_err(|e| Error::io("sync", &path, e))?;
+    let mut derived = Derived::new(directory, origin, installation.key.clone(), first);
+    derived.rebuild(tail.entries).map(Some)
+}

@@ -1,0 +1,228 @@
+//! The log of one session.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use agentguard_core::{Class, Clock, Commitment, Digest, Event, Index, SessionStatus};
+
+use crate::anchor::Anchor;
+use crate::derive::Derived;
+use crate::installation::{Installation, Places};
+use crate::scribe::{Author, Scribe, event_json};
+use crate::texts::Kept;
+use crate::writer::{Woken, Writer};
+use crate::{Checkpoint, Error, recover, store, wal};
+
+/// When the first checkpoint is signed: short sessions sign at their end only.
+const FIRST_CHECKPOINT: Duration = Duration::from_secs(1);
+/// How often a checkpoint is signed from then on, while entries come.
+const NEXT_CHECKPOINT: Duration = Duration::from_secs(10);
+
+/// The log of one session: many threads append to it, one process writes it.
+///
+/// It is held by a lock as long as this value lives. Dropped without [`SessionLog::end`], what was
+/// appended is made durable, and the session will be recorded as lost.
+pub struct SessionLog {
+    origin: String,
+    directory: PathBuf,
+    installation: Arc<Installation>,
+    scribe: Scribe,
+    writer: Arc<Writer>,
+    behind: Option<JoinHandle<Result<Derived, Error>>>,
+    begun: AtomicBool,
+    beginning: Mutex<()>,
+}
+
+impl SessionLog {
+    /// Makes the log of `author`'s session. Sessions whose guard has died are recorded as lost first.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error where the log's key, the anchor log or the new log's directory is not as it must
+    /// be or cannot be written; the session must not start then.
+    pub fn create(places: &Places, author: Author, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let installation = Arc::new(Installation::load_or_create(places)?);
+        let scribe = Scribe::new(author, clock)?;
+        recover::record_lost(&installation, &scribe)?;
+        let session = scribe.author.session.as_str();
+        let origin = installation.session_origin(session);
+        let directory = places.sessions().join(session);
+        let (wal, texts) = make_files(&directory, &origin)?;
+        let mark = places.open_marks().join(session);
+        drop(store::create_to_append(&mark)?);
+        let offset = u64::try_from(wal::first_line(&origin).len()).unwrap_or(u64::MAX);
+        let derived = Derived::new(&directory, &origin, installation.key.clone(), offset);
+        let writer = Arc::new(Writer::new(scribe.clone(), wal, texts));
+        let behind = {
+            let (writer, installation) = (Arc::clone(&writer), Arc::clone(&installation));
+            let boot = scribe.boot.clone();
+            thread::Builder::new()
+                .name("agentguard-log".to_owned())
+                .spawn(move || work_behind(&writer, derived, &installation, &boot))
+                .map_err(|e| Error::io("start the thread behind", &directory, e))?
+        };
+        Ok(Self {
+            origin,
+            directory,
+            installation,
+            scribe,
+            writer,
+            behind: Some(behind),
+            begun: AtomicBool::new(false),
+            beginning: Mutex::new(()),
+        })
+    }
+
+    /// Appends an event, and answers its index once it is as durable as `class` demands.
+    ///
+    /// `text` is kept beside the log, with secrets of known shape taken out; `event` is given the
+    /// commitment to it. The first entry is critical whatever `class` says, and is anchored before this
+    /// returns; no other entry is appended before.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::TooLong`] where the entry does not fit, and nothing is appended then. After any
+    /// failure to write or to sync, this and every later call returns [`Error::Latched`].
+    pub fn append(
+        &self,
+        class: Class,
+        text: Option<&str>,
+        event: impl FnOnce(Option<Commitment>) -> Event,
+    ) -> Result<Index, Error> {
+        let kept = text.map(Kept::new).transpose()?;
+        let event = event_json(&event(kept.as_ref().map(|kept| kept.commitment)))?;
+        if self.begun.load(Ordering::Acquire) {
+            let (seq, _) = self.writer.append(class, &event, kept.as_ref())?;
+            return Ok(Index(seq));
+        }
+        let _one_at_a_time = self
+            .beginning
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.begun.load(Ordering::Acquire) {
+            let (seq, _) = self.writer.append(class, &event, kept.as_ref())?;
+            return Ok(Index(seq));
+        }
+        let (seq, leaf) = self.writer.append(Class::Critical, &event, kept.as_ref())?;
+        if let Err(error) = self.begin(leaf) {
+            self.writer.latch(&error);
+            return Err(error);
+        }
+        self.begun.store(true, Ordering::Release);
+        Ok(Index(seq))
+    }
+
+    /// The log's name: `agentguard/<installation>/<session>`.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Where the log lies.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Ends the log: everything is synced, derived, signed and anchored. `session.end` must be in it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error where something could not be written; the session is recorded as lost then.
+    pub fn end(mut self) -> Result<Checkpoint, Error> {
+        let mut derived = self.stop()?;
+        let size = self.writer.flush()?;
+        let checkpoint = derived.integrate(size)?;
+        if *self.begun.get_mut() {
+            let mut anchor = Anchor::lock(&self.installation, &self.scribe.boot)?;
+            let (size, root) = (checkpoint.size, checkpoint.root);
+            anchor.append(&self.scribe, &self.origin, size, root, SessionStatus::Ended)?;
+            anchor.integrate()?;
+        }
+        let session = self.scribe.author.session.as_str();
+        // Where it stays, the next guard finds that the session has ended.
+        let _ = fs::remove_file(self.installation.places.open_marks().join(session));
+        Ok(checkpoint)
+    }
+
+    /// Makes the log's names durable and anchors it, once its first entry is on the disk.
+    fn begin(&self, root: Digest) -> Result<(), Error> {
+        let places = &self.installation.places;
+        for directory in [&self.directory, &places.sessions(), &places.open_marks()] {
+            store::sync_directory(directory)?;
+        }
+        let mut anchor = Anchor::lock(&self.installation, &self.scribe.boot)?;
+        anchor.append(&self.scribe, &self.origin, 1, root, SessionStatus::Begun)
+    }
+
+    fn stop(&mut self) -> Result<Derived, Error> {
+        let died = || Error::Latched {
+            reason: "the thread behind the log died".to_owned(),
+        };
+        self.writer.stop();
+        let behind = self.behind.take().ok_or_else(died)?;
+        behind.join().map_err(|_| died())?
+    }
+}
+
+impl Drop for SessionLog {
+    fn drop(&mut self) {
+        if self.behind.is_some() {
+            // There is nobody to tell.
+            let _ = self.stop();
+        }
+    }
+}
+
+fn make_files(directory: &Path, origin: &str) -> Result<(File, File), Error> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(directory)
+        .map_err(|e| Error::io("make", directory, e))?;
+    let path = directory.join("wal");
+    let mut wal = store::create_to_append(&path)?;
+    // Held as long as the guard lives: who finds it free knows that the guard is dead.
+    wal.lock().map_err(|e| Error::io("lock", &path, e))?;
+    wal.write_all(wal::first_line(origin).as_bytes())
+        .map_err(|e| Error::io("write", &path, e))?;
+    let texts = store::create_to_append(&directory.join("texts"))?;
+    Ok((wal, texts))
+}
+
+/// What the thread behind the log does: syncs, and signs a checkpoint now and then.
+fn work_behind(
+    writer: &Writer,
+    mut derived: Derived,
+    installation: &Installation,
+    boot: &str,
+) -> Result<Derived, Error> {
+    let mut due = Instant::now() + FIRST_CHECKPOINT;
+    let mut is_anchored = false;
+    loop {
+        match writer.work_until(Some(due)) {
+            Woken::Stopping => return Ok(derived),
+            Woken::Failed => return writer.flush().map(|_| derived),
+            Woken::Due => {}
+        }
+        due = Instant::now() + NEXT_CHECKPOINT;
+        let size = writer.durable();
+        if size == derived.size() {
+            continue;
+        }
+        let mut signed = derived.integrate(size).map(|_| ());
+        if !is_anchored && signed.is_ok() {
+            signed = Anchor::lock(installation, boot).and_then(|mut a| a.integrate().map(|_| ()));
+            is_anchored = true;
+        }
+        if let Err(error) = signed {
+            writer.latch(&error);
+            return Err(error);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Files of ours: private, whole or not at all, and durable in the order that matters.
+//!
+//! # References
+//!
+//! - `open(2)`, `fsync(2)`, `rename(2)`: a new name is durable once its directory is synced
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, linkat, renameat_with};
+use rustix::io::Errno;
+
+use crate::Error;
+
+/// Makes a directory, and what leads to it, for us alone. What is there must be ours alone.
+pub(crate) fn private_directory(path: &Path) -> Result<(), Error> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| Error::io("make", path, source))?;
+    let found = fs::symlink_metadata(path).map_err(|source| Error::io("look at", path, source))?;
+    check(path, &found, found.is_dir(), "a directory", "700")
+}
+
+/// Opens a file of ours to read, or answers that it is not there. Links are not followed.
+pub(crate) fn open(path: &Path) -> Result<Option<File>, Error> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY))
+        .open(path);
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("open", path, error)),
+    }
+}
+
+/// Opens a file that we read and append to.
+pub(crate) fn open_to_append(path: &Path) -> Result<Option<File>, Error> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .custom_flags(flags(OFlags::NOFOLLOW))
+        .open(path);
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("open", path, error)),
+    }
+}
+
+/// Makes a file that was not there, to read and append to.
+pub(crate) fn create_to_append(path: &Path) -> Result<File, Error> {
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(flags(OFlags::NOFOLLOW))
+        .open(path)
+        .map_err(|source| Error::io("make", path, source))
+}
+
+/// Reads a file of at most `limit` bytes, or answers that it is not there.
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, Error> {
+    let bytes = read_beginning(path, limit)?;
+    if bytes.as_ref().is_some_and(|bytes| bytes.len() > limit) {
+        return Err(Error::io("read", path, io::Error::from(Errno::FBIG)));
+    }
+    Ok(bytes)
+}
+
+/// Reads a file, of a longer one than `limit` one byte more than that.
+pub(crate) fn read_beginning(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, Error> {
+    let Some(file) = open(path)? else {
+        return Ok(None);
+    };
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    let read = file.take(most).read_to_end(&mut bytes);
+    read.map_err(|source| Error::io("read", path, source))?;
+    Ok(Some(bytes))
+}
+
+/// Reads a private file, and refuses one that others could have read or written.
+pub(crate) fn read_private(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, Error> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => check(path, &found, found.is_file(), "a file", "600")?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("look at", path, error)),
+    }
+    read(path, limit)
+}
+
+/// Puts a file in the place of what was there, whole or not at all. Its directory is not synced.
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let temporary = write_temporary(path, bytes)?;
+    fs::rename(&temporary, path).map_err(|source| {
+        let _ = fs::remove_file(&temporary);
+        Error::io("write", path, source)
+    })
+}
+
+/// Puts a file in the place of what was there, whole or not at all, durably.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    put(path, bytes)?;
+    sync_directory(parent(path))
+}
+
+/// Writes a file that was not there, whole or not at all, durably. Answers whether it was not there.
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
+    let temporary = write_temporary(path, bytes)?;
+    let moved = match renameat_with(CWD, &temporary, CWD, path, RenameFlags::NOREPLACE) {
+        // Some file systems know no such rename. A link does not replace either.
+        Err(Errno::INVAL | Errno::NOSYS) => linkat(CWD, &temporary, CWD, path, AtFlags::empty()),
+        moved => moved,
+    };
+    // Gone already where it was renamed.
+    let _ = fs::remove_file(&temporary);
+    match moved {
+        Ok(()) => sync_directory(parent(path)).map(|()| true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(errno) => Err(Error::io("write", path, errno)),
+    }
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|source| Error::io("sync", path, source))
+}
+
+/// Makes the directory a file is to lie in, and notes each that must be synced for it to last.
+pub(crate) fn make_way(
+    base: &Path,
+    path: &Path,
+    touched: &mut BTreeSet<PathBuf>,
+) -> Result<(), Error> {
+    let directory = parent(path);
+    let mut above = directory;
+    touched.insert(directory.to_owned());
+    while above != base && !above.exists() {
+        above = parent(above);
+        touched.insert(above.to_owned());
+    }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|source| Error::io("make", directory, source))
+}
+
+/// Random bytes as hexadecimal digits.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Random {
+        source: error.into(),
+    })?;
+    Ok(bytes)
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+fn write_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, Error> {
+    let name = format!(".new-{:016x}", u64::from_ne_bytes(random()?));
+    let temporary = parent(path).join(name);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+    written.map_err(|source| {
+        let _ = fs::remove_file(&temporary);
+        Error::io("write", path, source)
+    })?;
+    Ok(temporary)
+}
+
+fn check(
+    path: &Path,
+    found: &fs::Metadata,
+    is_right: bool,
+    word: &str,
+    mode: &str,
+) -> Result<(), Error> {
+    let refuse = |problem, remedy| {
+        Err(Error::Unsafe {
+            path: path.to_owned(),
+            problem,
+            remedy,
+        })
+    };
+    let us = rustix::process::geteuid().as_raw();
+    if !is_right {
+        refuse(format!("is not {word}"), "move it away".to_owned())
+    } else if found.uid() != us {
+        let owner = found.uid();
+        let remedy = format!("run as uid {owner}, or give it to uid {us} if it is yours");
+        refuse(
+            format!("belongs to uid {owner}, and this is uid {us}"),
+            remedy,
+        )
+    } else if found.mode() & 0o077 != 0 {
+        let problem = format!("is open to others (mode {:04o})", found.mode() & 0o7777);
+        refuse(
+            problem,
+            format!("`chmod {mode}` it, and look who could have read it"),
+        )
+    } else {
+        Ok(())
+    }
+}
+
+fn flags(flags: OFlags) -> i32 {
+    i32::try_from(flags.bits()).unwrap_or(0)
+}

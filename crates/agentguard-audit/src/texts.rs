@@ -1,0 +1,204 @@
+//! Texts beside the log: what entries commit to, and what can be erased without breaking the log.
+//!
+//! The file `texts` holds one JSON object a line, in the order of entries:
+//! `{"seq":7,"salt":"<32 hexadecimal digits>","text":"…"}`. To erase a text, remove its line.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use agentguard_core::{Commitment, Digest, Event, Salt};
+use serde::Deserialize;
+
+use crate::{Error, redact, store};
+
+/// A longer text is kept by its beginning and its digest.
+const LONGEST: usize = 1 << 20;
+const BEGINNING: usize = 1 << 16;
+/// A character takes six bytes at most in JSON.
+const LONGEST_LINE: u64 = 6 * (1 << 20) + 256;
+
+/// A text that is ready to be kept: redacted, bounded, salted.
+pub(crate) struct Kept {
+    /// What stands for it in the entry.
+    pub(crate) commitment: Commitment,
+    rest: String,
+}
+
+impl Kept {
+    /// Makes `text` ready.
+    pub(crate) fn new(text: &str) -> Result<Self, Error> {
+        let text = bounded(redact::redact(text).into_owned())?;
+        let salt = Salt(store::random()?);
+        let quoted = quoted(&text)?;
+        Ok(Self {
+            commitment: Commitment::to(&salt, text.as_bytes()),
+            rest: format!(",\"salt\":\"{}\",\"text\":{quoted}}}\n", salt.to_hex()),
+        })
+    }
+
+    /// Adds its line to `out`, as the text of entry `seq`.
+    pub(crate) fn write(&self, seq: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("{{\"seq\":{seq}").as_bytes());
+        out.extend_from_slice(self.rest.as_bytes());
+    }
+}
+
+/// What an event commits to.
+pub(crate) fn commitment_of(event: &Event) -> Option<&Commitment> {
+    match event {
+        Event::Start { text, .. }
+        | Event::Decision { text, .. }
+        | Event::Difference { text, .. } => Some(text),
+        Event::Outcome { .. }
+        | Event::Repeat { .. }
+        | Event::Refs { .. }
+        | Event::Credential { .. }
+        | Event::Finding { .. }
+        | Event::Anchor { .. }
+        | Event::End { .. } => None,
+    }
+}
+
+/// A line of the file, read.
+#[derive(Debug, Deserialize)]
+struct Line {
+    seq: u64,
+    salt: String,
+    text: String,
+}
+
+/// The texts of a log, read forwards.
+pub(crate) struct Texts {
+    source: Option<BufReader<File>>,
+    ahead: Option<Line>,
+    position: u64,
+    unreadable: bool,
+}
+
+/// What is kept for an entry.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Found {
+    /// The text, which is what the entry commits to.
+    Text(String),
+    /// A text that the entry does not commit to.
+    Other,
+    /// Nothing: it was erased, or is not written yet.
+    Nothing,
+}
+
+impl Texts {
+    /// Opens the texts beside the log in `directory`, where there are any.
+    pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            source: store::open(&directory.join("texts"))?.map(BufReader::new),
+            ahead: None,
+            position: 0,
+            unreadable: false,
+        })
+    }
+
+    /// Whether a line was met that is none of ours.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.unreadable
+    }
+
+    /// Finds the text of entry `seq`. Entries must be asked for in order.
+    pub(crate) fn find(&mut self, seq: u64, commitment: &Commitment) -> io::Result<Found> {
+        loop {
+            if self.ahead.is_none() {
+                self.ahead = self.read_line()?;
+            }
+            match &self.ahead {
+                Some(line) if line.seq < seq => self.ahead = None,
+                Some(line) if line.seq == seq => {
+                    let salt = Salt::parse(&line.salt).ok();
+                    let fits = |salt: Salt| commitment.opens_to(&salt, line.text.as_bytes());
+                    let found = match salt.is_some_and(fits) {
+                        true => Found::Text(line.text.clone()),
+                        false => Found::Other,
+                    };
+                    self.ahead = None;
+                    return Ok(found);
+                }
+                Some(_) | None => return Ok(Found::Nothing),
+            }
+        }
+    }
+
+    fn read_line(&mut self) -> io::Result<Option<Line>> {
+        let Some(source) = &mut self.source else {
+            return Ok(None);
+        };
+        loop {
+            let mut bytes = Vec::new();
+            let read = source
+                .by_ref()
+                .take(LONGEST_LINE)
+                .read_until(b'\n', &mut bytes)?;
+            if bytes.last() != Some(&b'\n') {
+                // Not written to its end yet, or torn: it is read again from its beginning.
+                source.seek(SeekFrom::Start(self.position))?;
+                self.unreadable |= u64::try_from(read).unwrap_or(u64::MAX) >= LONGEST_LINE;
+                return Ok(None);
+            }
+            self.position += u64::try_from(read).unwrap_or(u64::MAX);
+            match serde_json::from_slice(&bytes) {
+                Ok(line) => return Ok(Some(line)),
+                // An erased line may be left empty.
+                Err(_) => self.unreadable |= bytes != b"\n",
+            }
+        }
+    }
+}
+
+fn quoted(text: &str) -> Result<String, Error> {
+    serde_json::to_string(text).map_err(|source| Error::Unwritable { source })
+}
+
+fn bounded(text: String) -> Result<String, Error> {
+    if text.len() <= LONGEST {
+        return Ok(text);
+    }
+    let mut end = BEGINNING;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let beginning = quoted(text.get(..end).unwrap_or_default())?;
+    Ok(format!(
+        "{{\"truncated\":true,\"bytes\":{},\"sha256\":\"{}\",\"beginning\":{beginning}}}",
+        text.len(),
+        Digest::of(text.as_bytes())
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_found_again_and_another_is_not_taken_for_it() {
+        let directory = crate::tests::directory();
+        let (one, two) = (Kept::new("one \"x\"").unwrap(), Kept::new("two").unwrap());
+        let mut lines = Vec::new();
+        one.write(3, &mut lines);
+        lines.extend_from_slice(b"\n");
+        two.write(9, &mut lines);
+        std::fs::write(directory.join("texts"), &lines).unwrap();
+        let mut texts = Texts::open(&directory).unwrap();
+        assert_eq!(texts.find(1, &one.commitment).unwrap(), Found::Nothing);
+        let found = texts.find(3, &one.commitment).unwrap();
+        assert_eq!(found, Found::Text("one \"x\"".to_owned()));
+        assert_eq!(texts.find(9, &one.commitment).unwrap(), Found::Other);
+        assert!(!texts.is_unreadable());
+    }
+
+    #[test]
+    fn a_very_long_text_is_kept_by_its_beginning_and_its_digest() {
+        let long = "ä".repeat(LONGEST);
+        let kept = bounded(long.clone()).unwrap();
+        let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+        assert_eq!(kept["sha256"], Digest::of(long.as_bytes()).to_string());
+        assert_eq!(kept["beginning"].as_str().unwrap().len(), BEGINNING);
+    }
+}

@@ -1,0 +1,374 @@
+//! What entries mean together: numbers, clocks, who acted, and what belongs to what.
+
+use std::collections::BTreeMap;
+
+use agentguard_core::{Commitment, CredentialAct, Digest, Entry, Event, Evidence, SessionStatus};
+
+use super::lean::{Lean, LeanEvent};
+use super::report::{Fault, Remark, Report};
+
+/// Checks entries one after the other.
+pub(crate) struct Meaning<'c> {
+    check: &'c dyn Fn(&Entry) -> bool,
+    clock: Option<Reading>,
+    head: Option<Head>,
+    /// What was decided at each place, so far as it can have an outcome.
+    decided: Vec<Decided>,
+    credentials: BTreeMap<String, CredentialAct>,
+    ended: bool,
+    anchored: BTreeMap<String, (u64, SessionStatus)>,
+}
+
+/// The clocks of the entry before.
+struct Reading {
+    time: String,
+    mono: u64,
+    boot: String,
+}
+
+/// What a session's first entry says, and every other must repeat.
+struct Head {
+    session: String,
+    agent: String,
+    human: String,
+    evidence: Evidence,
+    required: Evidence,
+    is_anchor: bool,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Decided {
+    Nothing,
+    Open,
+    Closed,
+    Refused,
+}
+
+impl<'c> Meaning<'c> {
+    /// `check` says whether the agent's signature in a session's first entry is right.
+    pub(crate) fn new(check: &'c dyn Fn(&Entry) -> bool) -> Self {
+        Self {
+            check,
+            clock: None,
+            head: None,
+            decided: Vec::new(),
+            credentials: BTreeMap::new(),
+            ended: false,
+            anchored: BTreeMap::new(),
+        }
+    }
+
+    /// Checks the entry at `index`, and answers what it commits to.
+    pub(crate) fn see(
+        &mut self,
+        index: u64,
+        bytes: &[u8],
+        report: &mut Report,
+    ) -> Option<Commitment> {
+        self.decided.push(Decided::Nothing);
+        let entry: Lean<'_> = match serde_json::from_slice(bytes) {
+            Ok(entry) => entry,
+            Err(error) => {
+                let detail = format!("what stands there is no entry: {error}");
+                report.find(Fault::Entry, index, detail);
+                return None;
+            }
+        };
+        if entry.v != 1 {
+            report.find(Fault::Entry, index, "its version is not 1");
+        }
+        if entry.seq != index {
+            let detail = format!("it says that it is entry {}", entry.seq);
+            report.find(Fault::Sequence, index, detail);
+        }
+        self.see_clock(index, &entry, report);
+        if std::mem::take(&mut self.ended) {
+            report.find(Fault::AfterEnd, index, "it follows after the session's end");
+        }
+        if index == 0 {
+            self.see_first(bytes, report);
+        }
+        let is_anchor = self.head.as_ref().is_some_and(|head| head.is_anchor);
+        if is_anchor {
+            self.see_anchor(index, bytes, report);
+            return None;
+        }
+        self.see_head(index, &entry, report);
+        self.see_event(index, &entry.event, bytes, report);
+        let text = entry.event.text?;
+        Digest::parse(text).ok().map(Commitment)
+    }
+
+    /// Notes what is left open, once all entries were seen.
+    pub(crate) fn end(self, report: &mut Report) {
+        for (index, decided) in (0u64..).zip(&self.decided) {
+            if *decided == Decided::Open {
+                report.remark(Remark::Interrupted, index);
+            }
+        }
+        let is_session = self.head.is_some_and(|head| !head.is_anchor);
+        if is_session && !self.ended {
+            report.remark_many(Remark::Unended, 0, 0);
+        }
+    }
+
+    fn see_clock(&mut self, index: u64, entry: &Lean<'_>, report: &mut Report) {
+        if !is_time(entry.time) {
+            report.find(Fault::Entry, index, "its time is none");
+            return;
+        }
+        let Some(last) = &mut self.clock else {
+            self.clock = Some(Reading {
+                time: entry.time.to_owned(),
+                mono: entry.mono,
+                boot: entry.boot.to_owned(),
+            });
+            return;
+        };
+        if entry.time < last.time.as_str() {
+            if entry.boot == last.boot && entry.mono < last.mono {
+                report.remark(Remark::Clock, index);
+            } else {
+                let detail = format!("the clock goes back from {} to {}", last.time, entry.time);
+                report.find(Fault::Clock, index, detail);
+            }
+        }
+        last.mono = entry.mono;
+        replace(&mut last.time, entry.time);
+        replace(&mut last.boot, entry.boot);
+    }
+
+    fn see_first(&mut self, bytes: &[u8], report: &mut Report) {
+        let entry: Entry = match serde_json::from_slice(bytes) {
+            Ok(entry) => entry,
+            Err(error) => {
+                report.find(Fault::Entry, 0, format!("it is no entry: {error}"));
+                return;
+            }
+        };
+        let is_of_session = report
+            .origin
+            .strip_suffix(entry.session.as_str())
+            .is_some_and(|rest| rest.ends_with('/'));
+        let mut head = Head {
+            session: entry.session.to_string(),
+            agent: entry.agent.to_string(),
+            human: entry.human.clone(),
+            evidence: entry.evidence,
+            required: Evidence::None,
+            is_anchor: false,
+        };
+        if let (Event::Anchor { .. }, false) = (&entry.event, is_of_session) {
+            head.is_anchor = true;
+        } else if let (
+            Event::Start {
+                agent,
+                human,
+                require_evidence,
+                ruling,
+                ..
+            },
+            true,
+        ) = (&entry.event, is_of_session)
+        {
+            head.required = *require_evidence;
+            let is_same = human.id == entry.human
+                && human.evidence == entry.evidence
+                && agent.name == entry.agent;
+            if !is_same {
+                report.find(Fault::Entry, 0, "its author is not who the session names");
+            }
+            if ruling.is_allow() && entry.evidence < *require_evidence {
+                let detail = "the session was allowed without the evidence required";
+                report.find(Fault::Evidence, 0, detail);
+            }
+            if !(self.check)(&entry) {
+                report.find(
+                    Fault::Signature,
+                    0,
+                    "the agent did not sign the session's start",
+                );
+            }
+        } else {
+            report.find(
+                Fault::Entry,
+                0,
+                "no log of this name begins with such an entry",
+            );
+        }
+        self.head = Some(head);
+    }
+
+    fn see_head(&self, index: u64, entry: &Lean<'_>, report: &mut Report) {
+        let Some(head) = &self.head else { return };
+        let is_same = entry.session == head.session
+            && entry.agent == head.agent
+            && entry.human == head.human
+            && entry.evidence == head.evidence;
+        if !is_same {
+            report.find(
+                Fault::Entry,
+                index,
+                "it is of another session, agent or human",
+            );
+        }
+    }
+
+    fn see_event(&mut self, index: u64, event: &LeanEvent<'_>, bytes: &[u8], report: &mut Report) {
+        match event.kind {
+            "decision" => self.see_decision(index, event, report),
+            "outcome" | "repeat" => self.see_outcome(index, event, report),
+            "credential" => self.see_credential(index, event, report),
+            "session.start" if index == 0 => {}
+            "session.end" => self.ended = true,
+            "difference" | "refs" | "finding" => {}
+            kind => {
+                let detail = format!(
+                    "an entry of kind `{}` may not stand here",
+                    kind.escape_debug()
+                );
+                report.find(Fault::Entry, index, detail);
+            }
+        }
+        // These are few, and read by others: they must be whole.
+        let is_many = matches!(event.kind, "decision" | "outcome");
+        if !is_many && index > 0 && serde_json::from_slice::<Entry>(bytes).is_err() {
+            report.find(Fault::Entry, index, "a part of it is missing or wrong");
+        }
+    }
+
+    fn see_decision(&mut self, index: u64, event: &LeanEvent<'_>, report: &mut Report) {
+        let (evidence, required) = self
+            .head
+            .as_ref()
+            .map_or((Evidence::None, Evidence::None), |h| {
+                (h.evidence, h.required)
+            });
+        let decided = match event.ruling.as_ref().map(|ruling| ruling.ruling) {
+            Some("allow") => Decided::Open,
+            Some("deny") => Decided::Refused,
+            Some(_) | None => {
+                report.find(Fault::Entry, index, "it decides nothing");
+                return;
+            }
+        };
+        if decided == Decided::Open && evidence < required {
+            report.find(
+                Fault::Evidence,
+                index,
+                "it was allowed without the evidence required",
+            );
+        }
+        if let Some(last) = self.decided.last_mut() {
+            *last = decided;
+        }
+    }
+
+    fn see_outcome(&mut self, index: u64, event: &LeanEvent<'_>, report: &mut Report) {
+        let of = event.of.filter(|of| *of < index);
+        let place = of.and_then(|of| usize::try_from(of).ok());
+        let decided = place.and_then(|place| self.decided.get_mut(place));
+        let result = event.outcome.as_ref().map(|outcome| outcome.result);
+        let fits = match (decided, event.kind) {
+            (Some(Decided::Refused), "repeat") => true,
+            (Some(Decided::Refused), _) => matches!(result, Some("untold" | "killed" | "failed")),
+            (Some(open @ (Decided::Open | Decided::Closed)), "outcome") => {
+                *open = Decided::Closed;
+                is_result(result)
+            }
+            (Some(Decided::Nothing | Decided::Open | Decided::Closed) | None, _) => false,
+        };
+        if !fits {
+            report.find(
+                Fault::Outcome,
+                index,
+                "it does not fit the decision that it names",
+            );
+        }
+    }
+
+    fn see_credential(&mut self, index: u64, event: &LeanEvent<'_>, report: &mut Report) {
+        let (Some(act), Some(handle)) = (event.act, &event.handle) else {
+            report.find(Fault::Entry, index, "it names no credential");
+            return;
+        };
+        let before = self.credentials.get(handle.as_ref()).copied();
+        let fault = match (act, before) {
+            (CredentialAct::Mint, None) => None,
+            (CredentialAct::Mint, Some(_)) => Some("a credential was minted a second time"),
+            (CredentialAct::Use | CredentialAct::Revoke, None) => {
+                Some("a credential was used or revoked that was not minted")
+            }
+            (CredentialAct::Use | CredentialAct::Revoke, Some(CredentialAct::Revoke)) => {
+                Some("a credential was used or revoked after it was revoked")
+            }
+            (
+                CredentialAct::Use | CredentialAct::Revoke,
+                Some(CredentialAct::Mint | CredentialAct::Use),
+            ) => None,
+        };
+        if let Some(detail) = fault {
+            report.find(Fault::Credential, index, detail);
+        }
+        if act == CredentialAct::Revoke || before.is_none() {
+            self.credentials.insert(handle.to_string(), act);
+        }
+    }
+
+    fn see_anchor(&mut self, index: u64, bytes: &[u8], report: &mut Report) {
+        let event = serde_json::from_slice::<Entry>(bytes).map(|entry| entry.event);
+        let Ok(Event::Anchor {
+            log, size, state, ..
+        }) = event
+        else {
+            report.find(Fault::Entry, index, "it is no anchor");
+            return;
+        };
+        if !log.starts_with(&format!("{}/", report.origin)) {
+            report.find(
+                Fault::Entry,
+                index,
+                "it anchors a log of another installation",
+            );
+        }
+        let fits = match (self.anchored.get(&log), state) {
+            (None, SessionStatus::Begun | SessionStatus::Lost) => true,
+            (Some((before, SessionStatus::Begun)), SessionStatus::Ended | SessionStatus::Lost) => {
+                *before <= size
+            }
+            (None, SessionStatus::Ended) | (Some(_), _) => false,
+        };
+        if !fits {
+            let detail = format!(
+                "it does not follow from the state of `{}`",
+                log.escape_debug()
+            );
+            report.find(Fault::Entry, index, detail);
+        }
+        self.anchored.insert(log, (size, state));
+    }
+}
+
+/// Whether this is the word for what came of a decision that was allowed.
+fn is_result(word: Option<&str>) -> bool {
+    matches!(
+        word,
+        Some("started" | "failed" | "killed" | "exited" | "signaled")
+    )
+}
+
+fn is_time(text: &str) -> bool {
+    let shape = b"0000-00-00T00:00:00.000000Z";
+    text.len() == shape.len()
+        && text.bytes().zip(shape).all(|(byte, like)| match like {
+            b'0' => byte.is_ascii_digit(),
+            like => byte == *like,
+        })
+}
+
+fn replace(kept: &mut String, with: &str) {
+    if kept != with {
+        kept.clear();
+        kept.push_str(with);
+    }
+}

@@ -1,0 +1,7 @@
+//! Logs as guards write them and as verifiers read them.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+
+mod crash;
+mod damage;
+mod home;
+mod session;
