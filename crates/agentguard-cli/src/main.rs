@@ -9,10 +9,11 @@ mod failure;
 mod flags;
 mod places;
 mod reference;
-mod text;
 mod voice;
 
 use std::process::ExitCode;
+
+use agentguard::text;
 
 use exit::Exit;
 use failure::Failure;

@@ -22,6 +22,12 @@ pub trait Judge<A> {
     fn judge(&self, action: &A) -> Result<Verdict, Undecided>;
 }
 
+impl<A, J: Judge<A> + ?Sized> Judge<A> for &J {
+    fn judge(&self, action: &A) -> Result<Verdict, Undecided> {
+        (**self).judge(action)
+    }
+}
+
 /// Answers what a rule leaves to a human.
 pub trait Approve<A> {
     /// Turns a verdict into a ruling. Never widens a deny.
@@ -36,6 +42,12 @@ pub trait Record<A> {
     ///
     /// Returns [`Unrecorded`] where the entry may not have been kept; the action does not happen then.
     fn record(&self, action: &A, ruling: &Ruling) -> Result<Index, Unrecorded>;
+}
+
+impl<A, R: Record<A> + ?Sized> Record<A> for &R {
+    fn record(&self, action: &A, ruling: &Ruling) -> Result<Index, Unrecorded> {
+        (**self).record(action, ruling)
+    }
 }
 
 /// Makes a permitted action happen: the only way from a [`Permit`] to an effect.

@@ -1,7 +1,49 @@
-//! Trust your coding agents.
+//! Trust your coding agents: every action judged, confined and recorded.
+//!
+//! A [`Guard`] runs a command as a session. What it may do is decided by policy, held by the kernel,
+//! and written down in a log that anyone can verify, together with the human who asked for it.
+//!
+//! ```no_run
+//! use agentguard::{Guard, Places, Run, Silent};
+//!
+//! agentguard::sandbox::enter_if_asked(); // first in `main`: the mediator is this program again
+//! let signals = agentguard::sandbox::HeldSignals::hold()?;
+//! let places = Places { state: "/var/lib/runner/agentguard".into(), config: "/etc/runner/agentguard".into() };
+//! let run = Run::new("/srv/checkout".into(), vec!["make".into(), "test".into()]);
+//! let finished = Guard::new(places).exec(&run, &Silent, &signals)?;
+//! println!("{:?}, recorded as session {}", finished.outcome, finished.session);
+//! # Ok::<(), agentguard::Error>(())
+//! ```
+//!
+//! This crate joins the parts and holds no rule of its own: [`policy`] judges, [`sandbox`] confines,
+//! [`audit`] records, [`credentials`] knows who acts and who asked.
 #![forbid(unsafe_code)]
 
+mod arrange;
+mod clock;
+mod denied;
+mod environment;
+mod error;
+mod guard;
+mod human;
+mod programs;
+mod record;
+mod run;
+mod supervise;
+pub mod text;
+mod verify;
+mod workspace;
+
 pub use agentguard_audit as audit;
+pub use agentguard_audit::Places;
 pub use agentguard_core as core;
 pub use agentguard_credentials as credentials;
 pub use agentguard_policy as policy;
+pub use agentguard_sandbox as sandbox;
+
+pub use arrange::Arranged;
+pub use clock::SystemClock;
+pub use error::Error;
+pub use guard::{Finished, Guard};
+pub use run::{Run, Silent, Tell, Told};
+pub use verify::verify_session;

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 ///
 /// - Unicode Standard Annex #9, "Explicit directional formatting characters"
 /// - <https://trojansource.codes>
-pub(crate) fn is_deceiving(character: char) -> bool {
+pub fn is_deceiving(character: char) -> bool {
     character.is_control()
         || matches!(character,
             // Direction: marks, embeddings, overrides, isolates.
@@ -23,7 +23,7 @@ pub(crate) fn is_deceiving(character: char) -> bool {
 }
 
 /// Writes each deceiving character as its escape, `\n` or `\u{202e}`.
-pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_deceiving) {
         return Cow::Borrowed(text);
     }
@@ -36,7 +36,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
 
 /// Writes each deceiving character of a JSON text as `\u` and its UTF-16 units. It stays the same JSON:
 /// such characters occur within strings only.
-pub(crate) fn visible_json(json: &str) -> Cow<'_, str> {
+pub fn visible_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_deceiving) {
         return Cow::Borrowed(json);
     }
@@ -55,7 +55,7 @@ pub(crate) fn visible_json(json: &str) -> Cow<'_, str> {
 }
 
 /// Writes a command so that its words can be told apart, as a shell would read them.
-pub(crate) fn command_line<T: AsRef<str>>(argv: &[T]) -> String {
+pub fn command_line<T: AsRef<str>>(argv: &[T]) -> String {
     let words: Vec<_> = argv.iter().map(|word| quoted(word.as_ref())).collect();
     words.join(" ")
 }

@@ -1,0 +1,262 @@
+//! From what is asked for to what will be enforced: the session, its confinement, and the mediator's
+//! plan.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use agentguard_audit::Places;
+use agentguard_core::{Agent, AgentName, Human, Rule, Session, SessionId, Trigger};
+use agentguard_credentials::AgentKey;
+use agentguard_policy::{Confined, Policies, Request, Sources};
+use agentguard_sandbox::{InsideFile, Plan, User};
+
+use crate::denied::Denied;
+use crate::environment::{self, RULES};
+use crate::programs::Programs;
+use crate::{Error, Run, human, workspace};
+
+/// Where an organisation's policy lies.
+const ORGANISATION: &str = "/etc/agentguard/policy";
+/// Where a repository's policy lies, relative to it.
+const REPOSITORY: &str = ".agentguard/policy";
+/// Users for sessions that root starts are looked for from here on: dynamic ids of no package.
+const FIRST_USER: u32 = 61_500;
+const LAST_USER: u32 = 64_999;
+const DEFAULT_AGENT: &str = "local";
+
+/// Everything about a session that is decided before it begins.
+pub struct Arranged {
+    /// The session.
+    pub session: Session,
+    /// What policy makes of it.
+    pub confined: Confined,
+    /// The policies that decide.
+    pub policies: Policies,
+    /// What the mediator will set up.
+    pub plan: Plan,
+    pub(crate) key: AgentKey,
+    pub(crate) denied: Denied,
+    pub(crate) programs: Programs,
+}
+
+impl Arranged {
+    /// Arranges a session for `run`. Nothing is started, and nothing recorded.
+    ///
+    /// # Errors
+    ///
+    /// Returns what keeps the session from being arranged.
+    pub fn new(places: &Places, run: &Run) -> Result<Self, Error> {
+        let human_home = human_home()?;
+        let directory = workspace::resolve(&run.workspace, &human_home, places)?;
+        let policies = Policies::load(&sources(places, run, &directory))?;
+        let key = AgentKey::load_or_create(&places.state, &agent_name(run)?)?;
+        let (human, trigger) = human::of_process(run.by.as_deref())?;
+        let session = session(key.agent(), human, trigger, &directory)?;
+        let mut confined = policies.confine(&request(run, &session, &human_home, &directory)?)?;
+        let mut programs = Programs::load(&places.state);
+        let search = environment::search_path(std::env::var_os("PATH"));
+        let denied = Denied::find(&confined.denied_programs, &search, &mut programs);
+        let seen: Vec<_> = denied
+            .paths
+            .iter()
+            .filter(|path| environment::is_seen(&confined.confinement, path))
+            .cloned()
+            .collect();
+        confined.confinement.masks.extend(seen);
+        let plan = plan(
+            places,
+            run,
+            &session,
+            &confined,
+            (&human_home, &directory),
+            &programs,
+        )?;
+        Ok(Self {
+            session,
+            confined,
+            policies,
+            plan,
+            key,
+            denied,
+            programs,
+        })
+    }
+}
+
+fn human_home() -> Result<PathBuf, Error> {
+    let home = std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .filter(|home| home.is_absolute());
+    let home = home.filter(|home| home.parent().is_some());
+    let missing = || std::io::Error::other("`HOME` names no directory of yours");
+    home.map(|home| workspace::real(&home))
+        .ok_or_else(missing)
+        .map_err(Error::doing("find your home"))
+}
+
+fn agent_name(run: &Run) -> Result<AgentName, Error> {
+    let unnamed = |error| Error::doing("name the agent")(std::io::Error::other(error));
+    run.agent
+        .clone()
+        .map_or_else(|| AgentName::parse(DEFAULT_AGENT).map_err(unnamed), Ok)
+}
+
+fn sources(places: &Places, run: &Run, workspace: &Path) -> Sources {
+    let there = |path: PathBuf| path.exists().then_some(path);
+    Sources {
+        org: there(PathBuf::from(ORGANISATION)),
+        user: run
+            .policy
+            .clone()
+            .or_else(|| there(places.config.join("policy"))),
+        repository: there(workspace.join(REPOSITORY)),
+    }
+}
+
+fn session(
+    agent: Agent,
+    human: Human,
+    trigger: Trigger,
+    workspace: &Path,
+) -> Result<Session, Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)
+        .map_err(|error| Error::doing("get random bytes")(std::io::Error::other(error)))?;
+    Ok(Session {
+        id: SessionId::from_random(random),
+        human,
+        agent,
+        trigger,
+        workspace: workspace.to_string_lossy().into_owned(),
+        branch: None,
+    })
+}
+
+fn request(
+    run: &Run,
+    session: &Session,
+    human_home: &Path,
+    workspace: &Path,
+) -> Result<Request, Error> {
+    Ok(Request {
+        session: session.clone(),
+        human_home: human_home.to_owned(),
+        home: human_home.to_owned(),
+        profile: run.profile.clone(),
+        level: run.level,
+        network: run.network,
+        ports: run.ports.clone(),
+        environment: run.environment.clone(),
+        git_directories: workspace::git_directories(workspace)?,
+    })
+}
+
+fn plan(
+    places: &Places,
+    run: &Run,
+    session: &Session,
+    confined: &Confined,
+    (human_home, workspace): (&Path, &Path),
+    programs: &Programs,
+) -> Result<Plan, Error> {
+    let confinement = confined.confinement.clone();
+    let private_home = private_home(places, &session.agent.name)?;
+    let own = rustix::process::getuid();
+    let (become_user, login, mut files) = if own.is_root() {
+        let (user, files) = agent_user(&confinement.home)?;
+        (Some(user), "agent".to_owned(), files)
+    } else {
+        let login = human::login_of(own.as_raw()).unwrap_or_else(|| own.as_raw().to_string());
+        (None, login, Vec::new())
+    };
+    files.push(InsideFile {
+        path: RULES.into(),
+        content: rules_text(&confined.covered),
+    });
+    let environment = environment::of_agent(&confinement, &session.id, &login, std::env::vars_os());
+    Ok(Plan {
+        confinement,
+        private_home,
+        human_home: human_home.to_owned(),
+        directory: workspace.to_owned(),
+        command: run
+            .command
+            .iter()
+            .map(|word| word.as_bytes().to_vec())
+            .collect(),
+        environment,
+        become_user,
+        files,
+        identities: programs.list(),
+        without: Vec::new(),
+    })
+}
+
+/// The host's directory that is the agent's home inside. It stays from session to session.
+fn private_home(places: &Places, agent: &AgentName) -> Result<PathBuf, Error> {
+    let path = places.state.join("homes").join(agent.as_str());
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&path);
+    made.map_err(Error::doing(format!("make `{}`", path.display())))?;
+    Ok(path)
+}
+
+/// A user that the system does not know, and the lists that name it inside.
+fn agent_user(home: &Path) -> Result<(User, Vec<InsideFile>), Error> {
+    let read =
+        |path: &str| std::fs::read_to_string(path).map_err(Error::doing(format!("read `{path}`")));
+    let (users, groups) = (read("/etc/passwd")?, read("/etc/group")?);
+    let is_taken = |id: u32| {
+        let id = id.to_string();
+        users
+            .lines()
+            .chain(groups.lines())
+            .any(|line| line.split(':').nth(2) == Some(id.as_str()))
+    };
+    let none = || {
+        std::io::Error::other(format!(
+            "every user id from {FIRST_USER} to {LAST_USER} is taken"
+        ))
+    };
+    let id = (FIRST_USER..=LAST_USER)
+        .find(|id| !is_taken(*id))
+        .ok_or_else(none)
+        .map_err(Error::doing("find a user for the agent"))?;
+    let without = |list: &str| {
+        list.lines()
+            .filter(|line| !line.starts_with("agent:"))
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+    };
+    let files = vec![
+        InsideFile {
+            path: "/etc/passwd".into(),
+            content: format!(
+                "{}agent:x:{id}:{id}:agent:{}:/bin/sh\n",
+                without(&users),
+                home.display()
+            ),
+        },
+        InsideFile {
+            path: "/etc/group".into(),
+            content: format!("{}agent:x:{id}:\n", without(&groups)),
+        },
+    ];
+    Ok((User { uid: id, gid: id }, files))
+}
+
+/// The static rules as the agent can read them.
+fn rules_text(covered: &[Rule]) -> String {
+    let mut text =
+        String::from("# What this session refuses without a word, as the kernel says it.\n");
+    for rule in covered {
+        text.push_str(&format!("{}: {}\n", rule.id, rule.reason));
+        if let Some(remedy) = &rule.remedy {
+            text.push_str(&format!("    instead: {remedy}\n"));
+        }
+    }
+    text
+}

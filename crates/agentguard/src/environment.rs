@@ -1,0 +1,113 @@
+//! The agent's environment: what policy lets pass, and what is the session's own.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+
+use agentguard_core::{Confinement, SessionId};
+
+/// Where programs are looked for when the caller says nothing.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+/// Where the session's static rules can be read inside.
+pub(crate) const RULES: &str = "/run/agentguard/rules";
+
+/// Makes the environment, as `NAME=value` bytes, sorted.
+pub(crate) fn of_agent(
+    confinement: &Confinement,
+    session: &SessionId,
+    login: &str,
+    caller: impl Iterator<Item = (OsString, OsString)>,
+) -> Vec<Vec<u8>> {
+    let mut variables: Vec<(OsString, OsString)> = caller
+        .filter(|(name, _)| passes(name, &confinement.environment))
+        .collect();
+    let mut set = |name: &str, value: &OsStr| {
+        variables.retain(|(known, _)| known != name);
+        variables.push((name.into(), value.to_owned()));
+    };
+    set("HOME", confinement.home.as_os_str());
+    set("USER", OsStr::new(login));
+    set("LOGNAME", OsStr::new(login));
+    set("AGENTGUARD_SESSION", OsStr::new(session.as_str()));
+    set("AGENTGUARD_RULES", OsStr::new(RULES));
+    if !variables.iter().any(|(name, _)| name == "PATH") {
+        variables.push(("PATH".into(), DEFAULT_PATH.into()));
+    }
+    let mut lines: Vec<Vec<u8>> = variables
+        .into_iter()
+        .map(|(name, value)| {
+            let mut line = name.into_vec();
+            line.push(b'=');
+            line.extend_from_slice(value.as_bytes());
+            line
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// Whether a name stands in the list; a `*` at the end of a pattern stands for any rest.
+fn passes(name: &OsStr, patterns: &[String]) -> bool {
+    patterns
+        .iter()
+        .any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => name.as_bytes().starts_with(start.as_bytes()),
+            None => name == pattern.as_str(),
+        })
+}
+
+/// The directories in which the caller looks for programs.
+pub(crate) fn search_path(path: Option<OsString>) -> Vec<std::path::PathBuf> {
+    const ALWAYS: [&str; 6] = [
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+    ];
+    let mut all: Vec<_> = ALWAYS.iter().map(std::path::PathBuf::from).collect();
+    for directory in path
+        .iter()
+        .flat_map(std::env::split_paths)
+        .filter(|path| path.is_absolute())
+    {
+        if !all.contains(&directory) {
+            all.push(directory);
+        }
+    }
+    all
+}
+
+/// Whether `path` lies within what the session sees of the host.
+pub(crate) fn is_seen(confinement: &Confinement, path: &Path) -> bool {
+    let home = confinement
+        .home_grants
+        .iter()
+        .map(|grant| confinement.home.join(&grant.path));
+    let mut trees = confinement
+        .grants
+        .iter()
+        .map(|grant| grant.path.clone())
+        .chain(home);
+    path.starts_with(&confinement.workspace) || trees.any(|tree| path.starts_with(tree))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_named_passes() {
+        let patterns = ["PATH".to_owned(), "LC_*".to_owned()];
+        for (name, expected) in [
+            ("PATH", true),
+            ("LC_ALL", true),
+            ("PATHX", false),
+            ("GITHUB_TOKEN", false),
+            ("LC", false),
+        ] {
+            assert_eq!(passes(OsStr::new(name), &patterns), expected, "{name}");
+        }
+    }
+}

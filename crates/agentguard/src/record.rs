@@ -1,0 +1,314 @@
+//! The record of one session: what the gate writes down before anything happens, and what comes of it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use agentguard_audit::SessionLog;
+use agentguard_core::{
+    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Exec, Index, OutcomeOf, Record,
+    RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
+};
+use agentguard_credentials::{AgentKey, session_statement};
+use agentguard_policy::{Confined, Policies, Question};
+use agentguard_sandbox::Difference;
+
+/// Refusals told apart; past it each is an entry of its own again.
+const MOST_REFUSALS: usize = 10_000;
+/// Of refs and of commits, in one entry: an entry is at most 65,535 bytes long.
+const MOST_MOVES: usize = 100;
+const MOST_COMMITS: usize = 400;
+
+/// What a session's first entry says besides the session.
+pub(crate) struct Beginning {
+    pub(crate) key: AgentKey,
+    pub(crate) policies: Policies,
+    pub(crate) confined: Confined,
+    pub(crate) refs: Vec<String>,
+}
+
+/// Writes a session's entries.
+pub(crate) struct SessionRecord {
+    log: SessionLog,
+    beginning: Beginning,
+    refusals: Mutex<HashMap<Digest, Refusals>>,
+    tally: Mutex<Tally>,
+}
+
+/// The same refusal, so many times.
+struct Refusals {
+    first: Index,
+    /// Since the last count that was written down.
+    unwritten: u64,
+    /// All of them.
+    total: u64,
+}
+
+impl SessionRecord {
+    pub(crate) fn new(log: SessionLog, beginning: Beginning) -> Self {
+        Self {
+            log,
+            beginning,
+            refusals: Mutex::default(),
+            tally: Mutex::default(),
+        }
+    }
+
+    /// What came of a decision.
+    pub(crate) fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {
+        let class = match outcome {
+            OutcomeOf::Killed { .. } => {
+                self.count(|tally| tally.killed += 1);
+                Class::Critical
+            }
+            OutcomeOf::Started { .. }
+            | OutcomeOf::Failed { .. }
+            | OutcomeOf::Untold
+            | OutcomeOf::Exited { .. }
+            | OutcomeOf::Signaled { .. } => Class::Covered,
+        };
+        self.append(class, None, |_| Event::Outcome { of: of.0, outcome })
+            .map(|_| ())
+    }
+
+    /// Files of the workspace changed.
+    pub(crate) fn changed(&self, difference: &Difference) -> Result<(), Unrecorded> {
+        let text = json(&difference.changes)?;
+        let files = count_of(&difference.changes);
+        let complete = difference.complete;
+        let covered_by = RuleId::parse("session/workspace")
+            .map_err(|error| Unrecorded::new(error.to_string()))?;
+        let event = |text| Event::Difference {
+            covered_by,
+            files,
+            complete,
+            text,
+        };
+        self.append_with_text(Class::Covered, &text, event)
+            .map(|_| ())
+    }
+
+    /// Refs moved.
+    pub(crate) fn moved(
+        &self,
+        moved: &[RefMove],
+        commits: &[CommitSeen],
+        complete: bool,
+    ) -> Result<(), Unrecorded> {
+        let mut moves = moved.chunks(MOST_MOVES);
+        let mut commits = commits.chunks(MOST_COMMITS);
+        loop {
+            let (some_moved, some_commits) = (moves.next(), commits.next());
+            if some_moved.is_none() && some_commits.is_none() {
+                break;
+            }
+            let moved = some_moved.unwrap_or_default().to_vec();
+            let commits = some_commits.unwrap_or_default().to_vec();
+            self.append(Class::Normal, None, |_| Event::Refs { moved, commits })?;
+        }
+        if complete {
+            return Ok(());
+        }
+        let rule = Rule::new(
+            "guard/commits-unread",
+            "not every commit that appeared could be read",
+        );
+        self.append(Class::Normal, None, |_| Event::Finding { rule, of: None })
+            .map(|_| ())
+    }
+
+    /// Something that should not have happened.
+    pub(crate) fn finding(&self, rule: Rule) -> Result<(), Unrecorded> {
+        self.append(Class::Critical, None, |_| Event::Finding { rule, of: None })
+            .map(|_| ())
+    }
+
+    /// The session is over, and everything in it is dead.
+    pub(crate) fn end(self, status: OutcomeOf) -> Result<Tally, Unrecorded> {
+        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        for refusal in refusals.values().filter(|refusal| refusal.unwritten > 0) {
+            self.append(Class::Covered, None, |_| Event::Repeat {
+                of: refusal.first.0,
+                count: refusal.unwritten,
+            })?;
+        }
+        drop(refusals);
+        let tally = *self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        self.append(Class::Critical, None, |_| Event::End { status, tally })?;
+        self.log.end().map_err(unrecorded)?;
+        Ok(tally)
+    }
+
+    fn start(&self, start: &Start, ruling: &Ruling) -> Result<Index, Unrecorded> {
+        let Beginning {
+            key,
+            policies,
+            confined,
+            refs,
+        } = &self.beginning;
+        let bundle: serde_json::Value = serde_json::from_str(&policies.bundle())
+            .map_err(|error| Unrecorded::new(error.to_string()))?;
+        let text = json(&serde_json::json!({
+            "session": start.session,
+            "workspace": start.session.workspace,
+            "command": start.command,
+            "confinement": start.confinement,
+            "covered": confined.covered,
+            "policy": bundle,
+        }))?;
+        let session = &start.session;
+        let refs = if refs_fit(refs) {
+            refs.clone()
+        } else {
+            Vec::new()
+        };
+        let event = |text: Commitment| Event::Start {
+            agent: session.agent.clone(),
+            human: session.human.clone(),
+            trigger: session.trigger.clone(),
+            policy: policies.digests(),
+            level: start.confinement.level,
+            network: start.confinement.network,
+            missing: Vec::new(),
+            require_evidence: confined.require_evidence,
+            covered: confined
+                .covered
+                .iter()
+                .map(|rule| rule.id.clone())
+                .collect(),
+            ruling: ruling.clone(),
+            refs,
+            text,
+            signature: key.sign(&session_statement(&session.id, &session.human.id, &text)),
+        };
+        self.append_with_text(Class::Critical, &text, event)
+    }
+
+    fn decision(
+        &self,
+        exec: &Exec,
+        question: &Question,
+        ruling: &Ruling,
+    ) -> Result<Index, Unrecorded> {
+        match ruling {
+            Ruling::Allow { .. } => {
+                self.count(|tally| tally.allowed += 1);
+                self.write_decision(Class::Normal, exec, question, ruling)
+            }
+            Ruling::Deny { .. } => {
+                self.count(|tally| tally.refused += 1);
+                self.refusal(exec, question, ruling)
+            }
+        }
+    }
+
+    /// The first of a kind is an entry; repeats are counted, and the count written down each time it
+    /// doubles, and at the end.
+    fn refusal(
+        &self,
+        exec: &Exec,
+        question: &Question,
+        ruling: &Ruling,
+    ) -> Result<Index, Unrecorded> {
+        let key = Digest::of(question.own_input().as_bytes());
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = refusals.get_mut(&key) {
+            known.total += 1;
+            known.unwritten += 1;
+            if known.total.is_power_of_two() {
+                let (of, count) = (known.first.0, known.unwritten);
+                known.unwritten = 0;
+                self.append(Class::Normal, None, |_| Event::Repeat { of, count })?;
+            }
+            return Ok(known.first);
+        }
+        let first = self.write_decision(Class::Critical, exec, question, ruling)?;
+        if refusals.len() < MOST_REFUSALS {
+            refusals.insert(
+                key,
+                Refusals {
+                    first,
+                    unwritten: 0,
+                    total: 1,
+                },
+            );
+        }
+        Ok(first)
+    }
+
+    fn write_decision(
+        &self,
+        class: Class,
+        exec: &Exec,
+        question: &Question,
+        ruling: &Ruling,
+    ) -> Result<Index, Unrecorded> {
+        let event = |text| Event::Decision {
+            action: question.action().kind().to_owned(),
+            text,
+            program: Some(exec.program.sha256),
+            class: Some(exec.program.class),
+            ruling: ruling.clone(),
+        };
+        self.append_with_text(class, question.own_input(), event)
+    }
+
+    fn append_with_text(
+        &self,
+        class: Class,
+        text: &str,
+        event: impl FnOnce(Commitment) -> Event,
+    ) -> Result<Index, Unrecorded> {
+        // A text was given, so that there is a commitment; without one nothing could be said of it.
+        let nothing = Commitment(Digest::of(b""));
+        self.append(class, Some(text), |commitment| {
+            event(commitment.unwrap_or(nothing))
+        })
+    }
+
+    fn append(
+        &self,
+        class: Class,
+        text: Option<&str>,
+        event: impl FnOnce(Option<Commitment>) -> Event,
+    ) -> Result<Index, Unrecorded> {
+        self.log.append(class, text, event).map_err(unrecorded)
+    }
+
+    fn count(&self, add: impl FnOnce(&mut Tally)) {
+        add(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Record<Question> for SessionRecord {
+    fn record(&self, question: &Question, ruling: &Ruling) -> Result<Index, Unrecorded> {
+        match question.action() {
+            Action::Session(start) => self.start(start, ruling),
+            Action::Exec(exec) => self.decision(exec, question, ruling),
+        }
+    }
+}
+
+/// Many refs would not fit into an entry; commits that were there before are then told from those that
+/// came only by the repository itself.
+fn refs_fit(refs: &[String]) -> bool {
+    const MOST: usize = 40_000;
+    refs.iter().map(|line| line.len() + 4).sum::<usize>() <= MOST
+}
+
+fn count_of(changes: &[Change]) -> u64 {
+    u64::try_from(changes.len()).unwrap_or(u64::MAX)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Unrecorded> {
+    serde_json::to_string(value).map_err(|error| Unrecorded::new(error.to_string()))
+}
+
+fn unrecorded(error: agentguard_audit::Error) -> Unrecorded {
+    let mut reason = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        reason = format!("{reason}: {inner}");
+        cause = inner.source();
+    }
+    Unrecorded::new(reason)
+}

@@ -1,0 +1,134 @@
+//! What is asked for, and who is told what came of it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use agentguard_core::{AgentName, Index, Level, Network, Rule};
+use serde::Serialize;
+
+/// A command to be run as a session.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+    /// Who acts.
+    pub agent: Option<AgentName>,
+    /// Who asked, where a flag says so.
+    pub by: Option<String>,
+    /// The directory to work in.
+    pub workspace: PathBuf,
+    /// The profile of a known agent.
+    pub profile: Option<String>,
+    /// How much is to be enforced.
+    pub level: Level,
+    /// The network to be seen.
+    pub network: Network,
+    /// Loopback ports of the host to be reached.
+    pub ports: Vec<u16>,
+    /// Variables to pass besides those that policy lets through.
+    pub environment: Vec<String>,
+    /// The user's policy, in place of the one in the configuration.
+    pub policy: Option<PathBuf>,
+}
+
+impl Run {
+    /// A run of `command` in `workspace` with everything enforced and nothing added.
+    #[must_use]
+    pub fn new(workspace: PathBuf, command: Vec<OsString>) -> Self {
+        Self {
+            command,
+            agent: None,
+            by: None,
+            workspace,
+            profile: None,
+            level: Level::Full,
+            network: Network::Isolated,
+            ports: Vec::new(),
+            environment: Vec::new(),
+            policy: None,
+        }
+    }
+}
+
+/// Something that was refused, for whoever watches the session from outside.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Told {
+    /// What was refused, as a command line or in words.
+    pub action: String,
+    /// Which rule, why, and what instead.
+    pub rule: Rule,
+    /// The entry that says so, unless the log could not be written.
+    pub entry: Option<u64>,
+    /// Whether it was the session's own command.
+    pub is_command: bool,
+}
+
+impl Told {
+    /// Makes it of a refusal.
+    #[must_use]
+    pub fn new(action: String, rule: Rule, entry: Option<Index>, is_command: bool) -> Self {
+        Self {
+            action,
+            rule,
+            entry: entry.map(|index| index.0),
+            is_command,
+        }
+    }
+
+    /// The lines that say it, each under our name. Nothing in them moves a cursor or hides.
+    #[must_use]
+    pub fn lines(&self) -> String {
+        use crate::text::visible;
+        let rule = &self.rule;
+        let mut lines = format!(
+            "agentguard: refused: {}: {} (rule `{}`)\n",
+            visible(&self.action),
+            visible(&rule.reason),
+            rule.id
+        );
+        if let Some(remedy) = &rule.remedy {
+            lines.push_str(&format!("agentguard: hint: {}\n", visible(remedy)));
+        }
+        match self.entry {
+            Some(entry) => lines.push_str(&format!("agentguard: note: entry {entry}\n")),
+            None => lines.push_str("agentguard: note: no entry, since the log cannot be written\n"),
+        }
+        lines
+    }
+}
+
+/// Is told what happens in a session. The agent is told by other means.
+pub trait Tell: Sync {
+    /// Something was refused.
+    fn refused(&self, told: &Told);
+}
+
+/// Tells nobody.
+#[derive(Clone, Copy, Debug)]
+pub struct Silent;
+
+impl Tell for Silent {
+    fn refused(&self, _: &Told) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_cannot_forge_lines_of_ours() {
+        let rule = Rule::new("a/b", "because").with_remedy("do\u{1b}[2Jthis");
+        let told = Told::new(
+            "x\nagentguard: note: all is well".to_owned(),
+            rule,
+            None,
+            false,
+        );
+        assert_eq!(
+            told.lines(),
+            "agentguard: refused: x\\nagentguard: note: all is well: because (rule `a/b`)\n\
+             agentguard: hint: do\\u{1b}[2Jthis\n\
+             agentguard: note: no entry, since the log cannot be written\n"
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! Serves a session: each exec goes through the gate, each effect into the record.
+
+use agentguard_core::{
+    Action, CommitSeen, Exec, Gate, Index, Judge, NobodyToAsk, OutcomeOf, Permit, RefMove, Rule,
+    Undecided, Unrecorded, Verdict,
+};
+use agentguard_policy::{Confined, Question, SessionJudge};
+use agentguard_sandbox::{Difference, Refused, Supervise};
+
+use crate::record::SessionRecord;
+use crate::run::{Tell, Told};
+use crate::text::command_line;
+
+/// Policy's judge, with the floors that policy sets for every session.
+pub(crate) struct Floors<'j> {
+    pub(crate) judge: &'j SessionJudge,
+    pub(crate) confined: &'j Confined,
+}
+
+impl Judge<Question> for Floors<'_> {
+    fn judge(&self, question: &Question) -> Result<Verdict, Undecided> {
+        let verdict = self.judge.judge(question)?;
+        Ok(match question.action() {
+            Action::Session(start) => match below(self.confined, start) {
+                Some(rule) => Verdict::Deny(rule).strictest(verdict),
+                None => verdict,
+            },
+            Action::Exec(_) => verdict,
+        })
+    }
+}
+
+/// What policy requires and this session does not have.
+fn below(confined: &Confined, start: &agentguard_core::Start) -> Option<Rule> {
+    let human = &start.session.human;
+    if human.evidence < confined.require_evidence {
+        let required = confined.require_evidence.as_str();
+        let reason = format!(
+            "policy requires evidence `{required}` for who asked, and there is `{}`",
+            human.evidence.as_str()
+        );
+        return Some(
+            Rule::new("session/evidence", reason)
+                .with_remedy("start it where the platform vouches for the human"),
+        );
+    }
+    if start.confinement.level < confined.require_level {
+        let reason = format!(
+            "policy requires level `{}`",
+            confined.require_level.as_str()
+        );
+        return Some(Rule::new("session/level", reason));
+    }
+    None
+}
+
+/// The gate of a session.
+pub(crate) type SessionGate<'s> = Gate<Floors<'s>, NobodyToAsk, &'s SessionRecord>;
+
+pub(crate) struct Supervisor<'s> {
+    pub(crate) gate: &'s SessionGate<'s>,
+    pub(crate) judge: &'s SessionJudge,
+    pub(crate) record: &'s SessionRecord,
+    pub(crate) tell: &'s dyn Tell,
+}
+
+impl Supervise for Supervisor<'_> {
+    type Action = Question;
+
+    fn exec(
+        &self,
+        exec: Exec,
+        is_first: bool,
+        _: Option<Index>,
+    ) -> Result<Permit<Question>, Refused> {
+        let shown = exec.argv.clone();
+        let program = exec.program.path.clone();
+        self.gate
+            .admit(self.judge.question(Action::Exec(exec)))
+            .map_err(|refusal| {
+                let action = format!(
+                    "`{}`",
+                    command_line(if shown.is_empty() {
+                        std::slice::from_ref(&program)
+                    } else {
+                        &shown
+                    })
+                );
+                let told = Told::new(action, refusal.rule().clone(), refusal.index(), is_first);
+                self.tell.refused(&told);
+                Refused {
+                    entry: refusal.index(),
+                    text: told.lines(),
+                }
+            })
+    }
+
+    fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {
+        self.record.outcome(of, outcome)
+    }
+
+    fn changed(&self, difference: Difference) -> Result<(), Unrecorded> {
+        self.record.changed(&difference)
+    }
+
+    fn moved(
+        &self,
+        moved: Vec<RefMove>,
+        commits: Vec<CommitSeen>,
+        complete: bool,
+    ) -> Result<(), Unrecorded> {
+        self.record.moved(&moved, &commits, complete)
+    }
+}

@@ -1,0 +1,138 @@
+//! The workspace: which directory it is, and where git keeps things in it.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use agentguard_audit::Places;
+use rustix::fs::{self, Dir, FileType, Mode, OFlags, ResolveFlags};
+
+use crate::Error;
+
+/// Submodules within submodules are looked for this deep.
+const MOST_DEEP: usize = 8;
+/// More are not pinned one by one; the set-up refuses then.
+const MOST_DIRECTORIES: usize = 512;
+
+/// A directory that may be worked in, by its path with every link followed.
+pub(crate) fn resolve(asked: &Path, human_home: &Path, places: &Places) -> Result<PathBuf, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let shown = || format!("open the workspace `{}`", asked.display());
+    let opened = fs::open(asked, flags, Mode::empty())
+        .map_err(|error| Error::doing(shown())(error.into()))?;
+    let path = path_of(opened.as_fd()).map_err(Error::doing(shown()))?;
+    let refused = |reason| {
+        Err(Error::Workspace {
+            path: path.clone(),
+            reason,
+        })
+    };
+    if path.parent().is_none() {
+        return refused("it is the root of everything");
+    }
+    if real(human_home).starts_with(&path) {
+        return refused("it holds your home directory, and everything in it could be changed");
+    }
+    for private in [&places.state, &places.config] {
+        let private = real(private);
+        if private.starts_with(&path) || path.starts_with(&private) {
+            return refused("it holds agentguard's own keys, logs or policies");
+        }
+    }
+    for system in [
+        "/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/run", "/boot",
+    ] {
+        if path.starts_with(system) {
+            return refused("it belongs to the system");
+        }
+    }
+    if path.to_str().is_none() {
+        return refused("its path is no text");
+    }
+    Ok(path)
+}
+
+/// Git's directories below the workspace, relative to it: `.git`, and those of its submodules. None of
+/// them is reached through a link, and no git is run.
+pub(crate) fn git_directories(workspace: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = fs::open(workspace, flags, Mode::empty())
+        .map_err(|error| Error::doing(format!("open `{}`", workspace.display()))(error.into()))?;
+    if is_directory(root.as_fd(), Path::new(".git")) {
+        found.push(PathBuf::from(".git"));
+        add_modules(root.as_fd(), Path::new(".git/modules"), 0, &mut found);
+    }
+    if found.len() > MOST_DIRECTORIES {
+        let too_many = std::io::Error::other("more submodules than can be pinned");
+        return Err(Error::doing("look at the workspace's repository")(too_many));
+    }
+    Ok(found)
+}
+
+fn add_modules(root: BorrowedFd<'_>, below: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    if depth >= MOST_DEEP || found.len() > MOST_DIRECTORIES {
+        return;
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(directory) = open(root, below, flags) else {
+        return;
+    };
+    let Ok(entries) = Dir::read_from(&directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        let path = below.join(name);
+        if name == "." || name == ".." || !is_directory(root, &path) {
+            continue;
+        }
+        if fs::statat(root, path.join("HEAD"), fs::AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            found.push(path.clone());
+            add_modules(root, &path.join("modules"), depth + 1, found);
+        } else {
+            add_modules(root, &path, depth + 1, found);
+        }
+    }
+}
+
+fn is_directory(root: BorrowedFd<'_>, path: &Path) -> bool {
+    open(
+        root,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+    )
+    .and_then(fs::fstat)
+    .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+fn open(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+) -> rustix::io::Result<std::os::fd::OwnedFd> {
+    fs::openat2(
+        root,
+        path,
+        flags,
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+    )
+}
+
+/// The path of an open file, as the kernel knows it.
+pub(crate) fn path_of(file: BorrowedFd<'_>) -> std::io::Result<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// A path with every link followed, as far as it exists.
+pub(crate) fn real(path: &Path) -> PathBuf {
+    let opened = fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let found = opened.ok().and_then(|file| path_of(file.as_fd()).ok());
+    match (found, path.parent(), path.file_name()) {
+        (Some(found), _, _) => found,
+        (None, Some(parent), Some(name)) => real(parent).join(name),
+        (None, _, _) => path.to_owned(),
+    }
+}
