@@ -219,24 +219,15 @@ fn defined(modules: &[Parsed], purpose: Purpose) -> Vec<String> {
 }
 
 /// Rego that collects every set with its place, so that one that is undefined is missed.
-///
-/// Each begins by asking for every value of the libraries by its own name. regorus 0.14.1, asked for a
-/// package that stands in several files, takes it for evaluated after the first of them, and rules of
-/// the others do not see one another.
 fn entry_module(modules: &[Parsed], exec: &Entry, session: &Entry, sandbox: &[String]) -> String {
     let mut text = format!("package {ENTRY}\n");
-    for parsed in modules
-        .iter()
-        .filter(|parsed| parsed.purpose == Purpose::Library)
-    {
-        for (kind, value) in ["exec", "session", "sandbox"]
-            .iter()
-            .flat_map(|kind| parsed.values.iter().map(move |value| (kind, value)))
-        {
-            text += &format!(
-                "{kind} contains [0, 0] if {{ data.{}.{value}; false }}\n",
-                parsed.package
-            );
+    for (kind, purpose) in [
+        ("exec", Purpose::Exec),
+        ("session", Purpose::Session),
+        ("sandbox", Purpose::Sandbox),
+    ] {
+        for name in asked_first(modules, purpose) {
+            text += &format!("{kind} contains [0, 0] if {{ data.{name}; false }}\n");
         }
     }
     for (kind, entry) in [("exec", exec), ("session", session)] {
@@ -252,6 +243,40 @@ fn entry_module(modules: &[Parsed], exec: &Entry, session: &Entry, sandbox: &[St
         text += &format!("sandbox contains [{place}, data.agentguard.sandbox.{name}] if true\n");
     }
     text
+}
+
+/// The values to ask for by name before anything else.
+///
+/// regorus 0.14.1, asked for a package as a whole, takes it and all packages below it for evaluated after
+/// the first file of them, and rules of the other files do not see one another: a denial would be lost.
+fn asked_first(modules: &[Parsed], purpose: Purpose) -> Vec<String> {
+    let is_within = |outer: &str, inner: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let is_split = |parsed: &&Parsed| {
+        let related = |other: &&Parsed| {
+            is_within(&parsed.package, &other.package) || is_within(&other.package, &parsed.package)
+        };
+        modules.iter().filter(related).count() > 1
+    };
+    let is_used =
+        |parsed: &&Parsed| parsed.purpose == purpose || parsed.purpose == Purpose::Library;
+    let mut names: Vec<String> = modules
+        .iter()
+        .filter(is_used)
+        .filter(is_split)
+        .flat_map(|parsed| {
+            parsed
+                .values
+                .iter()
+                .map(|value| format!("{}.{value}", parsed.package))
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn in_order(value: &Value, count: usize) -> Option<Vec<Value>> {

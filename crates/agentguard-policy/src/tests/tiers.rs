@@ -148,24 +148,30 @@ fn the_highest_tier_extends_what_ships_and_replaces_it_by_name() {
 
 #[test]
 fn a_package_in_several_files_sees_itself_whole() {
-    // Asked for `data.agentguard.lib`, regorus 0.14.1 misses what stands later in the second file.
-    let own = "package agentguard.lib
-protected_branches contains name if some name in more
-more contains \"release\" if input.schema == 1
-";
-    for name in ["a-first", "z-last"] {
-        let folder = Folder::new(name, &[(&format!("{name}.rego"), own)]);
-        let sources = Sources {
-            org: None,
-            user: Some(folder.path().to_owned()),
-            repository: None,
-        };
-        let policies = Policies::load(&sources).unwrap();
-        assert_eq!(
-            say(&policies, &["git", "push", "o", "release"]),
-            "deny git/protected-branch"
-        );
-    }
+    // Asked for the package as a whole, regorus 0.14.1 misses what stands later in the second file.
+    let folder = Folder::new(
+        "several",
+        &[
+            ("a.rego", "package agentguard.lib.two\nfirst contains \"x\"\n"),
+            (
+                "b.rego",
+                "package agentguard.lib.two\nsecond contains v if some v in third\nthird contains \"make\"\n",
+            ),
+            (
+                "c.rego",
+                "package agentguard.exec.own\ndeny contains {\"id\": \"own/make\", \"reason\": \"no\"} if {
+\tsome key, values in data.agentguard.lib.two
+\tkey == \"second\"\n\tsome value in values\n\tvalue in input.facts.names\n}\n",
+            ),
+        ],
+    );
+    let sources = Sources {
+        org: None,
+        user: Some(folder.path().to_owned()),
+        repository: None,
+    };
+    let policies = Policies::load(&sources).unwrap();
+    assert_eq!(say(&policies, &["make"]), "deny own/make");
 }
 
 #[test]
