@@ -1,2 +1,43 @@
 //! Judges actions by a deny-list and by Rego.
+//!
+//! [`Policies`] are loaded once from the tiers that are there: the organisation's, the user's, the
+//! repository's, and those that ship with agentguard. They make the static [`Confinement`] of a
+//! session ([`Policies::confine`]) and judge its actions ([`Policies::judge`]).
+//!
+//! An action is first held against the deny-list, plain data that no Rego overrides, on the *parsed*
+//! command: one spelling for what can be spelt in many ways. Then every tier's Rego is asked, each in
+//! an engine of its own, about `input` and nothing else. The strictest verdict stands, and what cannot
+//! be decided is an error, which the gate denies.
+//!
+//! It reads policy files and does nothing else to the world; it does not enforce, and it does not know
+//! what a script will do before the kernel says what it does.
+//!
+//! [`Confinement`]: agentguard_core::Confinement
 #![forbid(unsafe_code)]
+
+mod ast;
+mod bounds;
+mod command;
+mod confine;
+mod deny;
+mod error;
+mod grants;
+mod input;
+mod judge;
+mod memo;
+mod module;
+mod policies;
+mod recursion;
+mod rules;
+mod shipped;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod tier;
+
+pub use confine::{Confined, DeniedProgram, Request};
+pub use error::{Error, Mistake};
+pub use input::SCHEMA;
+pub use judge::{Question, SessionJudge};
+pub use policies::Policies;
+pub use sources::Sources;

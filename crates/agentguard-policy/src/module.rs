@@ -1,0 +1,253 @@
+//! One Rego file: parsed, its package known, and what it may not do refused.
+
+use regorus::Engine;
+use regorus::unstable::{Module, Span};
+
+use crate::ast::{self, Shape};
+use crate::bounds;
+use crate::error::Mistake;
+use crate::sources::{File, Source};
+
+/// Builtins whose answer is no function of `input`: a decision with them could not be kept or repeated.
+const REFUSED: &[(&str, &str)] = &[
+    ("rand.", "chance"),
+    ("time.now_ns", "a clock"),
+    ("http.", "the network"),
+    ("net.lookup_ip_addr", "the network"),
+    ("opa.runtime", "the surroundings"),
+    ("uuid.", "chance"),
+];
+
+/// The sets that decide.
+pub(crate) const WORDS: [&str; 3] = ["deny", "ask", "allow"];
+
+/// What `agentguard.sandbox` may define. All are sets.
+pub(crate) const SANDBOX: &[&str] = &[
+    "covered",
+    "environment",
+    "files",
+    "home_read",
+    "home_write",
+    "masks",
+    "network",
+    "pins",
+    "ports",
+    "processes",
+    "read",
+    "require_evidence",
+    "require_level",
+    "seconds",
+    "temporary_bytes",
+    "write",
+];
+
+/// What a package is for.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Purpose {
+    /// `agentguard.exec` and below: asked about execs.
+    Exec,
+    /// `agentguard.session` and below: asked about sessions.
+    Session,
+    /// `agentguard.sandbox`: the static confinement.
+    Sandbox,
+    /// `agentguard.lib` and below, or any package outside `agentguard`: functions for the others.
+    Library,
+    /// A package that ends in `_test`: never loaded to decide.
+    Test,
+}
+
+/// A file that parses, and what it says.
+pub(crate) struct Parsed {
+    pub(crate) path: String,
+    pub(crate) text: String,
+    pub(crate) package: String,
+    pub(crate) purpose: Purpose,
+    /// Which of [`WORDS`] or [`SANDBOX`] it defines.
+    pub(crate) defines: Vec<String>,
+    /// Its rules that are no functions.
+    pub(crate) values: Vec<String>,
+}
+
+/// Parses `file` and checks what can be seen without evaluating.
+pub(crate) fn parse(source: &Source, file: &File) -> Result<Parsed, Vec<Mistake>> {
+    let path = source.path(file);
+    if let Some((at, why)) = bounds::exceeded(&file.text) {
+        return Err(vec![Mistake::at_bytes(&path, &file.text, at..at + 1, why)]);
+    }
+    let mut engine = Engine::new();
+    let package = engine
+        .add_policy(path.clone(), file.text.clone())
+        .map_err(|error| vec![Mistake::from_engine(&path, &file.text, &error.to_string())])?;
+    let package = package.strip_prefix("data.").unwrap_or(&package).to_owned();
+    let modules = engine.get_modules();
+    let Some(module) = modules.first() else {
+        return Err(vec![Mistake::at(
+            &path,
+            &file.text,
+            (1, 1, 1),
+            "it holds no module",
+        )]);
+    };
+    let mut checker = Checker {
+        path: &path,
+        text: &file.text,
+        mistakes: Vec::new(),
+    };
+    let purpose = checker.purpose(&package, module);
+    let defines = checker.heads(&package, purpose, module);
+    checker.calls(module);
+    if purpose != Purpose::Test {
+        checker.replacements(module);
+    }
+    let is_value = |head: &ast::Head<'_>| matches!(head.shape, Shape::Set | Shape::Complete);
+    let heads = ast::heads(module);
+    let values = heads
+        .iter()
+        .filter(|head| is_value(head))
+        .map(|head| head.name.to_owned())
+        .collect();
+    if checker.mistakes.is_empty() {
+        Ok(Parsed {
+            path,
+            text: file.text.clone(),
+            package,
+            purpose,
+            defines,
+            values,
+        })
+    } else {
+        Err(checker.mistakes)
+    }
+}
+
+/// A mistake at a span of the engine's.
+pub(crate) fn mistake(path: &str, text: &str, span: &Span, message: impl Into<String>) -> Mistake {
+    let byte = |n: u32| usize::try_from(n).unwrap_or(0);
+    let end = span.text().lines().next().map_or(0, str::len);
+    let start = byte(span.start);
+    Mistake::at_bytes(path, text, start..start + end, message)
+}
+
+struct Checker<'a> {
+    path: &'a str,
+    text: &'a str,
+    mistakes: Vec<Mistake>,
+}
+
+impl Checker<'_> {
+    fn say(&mut self, span: &Span, message: impl Into<String>) {
+        let number = |n: u32| usize::try_from(n).unwrap_or(1);
+        let width = span.text().lines().next().unwrap_or("").chars().count();
+        let place = (number(span.line), number(span.col), width);
+        self.mistakes
+            .push(Mistake::at(self.path, self.text, place, message));
+    }
+
+    fn purpose(&mut self, package: &str, module: &Module) -> Purpose {
+        let below = |root: &str| {
+            package
+                .strip_prefix(root)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let span = module.package.refr.span();
+        let is_word = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        if !package.split('.').all(is_word) {
+            self.say(span, "a package's name is made of words and dots");
+        }
+        if package.ends_with("_test") {
+            Purpose::Test
+        } else if below("agentguard.exec") {
+            Purpose::Exec
+        } else if below("agentguard.session") {
+            Purpose::Session
+        } else if package == "agentguard.sandbox" {
+            Purpose::Sandbox
+        } else if below("agentguard.lib") || !below("agentguard") {
+            Purpose::Library
+        } else {
+            self.say(
+                span,
+                format!(
+                    "package `{package}` is never asked: use `agentguard.exec.*`, \
+                     `agentguard.session.*`, `agentguard.sandbox` or `agentguard.lib.*`"
+                ),
+            );
+            Purpose::Library
+        }
+    }
+
+    fn heads(&mut self, package: &str, purpose: Purpose, module: &Module) -> Vec<String> {
+        let mut defines = Vec::new();
+        for head in ast::heads(module) {
+            let decides = WORDS.contains(&head.name);
+            let confines = SANDBOX.contains(&head.name);
+            match purpose {
+                Purpose::Exec | Purpose::Session if decides => {
+                    if head.shape != Shape::Set {
+                        self.say(
+                            head.span,
+                            format!("`{}` must be a set: use `contains`", head.name),
+                        );
+                    }
+                    defines.push(head.name.to_owned());
+                }
+                Purpose::Sandbox if confines => {
+                    if head.shape != Shape::Set {
+                        self.say(
+                            head.span,
+                            format!("`{}` must be a set: use `contains`", head.name),
+                        );
+                    }
+                    defines.push(head.name.to_owned());
+                }
+                Purpose::Sandbox
+                    if head.shape != Shape::Function && !head.name.starts_with('_') =>
+                {
+                    let message = format!("`{}` is nothing that a sandbox has", head.name);
+                    self.say(head.span, message);
+                }
+                Purpose::Library if decides => {
+                    let message = format!("package `{package}` is never asked for `{}`", head.name);
+                    self.say(head.span, message);
+                }
+                Purpose::Exec
+                | Purpose::Session
+                | Purpose::Sandbox
+                | Purpose::Library
+                | Purpose::Test => {}
+            }
+        }
+        defines.sort();
+        defines.dedup();
+        defines
+    }
+
+    /// `with` makes the engine forget what it knows and ask again: it is for tests.
+    fn replacements(&mut self, module: &Module) {
+        for span in ast::replacements(module) {
+            self.say(
+                span,
+                "`with` is for tests: a rule that decides sees `input` as it is",
+            );
+        }
+    }
+
+    fn calls(&mut self, module: &Module) {
+        for name in ast::uses(module)
+            .iter()
+            .flat_map(|uses| &uses.names)
+            .filter(|name| name.is_call)
+        {
+            let written = name.path.join(".");
+            let refused = REFUSED.iter().find(|(start, _)| written.starts_with(start));
+            if let Some((_, why)) = refused {
+                let message = format!("`{written}` depends on {why}: rules see `input` only");
+                let mut mistake = mistake(self.path, self.text, name.span, message);
+                mistake.width = written.chars().count();
+                self.mistakes.push(mistake);
+            }
+        }
+    }
+}

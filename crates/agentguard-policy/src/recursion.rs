@@ -1,0 +1,108 @@
+//! Rules that lead back to themselves. Rego has no recursion, and a function that calls itself would end
+//! the engine by its stack: such policies do not load.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regorus::unstable::{Module, Ref, Span};
+
+use crate::ast::{self, Use};
+use crate::error::Mistake;
+use crate::module::{Parsed, mistake};
+
+/// Every rule's full name, with where it stands first and what it uses.
+type Graph<'a> = BTreeMap<String, Node<'a>>;
+
+struct Node<'a> {
+    parsed: &'a Parsed,
+    span: &'a Span,
+    /// Full names of rules, or beginnings of such.
+    uses: BTreeSet<String>,
+}
+
+/// The rules that lead back to themselves, each once.
+pub(crate) fn find(parsed: &[Parsed], modules: &[Ref<Module>]) -> Vec<Mistake> {
+    let mut graph = Graph::new();
+    for (parsed, module) in parsed.iter().zip(modules) {
+        add(&mut graph, parsed, module);
+    }
+    let edges: BTreeMap<&str, Vec<&str>> = graph
+        .iter()
+        .map(|(name, node)| (name.as_str(), targets(&graph, node)))
+        .collect();
+    let circular = |name: &&str| reaches(&edges, name, name);
+    let names = edges.keys().copied().filter(circular);
+    let shown = names.filter_map(|name| {
+        let node = graph.get(name)?;
+        let message = format!("`{name}` leads back to itself");
+        Some(mistake(
+            &node.parsed.path,
+            &node.parsed.text,
+            node.span,
+            message,
+        ))
+    });
+    shown.collect()
+}
+
+fn add<'a>(graph: &mut Graph<'a>, parsed: &'a Parsed, module: &'a Module) {
+    let imports: BTreeMap<&str, Vec<&str>> = ast::imports(module).into_iter().collect();
+    for uses in ast::uses(module) {
+        let name = format!("{}.{}", parsed.package, uses.head.name);
+        let node = graph.entry(name).or_insert_with(|| Node {
+            parsed,
+            span: uses.head.span,
+            uses: BTreeSet::new(),
+        });
+        let is_local = |name: &&Use<'_>| {
+            name.path
+                .first()
+                .is_some_and(|root| uses.locals.contains(root))
+                && !name.is_call
+        };
+        let outer = uses.names.iter().filter(|name| !is_local(name));
+        node.uses
+            .extend(outer.filter_map(|name| full_name(&name.path, &parsed.package, &imports)));
+    }
+}
+
+fn full_name(path: &[&str], package: &str, imports: &BTreeMap<&str, Vec<&str>>) -> Option<String> {
+    let (root, rest) = path.split_first()?;
+    let parts: Vec<&str> = match (*root, imports.get(root)) {
+        ("input", _) => return None,
+        ("data", _) => rest.to_vec(),
+        (_, Some(imported)) => imported.iter().chain(rest).copied().collect(),
+        (name, None) => vec![package, name],
+    };
+    Some(parts.join("."))
+}
+
+/// The rules meant by what a node uses: the rule itself, one above the path, or all below it.
+fn targets<'a>(graph: &'a Graph<'_>, node: &Node<'_>) -> Vec<&'a str> {
+    let is_above = |above: &str, below: &str| {
+        below
+            .strip_prefix(above)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let is_meant = |name: &&String| {
+        node.uses
+            .iter()
+            .any(|used| is_above(name, used) || is_above(used, name))
+    };
+    graph.keys().filter(is_meant).map(String::as_str).collect()
+}
+
+fn reaches(edges: &BTreeMap<&str, Vec<&str>>, from: &str, to: &str) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(name) = open.pop() {
+        for next in edges.get(name).into_iter().flatten() {
+            if *next == to {
+                return true;
+            }
+            if seen.insert(*next) {
+                open.push(next);
+            }
+        }
+    }
+    false
+}

@@ -1,0 +1,151 @@
+//! Where policies come from: directories read once, and the policies that ship.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use agentguard_core::{Digest, Tier, TierDigest};
+
+use crate::Error;
+
+/// A policy file larger than this is none.
+const MOST_BYTES: u64 = 1 << 20;
+/// A directory with more files than this is none.
+const MOST_FILES: usize = 256;
+
+/// The directories policies are read from. One that is named must exist; one that is `None` is absent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Sources {
+    /// The organisation's, `/etc/agentguard/policy`.
+    pub org: Option<PathBuf>,
+    /// The user's, or the one named by `--policy`.
+    pub user: Option<PathBuf>,
+    /// The repository's own, `.agentguard/policy`. Links in it are not followed.
+    pub repository: Option<PathBuf>,
+}
+
+/// The files of one tier.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Source {
+    pub(crate) tier: Tier,
+    /// What goes before a file's name in messages.
+    pub(crate) directory: String,
+    pub(crate) files: Vec<File>,
+}
+
+/// One file: its name within the tier, and its text.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+impl Source {
+    /// A file's path as messages name it.
+    pub(crate) fn path(&self, file: &File) -> String {
+        format!("{}/{}", self.directory, file.name)
+    }
+
+    /// The digest of all files: each name and text, each with its length.
+    pub(crate) fn digest(&self) -> TierDigest {
+        let mut bytes = Vec::new();
+        for part in self.files.iter().flat_map(|file| [&file.name, &file.text]) {
+            bytes.extend_from_slice(part.len().to_string().as_bytes());
+            bytes.push(b':');
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        TierDigest {
+            tier: self.tier,
+            digest: Digest::of(&bytes),
+        }
+    }
+}
+
+/// Reads every tier that is there, highest authority first; the shipped files come last.
+pub(crate) fn read_all(sources: &Sources) -> Result<Vec<Source>, Error> {
+    let places = [
+        (Tier::Org, &sources.org),
+        (Tier::User, &sources.user),
+        (Tier::Repository, &sources.repository),
+    ];
+    let mut all = Vec::new();
+    for (tier, directory) in places {
+        if let Some(directory) = directory {
+            all.push(read_tier(tier, directory)?);
+        }
+    }
+    all.push(crate::shipped::source());
+    Ok(all)
+}
+
+fn read_tier(tier: Tier, directory: &Path) -> Result<Source, Error> {
+    let mut files = Vec::new();
+    if tier == Tier::Repository {
+        plain_directory(directory)?;
+    }
+    for entry in fs::read_dir(directory).map_err(unreadable(directory))? {
+        let entry = entry.map_err(unreadable(directory))?;
+        let path = entry.path();
+        let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+            continue;
+        };
+        let is_policy = name.ends_with(".rego") || name == "deny.toml";
+        if !is_policy || name.starts_with('.') {
+            continue;
+        }
+        let text = read_file(tier, &path)?;
+        files.push(File { name, text });
+        if files.len() > MOST_FILES {
+            return Err(unfit(directory, "it holds more than 256 files"));
+        }
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Source {
+        tier,
+        directory: directory.display().to_string(),
+        files,
+    })
+}
+
+fn plain_directory(path: &Path) -> Result<(), Error> {
+    let kind = fs::symlink_metadata(path).map_err(unreadable(path))?;
+    if kind.is_dir() {
+        Ok(())
+    } else {
+        Err(unfit(path, "it is not a directory of its own"))
+    }
+}
+
+/// Reads one regular file, bounded. What a repository holds may be a link to anywhere: not followed.
+fn read_file(tier: Tier, path: &Path) -> Result<String, Error> {
+    let metadata = match tier {
+        Tier::Repository => fs::symlink_metadata(path),
+        Tier::User | Tier::Org | Tier::Shipped => fs::metadata(path),
+    };
+    if !metadata.map_err(unreadable(path))?.is_file() {
+        return Err(unfit(path, "it is not a regular file"));
+    }
+    let file = fs::File::open(path).map_err(unreadable(path))?;
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable(path))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MOST_BYTES {
+        return Err(unfit(path, "it is larger than 1 MiB"));
+    }
+    String::from_utf8(bytes).map_err(|_| unfit(path, "it is not UTF-8"))
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Unreadable { path, source }
+}
+
+fn unfit(path: &Path, reason: &str) -> Error {
+    Error::Unfit {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
+}

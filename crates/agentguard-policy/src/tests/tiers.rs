@@ -1,0 +1,488 @@
+//! Tiers over one another, and policies that are wrong.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use agentguard_core::{Access, Evidence, Level, Network, Tier};
+
+use super::baseline::request;
+use super::{exec, session, word};
+use crate::{Confined, Error, Policies, Sources};
+
+/// A directory of its own, gone when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("agentguard-policy-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        for (file, text) in files {
+            fs::write(path.join(file), text).unwrap();
+        }
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn load(
+    name: &str,
+    org: Option<&str>,
+    user: Option<&str>,
+    repository: Option<&str>,
+) -> Result<Policies, Error> {
+    let folder = |tier: &str, text: Option<&str>| {
+        text.map(|text| Folder::new(&format!("{name}-{tier}"), &[("own.rego", text)]))
+    };
+    let (org, user, repository) = (
+        folder("org", org),
+        folder("user", user),
+        folder("repository", repository),
+    );
+    let path = |folder: &Option<Folder>| folder.as_ref().map(|folder| folder.path().to_owned());
+    Policies::load(&Sources {
+        org: path(&org),
+        user: path(&user),
+        repository: path(&repository),
+    })
+}
+
+fn say(policies: &Policies, words: &[&str]) -> String {
+    word(&policies.judge(session()), exec(words))
+}
+
+const ALLOW_ALL: &str = "package agentguard.exec.own
+allow contains {\"id\": \"own/all\", \"reason\": \"all\"} if true
+";
+const DENY_MAKE: &str = "package agentguard.exec.own
+deny contains {\"id\": \"own/make\", \"reason\": \"no make\"} if \"make\" in input.facts.names
+";
+const ALLOW_LS: &str = "package agentguard.exec.own
+allow contains {\"id\": \"own/ls\", \"reason\": \"ls\"} if \"ls\" in input.facts.names
+";
+const ASK_MAKE: &str = "package agentguard.exec.own
+ask contains {\"id\": \"own/ask\", \"reason\": \"ask\"} if \"make\" in input.facts.names
+";
+
+#[test]
+fn a_repository_alone_only_tightens_what_ships() {
+    let policies = load("alone", None, None, Some(ALLOW_ALL)).unwrap();
+    let judge = policies.judge(session());
+    let mut temporary = exec(&["x"]);
+    temporary.program.class = agentguard_core::ProgramClass::Temporary;
+    assert_eq!(word(&judge, temporary), "deny programs/temporary");
+    let policies = load("tight", None, None, Some(DENY_MAKE)).unwrap();
+    assert_eq!(say(&policies, &["make"]), "deny own/make");
+    assert_eq!(say(&policies, &["ls"]), "allow programs/known");
+}
+
+#[test]
+fn a_lower_tier_denies_and_asks_and_never_allows() {
+    for (lower, words, expected) in [
+        (DENY_MAKE, ["make"], "deny own/make"),
+        (ASK_MAKE, ["make"], "ask own/ask"),
+        (ALLOW_ALL, ["sudo"], "deny privilege/other-user"),
+        (ALLOW_LS, ["ls"], "allow programs/known"),
+        (ALLOW_LS, ["make"], "deny guard/not-allowed"),
+    ] {
+        for (user, repository) in [(Some(lower), None), (None, Some(lower))] {
+            let policies = load(
+                "lower",
+                Some("package agentguard.lib.own\n"),
+                user,
+                repository,
+            )
+            .unwrap();
+            assert_eq!(say(&policies, &words), expected, "{lower}");
+        }
+    }
+}
+
+#[test]
+fn the_highest_tier_extends_what_ships_and_replaces_it_by_name() {
+    let policies = load("extend", Some(DENY_MAKE), None, None).unwrap();
+    assert_eq!(say(&policies, &["make"]), "deny own/make");
+    assert_eq!(
+        say(&policies, &["git", "push", "-f", "o", "x"]),
+        "deny git/rewrite"
+    );
+    let extended = "package agentguard.lib\nprotected_branches contains \"release\"\n";
+    let policies = load("branches", None, Some(extended), None).unwrap();
+    assert_eq!(
+        say(&policies, &["git", "push", "o", "release"]),
+        "deny git/protected-branch"
+    );
+
+    let folder = Folder::new(
+        "replace",
+        &[
+            ("programs.rego", ALLOW_LS),
+            (
+                "deny.toml",
+                "schema = 1\nlift = [\"privilege/other-user\"]\n",
+            ),
+        ],
+    );
+    let sources = Sources {
+        org: Some(folder.path().to_owned()),
+        user: None,
+        repository: None,
+    };
+    let policies = Policies::load(&sources).unwrap();
+    assert_eq!(say(&policies, &["ls"]), "allow own/ls");
+    assert_eq!(say(&policies, &["make"]), "deny guard/not-allowed");
+    assert_eq!(say(&policies, &["sudo", "ls"]), "deny guard/not-allowed");
+    assert_eq!(say(&policies, &["crontab"]), "deny persistence/scheduler");
+}
+
+#[test]
+fn a_package_in_several_files_sees_itself_whole() {
+    // Asked for the package as a whole, regorus 0.14.1 misses what stands later in the second file.
+    let folder = Folder::new(
+        "several",
+        &[
+            ("a.rego", "package agentguard.lib.two\nfirst contains \"x\"\n"),
+            (
+                "b.rego",
+                "package agentguard.lib.two\nsecond contains v if some v in third\nthird contains \"make\"\n",
+            ),
+            (
+                "c.rego",
+                "package agentguard.exec.own\ndeny contains {\"id\": \"own/make\", \"reason\": \"no\"} if {
+\tsome key, values in data.agentguard.lib.two
+\tkey == \"second\"\n\tsome value in values\n\tvalue in input.facts.names\n}\n",
+            ),
+        ],
+    );
+    let sources = Sources {
+        org: None,
+        user: Some(folder.path().to_owned()),
+        repository: None,
+    };
+    let policies = Policies::load(&sources).unwrap();
+    assert_eq!(say(&policies, &["make"]), "deny own/make");
+}
+
+#[test]
+fn several_rules_are_shown_by_the_first_id() {
+    let two = "package agentguard.exec.own
+deny contains {\"id\": \"z/z\", \"reason\": \"z\"} if true
+deny contains {\"id\": \"b/b\", \"reason\": \"b\", \"remedy\": \"r\"} if true
+ask contains {\"id\": \"a/a\", \"reason\": \"a\"} if true
+";
+    let policies = load("several", None, Some(two), Some(DENY_MAKE)).unwrap();
+    assert_eq!(say(&policies, &["make"]), "deny b/b");
+}
+
+#[test]
+fn an_engine_that_fails_leaves_it_undecided() {
+    for body in [
+        "deny contains 1 if true",
+        "deny contains {\"id\": \"bad\", \"reason\": \"x\"} if true",
+        "deny contains {\"id\": \"a/b\"} if true",
+        "deny contains {\"id\": \"a/b\", \"reason\": \"x\", \"extra\": \"y\"} if true",
+        "deny contains {\"id\": \"a/b\", \"reason\": 1} if true",
+        "deny contains {\"id\": \"a/b\", \"reason\": to_number(\"x\")} if true",
+        "deny contains {\"id\": \"a/b\", \"reason\": f(1)} if true\nf(x) := f(x)",
+        "deny contains {\"id\": \"a/b\", \"reason\": \"x\"} if no_such_function(1)",
+        "deny contains {\"id\": \"a/b\", \"reason\": v}\nv := \"1\" if true\nv := \"2\" if true",
+        "deny contains {\"id\": \"a/b\", \"reason\": \"x\"} if {\n\tsome a in numbers.range(1, 3000)\n\tsome b in numbers.range(1, 3000)\n\ta * b == 0 - 1\n}",
+    ] {
+        for tier in 0..3 {
+            let text = format!("package agentguard.exec.own\n{body}\n");
+            let at = |own: i32| (own == tier).then_some(text.as_str());
+            let said = match load("fails", at(0), at(1), at(2)) {
+                Ok(policies) => say(&policies, &["ls"]),
+                Err(error) => format!("undecided: {error}"),
+            };
+            assert!(said.starts_with("undecided"), "{body}: {said}");
+        }
+    }
+}
+
+fn mistake(name: &str, text: &str) -> String {
+    let error = load(name, None, Some(text), None)
+        .err()
+        .unwrap_or_else(|| panic!("{text}"));
+    error
+        .mistakes()
+        .first()
+        .map_or_else(|| error.to_string(), |first| first.render())
+}
+
+/// Policies, and what is said of them.
+const MEANINGLESS: &[(&str, &str)] = &[
+    (
+        "package agentguard.exec.own\n\ndeny contains {\n",
+        "own.rego:",
+    ),
+    (
+        "package agentguard.exec.own\ndeny := true\n",
+        "2:1: `deny` must be a set",
+    ),
+    (
+        "package agentguard.exec.own\ndefault allow := true\n",
+        "`allow` must be a set",
+    ),
+    (
+        "package agentguard.exec.own\ndeny[\"x\"] := 1\n",
+        "`deny` must be a set",
+    ),
+    (
+        "package agentguard.other\n",
+        "package `agentguard.other` is never asked",
+    ),
+    (
+        "package elsewhere\ndeny contains 1\n",
+        "is never asked for `deny`",
+    ),
+    (
+        "package agentguard.lib.x\nallow contains 1\n",
+        "is never asked for `allow`",
+    ),
+    (
+        "package agentguard.sandbox\nmask contains \"/x\"\n",
+        "`mask` is nothing that a sandbox has",
+    ),
+    (
+        "package agentguard.sandbox\nread := {\"/\"}\n",
+        "`read` must be a set",
+    ),
+    (
+        "package agentguard.exec.own\nx if rand.intn(\"a\", 2) == 1\n",
+        "2:6: `rand.intn` depends on chance",
+    ),
+    (
+        "package agentguard.exec.own\nx := {y | y := time.now_ns()}\n",
+        "depends on a clock",
+    ),
+    (
+        "package agentguard.exec.own\nx if { not http.send({}) }\n",
+        "depends on the network",
+    ),
+    ("package agentguard.exec.own\nx if y == 1\n", "y"),
+    (
+        "package agentguard.exec.own\nx if input.a with input as {}\n",
+        "`with` is for tests",
+    ),
+    (
+        "package agentguard.exec.own\nf(x) := g(x)\ng(x) := f(x)\n",
+        "2:1: `agentguard.exec.own.f` leads back",
+    ),
+    (
+        "package agentguard.exec.own\na := data.agentguard.exec.own.b\nb := a\n",
+        "leads back to itself",
+    ),
+];
+
+#[test]
+fn what_a_policy_cannot_mean_is_shown_in_its_place() {
+    for (text, expected) in MEANINGLESS {
+        let shown = mistake("mistakes", text);
+        assert!(shown.contains(expected), "{text}: {shown}");
+        assert!(
+            shown.contains("own.rego:") && shown.contains('^'),
+            "{text}: {shown}"
+        );
+    }
+}
+
+#[test]
+fn every_mistake_is_shown_at_once() {
+    let error = load(
+        "all",
+        Some("package agentguard.no\n"),
+        Some("package agentguard.nor\n"),
+        None,
+    )
+    .err()
+    .unwrap();
+    assert_eq!(error.mistakes().len(), 2);
+}
+
+#[test]
+fn a_repositorys_links_and_devices_are_not_read() {
+    let folder = Folder::new("links", &[]);
+    symlink("/etc/passwd", folder.path().join("x.rego")).unwrap();
+    let of = |path: &Path| Sources {
+        org: None,
+        user: None,
+        repository: Some(path.to_owned()),
+    };
+    assert!(matches!(
+        Policies::load(&of(folder.path())),
+        Err(Error::Unfit { .. })
+    ));
+    let link = folder.path().join("link");
+    symlink("/etc", &link).unwrap();
+    assert!(matches!(
+        Policies::load(&of(&link)),
+        Err(Error::Unfit { .. })
+    ));
+    let missing = folder.path().join("missing");
+    assert!(matches!(
+        Policies::load(&of(&missing)),
+        Err(Error::Unreadable { .. })
+    ));
+    let large = Folder::new("large", &[("x.rego", &"# x\n".repeat(300_000))]);
+    assert!(matches!(
+        Policies::load(&of(large.path())),
+        Err(Error::Unfit { .. })
+    ));
+}
+
+#[test]
+fn deep_and_strange_policies_are_mistakes_not_crashes() {
+    for text in [
+        format!(
+            "package a\nx := {}1{}\n",
+            "[".repeat(5000),
+            "]".repeat(5000)
+        ),
+        format!("package a\nx := {}1\n", "-\n".repeat(50_000)),
+        format!("package a\nx if {}true\n", "not ".repeat(5000)),
+        format!("package a{}\n", ".b".repeat(5000)),
+        "package a\nx := \"\u{0}\n".to_owned(),
+        String::new(),
+        "\u{feff}".to_owned(),
+    ] {
+        let start: String = text.chars().take(30).collect();
+        assert!(load("strange", None, None, Some(&text)).is_err(), "{start}");
+    }
+}
+
+#[test]
+fn what_is_just_within_the_bounds_does_not_exhaust_the_stack() {
+    for (value, condition) in [
+        ("1 + ".repeat(110) + "1", "true".to_owned()),
+        ("-".repeat(20) + "1", "true".to_owned()),
+        ("[".repeat(23) + "1" + &"]".repeat(23), "true".to_owned()),
+        ("input".to_owned() + &".b".repeat(110), "true".to_owned()),
+        ("1".to_owned(), "1 == 1 | ".repeat(50) + "1"),
+        (
+            "((((1 - 1) + 1) - 1) + 1)".to_owned(),
+            "x".to_owned() + &"[0]".repeat(20),
+        ),
+    ] {
+        let text = format!("package agentguard.exec.own\nx := {value} if {{ {condition} }}\n");
+        // Whether it is a policy is for the engine to say, as long as it says so.
+        if let Ok(policies) = load("within", None, None, Some(&text)) {
+            assert_eq!(say(&policies, &["ls"]), "allow programs/known");
+        }
+    }
+}
+
+#[test]
+fn digests_follow_content() {
+    let a = load("digest", None, Some(DENY_MAKE), None)
+        .unwrap()
+        .digests();
+    let b = load("digest", None, Some(ASK_MAKE), None)
+        .unwrap()
+        .digests();
+    assert_eq!(
+        a.iter().map(|one| one.tier).collect::<Vec<_>>(),
+        [Tier::User, Tier::Shipped]
+    );
+    assert_ne!(a[0], b[0]);
+    assert_eq!(a[1], b[1]);
+}
+
+fn confined(name: &str, org: Option<&str>, repository: &str) -> Result<Confined, Error> {
+    let text = format!("package agentguard.sandbox\n{repository}\n");
+    let policies = load(name, org, None, Some(&text))?;
+    policies.confine(&request())
+}
+
+#[test]
+fn a_lower_tier_grants_nothing_and_takes_away() {
+    let more = "read contains \"/root\"\nread contains \"/usr/bin\"\nwrite contains \"/usr/lib\"
+home_write contains \".ssh\"\nhome_read contains \".cargo/bin\"
+environment contains \"PATH\"\nenvironment contains \"AWS_*\"\nenvironment contains \"LC_ALL\"
+ports contains 22\nnetwork contains \"host\"\nprocesses contains 100\nprocesses contains 9999999
+masks contains \"/usr/bin/secret\"\nmasks contains \"/root/x\"\npins contains \"src/keys\"
+require_level contains \"no-namespaces\"\nrequire_evidence contains \"event\"";
+    let confined = confined("grants", None, more).unwrap();
+    let one = confined.confinement;
+    let grants: Vec<_> = one
+        .grants
+        .iter()
+        .map(|g| (g.path.to_str().unwrap(), g.access))
+        .collect();
+    assert_eq!(
+        grants,
+        [("/usr/bin", Access::Read), ("/usr/lib", Access::Read)]
+    );
+    let home: Vec<_> = one
+        .home_grants
+        .iter()
+        .map(|g| (g.path.to_str().unwrap(), g.access))
+        .collect();
+    assert_eq!(home, [(".cargo/bin", Access::Read)]);
+    assert_eq!(one.environment, ["LC_ALL", "PATH"]);
+    assert_eq!((one.ports.len(), one.network), (0, Network::Isolated));
+    assert_eq!(one.limits.processes, 100);
+    assert!(one.masks.contains(&PathBuf::from("/usr/bin/secret")));
+    assert!(!one.masks.contains(&PathBuf::from("/root/x")));
+    assert!(
+        one.pins.contains(&PathBuf::from("src/keys"))
+            && one.pins.contains(&PathBuf::from(".git/hooks"))
+    );
+    assert_eq!(confined.require_level, Level::NoNamespaces);
+    assert_eq!(confined.require_evidence, Evidence::Event);
+}
+
+#[test]
+fn no_flag_lowers_what_is_required() {
+    let text = "package agentguard.sandbox\nrequire_level contains \"full\"\n";
+    let policies = load("level", Some(text), None, None).unwrap();
+    let mut wants = request();
+    wants.level = Level::OldKernel;
+    let confined = policies.confine(&wants).unwrap();
+    assert_eq!(
+        (confined.require_level, confined.confinement.level),
+        (Level::Full, Level::Full)
+    );
+}
+
+#[test]
+fn what_is_no_confinement_is_an_error() {
+    for wrong in [
+        "read contains \"relative\"",
+        "read contains \"/a/../b\"",
+        "read contains 1",
+        "pins contains \"/absolute\"",
+        "pins contains \"../x\"",
+        "pins contains \"\"",
+        "masks contains \"/x/*\"",
+        "ports contains \"80\"",
+        "processes contains 1.5",
+        "processes contains 0 - 1",
+        "network contains \"lan\"",
+        "require_level contains \"most\"",
+        "require_evidence contains \"strong\"",
+        "environment contains \"A B\"",
+        "environment contains \"*\"",
+        "covered contains \"x\"",
+        "read contains no_function(1)",
+    ] {
+        let error = confined("wrong", None, wrong)
+            .err()
+            .unwrap_or_else(|| panic!("{wrong}"));
+        assert!(
+            matches!(error, Error::Unconfined { .. }),
+            "{wrong}: {error}"
+        );
+    }
+}

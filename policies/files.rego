@@ -1,0 +1,91 @@
+# What a session sees: nothing that is not named here. See also secrets.rego, persistence.rego and
+# profiles.rego, which are of the same package.
+#
+# A policy adds to it:
+#
+#     package agentguard.sandbox
+#     home_read contains ".cargo/registry"
+package agentguard.sandbox
+
+# The system, read-only. What does not exist is left out.
+read contains path if {
+	some path in [
+		"/bin", "/etc", "/home/linuxbrew/.linuxbrew", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store",
+		"/opt", "/sbin", "/usr",
+	]
+}
+
+# Where names are looked up, for sessions on the host's network.
+read contains path if {
+	input.request.network == "host"
+	some path in ["/run/NetworkManager/resolv.conf", "/run/resolvconf", "/run/systemd/resolve"]
+}
+
+# Toolchains in the human's home, read-only. Package caches hold what is private too: they are for a
+# policy to grant.
+home_read contains path if {
+	some path in [
+		".asdf", ".bun/bin", ".cargo/bin", ".cargo/config.toml", ".cargo/env", ".config/git/attributes",
+		".config/git/config", ".config/git/ignore", ".deno/bin", ".dotnet", ".ghcup/bin", ".gitconfig",
+		".goenv", ".jenv", ".local/bin", ".local/lib", ".local/share/fnm", ".local/share/mise",
+		".local/share/uv/python", ".local/share/uv/tools", ".nodenv", ".nvm", ".pyenv", ".rbenv",
+		".rustup", ".rvm", ".sdkman/candidates", ".terminfo", ".volta", "go/bin", "sdk",
+	]
+}
+
+# The network: the session's own, unless the host's is asked for by name.
+network contains "isolated"
+
+network contains "host" if input.request.network == "host"
+
+ports contains port if some port in input.request.ports
+
+# Bounds on use. The least that any policy sets counts.
+processes contains 4096
+
+files contains 65536
+
+temporary_bytes contains 4294967296
+
+covered contains {
+	"id": "files/not-granted",
+	"reason": "only the workspace, the agent's own home, system directories and toolchains exist inside",
+	"remedy": "work in the workspace, or ask for a policy that grants the path",
+}
+
+covered contains {
+	"id": "files/read-only",
+	"reason": "system directories and toolchains cannot be changed from inside",
+	"remedy": "install what you need into the workspace",
+}
+
+covered contains {
+	"id": "network/isolated",
+	"reason": "nothing but granted loopback ports can be reached",
+	"remedy": "ask for a port with --port, or for the host's network with --network=host",
+} if {
+	input.request.network != "host"
+}
+
+# Variables that pass from the caller. Credentials are not among them; `--env NAME` adds what is needed.
+environment contains name if {
+	some name in [
+		"CARGO_HOME", "CARGO_TERM_COLOR", "CI", "CLICOLOR", "CLICOLOR_FORCE", "COLORTERM", "COLUMNS",
+		"FORCE_COLOR", "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_NAME", "GIT_COMMITTER_EMAIL", "GIT_COMMITTER_NAME",
+		"GOPATH", "GOROOT", "HOME", "JAVA_HOME", "LANG", "LANGUAGE", "LC_*", "LINES", "LOGNAME", "LS_COLORS",
+		"NO_COLOR", "NVM_BIN", "NVM_DIR", "PATH", "PYENV_ROOT", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN",
+		"RUST_BACKTRACE", "SHELL", "SOURCE_DATE_EPOCH", "TERM", "TZ", "USER", "VIRTUAL_ENV", "VOLTA_HOME",
+	]
+}
+
+environment contains name if {
+	some name in input.request.environment
+	not is_for_the_runner(name)
+}
+
+# Files and tokens of a CI runner: what is written there runs in later steps, outside.
+is_for_the_runner(name) if startswith(name, "ACTIONS_")
+
+is_for_the_runner(name) if {
+	name in {"BASH_FUNC_*", "GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY", "RUNNER_TEMP"}
+}

@@ -1,0 +1,87 @@
+package agentguard.exec.git_test
+
+import data.agentguard.exec.git
+
+with_command(command, branch) := {
+	"session": {"branch": branch},
+	"action": {"environment": {}},
+	"facts": {"commands": [object.union({"tool": "git", "flags": {}, "targets": [], "environment": {}}, command)], "git_config": []},
+}
+
+push(targets, flags) := with_command({"subcommand": ["push"], "targets": targets, "flags": flags}, "topic")
+
+ids := {rule.id | some rule in git.deny}
+
+test_protected_branches_are_not_pushed if {
+	every refspec in {"main", "HEAD:main", "x:refs/heads/master", ":production", "+a:prod"} {
+		"git/protected-branch" in ids with input as push(["origin", refspec], {})
+	}
+	every refspec in {"topic", "main:topic", "agent/x", "maintenance"} {
+		ids == set() with input as push(["origin", refspec], {})
+	}
+}
+
+test_a_push_without_a_name_depends_on_where_the_session_began if {
+	some_push := {"subcommand": ["push"], "targets": ["origin"]}
+	ids == {"git/protected-branch"} with input as with_command(some_push, "main")
+	ids == set() with input as with_command(some_push, "topic")
+	named := {"subcommand": ["push"], "targets": ["origin", "HEAD:agent/x"]}
+	ids == set() with input as with_command(named, "main")
+}
+
+test_what_others_pushed_stays if {
+	every flag in {"--force", "--mirror", "--prune"} {
+		ids == {"git/rewrite"} with input as push(["origin", "topic"], {flag: []})
+	}
+	ids == {"git/rewrite"} with input as push(["origin", "+topic"], {})
+	ids == set() with input as push(["origin", "topic"], {"--force-with-lease": []})
+}
+
+setting(key, value) := {
+	"session": {},
+	"action": {"environment": {}},
+	"facts": {"commands": [], "git_config": [{"key": key, "value": value}]},
+}
+
+test_settings_do_not_run_programs if {
+	every key in {"core.hookspath", "core.fsmonitor", "core.sshcommand", "diff.x.textconv", "filter.a.clean", "credential.helper", "pager.log", "remote.o.uploadpack"} {
+		ids == {"git/program-by-configuration"} with input as setting(key, "/work/evil")
+		ids == {"git/program-by-configuration"} with input as setting(key, null)
+		ids == set() with input as setting(key, "")
+		ids == set() with input as setting(key, "/dev/null")
+	}
+	ids == {"git/program-by-configuration"} with input as setting("alias.x", "!sh")
+	ids == set() with input as setting("alias.x", "log --oneline")
+	ids == set() with input as setting("user.name", "Ann")
+	ids == set() with input as setting("color.ui", "always")
+}
+
+test_nor_does_writing_them if {
+	config := {"subcommand": ["config"], "targets": ["core.hooksPath", "/x"]}
+	ids == {"git/program-by-configuration"} with input as with_command(config, "topic")
+	reading := {"subcommand": ["config"], "targets": ["core.hooksPath"]}
+	ids == set() with input as with_command(reading, "topic")
+}
+
+test_options_and_addresses_do_not if {
+	fetch := {"subcommand": ["fetch"], "flags": {"--upload-pack": ["sh -c x"]}}
+	ids == {"git/program-by-option"} with input as with_command(fetch, "topic")
+	ext := {"subcommand": ["clone"], "targets": ["ext::sh -c x"]}
+	ids == {"git/program-by-address"} with input as with_command(ext, "topic")
+	rebase := {"subcommand": ["rebase"], "flags": {"--exec": ["make test"]}}
+	ids == set() with input as with_command(rebase, "topic")
+}
+
+in_environment(name, value) := {
+	"session": {},
+	"action": {"environment": {name: value}},
+	"facts": {"commands": [{"tool": "git", "subcommand": ["fetch"], "flags": {}, "targets": [], "environment": {}}], "git_config": []},
+}
+
+test_variables_do_not if {
+	ids == {"git/program-by-environment"} with input as in_environment("GIT_EXTERNAL_DIFF", "/x")
+	ids == {"git/program-by-environment"} with input as in_environment("GIT_SSH_COMMAND", "sh -c x")
+	ids == {"git/program-by-environment"} with input as in_environment("GIT_SSH_COMMAND", "ssh -oProxyCommand=x")
+	ids == set() with input as in_environment("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+	ids == set() with input as in_environment("GIT_ASKPASS", "true")
+}

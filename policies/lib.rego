@@ -1,0 +1,36 @@
+# Functions and names that the other packages share. Every tier has this file.
+package agentguard.lib
+
+# Branches that are changed by review, never by a push of an agent. A policy adds its own:
+#
+#     package agentguard.lib
+#     protected_branches contains "release"
+protected_branches contains "main"
+
+protected_branches contains "master"
+
+protected_branches contains "trunk"
+
+protected_branches contains "production"
+
+protected_branches contains "prod"
+
+protected_branches contains "staging"
+
+# Directories that anybody can write and that nobody looks into.
+temporary_directories := {"/tmp", "/var/tmp", "/dev/shm"}
+
+# Whether `path` is `directory` or below it.
+below(path, directory) if path == directory
+
+below(path, directory) if startswith(path, concat("", [trim_right(directory, "/"), "/"]))
+
+# The commands of an exec that are `tool`, wrapped or not.
+commands(tool) := [command | some command in input.facts.commands; command.tool == tool]
+
+# The branch or tag that a refspec writes to, without its prefix.
+destination(refspec) := name if {
+	parts := split(trim_left(refspec, "+"), ":")
+	full := parts[count(parts) - 1]
+	name := trim_prefix(trim_prefix(full, "refs/heads/"), "heads/")
+}

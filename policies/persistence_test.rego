@@ -1,0 +1,24 @@
+package agentguard.sandbox_persistence_test
+
+import data.agentguard.sandbox
+
+request(directories) := {"request": {"git_directories": directories}}
+
+test_hooks_and_pipelines_are_pinned if {
+	every path in {".git/hooks", ".git/config", ".github/workflows", ".gitlab-ci.yml", ".vscode", ".envrc", ".agentguard"} {
+		path in sandbox.pins with input as request([])
+	}
+}
+
+test_so_are_those_of_modules_and_worktrees if {
+	found := sandbox.pins with input as request([".git/modules/a", "sub/.git"])
+	every path in {".git/modules/a/hooks", ".git/modules/a/config", "sub/.git/hooks"} {
+		path in found
+	}
+}
+
+test_work_goes_on if {
+	every path in {".git", ".git/objects", ".git/refs", ".gitmodules", ".gitignore", "src", "Makefile"} {
+		not path in sandbox.pins with input as request([".git"])
+	}
+}

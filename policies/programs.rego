@@ -1,0 +1,55 @@
+# Which programs may run at all, by where they come from.
+#
+# The kernel says what is executed and agentguard reads its content; the class says how much of it the
+# agent could have made. What it brings itself stays confined: that is what the sandbox is for.
+package agentguard.exec.programs
+
+allow contains {"id": "programs/known", "reason": "the program comes from the system, a toolchain or the workspace"} if {
+	every class in classes {
+		class in {"system", "toolchain", "workspace"}
+	}
+}
+
+deny contains {
+	"id": "programs/temporary",
+	"reason": "programs in temporary directories are not run",
+	"remedy": "build and run it in the workspace; for build tools set TMPDIR to a directory there",
+} if {
+	"temporary" in classes
+}
+
+deny contains {
+	"id": "programs/memory",
+	"reason": "a program that exists only in memory has no name that could be judged",
+	"remedy": "write it to a file in the workspace and run that",
+} if {
+	"memfd" in classes
+}
+
+deny contains {
+	"id": "programs/deleted",
+	"reason": "a program whose file is gone cannot be looked at again",
+	"remedy": "keep the file while it runs",
+} if {
+	"deleted" in classes
+}
+
+deny contains {
+	"id": "programs/loader",
+	"reason": "the dynamic loader runs what was not judged",
+	"remedy": "run the program itself",
+} if {
+	"loader" in classes
+}
+
+deny contains {
+	"id": "programs/unknown",
+	"reason": "the program comes from a place that no rule speaks of",
+	"remedy": "run programs of the system, of granted toolchains or of the workspace",
+} if {
+	"unknown" in classes
+}
+
+classes contains input.action.program.class
+
+classes contains input.action.script.class
