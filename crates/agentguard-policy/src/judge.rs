@@ -47,6 +47,14 @@ impl Question {
         &self.input
     }
 
+    /// The input without the session, which is the same in all of a session's questions: JSON as well.
+    #[must_use]
+    pub fn own_input(&self) -> String {
+        let mut own = self.input.get(..self.own).unwrap_or("{").to_owned();
+        own.push('}');
+        own
+    }
+
     /// Gives back the action.
     #[must_use]
     pub fn into_action(self) -> Action {

@@ -20,6 +20,6 @@ pub use difference::{
 pub use error::{Error, Failure};
 pub use filter::table;
 pub use guard::{Ended, HeldSignals, Prepared, Refused, Supervise, prepare};
-pub use mediator::enter_if_asked;
+pub use mediator::{content_key, content_of, enter_if_asked};
 pub use plan::{FileKey, InsideFile, KnownIdentity, Layer, Plan, User};
 pub use repository::{NewCommits, Refs, Repository, moved_refs};

@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use agentguard_audit::Places;
-use agentguard_core::{Agent, AgentName, Human, Rule, Session, SessionId, Trigger};
+use agentguard_core::{Agent, AgentName, Human, Level, Rule, Session, SessionId, Trigger};
 use agentguard_credentials::AgentKey;
 use agentguard_policy::{Confined, Policies, Request, Sources};
 use agentguard_sandbox::{InsideFile, Plan, User};
@@ -47,6 +47,9 @@ impl Arranged {
     ///
     /// Returns what keeps the session from being arranged.
     pub fn new(places: &Places, run: &Run) -> Result<Self, Error> {
+        if run.level != Level::Full {
+            return Err(Error::Level { level: run.level });
+        }
         let human_home = human_home()?;
         let directory = workspace::resolve(&run.workspace, &human_home, places)?;
         let policies = Policies::load(&sources(places, run, &directory))?;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use agentguard_core::Rule;
+use agentguard_core::{Level, Rule};
 
 /// Why a session did not come about, or ended badly. Nothing of the agent runs any more.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,12 @@ pub enum Error {
         path: PathBuf,
         /// Why not.
         reason: &'static str,
+    },
+    /// A weaker level was asked for by name, and this build enforces everything or nothing.
+    #[error("level `{}` cannot be enforced by this build", level.as_str())]
+    Level {
+        /// Which level.
+        level: Level,
     },
     /// Something about the surroundings could not be read or made.
     #[error("cannot {doing}")]
@@ -62,6 +68,9 @@ impl Error {
             Self::Refused { rule } => rule.remedy.as_deref(),
             Self::Policy(agentguard_policy::Error::Refused { rule }) => rule.remedy.as_deref(),
             Self::Workspace { .. } => Some("name a directory of the project with --workspace"),
+            Self::Level { .. } => {
+                Some("run without --level; `agentguard doctor` says what this machine can enforce")
+            }
             Self::Policy(_)
             | Self::Log(_)
             | Self::Identity(_)

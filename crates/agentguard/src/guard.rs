@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use agentguard_audit::{Author, Places, SessionLog};
 use agentguard_core::{
-    Action, Gate, NobodyToAsk, OutcomeOf, Refusal, Rule, SessionId, Start, Tally,
+    Action, Gate, NobodyToAsk, OutcomeOf, Refusal, Rule, Session, SessionId, Start, Tally,
 };
+use agentguard_policy::Confined;
 use agentguard_sandbox::{Ended, HeldSignals, prepare};
 
 use crate::record::{Beginning, SessionRecord};
@@ -65,27 +66,38 @@ impl Guard {
         tell: &dyn Tell,
         signals: &HeldSignals,
     ) -> Result<Finished, Error> {
-        let mut arranged = Arranged::new(&self.places, run)?;
+        let arranged = Arranged::new(&self.places, run)?;
         let prepared = prepare(&arranged.plan)?; // it stands, and nothing of the agent runs
-        arranged.session.branch.clone_from(&prepared.branch);
-        let log = SessionLog::create(&self.places, author(&arranged), Arc::new(SystemClock))?;
-        let denied = std::mem::take(&mut arranged.denied.content);
-        let judge = arranged
-            .policies
-            .judge(arranged.session.clone())
-            .with_denied_content(denied);
-        let start = start(&arranged, run);
-        let session = arranged.session.id.clone();
-        let confined = arranged.confined.clone();
-        let record = SessionRecord::new(log, beginning(&arranged, prepared.refs.clone())?);
-        let gate = Gate::new(
-            Floors {
-                judge: &judge,
-                confined: &confined,
+        let Arranged {
+            mut session,
+            confined,
+            policies,
+            key,
+            denied,
+            programs,
+            ..
+        } = arranged;
+        session.branch.clone_from(&prepared.branch);
+        let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
+        let judge = policies
+            .judge(session.clone())
+            .with_denied_content(denied.content);
+        let start = start(&session, &confined, run);
+        let floors = Floors {
+            judge: &judge,
+            confined: &confined,
+        };
+        let refs = prepared.refs.clone();
+        let record = SessionRecord::new(
+            log,
+            Beginning {
+                key,
+                policies,
+                confined: confined.clone(),
+                refs,
             },
-            NobodyToAsk,
-            &record,
         );
+        let gate = Gate::new(floors, NobodyToAsk, &record);
         let permit = match gate.admit(judge.question(Action::Session(Box::new(start)))) {
             Ok(permit) => permit,
             Err(refusal) => return Err(refused(record, &refusal, run, tell)),
@@ -100,33 +112,36 @@ impl Guard {
             Ok(ended) => ended,
             Err(error) => return Err(broken(record, error)),
         };
-        if ended.is_out_of_time {
-            record.finding(Rule::new(
-                "session/time",
-                "the session's time was over, and it was ended",
-            ))?;
-        }
-        let tally = record.end(ended.outcome.clone())?;
-        // What was learnt saves time; the session is over, and recorded, without it.
-        let _ = arranged.programs.keep(&ended.learnt);
-        let Ended {
-            outcome,
-            not_executed,
-            is_out_of_time,
-            ..
-        } = ended;
-        Ok(Finished {
-            session,
-            outcome,
-            not_executed,
-            is_out_of_time,
-            tally,
-        })
+        // What was learnt only saves time: the session is complete without it.
+        let _ = programs.keep(&ended.learnt);
+        finish(session.id, record, ended)
     }
 }
 
-fn author(arranged: &Arranged) -> Author {
-    let session = &arranged.session;
+fn finish(session: SessionId, record: SessionRecord, ended: Ended) -> Result<Finished, Error> {
+    let Ended {
+        outcome,
+        not_executed,
+        is_out_of_time,
+        ..
+    } = ended;
+    if is_out_of_time {
+        record.finding(Rule::new(
+            "session/time",
+            "the session's time was over, and it was ended",
+        ))?;
+    }
+    let tally = record.end(outcome.clone())?;
+    Ok(Finished {
+        session,
+        outcome,
+        not_executed,
+        is_out_of_time,
+        tally,
+    })
+}
+
+fn author(session: &Session) -> Author {
     Author {
         session: session.id.clone(),
         agent: session.agent.name.clone(),
@@ -135,25 +150,16 @@ fn author(arranged: &Arranged) -> Author {
     }
 }
 
-fn start(arranged: &Arranged, run: &Run) -> Start {
+fn start(session: &Session, confined: &Confined, run: &Run) -> Start {
     Start {
-        session: arranged.session.clone(),
-        confinement: arranged.confined.confinement.clone(),
+        session: session.clone(),
+        confinement: confined.confinement.clone(),
         command: run
             .command
             .iter()
             .map(|word| word.to_string_lossy().into_owned())
             .collect(),
     }
-}
-
-fn beginning(arranged: &Arranged, refs: Vec<String>) -> Result<Beginning, Error> {
-    Ok(Beginning {
-        key: arranged.key.try_clone()?,
-        policies: arranged.policies.clone(),
-        confined: arranged.confined.clone(),
-        refs,
-    })
 }
 
 /// The session itself was refused: nothing ran, and the log says so and ends.

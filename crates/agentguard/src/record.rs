@@ -249,7 +249,7 @@ impl SessionRecord {
             class: Some(exec.program.class),
             ruling: ruling.clone(),
         };
-        self.append_with_text(class, question.own_input(), event)
+        self.append_with_text(class, &question.own_input(), event)
     }
 
     fn append_with_text(

@@ -166,6 +166,24 @@ fn key_of(file: BorrowedFd<'_>) -> Result<FileKey> {
     })
 }
 
+/// What a file holds.
+///
+/// # Errors
+///
+/// Returns what the system said.
+pub fn content_of(file: BorrowedFd<'_>) -> std::io::Result<Digest> {
+    Ok(digest_of(file)?)
+}
+
+/// Which file this is, in which state.
+///
+/// # Errors
+///
+/// Returns what the system said, and `EACCES` for what is no regular file.
+pub fn content_key(file: BorrowedFd<'_>) -> std::io::Result<FileKey> {
+    Ok(key_of(file)?)
+}
+
 fn digest_of(file: BorrowedFd<'_>) -> Result<Digest> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; CHUNK];

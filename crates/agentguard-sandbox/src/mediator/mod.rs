@@ -15,6 +15,7 @@ mod setup;
 mod verify;
 mod watch;
 
+pub use image::{content_key, content_of};
 pub use serve::enter_if_asked;
 
 pub(crate) use serve::NAME;
