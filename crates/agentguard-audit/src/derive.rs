@@ -4,7 +4,6 @@
 //! the disk before the checkpoint that speaks of them takes its place. A tree is only signed if it
 //! contains the one that was signed last, so no size ever has two roots.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use agentguard_core::Digest;
 use ed25519_dalek::SigningKey;
 
 use crate::merkle::{self, Edge, Full};
+use crate::store::Batch;
 use crate::tile::{self, Kind};
 use crate::wal::{Frames, Next};
 use crate::{Checkpoint, Error, VerifierKey, store};
@@ -92,12 +92,10 @@ impl Derived {
             return Ok(last.clone());
         }
         let before = self.edge.size();
-        let mut touched = BTreeSet::new();
-        self.read_on(upto, &mut touched)?;
-        self.put_partial(&mut touched)?;
-        for directory in &touched {
-            store::sync_directory(directory)?;
-        }
+        let mut batch = Batch::new(&self.directory)?;
+        self.read_on(upto, &mut batch)?;
+        self.put_partial(&mut batch)?;
+        batch.sync()?;
         let root = self.edge.root();
         let checkpoint = Checkpoint::sign(&self.origin, upto, root, &self.key)?;
         let note = checkpoint.note.as_bytes();
@@ -118,24 +116,22 @@ impl Derived {
                 let problem = format!("{} entries were signed, {upto} are there", signed.size);
                 return Err(Error::damaged(&self.directory, upto, problem));
             }
-            let mut touched = BTreeSet::new();
-            self.read_on(signed.size, &mut touched)?;
+            let mut batch = Batch::new(&self.directory)?;
+            self.read_on(signed.size, &mut batch)?;
             if self.edge.root() != signed.root {
                 let problem = "the entries are not the ones that were signed";
                 return Err(Error::damaged(&self.directory, 0, problem));
             }
             // The tiles are made anew too: they may not have been on the disk.
-            self.put_partial(&mut touched)?;
-            for directory in &touched {
-                store::sync_directory(directory)?;
-            }
+            self.put_partial(&mut batch)?;
+            batch.sync()?;
             self.last = Some(signed);
         }
         self.integrate(upto)
     }
 
     /// Takes in entries from the write-ahead file; tiles and bundles that become full are written.
-    fn read_on(&mut self, upto: u64, touched: &mut BTreeSet<PathBuf>) -> Result<(), Error> {
+    fn read_on(&mut self, upto: u64, batch: &mut Batch) -> Result<(), Error> {
         let path = self.directory.join("wal");
         let file = store::open(&path)?.ok_or_else(|| Error::Missing {
             path: path.clone(),
@@ -165,29 +161,23 @@ impl Derived {
             self.edge.push(leaf, &mut full);
             if !full.is_empty() {
                 let bundle = std::mem::take(&mut self.bundle);
-                self.put_tile(Kind::Entries, index / 256, 256, &bundle, touched)?;
+                self.put_tile(Kind::Entries, index / 256, 256, &bundle, batch)?;
             }
             for (level, at, hashes) in full.drain(..) {
                 let bytes = tile::encode(&hashes);
-                self.put_tile(Kind::Hashes(level), at, 256, &bytes, touched)?;
+                self.put_tile(Kind::Hashes(level), at, 256, &bytes, batch)?;
             }
         }
         self.offset = frames.offset();
         Ok(())
     }
 
-    fn put_partial(&self, touched: &mut BTreeSet<PathBuf>) -> Result<(), Error> {
+    fn put_partial(&self, batch: &mut Batch) -> Result<(), Error> {
         for (level, at, hashes) in self.edge.partial() {
             let width = hashes.len();
-            self.put_tile(
-                Kind::Hashes(level),
-                at,
-                width,
-                &tile::encode(hashes),
-                touched,
-            )?;
+            self.put_tile(Kind::Hashes(level), at, width, &tile::encode(hashes), batch)?;
             if level == 0 {
-                self.put_tile(Kind::Entries, at, width, &self.bundle, touched)?;
+                self.put_tile(Kind::Entries, at, width, &self.bundle, batch)?;
             }
         }
         Ok(())
@@ -199,11 +189,10 @@ impl Derived {
         at: u64,
         width: usize,
         bytes: &[u8],
-        touched: &mut BTreeSet<PathBuf>,
+        batch: &mut Batch,
     ) -> Result<(), Error> {
         let path = self.directory.join(tile::path(kind, at, width));
-        store::make_way(&self.directory, &path, touched)?;
-        store::put(&path, bytes)
+        batch.put(&path, bytes)
     }
 }
 

@@ -46,7 +46,7 @@ impl Entries {
         Ok(Self {
             source,
             origin,
-            texts: Texts::open(directory)?,
+            texts: Texts::open(directory, true)?,
             path: directory.to_owned(),
             index: 0,
             is_broken: false,

@@ -70,7 +70,8 @@ pub(crate) fn record_lost(installation: &Installation, scribe: &Scribe) -> Resul
             continue;
         };
         match record_if_lost(installation, scribe, &session) {
-            Ok(true) | Err(Error::Damaged { .. } | Error::NotProven { .. }) => {}
+            Ok(true) => {}
+            Err(error) if error.is_refutation() => {}
             Ok(false) => {
                 let _ = fs::remove_file(mark.path());
             }

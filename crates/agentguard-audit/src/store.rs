@@ -96,24 +96,18 @@ pub(crate) fn read_private(path: &Path, limit: usize) -> Result<Option<Vec<u8>>,
     read(path, limit)
 }
 
-/// Puts a file in the place of what was there, whole or not at all. Its directory is not synced.
-pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let temporary = write_temporary(path, bytes)?;
-    fs::rename(&temporary, path).map_err(|source| {
-        let _ = fs::remove_file(&temporary);
-        Error::io("write", path, source)
-    })
-}
-
 /// Puts a file in the place of what was there, whole or not at all, durably.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    put(path, bytes)?;
+    let (temporary, file) = write_temporary(path, bytes)?;
+    sync(&temporary, &file)?;
+    rename(&temporary, path)?;
     sync_directory(parent(path))
 }
 
 /// Writes a file that was not there, whole or not at all, durably. Answers whether it was not there.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
-    let temporary = write_temporary(path, bytes)?;
+    let (temporary, file) = write_temporary(path, bytes)?;
+    sync(&temporary, &file)?;
     let moved = match renameat_with(CWD, &temporary, CWD, path, RenameFlags::NOREPLACE) {
         // Some file systems know no such rename. A link does not replace either.
         Err(Errno::INVAL | Errno::NOSYS) => linkat(CWD, &temporary, CWD, path, AtFlags::empty()),
@@ -135,24 +129,74 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
         .map_err(|source| Error::io("sync", path, source))
 }
 
-/// Makes the directory a file is to lie in, and notes each that must be synced for it to last.
-pub(crate) fn make_way(
-    base: &Path,
-    path: &Path,
-    touched: &mut BTreeSet<PathBuf>,
-) -> Result<(), Error> {
-    let directory = parent(path);
-    let mut above = directory;
-    touched.insert(directory.to_owned());
-    while above != base && !above.exists() {
-        above = parent(above);
-        touched.insert(above.to_owned());
+/// More files than this are synced with their whole file system.
+const MOST_FILES: usize = 64;
+
+/// Files that are written one after the other and made durable together.
+pub(crate) struct Batch {
+    base: PathBuf,
+    /// Opened before the first write, so that a sync by it tells of every failure since.
+    opened: File,
+    files: Vec<(PathBuf, File)>,
+    directories: BTreeSet<PathBuf>,
+    are_many: bool,
+}
+
+impl Batch {
+    /// Begins a batch of files below `base`.
+    pub(crate) fn new(base: &Path) -> Result<Self, Error> {
+        let opened = File::open(base).map_err(|e| Error::io("open", base, e))?;
+        Ok(Self {
+            base: base.to_owned(),
+            opened,
+            files: Vec::new(),
+            directories: BTreeSet::new(),
+            are_many: false,
+        })
     }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(|source| Error::io("make", directory, source))
+
+    /// Puts a file in the place of what was there, whole or not at all, with the directories it lies in.
+    pub(crate) fn put(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        self.make_way(parent(path))?;
+        let (temporary, file) = write_temporary(path, bytes)?;
+        rename(&temporary, path)?;
+        if self.files.len() == MOST_FILES {
+            self.are_many = true;
+            self.files.clear();
+        }
+        if !self.are_many {
+            self.files.push((path.to_owned(), file));
+        }
+        Ok(())
+    }
+
+    /// Makes everything that was put durable.
+    pub(crate) fn sync(self) -> Result<(), Error> {
+        if self.are_many {
+            let synced = rustix::fs::syncfs(&self.opened);
+            return synced.map_err(|errno| Error::io("sync", &self.base, errno));
+        }
+        for (path, file) in &self.files {
+            sync(path, file)?;
+        }
+        self.directories
+            .iter()
+            .try_for_each(|path| sync_directory(path))
+    }
+
+    fn make_way(&mut self, directory: &Path) -> Result<(), Error> {
+        let mut above = directory;
+        self.directories.insert(directory.to_owned());
+        while above != self.base && !above.exists() {
+            above = parent(above);
+            self.directories.insert(above.to_owned());
+        }
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|source| Error::io("make", directory, source))
+    }
 }
 
 /// Random bytes as hexadecimal digits.
@@ -168,7 +212,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
-fn write_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, Error> {
+fn write_temporary(path: &Path, bytes: &[u8]) -> Result<(PathBuf, File), Error> {
     let name = format!(".new-{:016x}", u64::from_ne_bytes(random()?));
     let temporary = parent(path).join(name);
     let written = OpenOptions::new()
@@ -176,15 +220,24 @@ fn write_temporary(path: &Path, bytes: &[u8]) -> Result<PathBuf, Error> {
         .create_new(true)
         .mode(0o600)
         .open(&temporary)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        });
-    written.map_err(|source| {
+        .and_then(|mut file| file.write_all(bytes).map(|()| file));
+    let file = written.map_err(|source| {
         let _ = fs::remove_file(&temporary);
         Error::io("write", path, source)
     })?;
-    Ok(temporary)
+    Ok((temporary, file))
+}
+
+fn rename(temporary: &Path, path: &Path) -> Result<(), Error> {
+    fs::rename(temporary, path).map_err(|source| {
+        let _ = fs::remove_file(temporary);
+        Error::io("write", path, source)
+    })
+}
+
+fn sync(path: &Path, file: &File) -> Result<(), Error> {
+    file.sync_all()
+        .map_err(|source| Error::io("sync", path, source))
 }
 
 fn check(

@@ -74,6 +74,7 @@ pub(crate) struct Texts {
     ahead: Option<Line>,
     position: u64,
     unreadable: bool,
+    is_followed: bool,
 }
 
 /// What is kept for an entry.
@@ -88,13 +89,15 @@ pub(crate) enum Found {
 }
 
 impl Texts {
-    /// Opens the texts beside the log in `directory`, where there are any.
-    pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
+    /// Opens the texts beside the log in `directory`, where there are any. Where they are followed, what
+    /// is written after the end was met is read too.
+    pub(crate) fn open(directory: &Path, is_followed: bool) -> Result<Self, Error> {
         Ok(Self {
             source: store::open(&directory.join("texts"))?.map(BufReader::new),
             ahead: None,
             position: 0,
             unreadable: false,
+            is_followed,
         })
     }
 
@@ -140,6 +143,9 @@ impl Texts {
                 // Not written to its end yet, or torn: it is read again from its beginning.
                 source.seek(SeekFrom::Start(self.position))?;
                 self.unreadable |= u64::try_from(read).unwrap_or(u64::MAX) >= LONGEST_LINE;
+                if !self.is_followed {
+                    self.source = None;
+                }
                 return Ok(None);
             }
             self.position += u64::try_from(read).unwrap_or(u64::MAX);
@@ -185,7 +191,7 @@ mod tests {
         lines.extend_from_slice(b"\n");
         two.write(9, &mut lines);
         std::fs::write(directory.join("texts"), &lines).unwrap();
-        let mut texts = Texts::open(&directory).unwrap();
+        let mut texts = Texts::open(&directory, true).unwrap();
         assert_eq!(texts.find(1, &one.commitment).unwrap(), Found::Nothing);
         let found = texts.find(3, &one.commitment).unwrap();
         assert_eq!(found, Found::Text("one \"x\"".to_owned()));

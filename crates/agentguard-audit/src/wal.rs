@@ -16,7 +16,7 @@ pub(crate) const LONGEST_ENTRY: usize = 65_535;
 const HEAD: usize = 12;
 const MAGIC: &str = "agentguard wal v1 ";
 const LONGEST_LINE: usize = 512;
-const BUFFER: usize = 1 << 20;
+const BUFFER: usize = 1 << 17;
 
 /// The first line of the write-ahead file of `origin`.
 pub(crate) fn first_line(origin: &str) -> String {

@@ -78,7 +78,7 @@ fn verify_once(
     let mut pass = Pass {
         files: Files::new(directory, report.signed),
         meaning: Meaning::new(check),
-        texts: Texts::open(directory)?,
+        texts: Texts::open(directory, false)?,
         edge: Edge::default(),
         directory,
         keys,

@@ -1,5 +1,9 @@
 //! Logs as guards write them and as verifiers read them.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop"
+)]
 
 mod crash;
 mod damage;

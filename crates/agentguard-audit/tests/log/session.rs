@@ -174,6 +174,27 @@ fn a_session_whose_guard_died_is_recorded_as_lost_by_the_next() {
 }
 
 #[test]
+fn a_lost_log_that_is_damaged_keeps_no_other_session_from_starting() {
+    let home = Home::new();
+    let log = home.log();
+    begin(&log);
+    for turn in 0..3 {
+        act(&log, Class::Normal, &format!("make {turn}"));
+    }
+    let directory = log.directory().to_owned();
+    drop(log);
+    let mut bytes = fs::read(directory.join("wal")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(directory.join("wal"), &bytes).unwrap();
+    session_of(&home, 1);
+    // Nothing was cut, signed or anchored as if it were whole.
+    assert_eq!(fs::read(directory.join("wal")).unwrap(), bytes);
+    assert!(!home.verify(&directory).is_verified());
+    assert_eq!(home.verify(&home.places.anchor()).entries, 3);
+}
+
+#[test]
 fn a_running_session_is_not_recorded_as_lost() {
     let home = Home::new();
     let running = home.log();
