@@ -21,6 +21,8 @@ use flags::Asked;
 use voice::Voice;
 
 fn main() -> ExitCode {
+    // A session's mediator is this program again, and does not come back from here.
+    agentguard::sandbox::enter_if_asked();
     let mut voice = Voice::of_process();
     let exit = answer(&mut voice);
     let exit = match voice.flush() {

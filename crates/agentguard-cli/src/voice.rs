@@ -121,6 +121,15 @@ impl Voice {
         let _ = self.err.write_all(line.as_bytes());
     }
 
+    /// Says one JSON object on stderr, where stdout is somebody else's.
+    pub(crate) fn say_json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        let json = serde_json::to_string(value)?;
+        let _ = self
+            .err
+            .write_all(format!("{}\n", visible_json(&json)).as_bytes());
+        Ok(())
+    }
+
     /// Says what went wrong, and what to do about it.
     pub(crate) fn fail(&mut self, failure: &Failure) {
         self.say(Word::Error, &failure.message);

@@ -50,7 +50,10 @@ pub struct Entry {
 /// What an entry tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind")]
-#[expect(clippy::large_enum_variant, reason = "an event is written once and not kept")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an event is written once and not kept"
+)]
 pub enum Event {
     /// A session begins, and what its static rules allow is admitted with it.
     #[serde(rename = "session.start")]

@@ -62,7 +62,15 @@ pub(crate) fn open_sources(
         );
         Ok(())
     };
+    let is_top_link = |path: &Path| {
+        let name = relative(path);
+        TOP.iter().any(|top| Path::new(top) == name) && !is_directory(path)
+    };
     for grant in &plan.confinement.grants {
+        // Recreated as the link it is.
+        if is_top_link(&grant.path) {
+            continue;
+        }
         add(&grant.path, &grant.path, grant.access)?;
     }
     for name in TOP {

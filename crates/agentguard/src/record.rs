@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use agentguard_audit::SessionLog;
 use agentguard_core::{
-    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Exec, Index, OutcomeOf, Record,
-    RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
+    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Exec, Index, Network, OutcomeOf,
+    Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
 };
 use agentguard_credentials::{AgentKey, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
@@ -168,7 +168,7 @@ impl SessionRecord {
             policy: policies.digests(),
             level: start.confinement.level,
             network: start.confinement.network,
-            missing: Vec::new(),
+            missing: missing(start.confinement.network),
             require_evidence: confined.require_evidence,
             covered: confined
                 .covered
@@ -285,6 +285,14 @@ impl Record<Question> for SessionRecord {
             Action::Session(start) => self.start(start, ruling),
             Action::Exec(exec) => self.decision(exec, question, ruling),
         }
+    }
+}
+
+/// What a session with this network does not promise.
+fn missing(network: Network) -> Vec<Promise> {
+    match network {
+        Network::Isolated => Vec::new(),
+        Network::Host => vec![Promise::Network],
     }
 }
 

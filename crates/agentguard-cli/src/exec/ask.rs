@@ -1,0 +1,48 @@
+//! From flags to what is asked of the guard.
+
+use agentguard::Run;
+use agentguard::core::{AgentName, Level, Network, Promise};
+
+use crate::failure::Failure;
+use crate::flags::{AGENT, Arguments, BY, ENV, LEVEL, NETWORK, POLICY, PORT, PROFILE, WORKSPACE};
+use crate::voice::{Voice, Word};
+
+/// What the flags ask for.
+pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
+    let workspace = match arguments.path(&WORKSPACE) {
+        Some(path) => path.to_owned(),
+        None => std::env::current_dir()?,
+    };
+    let ports = arguments
+        .numbers(&PORT)
+        .map(u16::try_from)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Run {
+        agent: arguments.text(&AGENT).map(AgentName::parse).transpose()?,
+        by: arguments.text(&BY).map(str::to_owned),
+        profile: arguments.text(&PROFILE).map(str::to_owned),
+        level: arguments
+            .text(&LEVEL)
+            .and_then(Level::parse)
+            .unwrap_or(Level::Full),
+        network: match arguments.text(&NETWORK) {
+            Some("host") => Network::Host,
+            Some(_) | None => Network::Isolated,
+        },
+        ports,
+        environment: arguments.texts(&ENV).map(str::to_owned).collect(),
+        policy: arguments.path(&POLICY).map(std::path::Path::to_owned),
+        ..Run::new(workspace, arguments.operands().to_vec())
+    })
+}
+
+/// A weaker run is asked for by name, and said.
+pub(crate) fn say_what_is_weaker(run: &Run, voice: &mut Voice) {
+    if run.network == Network::Host {
+        let promise = Promise::Network.text();
+        voice.say(
+            Word::Note,
+            &format!("weaker by --network=host: not promised: {promise}"),
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! `exec`: run a command confined.
+
+mod ask;
+mod ended;
+mod plan;
+mod report;
+
+use agentguard::sandbox::HeldSignals;
+use agentguard::{Guard, Run};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::flags::{Arguments, JSON, PLAN};
+use crate::places::Places;
+use crate::voice::Voice;
+
+use report::Report;
+
+/// Runs the command as a session; with `--plan` only says what would be enforced.
+pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
+    // Before the first thread: one that does not hold them would end the guard.
+    let signals = HeldSignals::hold()?;
+    let places = Places::of_process()?;
+    let run = ask::run(arguments)?;
+    let guard = Guard::new(agentguard::Places {
+        state: places.state,
+        config: places.config,
+    });
+    if arguments.has(&PLAN) {
+        let arranged = guard.plan(&run).map_err(failure)?;
+        return plan::show(&arranged, arguments.has(&JSON), voice);
+    }
+    ask::say_what_is_weaker(&run, voice);
+    let report = Report::of(arguments)?;
+    match guard.exec(&run, &report, &signals) {
+        Ok(finished) => ended::tell(&finished, &command_name(&run), arguments.has(&JSON), voice),
+        Err(agentguard::Error::Refused { .. }) => Ok(Exit::Refused),
+        Err(error) => Err(failure(error)),
+    }
+}
+
+fn command_name(run: &Run) -> String {
+    run.command
+        .first()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+fn failure(error: agentguard::Error) -> Failure {
+    if let agentguard::Error::Policy(policy) = &error {
+        let mistakes: Vec<_> = policy
+            .mistakes()
+            .iter()
+            .map(|mistake| mistake.render())
+            .collect();
+        if !mistakes.is_empty() {
+            return Failure::new(format!("{error}\n{}", mistakes.join("\n")));
+        }
+    }
+    let hint = error.remedy().map(str::to_owned);
+    let failure = Failure::from(error);
+    match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}

@@ -1,0 +1,112 @@
+//! `exec --plan`: what would be enforced.
+
+use agentguard::Arranged;
+use agentguard::core::{Access, Network};
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::voice::Voice;
+
+/// Shows the confinement of a session that is not started.
+pub(crate) fn show(arranged: &Arranged, as_json: bool, voice: &mut Voice) -> Result<Exit, Failure> {
+    let confined = &arranged.confined;
+    if as_json {
+        voice.json(&json!({
+            "session": arranged.session,
+            "confinement": confined.confinement,
+            "require_level": confined.require_level,
+            "require_evidence": confined.require_evidence,
+            "covered": confined.covered,
+            "policy": arranged.policies.digests(),
+        }))?;
+        return Ok(Exit::Done);
+    }
+    for line in head(arranged)?.into_iter().chain(body(arranged)) {
+        voice.line(&line)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn head(arranged: &Arranged) -> Result<Vec<String>, Failure> {
+    let (session, confinement) = (&arranged.session, &arranged.confined.confinement);
+    let human = &session.human;
+    let mut lines = vec![
+        format!(
+            "human      {} ({}, {})",
+            human.login,
+            human.id,
+            human.evidence.as_str()
+        ),
+        format!("agent      {}", session.agent.name),
+        format!("workspace  {}", session.workspace),
+        format!("level      {}", confinement.level.as_str()),
+        format!(
+            "network    {}",
+            network(confinement.network, &confinement.ports)
+        ),
+    ];
+    for policy in arranged.policies.digests() {
+        let tier = serde_json::to_value(policy.tier)?;
+        lines.push(format!(
+            "policy     {} {}",
+            tier.as_str().unwrap_or("unknown"),
+            policy.digest
+        ));
+    }
+    Ok(lines)
+}
+
+fn body(arranged: &Arranged) -> Vec<String> {
+    let confined = &arranged.confined;
+    let confinement = &confined.confinement;
+    let grants = confinement.grants.iter();
+    let grants =
+        grants.map(|grant| format!("{}      {}", word(grant.access), grant.path.display()));
+    let home = confinement.home_grants.iter();
+    let home = home.map(|grant| format!("{}      ~/{}", word(grant.access), grant.path.display()));
+    let masks = confinement
+        .masks
+        .iter()
+        .map(|mask| format!("mask       {}", mask.display()));
+    let pins = confinement
+        .pins
+        .iter()
+        .map(|pin| format!("pin        {}", pin.display()));
+    let variables = confinement
+        .environment
+        .iter()
+        .map(|name| format!("variable   {name}"));
+    let rules = confined
+        .covered
+        .iter()
+        .map(|rule| format!("rule       {}: {}", rule.id, rule.reason));
+    grants
+        .chain(home)
+        .chain(masks)
+        .chain(pins)
+        .chain(variables)
+        .chain(rules)
+        .collect()
+}
+
+fn word(access: Access) -> &'static str {
+    match access {
+        Access::Read => "read ",
+        Access::Write => "write",
+    }
+}
+
+fn network(network: Network, ports: &[u16]) -> String {
+    match network {
+        Network::Host => "the host's".to_owned(),
+        Network::Isolated if ports.is_empty() => "its own, empty".to_owned(),
+        Network::Isolated => {
+            let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+            format!(
+                "its own, with the host's loopback ports {}",
+                ports.join(", ")
+            )
+        }
+    }
+}
