@@ -1,0 +1,2 @@
+/* Counts the words of a text. */
+int words(const char *text);
