@@ -20,6 +20,8 @@ mod bounds;
 mod command;
 mod confine;
 mod deny;
+mod engine;
+mod entry;
 mod error;
 mod grants;
 mod input;

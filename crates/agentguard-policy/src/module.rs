@@ -1,5 +1,7 @@
 //! One Rego file: parsed, its package known, and what it may not do refused.
 
+use std::borrow::Cow;
+
 use regorus::Engine;
 use regorus::unstable::{Module, Span};
 
@@ -59,65 +61,96 @@ pub(crate) enum Purpose {
 /// A file that parses, and what it says.
 pub(crate) struct Parsed {
     pub(crate) path: String,
-    pub(crate) text: String,
+    pub(crate) text: Cow<'static, str>,
     pub(crate) package: String,
     pub(crate) purpose: Purpose,
     /// Which of [`WORDS`] or [`SANDBOX`] it defines.
     pub(crate) defines: Vec<String>,
     /// Its rules that are no functions.
     pub(crate) values: Vec<String>,
+    /// The packages it asks for as a whole, or might: by their names, or beginnings of such.
+    pub(crate) wholes: Vec<String>,
 }
 
-/// Parses `file` and checks what can be seen without evaluating.
-pub(crate) fn parse(source: &Source, file: &File) -> Result<Parsed, Vec<Mistake>> {
+/// Adds `file` to `engine`, and checks what can be seen without evaluating. Files compiled in are known
+/// to pass.
+pub(crate) fn add(
+    engine: &mut Engine,
+    source: &Source,
+    file: &File,
+) -> Result<Parsed, Vec<Mistake>> {
     let path = source.path(file);
-    if let Some((at, why)) = bounds::exceeded(&file.text) {
+    if !source.embedded
+        && let Some((at, why)) = bounds::exceeded(&file.text)
+    {
         return Err(vec![Mistake::at_bytes(&path, &file.text, at..at + 1, why)]);
     }
-    let mut engine = Engine::new();
     let package = engine
-        .add_policy(path.clone(), file.text.clone())
+        .add_policy(path.clone(), file.text.to_string())
         .map_err(|error| vec![Mistake::from_engine(&path, &file.text, &error.to_string())])?;
     let package = package.strip_prefix("data.").unwrap_or(&package).to_owned();
     let modules = engine.get_modules();
-    let Some(module) = modules.first() else {
-        return Err(vec![Mistake::at(
-            &path,
-            &file.text,
-            (1, 1, 1),
-            "it holds no module",
-        )]);
+    let Some(module) = modules.last() else {
+        let message = "it holds no module";
+        return Err(vec![Mistake::at(&path, &file.text, (1, 1, 1), message)]);
     };
+    let heads = ast::heads(module);
     let mut checker = Checker {
         path: &path,
         text: &file.text,
         mistakes: Vec::new(),
     };
     let purpose = checker.purpose(&package, module);
-    let defines = checker.heads(&package, purpose, module);
-    checker.calls(module);
-    if purpose != Purpose::Test {
-        checker.replacements(module);
+    checker.file_name(purpose, module);
+    let defines = checker.heads(&package, purpose, &heads);
+    if !source.embedded {
+        checker.calls(module);
+        if purpose != Purpose::Test {
+            checker.replacements(module);
+        }
     }
-    let is_value = |head: &ast::Head<'_>| matches!(head.shape, Shape::Set | Shape::Complete);
-    let heads = ast::heads(module);
-    let values = heads
-        .iter()
-        .filter(|head| is_value(head))
-        .map(|head| head.name.to_owned())
-        .collect();
-    if checker.mistakes.is_empty() {
-        Ok(Parsed {
-            path,
-            text: file.text.clone(),
-            package,
-            purpose,
-            defines,
-            values,
-        })
+    if !checker.mistakes.is_empty() {
+        return Err(checker.mistakes);
+    }
+    let is_value = |head: &&ast::Head<'_>| matches!(head.shape, Shape::Set | Shape::Complete);
+    let values = heads.iter().filter(is_value);
+    let values = values.map(|head| head.name.to_owned()).collect();
+    // The files that ship ask for each value by its name.
+    let wholes = if source.embedded {
+        Vec::new()
     } else {
-        Err(checker.mistakes)
+        wholes(module)
+    };
+    Ok(Parsed {
+        path,
+        text: file.text.clone(),
+        package,
+        purpose,
+        defines,
+        values,
+        wholes,
+    })
+}
+
+/// What a module names below `data`, by the path written or imported.
+pub(crate) fn wholes(module: &Module) -> Vec<String> {
+    let imports = ast::imports(module);
+    let mut all = Vec::new();
+    for name in ast::uses(module).iter().flat_map(|uses| &uses.names) {
+        let Some((root, rest)) = name.path.split_first() else {
+            continue;
+        };
+        let imported = imports.iter().find(|(name, _)| name == root);
+        match (*root, imported) {
+            ("data", _) => all.push(rest.join(".")),
+            (_, Some((_, path))) => {
+                let parts: Vec<&str> = path.iter().chain(rest).copied().collect();
+                all.push(parts.join("."));
+            }
+            (_, None) => {}
+        }
     }
+    all
 }
 
 /// A mistake at a span of the engine's.
@@ -178,9 +211,27 @@ impl Checker<'_> {
         }
     }
 
-    fn heads(&mut self, package: &str, purpose: Purpose, module: &Module) -> Vec<String> {
+    /// A rule in a file for tests would never be asked, and a test among rules never run.
+    fn file_name(&mut self, purpose: Purpose, module: &Module) {
+        let is_for_tests = self.path.ends_with("_test.rego");
+        let span = module.package.refr.span();
+        if is_for_tests && purpose != Purpose::Test {
+            self.say(
+                span,
+                "a file `*_test.rego` is for tests: its package ends in `_test`",
+            );
+        }
+        if !is_for_tests && purpose == Purpose::Test {
+            self.say(
+                span,
+                "a package `*_test` is for tests: its file is called `*_test.rego`",
+            );
+        }
+    }
+
+    fn heads(&mut self, package: &str, purpose: Purpose, heads: &[ast::Head<'_>]) -> Vec<String> {
         let mut defines = Vec::new();
-        for head in ast::heads(module) {
+        for head in heads {
             let decides = WORDS.contains(&head.name);
             let confines = SANDBOX.contains(&head.name);
             match purpose {

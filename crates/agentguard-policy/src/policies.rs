@@ -76,6 +76,10 @@ impl Policies {
             if source.tier == Tier::Shipped && place != authority {
                 continue;
             }
+            if source.embedded {
+                tiers.push((false, TierEngine::load_shipped()?));
+                continue;
+            }
             let library = library(
                 shipped.filter(|_| source.tier != Tier::Shipped),
                 place == authority,
