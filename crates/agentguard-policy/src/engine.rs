@@ -20,6 +20,8 @@ use crate::sources::{File, Source};
 
 /// A decision that takes longer is none. The engine looks at its clock between steps.
 const LONGEST: Duration = Duration::from_secs(1);
+/// Between so many steps.
+pub(crate) const CHECK_INTERVAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(63);
 /// Engines kept ready, at most.
 const MOST_ENGINES: usize = 16;
 
@@ -161,7 +163,7 @@ pub(crate) fn new_engine() -> Engine {
     engine.set_strict_builtin_errors(true);
     engine.set_execution_timer_config(ExecutionTimerConfig {
         limit: LONGEST,
-        check_interval: NonZeroU32::MIN.saturating_add(63),
+        check_interval: CHECK_INTERVAL,
     });
     engine
 }

@@ -1,6 +1,7 @@
 //! The generated module that collects what the packages say, so that a rule that is undefined is missed.
 
 use crate::module::{Parsed, Purpose};
+use crate::recursion::is_above;
 
 /// Where the generated rules stand.
 pub(crate) const ENTRY: &str = "agentguard_entry";
@@ -98,35 +99,36 @@ pub(crate) fn module(
 /// regorus 0.14.1, asked for a package as a whole, takes it and all packages below it for evaluated after
 /// the first file of them, and rules of the other files do not see one another: a denial would be lost.
 fn asked_first(modules: &[Parsed], purpose: Purpose) -> Vec<String> {
-    let is_within = |outer: &str, inner: &str| {
-        inner
-            .strip_prefix(outer)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
     // `data.a.b` asks for the package `a.b` as a whole, and for all below; `data.a.b.c` for one of its rules.
-    let is_whole = |parsed: &&Parsed| {
-        let named = modules.iter().flat_map(|other| &other.wholes);
-        let mut named = named.filter(|name| name.is_empty() || is_within(name, &parsed.package));
-        named.next().is_some()
+    let is_whole = |parsed: &Parsed| {
+        let mut named = modules.iter().flat_map(|other| &other.wholes);
+        named.any(|name| name.is_empty() || is_above(name, &parsed.package))
     };
+    let is_used = |parsed: &Parsed| {
+        (parsed.purpose == purpose || parsed.purpose == Purpose::Library) && is_whole(parsed)
+    };
+    values_of_split(modules, is_used)
+}
+
+/// The values of every package that stands in several files, or has others below it.
+pub(crate) fn split(modules: &[Parsed]) -> Vec<String> {
+    values_of_split(modules, |parsed| parsed.purpose != Purpose::Test)
+}
+
+fn values_of_split(modules: &[Parsed], is_wanted: impl Fn(&Parsed) -> bool) -> Vec<String> {
     let is_split = |parsed: &&Parsed| {
         let related = |other: &&Parsed| {
-            is_within(&parsed.package, &other.package) || is_within(&other.package, &parsed.package)
+            is_above(&parsed.package, &other.package) || is_above(&other.package, &parsed.package)
         };
         modules.iter().filter(related).count() > 1
     };
-    let is_used =
-        |parsed: &&Parsed| parsed.purpose == purpose || parsed.purpose == Purpose::Library;
     let mut names: Vec<String> = modules
         .iter()
-        .filter(is_used)
+        .filter(|parsed| is_wanted(parsed))
         .filter(is_split)
-        .filter(is_whole)
         .flat_map(|parsed| {
-            parsed
-                .values
-                .iter()
-                .map(|value| format!("{}.{value}", parsed.package))
+            let values = parsed.values.iter();
+            values.map(|value| format!("{}.{value}", parsed.package))
         })
         .collect();
     names.sort();

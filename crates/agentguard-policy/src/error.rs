@@ -47,6 +47,12 @@ pub enum Error {
         /// The rule.
         rule: Rule,
     },
+    /// What was asked cannot be answered.
+    #[error("{reason}")]
+    Query {
+        /// Why not.
+        reason: String,
+    },
     /// A recorded bundle is not one.
     #[error("not a policy bundle")]
     Bundle {
@@ -83,6 +89,7 @@ impl Error {
             | Self::Unfit { .. }
             | Self::Unconfined { .. }
             | Self::Refused { .. }
+            | Self::Query { .. }
             | Self::Bundle { .. }
             | Self::Unreachable { .. } => Vec::new(),
         }

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use regorus::Engine;
 use regorus::unstable::{Module, Span};
 
+use agentguard_core::RuleId;
+
 use crate::ast::{self, Shape};
 use crate::bounds;
 use crate::error::Mistake;
@@ -105,6 +107,7 @@ pub(crate) fn add(
     let defines = checker.heads(&package, purpose, &heads);
     if !source.embedded {
         checker.calls(module);
+        checker.given(purpose, module);
         if purpose != Purpose::Test {
             checker.replacements(module);
         }
@@ -182,7 +185,7 @@ impl Checker<'_> {
                 .strip_prefix(root)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        let span = module.package.refr.span();
+        let span = ast::root(&module.package.refr).0;
         let is_word = |part: &str| {
             !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         };
@@ -214,7 +217,7 @@ impl Checker<'_> {
     /// A rule in a file for tests would never be asked, and a test among rules never run.
     fn file_name(&mut self, purpose: Purpose, module: &Module) {
         let is_for_tests = self.path.ends_with("_test.rego");
-        let span = module.package.refr.span();
+        let span = ast::root(&module.package.refr).0;
         if is_for_tests && purpose != Purpose::Test {
             self.say(
                 span,
@@ -275,6 +278,54 @@ impl Checker<'_> {
         defines
     }
 
+    /// A rule that is written out is one: an object with an id, a reason, and nothing unknown.
+    fn given(&mut self, purpose: Purpose, module: &Module) {
+        for (name, expr) in ast::given(module) {
+            let decides = WORDS.contains(&name);
+            let is_rule = match purpose {
+                Purpose::Exec | Purpose::Session => decides,
+                Purpose::Sandbox => name == "covered",
+                Purpose::Library | Purpose::Test => false,
+            };
+            if !is_rule {
+                continue;
+            }
+            if ast::is_no_object(expr) {
+                let message = "a rule is an object of `id`, `reason` and `remedy`";
+                self.say(expr.span(), message);
+            }
+            if let Some(fields) = ast::fields(expr) {
+                self.rule(expr.span(), &fields);
+            }
+        }
+    }
+
+    fn rule(&mut self, whole: &Span, fields: &[(&Span, String, &regorus::unstable::Expr)]) {
+        for wanted in ["id", "reason"] {
+            if !fields.iter().any(|(_, name, _)| name == wanted) {
+                self.say(whole, format!("the rule gives no `{wanted}`"));
+            }
+        }
+        for (span, name, value) in fields {
+            let text = ast::literal(value);
+            match (name.as_str(), &text) {
+                ("id", Some((span, id))) => {
+                    if let Err(error) = RuleId::parse(id) {
+                        self.say(span, error.to_string());
+                    }
+                }
+                ("reason", Some((span, reason))) if reason.trim().is_empty() => {
+                    self.say(span, "the reason is empty");
+                }
+                ("id" | "reason" | "remedy", _) if ast::is_no_object(value) && text.is_none() => {
+                    self.say(value.span(), format!("`{name}` is a string"));
+                }
+                ("id" | "reason" | "remedy", _) => {}
+                (other, _) => self.say(span, format!("a rule has no `{other}`")),
+            }
+        }
+    }
+
     /// `with` makes the engine forget what it knows and ask again: it is for tests.
     fn replacements(&mut self, module: &Module) {
         for span in ast::replacements(module) {
@@ -289,7 +340,7 @@ impl Checker<'_> {
         for name in ast::uses(module)
             .iter()
             .flat_map(|uses| &uses.names)
-            .filter(|name| name.is_call)
+            .filter(|name| name.params.is_some())
         {
             let written = name.path.join(".");
             let refused = REFUSED.iter().find(|(start, _)| written.starts_with(start));

@@ -88,6 +88,20 @@ pub(crate) fn read_all(sources: &Sources) -> Result<Vec<Source>, Error> {
     Ok(all)
 }
 
+/// A tier's Rego over that of `library`, of which files with the same name give way.
+pub(crate) fn over<'a>(
+    source: &'a Source,
+    library: &[(&'a Source, &'a File)],
+) -> Vec<(&'a Source, &'a File)> {
+    let own = source.files.iter().map(|file| (source, file));
+    let is_replaced = |name: &str| source.files.iter().any(|file| file.name == name);
+    let below = library.iter().copied();
+    let below = below.filter(|(_, file)| !is_replaced(&file.name));
+    own.chain(below)
+        .filter(|(_, file)| file.name.ends_with(".rego"))
+        .collect()
+}
+
 fn read_tier(tier: Tier, directory: &Path) -> Result<Source, Error> {
     let mut files = Vec::new();
     if tier == Tier::Repository {

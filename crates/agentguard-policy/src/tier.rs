@@ -12,7 +12,7 @@ use crate::engine::{Rego, Said};
 use crate::error::{Error, tier_word};
 use crate::module::Purpose;
 use crate::shipped;
-use crate::sources::{File, Source};
+use crate::sources::{self, File, Source};
 
 /// A tier, ready to be asked.
 pub(crate) struct TierEngine {
@@ -34,16 +34,7 @@ enum Kept {
 impl TierEngine {
     /// Loads a tier: its own files over those of `library`, of which files with the same name give way.
     pub(crate) fn load(source: &Source, library: &[(&Source, &File)]) -> Result<Self, Error> {
-        let own = source.files.iter().map(|file| (source, file));
-        let is_replaced = |name: &str| source.files.iter().any(|file| file.name == name);
-        let below = library
-            .iter()
-            .filter(|(_, file)| !is_replaced(&file.name))
-            .copied();
-        let files: Vec<_> = own
-            .chain(below)
-            .filter(|(_, file)| file.name.ends_with(".rego"))
-            .collect();
+        let files = sources::over(source, library);
         Ok(Self {
             tier: source.tier,
             kept: Kept::Whole(Box::new(Rego::load(&files)?)),
