@@ -1,0 +1,4 @@
+//! `trace`: from an effect back to the human.
+
+mod follow;
+mod tell;
