@@ -27,7 +27,7 @@ pub(crate) fn tell(
     }
     if json {
         voice.say_json(&json!({
-            "session": finished.session, "outcome": finished.outcome,
+            "session": finished.session, "outcome": finished.outcome, "errno": finished.not_executed,
             "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
         }))?;
         return Ok(exit);

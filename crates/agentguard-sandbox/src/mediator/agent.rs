@@ -95,6 +95,7 @@ fn read_number(number: BorrowedFd<'_>) -> Option<Pid> {
 
 /// The helper: enters the namespaces, and makes the agent as the mediator's own child.
 fn help(plan: &Plan, stage: &Stage, talk: OwnedFd, report: OwnedFd, number: OwnedFd) -> i32 {
+    let in_front = is_in_front();
     match enter_and_fork(stage) {
         Ok(sys::Forked::Parent(agent)) => {
             let _ = rustix::io::write(&number, &agent.as_raw_nonzero().get().to_ne_bytes());
@@ -102,7 +103,7 @@ fn help(plan: &Plan, stage: &Stage, talk: OwnedFd, report: OwnedFd, number: Owne
         }
         Ok(sys::Forked::Child) => {
             drop(number);
-            let not_run = become_agent(plan, talk);
+            let not_run = become_agent(plan, talk, in_front);
             let _ = send(&report, &not_run);
             127
         }
@@ -126,17 +127,17 @@ fn enter_and_fork(stage: &Stage) -> Result<sys::Forked, Failure> {
 }
 
 /// Only ever returns why it could not.
-fn become_agent(plan: &Plan, talk: OwnedFd) -> NotRun {
-    match confine(plan, talk) {
+fn become_agent(plan: &Plan, talk: OwnedFd, in_front: bool) -> NotRun {
+    match confine(plan, talk, in_front) {
         Ok(()) => execute(plan),
         Err(failure) => NotRun::Failed(failure),
     }
 }
 
-fn confine(plan: &Plan, talk: OwnedFd) -> Result<(), Failure> {
+fn confine(plan: &Plan, talk: OwnedFd, in_front: bool) -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the agent to the mediator")?;
     set_dumpable_behavior(DumpableBehavior::Dumpable).step("open the agent to the mediator")?;
-    own_group()?;
+    own_group(in_front)?;
     give_up_capabilities()?;
     limit(plan)?;
     if !plan.without.contains(&Layer::Landlock) {
@@ -174,15 +175,20 @@ fn describe_busy(error: std::io::Error) -> Failure {
     }
 }
 
-/// A process group of its own, so that a signal to it reaches nobody else; in front, where a terminal
-/// is on standard input and we were in front.
-fn own_group() -> Result<(), Failure> {
-    let was_in_front = rustix::termios::tcgetpgrp(std::io::stdin()).is_ok();
+/// Whether whoever started us has the terminal on standard input for itself. Asked outside: in the
+/// session's pid namespace the terminal's group has no number.
+fn is_in_front() -> bool {
+    let stdin = std::io::stdin();
+    rustix::termios::isatty(&stdin)
+        && rustix::termios::tcgetpgrp(&stdin) == Ok(rustix::process::getpgrp())
+}
+
+/// A process group of its own, so that a signal to it reaches nobody else; in front, where we were.
+fn own_group(in_front: bool) -> Result<(), Failure> {
     rustix::process::setpgid(None, None).step("make a process group")?;
-    if was_in_front && rustix::termios::isatty(std::io::stdin()) {
+    if in_front {
         // SIGTTOU is blocked here, so that this does not stop us.
-        let own = rustix::process::getpgrp();
-        let _ = rustix::termios::tcsetpgrp(std::io::stdin(), own);
+        let _ = rustix::termios::tcsetpgrp(std::io::stdin(), rustix::process::getpgrp());
     }
     Ok(())
 }

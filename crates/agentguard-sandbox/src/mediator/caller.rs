@@ -98,7 +98,12 @@ impl Processes {
 }
 
 fn open_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
-    let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    // openat2(2) takes no further flags along with O_PATH, which opens nothing that could wait.
+    let careful = match flags.contains(OFlags::PATH) {
+        true => OFlags::CLOEXEC,
+        false => OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK,
+    };
+    let flags = flags | careful;
     // The caller's root is the session's, as this process's own is, so that a path from the top and a
     // link to it mean the same here; only magic links would not.
     fs::openat2(

@@ -112,7 +112,7 @@ impl Worker<'_> {
         }
         let answer = self.ask(expected.exec.clone(), is_first, None)?;
         if !answer.allow {
-            self.refuse(notification, &expected.exec, &answer)?;
+            self.refuse(notification, &expected.exec, &answer, is_first)?;
             return Ok(());
         }
         let Some(entry) = answer.entry else {
@@ -150,20 +150,22 @@ impl Worker<'_> {
         send(&self.guard, &FromWorker::Outcome { of, outcome })
     }
 
+    /// The session's own command is explained by the guard, on the same descriptor.
     fn refuse(
         &self,
         notification: &Notification,
         exec: &Exec,
         answer: &Answer,
+        is_first: bool,
     ) -> Result<(), Error> {
         let shared = self.shared;
-        let program = exec.script.as_ref().unwrap_or(&exec.program);
-        let telling = shared.told.tell(
-            &shared.processes,
-            notification.thread,
-            &program.path,
-            &answer.text,
-        );
+        let path = &exec.script.as_ref().unwrap_or(&exec.program).path;
+        let telling = match is_first {
+            true => Telling::Told,
+            false => shared
+                .told
+                .tell(&shared.processes, notification.thread, path, &answer.text),
+        };
         shared.listener.refuse(notification, libc::EACCES);
         match (telling, answer.entry) {
             (Telling::Lost, Some(entry)) => self.tell_outcome(entry, OutcomeOf::Untold),
