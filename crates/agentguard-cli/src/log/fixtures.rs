@@ -7,7 +7,7 @@ use agentguard::core::{
 };
 use serde_json::json;
 
-use super::Recorded;
+use agentguard::audit::Recorded;
 
 /// An event with its text.
 pub(crate) type Told = (Event, Option<String>);

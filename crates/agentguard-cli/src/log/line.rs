@@ -53,6 +53,7 @@ pub(crate) fn told(event: &Event, text: Option<&Value>) -> String {
             format!("{} {kind} {what} ({})", ruled(ruling), ruling.rule().id)
         }
         Event::Outcome { of, outcome } => format!("{} {of}", came(outcome)),
+        Event::Repeat { of, count: 1 } => format!("refused {of} again"),
         Event::Repeat { of, count } => format!("refused {of} again, {count} times"),
         Event::Difference {
             covered_by,
@@ -159,7 +160,11 @@ fn counted(tally: Tally) -> String {
 }
 
 fn changed(files: u64, complete: bool, rule: &str, text: Option<&Value>) -> String {
-    let shown = changes(text).into_iter().map(|change| {
+    let (internal, own): (Vec<_>, Vec<_>) = changes(text)
+        .into_iter()
+        .partition(|change| change.path.starts_with(".git/"));
+    // What git keeps for itself says the least.
+    let shown = own.into_iter().chain(internal).map(|change| {
         let sign = match change.change {
             ChangeKind::Added => '+',
             ChangeKind::Changed => '~',
@@ -220,6 +225,7 @@ fn stands(state: SessionStatus) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Readable as _;
     use super::super::fixtures::{
         Told, changed as changed_file, ended, exec, recorded, refused, seen, session, started,
     };

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+use agentguard::audit::Recorded;
 use agentguard::core::{Event, Origin};
 
-use crate::log::{Recorded, changes};
+use crate::log::{Readable as _, changes, workspace};
 
 /// How many actions before an effect are kept: the last ones.
 pub(crate) const KEPT: usize = 32;
@@ -17,8 +18,13 @@ pub(crate) enum Wanted {
     Commit(String),
     /// An entry of one session, by its place.
     Entry(u64),
-    /// A file: absolute, or relative to the workspace.
-    Path(PathBuf),
+    /// A file.
+    Path {
+        /// As it was typed: maybe relative to a workspace.
+        typed: PathBuf,
+        /// Where that lies, seen from here.
+        absolute: PathBuf,
+    },
 }
 
 /// What was found, and what led there.
@@ -115,18 +121,20 @@ impl<'a> Follower<'a> {
                 .filter(|commit| commit.id.starts_with(prefix))
                 .map(|commit| (commit.id.clone(), Some(commit.origin)))
                 .collect(),
-            (Wanted::Path(path), Event::Difference { .. }) => changes(recorded.value().as_ref())
-                .into_iter()
-                .filter(|change| self.is_at(&change.path, path))
-                .map(|change| (change.path, None))
-                .collect(),
-            (Wanted::Entry(_) | Wanted::Commit(_) | Wanted::Path(_), _) => Vec::new(),
+            (Wanted::Path { typed, absolute }, Event::Difference { .. }) => {
+                changes(recorded.value().as_ref())
+                    .into_iter()
+                    .filter(|change| self.is_at(&change.path, typed, absolute))
+                    .map(|change| (change.path, None))
+                    .collect()
+            }
+            (Wanted::Entry(_) | Wanted::Commit(_) | Wanted::Path { .. }, _) => Vec::new(),
         }
     }
 
-    fn is_at(&self, changed: &str, wanted: &Path) -> bool {
-        Path::new(changed) == wanted
-            || workspace(self.start.as_ref()).is_some_and(|root| root.join(changed) == wanted)
+    fn is_at(&self, changed: &str, typed: &Path, absolute: &Path) -> bool {
+        let root = || workspace(self.start.as_ref()?);
+        Path::new(changed) == typed || root().is_some_and(|root| root.join(changed) == absolute)
     }
 
     fn remember(&mut self, recorded: Recorded) {
@@ -141,7 +149,7 @@ impl<'a> Follower<'a> {
             (_, Event::Decision { .. }) => self.keep(recorded),
             // What came before the last look at refs, or at files, led to what that look saw.
             (Wanted::Commit(_), Event::Refs { .. })
-            | (Wanted::Path(_), Event::Difference { .. }) => {
+            | (Wanted::Path { .. }, Event::Difference { .. }) => {
                 self.begin_after(recorded.index);
             }
             _ => {}
@@ -161,14 +169,6 @@ impl<'a> Follower<'a> {
             self.before.pop_front();
         }
     }
-}
-
-/// Where a session worked.
-pub(crate) fn workspace(start: Option<&Recorded>) -> Option<PathBuf> {
-    let text = start?.value()?;
-    let path = ["/workspace", "/session/workspace", "/confinement/workspace"];
-    let path = path.iter().find_map(|at| text.pointer(at))?.as_str()?;
-    Some(PathBuf::from(path))
 }
 
 fn present(refs: &[String], prefix: &str) -> Option<String> {
@@ -287,10 +287,15 @@ mod tests {
             ("src/a.rs", vec![2]),
             ("/home/ada/work/src/a.rs", vec![2]),
             ("b", vec![3]),
-            ("a.rs", vec![]),
+            ("a.rs", vec![2]),
+            ("c.rs", vec![]),
             ("/src/a.rs", vec![]),
         ] {
-            let (found, _) = follow(&Wanted::Path(path.into()), entries());
+            let wanted = Wanted::Path {
+                typed: path.into(),
+                absolute: Path::new("/home/ada/work/src").join(path),
+            };
+            let (found, _) = follow(&wanted, entries());
             let effects: Vec<_> = found.iter().map(|trace| trace.effect.index).collect();
             assert_eq!(effects, places, "{path}");
         }

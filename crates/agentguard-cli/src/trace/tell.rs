@@ -1,11 +1,12 @@
 //! Tells a trace: as lines for people, as one object a step for programs.
 
-use agentguard::core::{Event, Evidence, Human, Origin, Trigger, TriggerKind};
+use agentguard::audit::Recorded;
+use agentguard::core::{Event, Origin};
 use serde::Serialize;
 
-use crate::log::{Recorded, person};
+use crate::log::{Readable as _, authority, workspace};
 
-use super::follow::{Trace, Wanted, workspace};
+use super::follow::{Trace, Wanted};
 
 /// One step from the effect back to the human, with what proves it.
 #[derive(Debug, Serialize)]
@@ -68,7 +69,7 @@ pub(crate) fn lines(wanted: &Wanted, trace: &Trace) -> Vec<String> {
         _ => trace.start.as_ref(),
     };
     match start {
-        Some(start) => push_authority(&mut lines, start),
+        Some(start) => lines.extend(authority(start)),
         None => lines.push("nobody is known to have asked: the session has no start".to_owned()),
     }
     push_actions(&mut lines, trace);
@@ -89,52 +90,16 @@ fn headline(wanted: &Wanted, trace: &Trace) -> String {
                 Some(Origin::Received) => "received, as a fetch or a bundle leaves it",
                 None => "it is not known how",
             };
-            let place = workspace(trace.start.as_ref());
+            let place = trace.start.as_ref().and_then(workspace);
             let place = place.map_or_else(
                 || "its workspace".to_owned(),
                 |place| format!("`{}`", place.display()),
             );
             format!("commit {subject} first appeared in {place} {during}: {came}")
         }
-        Wanted::Path(_) => format!("file `{subject}` changed {during}"),
+        Wanted::Path { .. } => format!("file `{subject}` changed {during}"),
         Wanted::Entry(_) => format!("entry {subject} of session {session}"),
     }
-}
-
-fn push_authority(lines: &mut Vec<String>, start: &Recorded) {
-    let Event::Start {
-        agent,
-        human,
-        trigger,
-        policy,
-        level,
-        network,
-        ..
-    } = &start.entry.event
-    else {
-        return;
-    };
-    let policies = policy.iter().map(|policy| {
-        let tier = serde_json::to_value(policy.tier).unwrap_or_default();
-        format!("{} {}", tier.as_str().unwrap_or("unknown"), policy.digest)
-    });
-    let network = serde_json::to_value(network).unwrap_or_default();
-    lines.push(format!("asked by  {}", person(human)));
-    lines.push(format!("evidence  {}", evidence(human)));
-    lines.push(format!("trigger   {}", triggered(trigger)));
-    lines.extend(trigger.facts.iter().map(|fact| format!("          {fact}")));
-    lines.push(format!("agent     {} ({})", agent.name, agent.key));
-    lines.push(format!(
-        "policy    {}",
-        policies.collect::<Vec<_>>().join(", ")
-    ));
-    lines.push(format!(
-        "enforced  level {}, network {}",
-        level.as_str(),
-        network.as_str().unwrap_or("unknown")
-    ));
-    lines.push(format!("began     {}", start.entry.time));
-    lines.push(format!("  {}", start.line()));
 }
 
 fn push_actions(lines: &mut Vec<String>, trace: &Trace) {
@@ -158,36 +123,6 @@ fn push_actions(lines: &mut Vec<String>, trace: &Trace) {
 fn after(trace: &Trace) -> Option<(u64, u64)> {
     let last = trace.effect.index.checked_sub(1)?;
     (trace.since <= last).then_some((trace.since, last))
-}
-
-fn evidence(human: &Human) -> String {
-    let means = match human.evidence {
-        Evidence::None => "nobody is named",
-        Evidence::Asserted => "the environment or a flag says so, and nothing proves it",
-        Evidence::Event => "the platform's event payload says so",
-        Evidence::Oidc => "a token that the issuer signed says so",
-        Evidence::Signed => "the human's own key signed for it",
-    };
-    let via = match human.via.as_slice() {
-        [] => String::new(),
-        via => format!(" (via {})", via.join(", ")),
-    };
-    format!("{}: {means}{via}", human.evidence.as_str())
-}
-
-fn triggered(trigger: &Trigger) -> String {
-    let kind = match trigger.kind {
-        TriggerKind::Terminal => "a person at a terminal",
-        TriggerKind::Github => "a GitHub Actions job",
-        TriggerKind::Gitlab => "a GitLab CI job",
-        TriggerKind::Unattended => "a program without a terminal",
-    };
-    let asked = if trigger.requested {
-        "requested"
-    } else {
-        "not requested by them"
-    };
-    format!("{kind}, {asked}: {} {}", trigger.event, trigger.reference)
 }
 
 #[cfg(test)]
