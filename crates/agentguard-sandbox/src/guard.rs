@@ -14,11 +14,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::difference::Difference;
 use crate::error::Error;
 use crate::mediator::NAME;
+use crate::place::Place;
 use crate::plan::{KnownIdentity, Plan};
 use crate::relay::Relay;
 use crate::sys::{self, Signals};
 use crate::wire::{
-    Answer, FromGuard, FromMediator, FromWorker, receive, receive_descriptors, send,
+    Answer, FromGuard, FromMediator, FromWorker, Outcome, receive, receive_descriptors, send,
     send_descriptors,
 };
 
@@ -287,13 +288,16 @@ fn shut_down(worker: &OwnedFd) {
 
 /// Answers one worker until it is gone.
 fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Error> {
+    let mut place = Place::of_thread();
     while let Some(message) = receive(worker)? {
         match message {
             FromWorker::Judge {
                 exec,
                 is_first,
                 instead_of,
+                processor,
             } => {
+                place.hold(processor);
                 let answer = match supervise.exec(exec, is_first, instead_of.map(Index)) {
                     Ok(permit) => Answer {
                         allow: true,
@@ -308,7 +312,7 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
                 };
                 send(worker, &answer)?;
             }
-            FromWorker::Outcome { of, outcome } => {
+            FromWorker::Outcome(Outcome { of, outcome }) => {
                 if let Err(error) = supervise.outcome(Index(of), outcome) {
                     // Without an answer the worker ends the session.
                     let _ = rustix::net::shutdown(worker, rustix::net::Shutdown::Both);
@@ -356,6 +360,13 @@ impl<S: Supervise> Main<'_, S> {
                     }
                     Some(FromMediator::NotExecuted { errno }) => ended.not_executed = Some(errno),
                     Some(FromMediator::Stopped) => stop_too(),
+                    Some(FromMediator::Outcomes(outcomes)) => {
+                        for Outcome { of, outcome } in outcomes {
+                            self.supervise
+                                .outcome(Index(of), outcome)
+                                .map_err(Error::unrecorded)?;
+                        }
+                    }
                     Some(FromMediator::Changed(found)) => {
                         self.supervise.changed(found).map_err(Error::unrecorded)?
                     }

@@ -7,6 +7,7 @@ mod filter;
 mod guard;
 mod landlock;
 mod mediator;
+mod place;
 mod plan;
 mod relay;
 mod repository;
