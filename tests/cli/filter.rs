@@ -8,6 +8,8 @@ pub(crate) fn filter(text: &str, root: &Path) -> String {
     let text = replace_shape(&text, "0000-00-00T00:00:00.000000Z", "[TIME]");
     let text = replace_shape(&text, "00:00:00", "[TIME]");
     let text = replace_fact(&replace_fact(&text, "account="), "login=");
+    // In which order outcomes and changes are written differs.
+    let text = replace_numbers(&text);
     let mut filtered = String::with_capacity(text.len());
     let mut run = String::new();
     for character in text.chars() {
@@ -47,6 +49,25 @@ fn replace_shape(text: &str, shape: &str, word: &str) -> String {
         }
     }
     replaced
+}
+
+/// Replaces the places of entries: `12 [TIME]`, `entry 12`, `entries 1-12`.
+fn replace_numbers(text: &str) -> String {
+    let is_digit = |character: char| character.is_ascii_digit();
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(is_digit) {
+        let (before, from) = rest.split_at(at);
+        let (number, after) = from.split_at(from.find(|c| !is_digit(c)).unwrap_or(from.len()));
+        replaced.push_str(before);
+        let so_far = replaced.as_str();
+        let is_place = after.starts_with(" [TIME]")
+            || so_far.ends_with("entry ")
+            || so_far.ends_with("entries 1-");
+        replaced.push_str(if is_place { "[N]" } else { number });
+        rest = after;
+    }
+    replaced + rest
 }
 
 /// Replaces what a fact says: `login=root`.
@@ -118,7 +139,11 @@ fn what_differs_between_runs_is_replaced_and_nothing_else() {
             &format!("agentguard/{id}/{id}+c74f20a3+{key}", id = "0b".repeat(16)),
             "agentguard/[ID]/[ID]+[KEY]",
         ),
-        ("0c0c0c0c:12 09:12:03 x", "[ID]:12 [TIME] x"),
+        ("0c0c0c0c:12 09:12:03 x", "[ID]:[N] [TIME] x"),
+        (
+            "entry 7, after entries 1-12 of 13",
+            "entry [N], after entries 1-[N] of 13",
+        ),
         ("2026-11-25T02:08:52.784171Z", "[TIME]"),
         ("login=root\nx", "login=[WHO]\nx"),
     ] {

@@ -218,6 +218,7 @@ fn a_running_session_is_followed_to_its_end_and_is_no_failure_before() {
     let mut session = home.start(&["exec", "--", "sh", "-c", "mkdir a; read line; mkdir b"]);
     let mut listed = home.objects(&["log", "query", "--kind", "exec", "--json"]);
     while listed.len() < 2 {
+        assert_eq!(session.try_wait().unwrap(), None, "it ended");
         std::thread::yield_now();
         listed = home.objects(&["log", "query", "--kind", "exec", "--json"]);
     }

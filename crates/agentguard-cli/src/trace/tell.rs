@@ -64,10 +64,10 @@ pub(crate) fn lines(wanted: &Wanted, trace: &Trace) -> Vec<String> {
             .iter()
             .map(|outcome| format!("  {}", outcome.line())),
     );
-    let start = match &trace.effect.entry.event {
-        Event::Start { .. } => Some(&trace.effect),
-        _ => trace.start.as_ref(),
-    };
+    let is_start = |recorded: &&Recorded| matches!(recorded.entry.event, Event::Start { .. });
+    let start = Some(&trace.effect)
+        .filter(is_start)
+        .or(trace.start.as_ref());
     match start {
         Some(start) => lines.extend(authority(start)),
         None => lines.push("nobody is known to have asked: the session has no start".to_owned()),

@@ -99,8 +99,7 @@ fn name(origin: &str) -> String {
 }
 
 fn finding(finding: &Finding) -> String {
-    let fault = serde_json::to_value(finding.fault).unwrap_or_default();
-    let fault = fault.as_str().unwrap_or("fault").to_owned();
+    let fault = word(finding.fault);
     match finding.index {
         Some(index) => format!("entry {index}: {fault}: {}", finding.detail),
         None => format!("{fault}: {}", finding.detail),
@@ -126,8 +125,14 @@ fn note(note: &Note) -> String {
         Remark::Published => {
             "the published files were verified, without the write-ahead file".to_owned()
         }
-        other => format!("{other:?}"),
+        other => word(other),
     }
+}
+
+/// The word that reports write for it.
+fn word(value: impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or("unknown").to_owned()
 }
 
 /// `1 entry`, `2 entries`; other words take an `s`.
