@@ -304,10 +304,14 @@ fn the_same_refusal_again_is_counted_and_not_written_out() {
     let tally = record.end(OutcomeOf::Exited { code: 0 }).unwrap();
     assert_eq!((tally.allowed, tally.refused), (0, 8));
     let events = entries(&directory);
-    let repeats = events.iter().map(|event| match event {
-        Event::Repeat { of, count } if *of == first.0 => *count,
-        _ => 0,
-    });
+    let count = |event: &Event| match event {
+        Event::Repeat { of, count } if *of == first.0 => Some(*count),
+        other => {
+            assert!(!matches!(other, Event::Repeat { .. }), "{other:?}");
+            None
+        }
+    };
+    let repeats = events.iter().filter_map(count);
     assert_eq!(repeats.sum::<u64>(), 6);
     let report =
         crate::verify_session(&directory, &Keys::pinned(&scratch.places()).unwrap()).unwrap();
