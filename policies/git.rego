@@ -113,6 +113,9 @@ harmless(value) if {
 	value in {"", "/dev/null", ":", "0", "1", "cat", "false", "never", "no", "off", "on", "true", "yes"}
 }
 
+# Claude Code sets `core.alternateRefsCommand` to this, so that no file can: it is what git does by itself.
+harmless(value) if value == "f() { git --git-dir=\"$1\" for-each-ref --format='%(objectname)'; }; f"
+
 deny contains {
 	"id": "git/program-by-configuration",
 	"reason": "a git alias that begins with `!` runs a program",
@@ -161,6 +164,15 @@ deny contains {
 	some name in {"GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_SSH", "GIT_TEMPLATE_DIR", "GIT_ASKPASS"}
 	value := environment[name]
 	not harmless(value)
+	not is_gits_own(name, value)
+}
+
+# Git tells its hooks and helpers where its own programs lie.
+is_gits_own("GIT_EXEC_PATH", value) if {
+	endswith(value, "/git-core")
+	not contains(value, "/../")
+	some system in {"/usr", "/nix/store", "/home/linuxbrew/.linuxbrew"}
+	lib.below(value, system)
 }
 
 deny contains {
