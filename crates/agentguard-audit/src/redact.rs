@@ -110,7 +110,10 @@ fn secret_at(text: &str, at: usize) -> Option<(usize, usize, &'static str)> {
 
 /// Whether any shape's prefix begins so: most bytes of a text begin none.
 fn begins_a_shape(byte: u8) -> bool {
-    matches!(byte, b'g' | b'x' | b'A' | b's' | b'r' | b'y' | b'n' | b'p' | b'h' | b'e')
+    matches!(
+        byte,
+        b'g' | b'x' | b'A' | b's' | b'r' | b'y' | b'n' | b'p' | b'h' | b'e'
+    )
 }
 
 fn follows_authorization(text: &str, at: usize, rest: &str) -> bool {
@@ -163,7 +166,11 @@ mod tests {
     #[test]
     fn every_shape_begins_as_shapes_do() {
         for shape in &SHAPES {
-            assert!(begins_a_shape(shape.prefix.as_bytes()[0]), "{}", shape.prefix);
+            assert!(
+                begins_a_shape(shape.prefix.as_bytes()[0]),
+                "{}",
+                shape.prefix
+            );
         }
     }
 

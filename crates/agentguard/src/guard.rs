@@ -1,5 +1,6 @@
 //! The guard: runs a command as a session, from policy to the last entry.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use agentguard_audit::{Author, Places, SessionLog};
@@ -13,7 +14,7 @@ use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
 use crate::supervise::{Floors, Supervisor};
 use crate::text::command_line;
-use crate::{Arranged, Error, SystemClock};
+use crate::{Arranged, Error, SystemClock, temporary};
 
 /// Guards the sessions of one user.
 #[derive(Clone, Debug)]
@@ -67,6 +68,7 @@ impl Guard {
         signals: &HeldSignals,
     ) -> Result<Finished, Error> {
         let arranged = Arranged::new(&self.places, run)?;
+        let _temporary = Temporary(arranged.plan.temporary.clone());
         let prepared = prepare(&arranged.plan)?; // it stands, and nothing of the agent runs
         let Arranged {
             mut session,
@@ -115,6 +117,15 @@ impl Guard {
         // What was learnt only saves time: the session is complete without it.
         let _ = programs.keep(&ended.learnt);
         finish(session.id, record, ended)
+    }
+}
+
+/// A session's temporary directory, removed with this.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        temporary::remove(&self.0);
     }
 }
 

@@ -138,23 +138,3 @@ pub(crate) fn adopt(number: i32) -> Option<OwnedFd> {
     // use: the caller runs first in `main`, before anything else could own a descriptor.
     Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
-
-/// Asks for short turns for this thread: it is then let run at once when it is woken, and is not put
-/// aside by whom it wakes. Kernels that cannot (before Linux 6.12) leave it as it is.
-pub(crate) fn take_short_turns() {
-    const SHORTEST: u64 = 100_000; // nanoseconds, the least that sched_setattr(2) takes
-    // SAFETY: `sched_attr` is plain old data, for which zeroes are a valid value.
-    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
-    attributes.size = u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(0);
-    attributes.sched_runtime = SHORTEST;
-    // SAFETY: the kernel reads `size` bytes of `attributes`, which lives until the call is over; 0 is the
-    // calling thread.
-    let _ = unsafe {
-        libc::syscall(
-            libc::SYS_sched_setattr,
-            0,
-            std::ptr::from_ref(&attributes),
-            0,
-        )
-    };
-}
