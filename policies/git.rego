@@ -164,15 +164,6 @@ deny contains {
 	some name in {"GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_SSH", "GIT_TEMPLATE_DIR", "GIT_ASKPASS"}
 	value := environment[name]
 	not harmless(value)
-	not is_gits_own(name, value)
-}
-
-# Git tells its hooks and helpers where its own programs lie.
-is_gits_own("GIT_EXEC_PATH", value) if {
-	endswith(value, "/git-core")
-	not contains(value, "/../")
-	some system in {"/usr", "/nix/store", "/home/linuxbrew/.linuxbrew"}
-	lib.below(value, system)
 }
 
 deny contains {

@@ -92,16 +92,6 @@ test_variables_do_not if {
 	ids == set() with input as in_environment("GIT_ASKPASS", "true")
 }
 
-test_what_git_tells_its_own_programs_is_not_refused if {
-	every own in {"/usr/lib/git-core", "/usr/local/libexec/git-core", "/nix/store/x/libexec/git-core"} {
-		ids == set() with input as in_environment("GIT_EXEC_PATH", own)
-	}
-	every other in {"/work/git-core", "/usr/../work/git-core", "/usr/bin", "/usr", "git-core"} {
-		ids == {"git/program-by-environment"} with input as in_environment("GIT_EXEC_PATH", other)
-	}
-	ids == {"git/program-by-environment"} with input as in_environment("GIT_SSH", "/usr/lib/git-core")
-}
-
 test_a_setting_that_does_what_git_does_anyway_is_not_refused if {
 	own := "f() { git --git-dir=\"$1\" for-each-ref --format='%(objectname)'; }; f"
 	ids == set() with input as setting("core.alternaterefscommand", own)
