@@ -7,8 +7,11 @@ mod exec;
 mod exit;
 mod failure;
 mod flags;
+mod log;
 mod places;
 mod reference;
+mod trace;
+mod verify;
 mod voice;
 
 use std::process::ExitCode;

@@ -20,7 +20,7 @@ pub use difference::{
 };
 pub use error::{Error, Failure};
 pub use filter::table;
-pub use guard::{Ended, HeldSignals, Prepared, Refused, Supervise, prepare};
+pub use guard::{Building, Ended, HeldSignals, Launched, Prepared, Refused, Supervise};
 pub use mediator::{content_key, content_of, enter_if_asked};
 pub use plan::{FileKey, InsideFile, KnownIdentity, Layer, Plan, User};
 pub use repository::{NewCommits, Refs, Repository, moved_refs};

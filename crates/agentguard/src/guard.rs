@@ -8,7 +8,7 @@ use agentguard_core::{
     Action, Gate, NobodyToAsk, OutcomeOf, Refusal, Rule, Session, SessionId, Start, Tally,
 };
 use agentguard_policy::Confined;
-use agentguard_sandbox::{Ended, HeldSignals, prepare};
+use agentguard_sandbox::{Ended, HeldSignals, Launched};
 
 use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
@@ -67,9 +67,10 @@ impl Guard {
         tell: &dyn Tell,
         signals: &HeldSignals,
     ) -> Result<Finished, Error> {
+        let launched = Launched::launch()?; // it starts while we make its plan
         let arranged = Arranged::new(&self.places, run)?;
         let _temporary = Temporary(arranged.plan.temporary.clone());
-        let prepared = prepare(&arranged.plan)?; // it stands, and nothing of the agent runs
+        let building = launched.build(&arranged.plan)?; // it builds while we open the log
         let Arranged {
             mut session,
             confined,
@@ -79,8 +80,15 @@ impl Guard {
             programs,
             ..
         } = arranged;
-        session.branch.clone_from(&prepared.branch);
         let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
+        let prepared = match building.ready() {
+            Ok(prepared) => prepared, // it stands, and nothing of the agent runs
+            Err(error) => {
+                log.abandon();
+                return Err(error.into());
+            }
+        };
+        session.branch.clone_from(&prepared.branch);
         let judge = policies
             .judge(session.clone())
             .with_denied_content(denied.content);

@@ -31,6 +31,8 @@ mod record;
 mod run;
 mod supervise;
 mod temporary;
+#[cfg(test)]
+mod tests;
 pub mod text;
 mod verify;
 mod workspace;

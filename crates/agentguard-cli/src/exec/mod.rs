@@ -22,10 +22,7 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     let signals = HeldSignals::hold()?;
     let places = Places::of_process()?;
     let run = ask::run(arguments)?;
-    let guard = Guard::new(agentguard::Places {
-        state: places.state,
-        config: places.config,
-    });
+    let guard = Guard::new(places.into());
     if arguments.has(&PLAN) {
         let arranged = guard.plan(&run).map_err(failure)?;
         return plan::show(&arranged, arguments.has(&JSON), voice);

@@ -86,3 +86,39 @@ pub(crate) static REPORT_FD: Flag = flag(
     Value::Number("N", 2_147_483_647),
     "write each refusal as a JSON object to this descriptor",
 );
+/// By which keys is verified.
+pub(crate) static KEY: Flag = repeated(
+    "key",
+    Value::Text("VKEY"),
+    "believe this key and no pinned one; may be repeated",
+);
+/// Of which kind.
+pub(crate) static KIND: Flag = flag(
+    "kind",
+    Value::Text("KIND"),
+    "only this kind of event or action: decision, exec, refs",
+);
+/// By which rule.
+pub(crate) static RULE: Flag = flag(
+    "rule",
+    Value::Text("RULE"),
+    "only what this rule decided, or a rule of this area",
+);
+/// How it was ruled.
+pub(crate) static RULING: Flag = flag(
+    "ruling",
+    Value::Choice("RULING", &["allow", "deny", "ask"]),
+    "only what was ruled so",
+);
+/// How long ago.
+pub(crate) static SINCE: Flag = flag(
+    "since",
+    Value::Text("TIME"),
+    "only what came since: 90s, 15m, 2h, 7d, or a UTC time",
+);
+/// Personal texts too.
+pub(crate) static TEXTS: Flag = flag(
+    "texts",
+    Value::None,
+    "also what entries commit to: commands, paths, environments",
+);

@@ -1,16 +1,15 @@
 //! Tells a refused caller why, on its own standard error.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, FileType, OFlags};
 use rustix::net::{self, SendFlags};
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
-
-use super::caller::Processes;
 
 /// `PIDFD_THREAD` of `linux/pidfd.h`: any thread, not only the first (Linux 6.9).
 const THREAD: u32 = OFlags::EXCL.bits();
@@ -34,17 +33,11 @@ pub(super) enum Telling {
 
 impl Told {
     /// Writes `text` to the caller's descriptor 2, once per program and second, and never waits.
-    pub(super) fn tell(
-        &self,
-        processes: &Processes,
-        caller: Pid,
-        program: &str,
-        text: &str,
-    ) -> Telling {
+    pub(super) fn tell(&self, caller: Pid, program: &str, text: &str) -> Telling {
         if !self.is_due(program) {
             return Telling::Told;
         }
-        match write_to(processes, caller, text) {
+        match write_to(caller, text) {
             Some(()) => Telling::Told,
             None => Telling::Lost,
         }
@@ -66,13 +59,13 @@ impl Told {
     }
 }
 
-fn write_to(processes: &Processes, caller: Pid, text: &str) -> Option<()> {
+fn write_to(caller: Pid, text: &str) -> Option<()> {
     let handle = pidfd_open(caller, PidfdFlags::from_bits_retain(THREAD))
         .or_else(|_| pidfd_open(caller, PidfdFlags::empty()))
         .ok()?;
     let descriptor = pidfd_getfd(handle, STANDARD_ERROR, PidfdGetfdFlags::empty()).ok()?;
     match FileType::from_raw_mode(fs::fstat(&descriptor).ok()?.st_mode) {
-        FileType::Fifo => write_pipe(processes, &descriptor, text),
+        FileType::Fifo => write_pipe(&descriptor, text),
         FileType::RegularFile => write_whole(&descriptor, text),
         FileType::CharacterDevice if rustix::termios::isatty(&descriptor) => {
             write_ready(&descriptor, text)
@@ -86,15 +79,25 @@ fn write_to(processes: &Processes, caller: Pid, text: &str) -> Option<()> {
     }
 }
 
-/// The description is the caller's and may block: ours is made anew, and does not.
-fn write_pipe(processes: &Processes, descriptor: &OwnedFd, text: &str) -> Option<()> {
-    let own = processes
-        .reopen(
-            descriptor.as_fd(),
-            OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
-        )
-        .ok()?;
-    write_whole(&own, text)
+/// The description is the caller's and may block, and the file may be one that we must not open anew: root's
+/// pipe, of whom this process is no more. Moved from a pipe of our own, the text never waits.
+///
+/// # References
+///
+/// - splice(2), `SPLICE_F_NONBLOCK`
+fn write_pipe(descriptor: &OwnedFd, text: &str) -> Option<()> {
+    let (ours, filled) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+    write_whole(&filled, text)?;
+    let moved = splice(
+        &ours,
+        None,
+        descriptor,
+        None,
+        text.len(),
+        SpliceFlags::NONBLOCK,
+    )
+    .ok()?;
+    (moved == text.len()).then_some(())
 }
 
 fn write_ready(descriptor: &OwnedFd, text: &str) -> Option<()> {
