@@ -172,11 +172,8 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn say(&mut self, span: &Span, message: impl Into<String>) {
-        let number = |n: u32| usize::try_from(n).unwrap_or(1);
-        let width = span.text().lines().next().unwrap_or("").chars().count();
-        let place = (number(span.line), number(span.col), width);
-        self.mistakes
-            .push(Mistake::at(self.path, self.text, place, message));
+        let mistake = mistake(self.path, self.text, span, message);
+        self.mistakes.push(mistake);
     }
 
     fn purpose(&mut self, package: &str, module: &Module) -> Purpose {

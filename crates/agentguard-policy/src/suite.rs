@@ -10,7 +10,7 @@ use crate::ast;
 use crate::check::check;
 use crate::engine::CHECK_INTERVAL;
 use crate::error::{Error, engine_message};
-use crate::module::Purpose;
+use crate::module::{Purpose, mistake};
 use crate::policies;
 use crate::sources::{self, Source, Sources};
 use crate::whole::Whole;
@@ -150,11 +150,11 @@ fn of_tier(source: &Source, mut whole: Whole) -> Vec<(Engine, Test)> {
             let is_there =
                 |(_, test): &(Engine, Test)| test.package == package && test.name == head.name;
             if is_test && !tests.iter().any(is_there) {
-                let number = |n: u32| usize::try_from(n).unwrap_or(1);
+                let place = mistake(&parsed.path, &parsed.text, head.span, "");
                 let test = Test {
-                    file: parsed.path.clone(),
-                    line: number(head.span.line),
-                    column: number(head.span.col),
+                    file: place.file,
+                    line: place.line,
+                    column: place.column,
                     package,
                     name: head.name.to_owned(),
                 };
