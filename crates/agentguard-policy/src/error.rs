@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn a_tab_is_one_column_and_what_stands_below_stands_below() {
         let source = "package x\n\t\ta := b c\n";
-        let said = "\n--> x.rego:2:16:\n  |\nerror: unexpected token";
+        let said = "\n--> x.rego:2:16\n  |\nerror: unexpected token";
         let mistake = Mistake::from_engine("x.rego", source, said);
         assert_eq!((mistake.line, mistake.column), (2, 10));
         let shown = mistake.render();
