@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod arrange;
+mod bundle;
 mod clock;
 mod denied;
 mod environment;
