@@ -158,7 +158,7 @@ deny contains {
 } if {
 	count(lib.commands("git")) > 0
 	some environment in environments
-	some name in {"GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_SSH", "GIT_TEMPLATE_DIR", "GIT_ASKPASS"}
+	some name in {"GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_SSH", "GIT_TEMPLATE_DIR", "GIT_ASKPASS"}
 	value := environment[name]
 	not harmless(value)
 }
@@ -181,6 +181,25 @@ is_plain_ssh(value) if {
 	words[0] in {"ssh", "/usr/bin/ssh"}
 	not contains(lower(value), "command")
 	not regex.match("[;&|<>$`()]", value)
+}
+
+# Git sets it for what it starts, to where its own programs lie.
+deny contains {
+	"id": "git/program-by-environment",
+	"reason": "the variable `GIT_EXEC_PATH` makes git run programs from another place than its own",
+	"remedy": "unset the variable",
+} if {
+	count(lib.commands("git")) > 0
+	some environment in environments
+	value := environment.GIT_EXEC_PATH
+	not harmless(value)
+	not is_of_the_system(value)
+}
+
+is_of_the_system(path) if {
+	startswith(path, "/usr/")
+	not contains(path, "..")
+	not contains(path, "\n")
 }
 
 environments contains input.action.environment

@@ -13,7 +13,7 @@ allow contains {"id": "programs/known", "reason": "the program comes from the sy
 deny contains {
 	"id": "programs/temporary",
 	"reason": "programs in temporary directories are not run",
-	"remedy": "build and run it in the workspace; for build tools set TMPDIR to a directory there",
+	"remedy": "build and run it in the workspace, or below TMPDIR as it is set",
 } if {
 	"temporary" in classes
 }

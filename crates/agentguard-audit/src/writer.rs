@@ -113,7 +113,10 @@ impl Writer {
             Class::Covered if state.gathered_count < MOST_GATHERED => {
                 if state.gathered_since.is_none() {
                     state.gathered_since = Some(Instant::now());
-                    self.work.notify_all();
+                    // With something to sync it wakes before this is due.
+                    if state.is_all_synced() {
+                        self.work.notify_all();
+                    }
                 }
             }
             Class::Covered | Class::Normal => self.write(&mut state)?,
@@ -215,7 +218,7 @@ impl Writer {
 
     /// Writes what is gathered, and wakes the thread behind where it has slept without a time to wake.
     fn write(&self, state: &mut State) -> Result<(), Error> {
-        let was_idle = state.unsynced_since.is_none() && state.texts_since.is_none();
+        let was_idle = state.is_all_synced();
         state.write()?;
         if was_idle {
             self.work.notify_all();
@@ -259,6 +262,11 @@ impl Writer {
 }
 
 impl State {
+    /// Whether the thread behind has no time at which it wakes to sync.
+    fn is_all_synced(&self) -> bool {
+        self.unsynced_since.is_none() && self.texts_since.is_none()
+    }
+
     fn check(&self) -> Result<(), Error> {
         match &self.failed {
             Some(reason) => Err(Error::Latched {

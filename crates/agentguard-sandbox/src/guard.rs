@@ -14,11 +14,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::difference::Difference;
 use crate::error::Error;
 use crate::mediator::NAME;
+use crate::place::Place;
 use crate::plan::{KnownIdentity, Plan};
 use crate::relay::Relay;
 use crate::sys::{self, Signals};
 use crate::wire::{
-    Answer, FromGuard, FromMediator, FromWorker, receive, receive_descriptors, send,
+    Answer, FromGuard, FromMediator, FromWorker, Outcome, receive, receive_descriptors, send,
     send_descriptors,
 };
 
@@ -104,10 +105,7 @@ impl HeldSignals {
 /// A session that is built, in which nothing of the agent runs.
 #[derive(Debug)]
 pub struct Prepared {
-    mediator: Child,
-    control: OwnedFd,
-    workers: Vec<OwnedFd>,
-    lifeline: OwnedFd,
+    launched: Launched,
     init: OwnedFd,
     listeners: Vec<OwnedFd>,
     seconds: Option<u64>,
@@ -130,57 +128,112 @@ pub struct Ended {
     pub learnt: Vec<KnownIdentity>,
 }
 
-/// Builds a session.
-///
-/// # Errors
-///
-/// Returns the step that failed, and why. Nothing of the agent ran, and nothing is left.
-pub fn prepare(plan: &Plan) -> Result<Prepared, Error> {
-    // So that pid 1 of a session whose mediator was killed is reaped here.
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-        .map_err(|error| Error::io("look after the session's processes")(error.into()))?;
-    let (control, theirs) = stream_pair()?;
-    let (lifeline_end, lifeline) = pipe_with(PipeFlags::CLOEXEC)
-        .map_err(|error| Error::io("make a lifeline")(error.into()))?;
-    let pairs = (0..WORKERS)
-        .map(|_| stream_pair())
-        .collect::<Result<Vec<_>, _>>()?;
-    let mediator = start_mediator(theirs)?;
-    let (workers, ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-    let handed: Vec<BorrowedFd<'_>> = [lifeline_end.as_fd()]
-        .into_iter()
-        .chain(ends.iter().map(AsFd::as_fd))
-        .collect();
-    send_descriptors(&control, &handed)?;
-    drop((lifeline_end, ends));
-    send(&control, plan)?;
-    match receive(&control)? {
-        Some(FromMediator::Ready {
-            refs,
-            branch,
-            init,
-            listeners,
-        }) => {
-            let init = Pid::from_raw(init).ok_or(Error::Garbled)?;
-            let init = pidfd_open(init, PidfdFlags::empty())
-                .map_err(|error| Error::io("watch the session's pid 1")(error.into()))?;
-            let listeners = take_listeners(&control, listeners)?;
-            let seconds = plan.confinement.limits.seconds;
-            Ok(Prepared {
-                mediator,
-                control,
-                workers,
-                lifeline,
-                init,
-                listeners,
-                seconds,
+/// A mediator that was started and waits for its plan. Starting takes a while: whoever has a plan to make
+/// starts one first.
+#[derive(Debug)]
+pub struct Launched {
+    control: OwnedFd,
+    workers: Vec<OwnedFd>,
+    lifeline: OwnedFd,
+    // The last to go: it ends with its control line, and is waited for.
+    mediator: Mediator,
+}
+
+/// A mediator at work on its plan.
+#[derive(Debug)]
+pub struct Building {
+    launched: Launched,
+    seconds: Option<u64>,
+}
+
+/// The mediator's process, waited for when it is over.
+#[derive(Debug)]
+struct Mediator(Child);
+
+impl Drop for Mediator {
+    fn drop(&mut self) {
+        let _ = self.0.wait();
+    }
+}
+
+impl Launched {
+    /// Starts a mediator: this program again, without secrets and threads.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the system said.
+    pub fn launch() -> Result<Self, Error> {
+        // So that pid 1 of a session whose mediator was killed is reaped here.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(|error| Error::io("look after the session's processes")(error.into()))?;
+        let (control, theirs) = stream_pair()?;
+        let (lifeline_end, lifeline) = pipe_with(PipeFlags::CLOEXEC)
+            .map_err(|error| Error::io("make a lifeline")(error.into()))?;
+        let pairs = (0..WORKERS)
+            .map(|_| stream_pair())
+            .collect::<Result<Vec<_>, _>>()?;
+        let mediator = Mediator(start_mediator(theirs)?);
+        let (workers, ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let handed: Vec<BorrowedFd<'_>> = [lifeline_end.as_fd()]
+            .into_iter()
+            .chain(ends.iter().map(AsFd::as_fd))
+            .collect();
+        send_descriptors(&control, &handed)?;
+        Ok(Self {
+            control,
+            workers,
+            lifeline,
+            mediator,
+        })
+    }
+
+    /// Hands the plan over, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the mediator could not be reached.
+    pub fn build(self, plan: &Plan) -> Result<Building, Error> {
+        send(&self.control, plan)?;
+        Ok(Building {
+            launched: self,
+            seconds: plan.confinement.limits.seconds,
+        })
+    }
+}
+
+impl Building {
+    /// Waits until the session stands.
+    ///
+    /// # Errors
+    ///
+    /// Returns the step that failed, and why. Nothing of the agent ran, and nothing is left.
+    pub fn ready(self) -> Result<Prepared, Error> {
+        let control = &self.launched.control;
+        match receive(control)? {
+            Some(FromMediator::Ready {
                 refs,
                 branch,
-            })
+                init,
+                listeners,
+            }) => {
+                let init = Pid::from_raw(init).ok_or(Error::Garbled)?;
+                let init = pidfd_open(init, PidfdFlags::empty())
+                    .map_err(|error| Error::io("watch the session's pid 1")(error.into()))?;
+                let listeners = take_listeners(control, listeners)?;
+                let Self { launched, seconds } = self;
+                Ok(Prepared {
+                    launched,
+                    init,
+                    listeners,
+                    seconds,
+                    refs,
+                    branch,
+                })
+            }
+            Some(FromMediator::Failed(failure)) => Err(Error::Setup { failure }),
+            Some(_) => Err(Error::Garbled),
+            None => Err(Error::MediatorLost),
         }
-        Some(FromMediator::Failed(failure)) => Err(Error::Setup { failure }),
-        Some(_) => Err(Error::Garbled),
-        None => Err(Error::MediatorLost),
     }
 }
 
@@ -239,15 +292,18 @@ impl Prepared {
         // The session is admitted as a whole: this is what the permit was for.
         let _ = permit.spend();
         let Self {
-            mut mediator,
-            control,
-            workers,
-            lifeline,
+            launched,
             init,
             listeners,
             seconds,
             ..
         } = self;
+        let Launched {
+            control,
+            workers,
+            lifeline,
+            mediator,
+        } = launched;
         let relay = Relay::start(listeners)?;
         let served = std::thread::scope(|scope| {
             let answering: Vec<_> = workers
@@ -274,7 +330,7 @@ impl Prepared {
             served.and_then(|ended| answered.map(|_| ended))
         });
         drop(relay);
-        let _ = mediator.wait();
+        drop(mediator);
         take_terminal();
         served
     }
@@ -287,13 +343,16 @@ fn shut_down(worker: &OwnedFd) {
 
 /// Answers one worker until it is gone.
 fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Error> {
+    let mut place = Place::of_thread();
     while let Some(message) = receive(worker)? {
         match message {
             FromWorker::Judge {
                 exec,
                 is_first,
                 instead_of,
+                processor,
             } => {
+                place.hold(processor);
                 let answer = match supervise.exec(exec, is_first, instead_of.map(Index)) {
                     Ok(permit) => Answer {
                         allow: true,
@@ -308,7 +367,7 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
                 };
                 send(worker, &answer)?;
             }
-            FromWorker::Outcome { of, outcome } => {
+            FromWorker::Outcome(Outcome { of, outcome }) => {
                 if let Err(error) = supervise.outcome(Index(of), outcome) {
                     // Without an answer the worker ends the session.
                     let _ = rustix::net::shutdown(worker, rustix::net::Shutdown::Both);
@@ -356,6 +415,13 @@ impl<S: Supervise> Main<'_, S> {
                     }
                     Some(FromMediator::NotExecuted { errno }) => ended.not_executed = Some(errno),
                     Some(FromMediator::Stopped) => stop_too(),
+                    Some(FromMediator::Outcomes(outcomes)) => {
+                        for Outcome { of, outcome } in outcomes {
+                            self.supervise
+                                .outcome(Index(of), outcome)
+                                .map_err(Error::unrecorded)?;
+                        }
+                    }
                     Some(FromMediator::Changed(found)) => {
                         self.supervise.changed(found).map_err(Error::unrecorded)?
                     }

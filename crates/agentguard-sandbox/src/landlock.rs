@@ -26,7 +26,7 @@ pub(crate) const SCOPES: i32 = 6;
 const NEWEST: ABI = ABI::V6;
 
 /// Directories that every session may write, besides its workspace, home and grants.
-const PRIVATE: [&str; 4] = ["/tmp", "/dev/shm", "/dev/pts", "/dev/tty"];
+const PRIVATE: [&str; 5] = ["/tmp", "/var/tmp", "/dev/shm", "/dev/pts", "/dev/tty"];
 const DEVICES: [&str; 5] = [
     "/dev/null",
     "/dev/zero",

@@ -8,6 +8,7 @@ mod filter;
 mod guard;
 mod landlock;
 mod mediator;
+mod place;
 mod plan;
 mod relay;
 mod repository;
@@ -21,7 +22,7 @@ pub use difference::{
 pub use doctor::{Answer, Finding, Subject, What, examine};
 pub use error::{Error, Failure};
 pub use filter::table;
-pub use guard::{Ended, HeldSignals, Prepared, Refused, Supervise, prepare};
+pub use guard::{Building, Ended, HeldSignals, Launched, Prepared, Refused, Supervise};
 pub use mediator::{content_key, content_of, enter_if_asked};
 pub use plan::{FileKey, InsideFile, KnownIdentity, Layer, Plan, User};
 pub use repository::{NewCommits, Refs, Repository, moved_refs};

@@ -12,6 +12,8 @@ pub struct Plan {
     pub confinement: Confinement,
     /// The host's directory that appears as the agent's home.
     pub private_home: PathBuf,
+    /// The host's directory that is `/var/tmp` inside: on a disk, and for this session only.
+    pub temporary: PathBuf,
     /// The human's home, of which parts may appear in the agent's.
     pub human_home: PathBuf,
     /// Where the command starts.

@@ -24,6 +24,9 @@ use crate::sys::{Attributes, change_tree, idmap_tree};
 /// Where the new root is put together. It is covered, so what lies there is not lost.
 const BASE: &str = "/tmp";
 
+/// Where the session's own temporary directory on a disk appears.
+const TEMPORARY: &str = "/var/tmp";
+
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const DEVICE_LINKS: [(&str, &str); 5] = [
     ("pts/ptmx", "dev/ptmx"),
@@ -84,6 +87,7 @@ pub(crate) fn open_sources(
     {
         add(&resolver, &resolver, Access::Read)?;
     }
+    add(&plan.temporary, Path::new(TEMPORARY), Access::Write)?;
     add(&plan.private_home, &plan.confinement.home, Access::Write)?;
     for grant in &plan.confinement.home_grants {
         add(
@@ -186,7 +190,6 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<(), Failure> {
             &format!("mode=1777,size={size}"),
         )?;
     }
-    fs::symlinkat("/tmp", &base, "var/tmp").step("link `/var/tmp`")?;
     recreate_top_links(base.as_fd())?;
     for source in sources {
         attach(base.as_fd(), &source)?;

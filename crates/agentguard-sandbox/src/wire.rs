@@ -26,14 +26,20 @@ pub(crate) enum FromWorker {
         is_first: bool,
         /// The entry of the verdict that this follows, where the image differs from what was judged.
         instead_of: Option<u64>,
+        /// Where the worker runs, and would best be answered.
+        processor: usize,
     },
-    /// What came of a decision. Not answered.
-    Outcome {
-        /// The decision's entry.
-        of: u64,
-        /// What came of it.
-        outcome: OutcomeOf,
-    },
+    /// Something came of a decision that must be known at once. Not answered.
+    Outcome(Outcome),
+}
+
+/// What came of a decision.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// The decision's entry.
+    pub(crate) of: u64,
+    /// What came of it.
+    pub(crate) outcome: OutcomeOf,
 }
 
 /// The guard's answer.
@@ -75,6 +81,8 @@ pub(crate) enum FromMediator {
     },
     /// The command was stopped, by a signal that stops.
     Stopped,
+    /// What came of decisions, in the order in which it came.
+    Outcomes(Vec<Outcome>),
     /// Files changed.
     Changed(Difference),
     /// Refs moved.

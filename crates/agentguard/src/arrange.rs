@@ -14,7 +14,7 @@ use agentguard_sandbox::{InsideFile, Plan, User};
 use crate::denied::Denied;
 use crate::environment::{self, RULES};
 use crate::programs::Programs;
-use crate::{Error, Run, human, workspace};
+use crate::{Error, Run, human, temporary, workspace};
 
 /// Where an organisation's policy lies.
 const ORGANISATION: &str = "/etc/agentguard/policy";
@@ -164,7 +164,8 @@ fn plan(
     programs: &Programs,
 ) -> Result<Plan, Error> {
     let confinement = confined.confinement.clone();
-    let private_home = private_home(places, &session.agent.name)?;
+    let private_home = private_directory(places, "homes", session.agent.name.as_str())?;
+    let temporary = temporary::make(places, &session.id)?;
     let own = rustix::process::getuid();
     let (become_user, login, mut files) = if own.is_root() {
         let (user, files) = agent_user(&confinement.home)?;
@@ -181,6 +182,7 @@ fn plan(
     Ok(Plan {
         confinement,
         private_home,
+        temporary,
         human_home: human_home.to_owned(),
         directory: workspace.to_owned(),
         command: run
@@ -196,9 +198,10 @@ fn plan(
     })
 }
 
-/// The host's directory that is the agent's home inside. It stays from session to session.
-fn private_home(places: &Places, agent: &AgentName) -> Result<PathBuf, Error> {
-    let path = places.state.join("homes").join(agent.as_str());
+/// A directory below the state that is the agent's inside: its home, which stays from session to session,
+/// or its temporary directory.
+pub(crate) fn private_directory(places: &Places, kind: &str, name: &str) -> Result<PathBuf, Error> {
+    let path = places.state.join(kind).join(name);
     let made = std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -28,6 +28,7 @@ pub(crate) fn of_agent(
     set("HOME", confinement.home.as_os_str());
     set("USER", OsStr::new(login));
     set("LOGNAME", OsStr::new(login));
+    set("TMPDIR", OsStr::new("/var/tmp"));
     set("AGENTGUARD_SESSION", OsStr::new(session.as_str()));
     set("AGENTGUARD_RULES", OsStr::new(RULES));
     if !variables.iter().any(|(name, _)| name == "PATH") {

@@ -1,5 +1,6 @@
 //! The guard: runs a command as a session, from policy to the last entry.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use agentguard_audit::{Author, Places, SessionLog};
@@ -7,13 +8,13 @@ use agentguard_core::{
     Action, Gate, NobodyToAsk, OutcomeOf, Refusal, Rule, Session, SessionId, Start, Tally,
 };
 use agentguard_policy::Confined;
-use agentguard_sandbox::{Ended, HeldSignals, prepare};
+use agentguard_sandbox::{Ended, HeldSignals, Launched};
 
 use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
 use crate::supervise::{Floors, Supervisor};
 use crate::text::command_line;
-use crate::{Arranged, Error, SystemClock};
+use crate::{Arranged, Error, SystemClock, temporary};
 
 /// Guards the sessions of one user.
 #[derive(Clone, Debug)]
@@ -66,8 +67,10 @@ impl Guard {
         tell: &dyn Tell,
         signals: &HeldSignals,
     ) -> Result<Finished, Error> {
+        let launched = Launched::launch()?; // it starts while we make its plan
         let arranged = Arranged::new(&self.places, run)?;
-        let prepared = prepare(&arranged.plan)?; // it stands, and nothing of the agent runs
+        let _temporary = Temporary(arranged.plan.temporary.clone());
+        let building = launched.build(&arranged.plan)?; // it builds while we open the log
         let Arranged {
             mut session,
             confined,
@@ -77,8 +80,15 @@ impl Guard {
             programs,
             ..
         } = arranged;
-        session.branch.clone_from(&prepared.branch);
         let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
+        let prepared = match building.ready() {
+            Ok(prepared) => prepared, // it stands, and nothing of the agent runs
+            Err(error) => {
+                log.abandon();
+                return Err(error.into());
+            }
+        };
+        session.branch.clone_from(&prepared.branch);
         let judge = policies
             .judge(session.clone())
             .with_denied_content(denied.content);
@@ -115,6 +125,15 @@ impl Guard {
         // What was learnt only saves time: the session is complete without it.
         let _ = programs.keep(&ended.learnt);
         finish(session.id, record, ended)
+    }
+}
+
+/// A session's temporary directory, removed with this.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        temporary::remove(&self.0);
     }
 }
 

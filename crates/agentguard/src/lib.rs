@@ -31,6 +31,7 @@ mod programs;
 mod record;
 mod run;
 mod supervise;
+mod temporary;
 pub mod text;
 mod verify;
 mod workspace;

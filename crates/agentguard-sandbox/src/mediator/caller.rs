@@ -81,12 +81,16 @@ pub(super) struct Named {
 }
 
 impl Processes {
-    /// Opens what `caller` names, with the caller's root and directory, for `flags`. Magic links are
-    /// not followed: those are judged when the new image stands.
+    /// Opens what `caller` names, with the caller's root and directory, for `flags`. Of magic links those
+    /// to the caller's own image and descriptors are followed as the caller's; others are judged when the
+    /// new image stands.
     pub(super) fn open_named(&self, caller: Pid, named: &Named, flags: OFlags) -> Result<OwnedFd> {
         if named.path.is_empty() {
             let number = named.at.ok_or(Errno::NOENT)?;
             return self.follow(caller, &format!("fd/{number}"), flags);
+        }
+        if let Some(own) = own_link(&named.path) {
+            return self.follow(caller, &own, flags & !OFlags::NOFOLLOW);
         }
         let base = match (named.path.first(), named.at) {
             (Some(b'/'), _) => self.follow(caller, "root", OFlags::PATH)?,
@@ -94,6 +98,21 @@ impl Processes {
             (_, None) => self.follow(caller, "cwd", OFlags::PATH)?,
         };
         open_below(base.as_fd(), &named.path, flags)
+    }
+}
+
+/// A path that leads to the caller's own image or one of its descriptors, relative to its `/proc`.
+fn own_link(path: &[u8]) -> Option<String> {
+    let path = std::str::from_utf8(path).ok()?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let own = ["/proc/self/", "/proc/thread-self/"]
+        .iter()
+        .find_map(|start| path.strip_prefix(start));
+    match (own, path.strip_prefix("/dev/fd/")) {
+        (Some("exe"), _) => Some("exe".to_owned()),
+        (Some(own), _) if own.strip_prefix("fd/").is_some_and(is_number) => Some(own.to_owned()),
+        (_, Some(number)) if is_number(number) => Some(format!("fd/{number}")),
+        (Some(_) | None, _) => None,
     }
 }
 
@@ -113,4 +132,25 @@ fn open_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedF
         Mode::empty(),
         ResolveFlags::NO_MAGICLINKS,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_link;
+
+    #[test]
+    fn only_the_callers_own_links_are_translated() {
+        for (path, own) in [
+            ("/proc/self/exe", Some("exe")),
+            ("/proc/self/fd/3", Some("fd/3")),
+            ("/dev/fd/12", Some("fd/12")),
+            ("/proc/self/fd/3/x", None),
+            ("/proc/self/fd/", None),
+            ("/proc/self/cwd/x", None),
+            ("/proc/7/exe", None),
+            ("/dev/fd/../x", None),
+        ] {
+            assert_eq!(own_link(path.as_bytes()).as_deref(), own, "{path}");
+        }
+    }
 }

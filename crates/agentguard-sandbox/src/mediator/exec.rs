@@ -6,8 +6,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use agentguard_core::{Digest, Exec, OutcomeOf, Program, ProgramClass, Rule};
 use rustix::fs::OFlags;
@@ -20,8 +20,9 @@ use super::explain::{Telling, Told};
 use super::image::{Image, Images};
 use super::verify::{Judged, Seen};
 use crate::error::Error;
+use crate::place::Place;
 use crate::sys::{Listener, Notification, Tracee};
-use crate::wire::{Answer, FromWorker, receive, send};
+use crate::wire::{Answer, FromWorker, Outcome, receive, send};
 
 /// The kernel goes through no more interpreters (`BINPRM_MAX_RECURSION`, binfmt_script).
 const INTERPRETERS: usize = 5;
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     pub(super) has_begun: AtomicBool,
     /// How the agent's first process ended, where a worker was the one to learn it.
     pub(super) ended: Mutex<Option<WaitStatus>>,
+    /// What came of decisions, and was not told yet.
+    pub(super) outcomes: Mutex<Vec<Outcome>>,
 }
 
 /// One worker.
@@ -66,9 +69,16 @@ struct Expected {
 impl Worker<'_> {
     /// Answers questions until the last process of the session is gone, or the guard.
     pub(super) fn run(&self) -> Result<(), Error> {
+        let mut place = Place::of_thread();
         loop {
             match self.shared.listener.receive() {
-                Ok(notification) => self.answer(&notification)?,
+                Ok(notification) => {
+                    // The kernel woke us where the caller runs.
+                    place.hold(Place::now());
+                    let answered = self.answer(&notification);
+                    place.release();
+                    answered?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The caller is gone before its question was read; or everyone is.
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) && !self.is_over() => {}
@@ -141,13 +151,30 @@ impl Worker<'_> {
                 exec,
                 is_first,
                 instead_of,
+                processor: Place::now(),
             },
         )?;
         receive(&self.guard)?.ok_or(Error::Garbled)
     }
 
+    /// What was ended is told at once; the rest is gathered, and told with the next look around.
     fn tell_outcome(&self, of: u64, outcome: OutcomeOf) -> Result<(), Error> {
-        send(&self.guard, &FromWorker::Outcome { of, outcome })
+        let told = Outcome { of, outcome };
+        match told.outcome {
+            OutcomeOf::Killed { .. } => send(&self.guard, &FromWorker::Outcome(told)),
+            OutcomeOf::Started { .. }
+            | OutcomeOf::Failed { .. }
+            | OutcomeOf::Untold
+            | OutcomeOf::Exited { .. }
+            | OutcomeOf::Signaled { .. } => {
+                self.shared
+                    .outcomes
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(told);
+                Ok(())
+            }
+        }
     }
 
     /// The session's own command is explained by the guard, on the same descriptor.
@@ -412,7 +439,7 @@ impl Worker<'_> {
                 .shared
                 .ended
                 .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(status);
+                .unwrap_or_else(PoisonError::into_inner) = Some(status);
         }
     }
 }

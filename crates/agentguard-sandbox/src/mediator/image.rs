@@ -56,19 +56,21 @@ impl Images {
             learnt: Mutex::default(),
             loaders: HashSet::new(),
         };
-        images.loaders = loaders()
-            .filter_map(|file| images.identify(file.as_fd()).ok())
-            .map(|(_, digest, _)| digest)
-            .collect();
+        let digest = |file: OwnedFd| {
+            let key = key_of(file.as_fd()).ok()?;
+            images
+                .identify(file.as_fd(), key)
+                .ok()
+                .map(|(digest, _)| digest)
+        };
+        images.loaders = loaders().filter_map(digest).collect();
         images
     }
 
     /// Looks at an open file. Where it cannot be read, what is known is only where it lies.
     pub(super) fn look(&self, processes: &Processes, file: BorrowedFd<'_>) -> Result<Image> {
         let path = processes.path_of(file)?;
-        let (key, sha256, is_fixed) = self.identify(file)?;
-        let links = fs::fstat(file)?.st_nlink;
-        Ok(self.image(path, links, key, sha256, is_fixed))
+        self.image(path, file)
     }
 
     /// What a process runs. The file cannot be written while it runs (execve(2), ETXTBSY), so that what
@@ -80,9 +82,7 @@ impl Images {
     ) -> Result<Image> {
         let file = processes.follow(process, "exe", OFlags::RDONLY)?;
         let path = processes.link(process, "exe").ok_or(Errno::NOENT)?;
-        let (key, sha256, is_fixed) = self.identify(file.as_fd())?;
-        let links = fs::fstat(&file)?.st_nlink;
-        Ok(self.image(path, links, key, sha256, is_fixed))
+        self.image(path, file.as_fd())
     }
 
     /// What was learnt in this session about files that stay as they are.
@@ -90,65 +90,67 @@ impl Images {
         std::mem::take(&mut *self.learnt.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn image(
-        &self,
-        path: String,
-        links: u64,
-        key: FileKey,
-        sha256: Digest,
-        is_fixed: bool,
-    ) -> Image {
-        let mut class = self.places.class(&path, links);
+    fn image(&self, path: String, file: BorrowedFd<'_>) -> Result<Image> {
+        let stat = fs::fstat(file)?;
+        let key = key_from(&stat)?;
+        let (sha256, is_fixed) = self.identify(file, key)?;
+        let mut class = self.places.class(&path, stat.st_nlink);
         let has_name = !matches!(class, ProgramClass::Memfd | ProgramClass::Deleted);
         if has_name && self.loaders.contains(&sha256) {
             class = ProgramClass::Loader;
         }
-        Image {
-            program: Program {
-                path,
-                sha256,
-                class,
-            },
+        let program = Program {
+            path,
+            sha256,
+            class,
+        };
+        Ok(Image {
+            program,
             key,
             is_fixed,
-        }
+        })
     }
 
-    fn identify(&self, file: BorrowedFd<'_>) -> Result<(FileKey, Digest, bool)> {
-        let key = key_of(file)?;
+    /// What a file holds, and whether nobody inside can change it.
+    fn identify(&self, file: BorrowedFd<'_>, key: FileKey) -> Result<(Digest, bool)> {
         let is_fixed = fs::fstatvfs(file)?
             .f_flag
             .contains(StatVfsMountFlags::RDONLY);
-        if is_fixed
-            && let Some(digest) = self
-                .known
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get(&key)
-        {
-            return Ok((key, *digest, true));
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(digest) = known().get(&key).filter(|_| is_fixed) {
+            return Ok((*digest, true));
         }
         let digest = digest_of(file)?;
-        if is_fixed {
-            self.known
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(key, digest);
-            self.learnt
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(KnownIdentity {
-                    key,
-                    sha256: digest,
-                });
+        if is_fixed && is_settled(&key) {
+            known().insert(key, digest);
+            let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+            learnt.push(KnownIdentity {
+                key,
+                sha256: digest,
+            });
         }
-        Ok((key, digest, is_fixed))
+        Ok((digest, is_fixed))
     }
+}
+
+/// Whether a file has been as it is for longer than a time stamp is coarse: somebody outside could change
+/// it again under the same one before that.
+fn is_settled(key: &FileKey) -> bool {
+    const LONG_ENOUGH: i64 = 2_000_000_000;
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let now = now
+        .tv_sec
+        .saturating_mul(1_000_000_000)
+        .saturating_add(now.tv_nsec);
+    key.changed.saturating_add(LONG_ENOUGH) < now
 }
 
 /// Which file this is, and in which state. Only regular files are programs.
 fn key_of(file: BorrowedFd<'_>) -> Result<FileKey> {
-    let stat = fs::fstat(file)?;
+    key_from(&fs::fstat(file)?)
+}
+
+fn key_from(stat: &fs::Stat) -> Result<FileKey> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Errno::ACCESS);
     }

@@ -6,8 +6,10 @@ use agentguard_core::{Access, ProgramClass};
 
 use crate::plan::Plan;
 
-/// Directories whose content is gone with the session, or that anyone may write.
-const TEMPORARY: [&str; 3] = ["/tmp", "/dev/shm", "/var/tmp"];
+/// Directories in memory, for data and not for programs.
+const TEMPORARY: [&str; 2] = ["/tmp", "/dev/shm"];
+/// The session's own on a disk: what tools build and run in passing lies there.
+const OWN: &str = "/var/tmp";
 /// Directories of the system, always read-only inside.
 const SYSTEM: [&str; 9] = [
     "/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32", "/opt", "/etc",
@@ -35,7 +37,11 @@ impl Places {
             .iter()
             .map(|grant| (confinement.home.join(&grant.path), grant.access));
         let (mut writable, mut readable) = (
-            vec![confinement.workspace.clone(), confinement.home.clone()],
+            vec![
+                confinement.workspace.clone(),
+                confinement.home.clone(),
+                OWN.into(),
+            ],
             Vec::new(),
         );
         for (path, access) in grants.chain(home) {

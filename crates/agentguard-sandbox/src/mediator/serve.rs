@@ -151,6 +151,7 @@ fn serve(
         agent: agent.process,
         has_begun: AtomicBool::new(false),
         ended: Mutex::new(None),
+        outcomes: Mutex::default(),
     });
     for guard in guards {
         let shared = Arc::clone(&shared);
@@ -169,6 +170,7 @@ fn serve(
     if let Some(NotRun::NotExecuted { errno }) = not_run {
         send(control, &FromMediator::NotExecuted { errno })?;
     }
+    tell_outcomes(control, &shared)?;
     watch.finish(control)?;
     send(control, &FromMediator::Learnt(shared.images.learnt()))?;
     send(control, &FromMediator::Ended { outcome })
@@ -230,8 +232,22 @@ fn wait_for_agent(
             // The guard says nothing more: it is gone, and so is everything inside.
             return Err(Error::Garbled);
         }
+        tell_outcomes(control, shared)?;
         is_stopped = note_stop(control, shared, is_stopped)?;
         watch.look(control)?;
+    }
+}
+
+fn tell_outcomes(control: BorrowedFd<'_>, shared: &Shared) -> Result<(), Error> {
+    let outcomes = std::mem::take(
+        &mut *shared
+            .outcomes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner),
+    );
+    match outcomes.is_empty() {
+        true => Ok(()),
+        false => send(control, &FromMediator::Outcomes(outcomes)),
     }
 }
 

@@ -1,0 +1,38 @@
+//! Temporary directories of sessions, on a disk: gone when their session is.
+
+use std::path::{Path, PathBuf};
+
+use agentguard_audit::{LogState, Places, find};
+use agentguard_core::SessionId;
+
+use crate::Error;
+use crate::arrange::private_directory;
+
+const KIND: &str = "temporary";
+
+/// Makes the temporary directory of a session, and removes those of sessions whose guard died.
+pub(crate) fn make(places: &Places, session: &SessionId) -> Result<PathBuf, Error> {
+    for entry in std::fs::read_dir(places.state.join(KIND))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let name = entry.file_name();
+        let Some(other) = name.to_str().and_then(|name| SessionId::parse(name).ok()) else {
+            continue;
+        };
+        let is_over = find(places, other.as_str())
+            .is_ok_and(|log| matches!(log.state, LogState::Ended | LogState::Lost));
+        if is_over {
+            remove(&entry.path());
+        }
+    }
+    private_directory(places, KIND, session.as_str())
+}
+
+/// Removes a session's temporary directory. Everything in the session is dead, and every directory above
+/// it is the guard's, so that nobody can put a link in the way.
+pub(crate) fn remove(directory: &Path) {
+    // What stays is removed by the next session.
+    let _ = std::fs::remove_dir_all(directory);
+}
