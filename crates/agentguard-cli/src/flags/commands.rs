@@ -290,8 +290,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         operands: NOTHING,
         flags: &[&JSON],
         exits: &[
-            (Exit::Done, "everything can be enforced"),
-            (Exit::No, "something cannot"),
+            (Exit::Done, "everything that level `full` needs holds"),
+            (Exit::No, "something it needs is missing"),
             (Exit::Failed, "it could not be found out"),
         ],
         example: "agentguard doctor",
