@@ -11,8 +11,9 @@ use regorus::Engine;
 use regorus::unstable::Expr;
 
 use super::NOTHING;
+use super::tiers::Folder;
 use crate::deny::DenyList;
-use crate::{Policies, ast, example, shipped};
+use crate::{Outcome, Policies, Sources, Suite, ast, example, shipped};
 
 fn path() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/policy.md"))
@@ -110,4 +111,29 @@ fn words_of(expr: &Expr) -> String {
         panic!("neither written out nor formatted")
     };
     ast::literal(&params[0]).unwrap().1.replace("`%s`", "…")
+}
+
+#[test]
+fn the_pages_own_policies_load_and_pass_their_test() {
+    let page = fs::read_to_string(path()).unwrap();
+    let fenced = |language: &str| {
+        let fence = format!("```{language}\n");
+        let parts = page.split(&fence).skip(1);
+        let texts: Vec<String> = parts
+            .map(|part| part[..part.find("```").unwrap()].to_owned())
+            .collect();
+        texts
+    };
+    let (rego, toml) = (fenced("rego"), fenced("toml"));
+    let folder = Folder::new(
+        "page",
+        &[
+            ("own.rego", &rego[0]),
+            ("own_test.rego", &rego[1]),
+            ("deny.toml", &toml[0]),
+        ],
+    );
+    let suite = Suite::load(&Sources::alone(folder.path())).unwrap();
+    let outcomes: Vec<_> = suite.run().map(|ran| ran.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Pass]);
 }
