@@ -35,6 +35,11 @@ fn logs() {
 }
 
 #[test]
+fn what_others_would_run() {
+    script::play("persistence", &Home::new());
+}
+
+#[test]
 fn policies() {
     script::play("policy", &Home::new());
 }

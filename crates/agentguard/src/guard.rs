@@ -37,6 +37,8 @@ pub struct Finished {
     pub is_out_of_time: bool,
     /// What was counted.
     pub tally: Tally,
+    /// What is pinned where it is there, and was not, and is now: hooks, pipelines, editors' settings.
+    pub appeared: Vec<String>,
 }
 
 impl Guard {
@@ -159,6 +161,7 @@ fn finish(session: SessionId, record: SessionRecord, ended: Ended) -> Result<Fin
             "the session's time was over, and it was ended",
         ))?;
     }
+    let appeared = record.appeared();
     let tally = record.end(outcome.clone())?;
     Ok(Finished {
         session,
@@ -166,6 +169,7 @@ fn finish(session: SessionId, record: SessionRecord, ended: Ended) -> Result<Fin
         not_executed,
         is_out_of_time,
         tally,
+        appeared,
     })
 }
 

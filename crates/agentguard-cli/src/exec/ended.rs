@@ -25,10 +25,23 @@ pub(crate) fn tell(
     if finished.is_out_of_time {
         voice.say(Word::Note, "the session's time was over");
     }
+    if !finished.appeared.is_empty() && !json {
+        let paths: Vec<_> = finished
+            .appeared
+            .iter()
+            .map(|path| format!("`{path}`"))
+            .collect();
+        let text = format!(
+            "{} appeared: look before anybody runs what it says",
+            paths.join(", ")
+        );
+        voice.say(Word::Note, &text);
+    }
     if json {
         voice.say_json(&json!({
             "session": finished.session, "outcome": finished.outcome, "errno": finished.not_executed,
             "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
+            "appeared": finished.appeared,
         }))?;
         return Ok(exit);
     }
