@@ -11,6 +11,7 @@ mod filter;
 mod home;
 mod record;
 mod script;
+mod terminal;
 
 use home::Home;
 
@@ -22,6 +23,11 @@ fn help() {
 #[test]
 fn wrong_usage() {
     script::play("usage", &Home::new());
+}
+
+#[test]
+fn sessions_end() {
+    script::play("exec", &Home::new());
 }
 
 #[test]

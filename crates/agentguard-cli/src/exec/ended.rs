@@ -18,7 +18,11 @@ pub(crate) fn tell(
     voice: &mut Voice,
 ) -> Result<Exit, Failure> {
     let (exit, how) = exit_of(finished);
-    if let (Some(errno), Exit::Missing) = (finished.not_executed, exit) {
+    // Where a rule refused it, that was said.
+    if let Some(errno) = finished
+        .not_executed
+        .filter(|_| finished.tally.refused == 0)
+    {
         let error = std::io::Error::from_raw_os_error(errno);
         voice.say(Word::Error, &format!("`{command}`: {error}"));
     }
