@@ -1,9 +1,5 @@
 //! The arrows between crates, read from the manifests: `cli → agentguard → parts → core`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::string_slice,
-    reason = "a test may stop"
-)]
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may stop")]
 
 use std::{collections::BTreeMap, fs, path::Path};
 
