@@ -9,6 +9,7 @@
 
 mod filter;
 mod home;
+mod record;
 mod script;
 
 use home::Home;
@@ -26,6 +27,16 @@ fn wrong_usage() {
 #[test]
 fn agents() {
     script::play("agent", &Home::new());
+}
+
+#[test]
+fn logs() {
+    script::play("log", &Home::new());
+}
+
+#[test]
+fn policies() {
+    script::play("policy", &Home::new());
 }
 
 #[test]

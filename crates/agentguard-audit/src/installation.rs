@@ -162,16 +162,24 @@ pub(crate) fn pinned(places: &Places) -> Result<Vec<(VerifierKey, Option<Checkpo
     Ok(pinned)
 }
 
-/// A log is begun once. Where its key is gone, someone removed it.
-fn refuse_a_second_beginning(places: &Places, key: &Path) -> Result<(), Error> {
-    let is_begun = places.anchor().join("wal").exists();
+/// Whether logs were ever begun here: there is an anchor log, or a pinned key for one.
+///
+/// # Errors
+///
+/// Returns an error where what is pinned cannot be read.
+pub fn is_begun(places: &Places) -> Result<bool, Error> {
     let ours = place(places);
-    let mut is_pinned = false;
+    let mut is_begun = places.anchor().join("wal").exists();
     for directory in known_directories(places)? {
         let named = store::read(&directory.join("place"), SMALL)?;
-        is_pinned |= named.is_some_and(|named| named == ours.as_bytes());
+        is_begun |= named.is_some_and(|named| named == ours.as_bytes());
     }
-    if is_begun || is_pinned {
+    Ok(is_begun)
+}
+
+/// A log is begun once. Where its key is gone, someone removed it.
+fn refuse_a_second_beginning(places: &Places, key: &Path) -> Result<(), Error> {
+    if is_begun(places)? {
         return Err(missing_key(key));
     }
     Ok(())

@@ -394,7 +394,9 @@ fn cover(base: BorrowedFd<'_>, path: &Path) -> Result<(), Failure> {
         "run/agentguard/.none"
     };
     make_place(base, Path::new(blank), is_directory)?;
-    fs::chmodat(base, blank, Mode::empty(), AtFlags::empty()).step(shown())?;
+    // What may be executed and not read is tried by shells, and then explained, and cannot be copied.
+    let mode = if is_directory { 0o000 } else { 0o111 };
+    fs::chmodat(base, blank, Mode::from_raw_mode(mode), AtFlags::empty()).step(shown())?;
     let tree = clone_tree(base, Path::new(blank)).step(shown())?;
     change_tree(
         tree.as_fd(),

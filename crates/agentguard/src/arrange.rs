@@ -52,7 +52,7 @@ impl Arranged {
         }
         let human_home = human_home()?;
         let directory = workspace::resolve(&run.workspace, &human_home, places)?;
-        let policies = Policies::load(&sources(places, run, &directory))?;
+        let policies = Policies::load(&sources(places, run.policy.as_deref(), &directory))?;
         let key = AgentKey::load_or_create(&places.state, &agent_name(run)?)?;
         let (human, trigger) = human::of_process(run.by.as_deref())?;
         let session = session(key.agent(), human, trigger, &directory)?;
@@ -105,13 +105,13 @@ fn agent_name(run: &Run) -> Result<AgentName, Error> {
         .map_or_else(|| AgentName::parse(DEFAULT_AGENT).map_err(unnamed), Ok)
 }
 
-fn sources(places: &Places, run: &Run, workspace: &Path) -> Sources {
+/// The policies that hold for a session in `workspace`.
+pub(crate) fn sources(places: &Places, user: Option<&Path>, workspace: &Path) -> Sources {
     let there = |path: PathBuf| path.exists().then_some(path);
     Sources {
         org: there(PathBuf::from(ORGANISATION)),
-        user: run
-            .policy
-            .clone()
+        user: user
+            .map(Path::to_owned)
             .or_else(|| there(places.config.join("policy"))),
         repository: there(workspace.join(REPOSITORY)),
     }

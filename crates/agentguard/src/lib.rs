@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod arrange;
+mod bundle;
 mod clock;
 mod denied;
 mod doctor;
@@ -32,6 +33,8 @@ mod record;
 mod run;
 mod supervise;
 mod temporary;
+#[cfg(test)]
+mod tests;
 pub mod text;
 mod verify;
 mod workspace;

@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{Arguments, JSON, PLAN};
 use crate::places::Places;
+use crate::policy;
 use crate::voice::Voice;
 
 use report::Report;
@@ -22,10 +23,7 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     let signals = HeldSignals::hold()?;
     let places = Places::of_process()?;
     let run = ask::run(arguments)?;
-    let places = agentguard::Places {
-        state: places.state,
-        config: places.config,
-    };
+    let places: agentguard::Places = places.into();
     let guard = Guard::new(places.clone());
     if arguments.has(&PLAN) {
         let arranged = guard.plan(&run).map_err(failure)?;
@@ -61,15 +59,8 @@ fn command_name(run: &Run) -> String {
 }
 
 fn failure(error: agentguard::Error) -> Failure {
-    if let agentguard::Error::Policy(policy) = &error {
-        let mistakes: Vec<_> = policy
-            .mistakes()
-            .iter()
-            .map(|mistake| mistake.render())
-            .collect();
-        if !mistakes.is_empty() {
-            return Failure::new(format!("{error}\n{}", mistakes.join("\n")));
-        }
+    if let agentguard::Error::Policy(wrong) = error {
+        return policy::failure(wrong);
     }
     let hint = error.remedy().map(str::to_owned);
     let failure = Failure::from(error);
