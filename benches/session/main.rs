@@ -1,6 +1,6 @@
 //! What a session costs, as ratios to the same commands run bare: starting, executing, writing, building,
 //! and the memory of what guards. Rounds are interleaved, and medians shown, so that a busy machine
-//! troubles all alike. `docs/specification.md` says what is promised.
+//! troubles all alike. Names of parts as arguments run only those. `docs/specification.md` says what is promised.
 #![expect(clippy::unwrap_used, reason = "a bench may stop")]
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
@@ -24,11 +24,22 @@ fn main() {
     place.compile("execs", EXECS);
     place.compile("writes", WRITES);
     place.project(FILES);
-    spawn(&place);
-    execs(&place);
-    writes(&place);
-    builds(&place);
-    memory::of_an_idle_session(&place);
+    let asked: Vec<_> = std::env::args().skip(1).collect();
+    let parts: [(&str, fn(&Place)); 5] = [
+        ("spawn", spawn),
+        ("execs", execs),
+        ("writes", writes),
+        ("build", builds),
+        ("memory", memory::of_an_idle_session),
+    ];
+    let is_any = parts
+        .iter()
+        .any(|(name, _)| asked.iter().any(|one| one == name));
+    for (name, part) in parts {
+        if !is_any || asked.iter().any(|one| one == name) {
+            part(&place);
+        }
+    }
 }
 
 fn spawn(place: &Place) {
