@@ -25,19 +25,18 @@ fn main() {
     place.compile("writes", WRITES);
     place.project(FILES);
     let asked: Vec<_> = std::env::args().skip(1).collect();
-    let parts: [(&str, fn(&Place)); 5] = [
-        ("spawn", spawn),
-        ("execs", execs),
-        ("writes", writes),
-        ("build", builds),
-        ("memory", memory::of_an_idle_session),
-    ];
-    let is_any = parts
-        .iter()
-        .any(|(name, _)| asked.iter().any(|one| one == name));
-    for (name, part) in parts {
-        if !is_any || asked.iter().any(|one| one == name) {
-            part(&place);
+    let names = ["spawn", "execs", "writes", "build", "memory"];
+    let is_any = asked.iter().any(|one| names.contains(&one.as_str()));
+    for name in names {
+        if is_any && !asked.iter().any(|one| one == name) {
+            continue;
+        }
+        match name {
+            "spawn" => spawn(&place),
+            "execs" => execs(&place),
+            "writes" => writes(&place),
+            "build" => builds(&place),
+            _ => memory::of_an_idle_session(&place),
         }
     }
 }
