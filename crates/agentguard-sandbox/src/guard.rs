@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use agentguard_core::{CommitSeen, Exec, Index, OutcomeOf, Permit, RefMove, Unrecorded};
+use agentguard_core::{CommitSeen, Exec, Index, OutcomeOf, Permit, RefMove, RuleId, Unrecorded};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -80,6 +80,8 @@ pub trait Supervise: Sync {
 pub struct Refused {
     /// The entry that says so, unless the log could not be written.
     pub entry: Option<Index>,
+    /// The rule that refused it.
+    pub rule: RuleId,
     /// The lines for its standard error.
     pub text: String,
 }
@@ -368,11 +370,13 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
                     Ok(permit) => Answer {
                         allow: true,
                         entry: Some(permit.spend().1.0),
+                        rule: String::new(),
                         text: String::new(),
                     },
                     Err(refused) => Answer {
                         allow: false,
                         entry: refused.entry.map(|entry| entry.0),
+                        rule: refused.rule.as_str().to_owned(),
                         text: refused.text,
                     },
                 };

@@ -12,6 +12,8 @@ use agentguard_credentials::{AgentKey, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
 use agentguard_sandbox::Difference;
 
+use crate::bundle;
+
 /// Refusals told apart; past it each is an entry of its own again.
 const MOST_REFUSALS: usize = 10_000;
 /// Of refs and of commits, in one entry: an entry is at most 65,535 bytes long.
@@ -145,16 +147,15 @@ impl SessionRecord {
             confined,
             refs,
         } = &self.beginning;
-        let bundle: serde_json::Value = serde_json::from_str(&policies.bundle())
-            .map_err(|error| Unrecorded::new(error.to_string()))?;
         let text = json(&serde_json::json!({
             "session": start.session,
             "workspace": start.session.workspace,
             "command": start.command,
             "confinement": start.confinement,
             "covered": confined.covered,
-            "policy": bundle,
         }))?;
+        bundle::keep(self.log.directory(), policies)
+            .map_err(|error| Unrecorded::new(error.to_string()))?;
         let session = &start.session;
         let refs = if refs_fit(refs) {
             refs.clone()
