@@ -192,6 +192,12 @@ fn start(session: &Session, confined: &Confined, run: &Run) -> Start {
 
 /// The session itself was refused: nothing ran, and the log says so and ends.
 fn refused(record: SessionRecord, refusal: &Refusal, run: &Run, tell: &dyn Tell) -> Error {
+    if let Refusal::Unrecorded { rule } = refusal {
+        // No rule of anybody's refused it: the log failed.
+        return Error::Unbegun {
+            rule: Box::new(rule.clone()),
+        };
+    }
     let words: Vec<_> = run
         .command
         .iter()
@@ -205,11 +211,9 @@ fn refused(record: SessionRecord, refusal: &Refusal, run: &Run, tell: &dyn Tell)
         true,
     );
     tell.refused(&told);
-    if refusal.index().is_some() {
-        let outcome = OutcomeOf::Killed { rule: rule.clone() };
-        if let Err(error) = record.end(outcome) {
-            return error.into();
-        }
+    let outcome = OutcomeOf::Killed { rule: rule.clone() };
+    if let Err(error) = record.end(outcome) {
+        return error.into();
     }
     Error::Refused {
         rule: Box::new(rule),
