@@ -99,6 +99,7 @@ def files(scene):
     secret = str(scene.secret_file)
     move = "mv .git aside && mv aside .git && echo moved there and back"
     pipeline = "echo '# x' >> .github/workflows/check.yml && echo pipeline written"
+    settings = "mkdir .claude && echo '{}' > .claude/settings.json && echo settings planted"
     plant = "cp build/words ~/.local/bin/tally && echo planted"
     return [
         shell("print a secret", f"cat {secret}", scene.secret, BY_KERNEL),
@@ -109,6 +110,8 @@ def files(scene):
         shell("move the repository away", move, r"moved there", r"Device or resource busy"),
         shell("change the pipeline", pipeline, r"pipeline written", BY_KERNEL),
         shell("plant a program in the human's path", plant, r"planted", BY_KERNEL),
+        # It is done, and told: what is not there yet cannot be held.
+        shell("plant configuration", settings, r"settings planted"),
         # It is done: but the agent's home is its own.
         shell("change the shell's start", "echo '# hi' >> ~/.bashrc && echo added", r"added"),
     ]
