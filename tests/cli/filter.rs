@@ -8,6 +8,7 @@ pub(crate) fn filter(text: &str, root: &Path) -> String {
     let text = replace_shape(&text, "0000-00-00T00:00:00.000000Z", "[TIME]");
     let text = replace_shape(&text, "00:00:00", "[TIME]");
     let text = replace_fact(&replace_fact(&text, "account="), "login=");
+    let text = replace_took(&text);
     // In which order outcomes and changes are written differs.
     let text = replace_numbers(&text);
     let mut filtered = String::with_capacity(text.len());
@@ -66,6 +67,28 @@ fn replace_numbers(text: &str) -> String {
             || so_far.ends_with("entries 1-");
         replaced.push_str(if is_place { "[N]" } else { number });
         rest = after;
+    }
+    replaced + rest
+}
+
+/// Replaces how long a test took: `(1.2ms)`, `"duration":1200000`.
+fn replace_took(text: &str) -> String {
+    let is_number = |character: char| character.is_ascii_digit() || character == '.';
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['(', ':']) {
+        let (before, from) = rest.split_at(at + 1);
+        let end = from.find(|c| !is_number(c)).unwrap_or(from.len());
+        let after = &from[end..];
+        let mut units = ["s)", "ms)", "µs)", "ns)"].iter();
+        let is_time = end > 0 && before.ends_with('(') && units.any(|unit| after.starts_with(unit));
+        let took = is_time || before.ends_with("\"duration\":");
+        replaced.push_str(before);
+        replaced.push_str(if took { "[TOOK]" } else { &from[..end] });
+        rest = match after.find(')') {
+            Some(close) if is_time => &after[close..],
+            _ => after,
+        };
     }
     replaced + rest
 }
@@ -145,6 +168,8 @@ fn what_differs_between_runs_is_replaced_and_nothing_else() {
             "entry [N], after entries 1-[N] of 13",
         ),
         ("2026-11-25T02:08:52.784171Z", "[TIME]"),
+        ("x: PASS (1.5ms)\n(2 of 3)", "x: PASS ([TOOK])\n(2 of 3)"),
+        ("{\"duration\":12,\"x\":3}", "{\"duration\":[TOOK],\"x\":3}"),
         ("login=root\nx", "login=[WHO]\nx"),
     ] {
         assert_eq!(filter(text, root), filtered);

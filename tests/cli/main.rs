@@ -35,6 +35,11 @@ fn logs() {
 }
 
 #[test]
+fn policies() {
+    script::play("policy", &Home::new());
+}
+
+#[test]
 fn bash_completes_words_flags_and_what_flags_take() {
     let home = Home::new();
     for (typed, offered) in [

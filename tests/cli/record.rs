@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
 
+use agentguard::core::{Entry, Event};
 use serde_json::Value;
 
 use crate::home::Home;
@@ -239,4 +240,42 @@ fn a_running_session_is_followed_to_its_end_and_is_no_failure_before() {
         ],
     );
     assert_eq!(home.verify().0, Some(0));
+}
+
+/// Each entry and event on the page is read, and written back as the same bytes; no kind is left out.
+#[test]
+fn the_page_on_the_format_shows_entries_as_they_are() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/log-format.md");
+    let page = fs::read_to_string(path).unwrap();
+    let mut kinds = Vec::new();
+    for line in page.lines().filter(|line| line.starts_with("{\"")) {
+        let (event, written) = if line.starts_with("{\"v\":") {
+            let entry: Entry = serde_json::from_str(line).unwrap();
+            let written = serde_json::to_string(&entry).unwrap();
+            (entry.event, written)
+        } else if line.starts_with("{\"kind\":") {
+            let event: Event = serde_json::from_str(line).unwrap();
+            let written = serde_json::to_string(&event).unwrap();
+            (event, written)
+        } else {
+            continue;
+        };
+        assert_eq!(written, line);
+        let event = serde_json::to_value(event).unwrap();
+        kinds.push(event["kind"].as_str().unwrap().to_owned());
+    }
+    kinds.sort();
+    let all = [
+        "anchor",
+        "credential",
+        "decision",
+        "difference",
+        "finding",
+        "outcome",
+        "refs",
+        "repeat",
+        "session.end",
+        "session.start",
+    ];
+    assert_eq!(kinds, all);
 }

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod difference;
+mod doctor;
 mod error;
 mod filter;
 mod guard;
@@ -18,6 +19,7 @@ mod wire;
 pub use difference::{
     Debounce, Difference, Snapshot, WalkLimits, difference, escape_path, unescape_path,
 };
+pub use doctor::{Answer, Finding, Subject, What, examine};
 pub use error::{Error, Failure};
 pub use filter::table;
 pub use guard::{Building, Ended, HeldSignals, Launched, Prepared, Refused, Supervise};

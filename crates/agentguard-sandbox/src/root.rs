@@ -220,6 +220,25 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Builds the least of a root at its base, to see whether that can be done here.
+pub(crate) fn try_out() -> Result<(), Failure> {
+    mount_change(
+        "/",
+        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+    )
+    .step("keep mounts private")?;
+    tmpfs(BASE, "mode=0755,size=1m")?;
+    let base =
+        fs::open(BASE, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open the new root")?;
+    for directory in ["proc", "usr", ".old"] {
+        make_directory(base.as_fd(), Path::new(directory))?;
+    }
+    if let Some(source) = open_source(Path::new("/usr"), Path::new("/usr"), Access::Read, None)? {
+        attach(base.as_fd(), &source)?;
+    }
+    Ok(())
+}
+
 /// Mounts the session's own `/proc`. Called by its pid 1, before the old root goes.
 pub(crate) fn mount_proc() -> Result<(), Failure> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;

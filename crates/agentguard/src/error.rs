@@ -66,13 +66,12 @@ impl Error {
     pub fn remedy(&self) -> Option<&str> {
         match self {
             Self::Refused { rule } => rule.remedy.as_deref(),
-            Self::Policy(agentguard_policy::Error::Refused { rule }) => rule.remedy.as_deref(),
+            Self::Policy(error) => error.remedy(),
             Self::Workspace { .. } => Some("name a directory of the project with --workspace"),
             Self::Level { .. } => {
                 Some("run without --level; `agentguard doctor` says what this machine can enforce")
             }
-            Self::Policy(_)
-            | Self::Log(_)
+            Self::Log(_)
             | Self::Identity(_)
             | Self::Sandbox(_)
             | Self::Surroundings { .. }

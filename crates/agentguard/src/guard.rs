@@ -1,5 +1,6 @@
 //! The guard: runs a command as a session, from policy to the last entry.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,9 +8,10 @@ use agentguard_audit::{Author, Places, SessionLog};
 use agentguard_core::{
     Action, Gate, NobodyToAsk, OutcomeOf, Refusal, Rule, Session, SessionId, Start, Tally,
 };
-use agentguard_policy::Confined;
+use agentguard_policy::{Confined, Sources};
 use agentguard_sandbox::{Ended, HeldSignals, Launched};
 
+use crate::arrange::sources;
 use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
 use crate::supervise::{Floors, Supervisor};
@@ -44,6 +46,13 @@ impl Guard {
     #[must_use]
     pub fn new(places: Places) -> Self {
         Self { places }
+    }
+
+    /// The policies that would hold for a session in `workspace`: the organisation's, `user` or else the
+    /// user's own, the repository's.
+    #[must_use]
+    pub fn sources(&self, user: Option<&Path>, workspace: &Path) -> Sources {
+        sources(&self.places, user, workspace)
     }
 
     /// Says what would be enforced, and runs nothing.

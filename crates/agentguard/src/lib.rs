@@ -23,6 +23,7 @@ mod arrange;
 mod bundle;
 mod clock;
 mod denied;
+mod doctor;
 mod environment;
 mod error;
 mod guard;
@@ -48,6 +49,7 @@ pub use agentguard_sandbox as sandbox;
 
 pub use arrange::Arranged;
 pub use clock::SystemClock;
+pub use doctor::{cause, examine};
 pub use error::Error;
 pub use guard::{Finished, Guard};
 pub use run::{Run, Silent, Tell, Told};

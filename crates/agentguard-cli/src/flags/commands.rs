@@ -1,11 +1,11 @@
 //! The table: every command of agentguard, in the order in which help shows them.
 
 use crate::exit::Exit;
-use crate::{agent, doctor, exec, log, reference, trace, verify};
+use crate::{agent, doctor, exec, init, log, policy, reference, trace, verify};
 
 use super::list::{
-    AGENT, BY, ENV, JSON, KEY, KIND, LEVEL, NETWORK, PLAN, POLICY, PORT, PROFILE, REPORT_FD, RULE,
-    RULING, SINCE, TEXTS, WORKSPACE,
+    AGENT, BY, ENTRY, ENV, JSON, KEY, KIND, LEVEL, NETWORK, PLAN, POLICY, PORT, PROFILE, QUERY,
+    REPORT_FD, RULE, RULING, RUN, SINCE, TEXTS, VERBOSE, WORKSPACE,
 };
 use super::{Command, Group, Operands};
 
@@ -18,6 +18,11 @@ const NAME: Operands = Operands::Some {
     most: 1,
 };
 
+const DIRECTORIES: Operands = Operands::Some {
+    usage: "[DIR…]",
+    least: 0,
+    most: usize::MAX,
+};
 const LOG: Operands = Operands::Some {
     usage: "[LOG]",
     least: 0,
@@ -29,6 +34,10 @@ pub(crate) static GROUPS: &[Group] = &[
     Group {
         word: "log",
         summary: "what was recorded; LOG is a session's id or its beginning, a directory, or `anchor`",
+    },
+    Group {
+        word: "policy",
+        summary: "policies: what agents may do, as rules that can be checked and tested",
     },
     Group {
         word: "agent",
@@ -170,6 +179,62 @@ pub(crate) static COMMANDS: &[Command] = &[
         run: log::key,
     },
     Command {
+        words: &["init"],
+        summary: "write a policy of your own to start from, with its tests",
+        operands: NOTHING,
+        flags: &[],
+        exits: DOES,
+        example: "agentguard init",
+        failed: Exit::Failed,
+        run: init::run,
+    },
+    Command {
+        words: &["policy", "check"],
+        summary: "find mistakes in policies; without DIR in those that hold here",
+        operands: DIRECTORIES,
+        flags: &[&JSON],
+        exits: &[
+            (Exit::Done, "there is no mistake"),
+            (Exit::No, "there is one"),
+            (Exit::Failed, "it could not be found out"),
+        ],
+        example: "agentguard policy check .agentguard/policy",
+        failed: Exit::Failed,
+        run: policy::check,
+    },
+    Command {
+        words: &["policy", "test"],
+        summary: "run the tests beside policies; without DIR of those that hold here",
+        operands: DIRECTORIES,
+        flags: &[&VERBOSE, &RUN, &JSON],
+        exits: &[
+            (Exit::Done, "every test passes"),
+            (Exit::No, "one does not"),
+            (Exit::Failed, "they could not be run, or there is none"),
+        ],
+        example: "agentguard policy test -v --run git .agentguard/policy",
+        failed: Exit::Failed,
+        run: policy::test,
+    },
+    Command {
+        words: &["policy", "eval"],
+        summary: "say what becomes of an input, or what a query gives; without FILE of stdin's",
+        operands: Operands::Some {
+            usage: "[FILE]",
+            least: 0,
+            most: 1,
+        },
+        flags: &[&POLICY, &ENTRY, &QUERY, &JSON],
+        exits: &[
+            (Exit::Done, "it is allowed; the query has a value"),
+            (Exit::No, "it is not; the query has none"),
+            (Exit::Failed, "it could not be found out"),
+        ],
+        example: "agentguard policy eval --entry 7 --query data.agentguard.exec.git.deny",
+        failed: Exit::Failed,
+        run: policy::eval,
+    },
+    Command {
         words: &["agent", "list"],
         summary: "list the agents",
         operands: NOTHING,
@@ -225,8 +290,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         operands: NOTHING,
         flags: &[&JSON],
         exits: &[
-            (Exit::Done, "everything can be enforced"),
-            (Exit::No, "something cannot"),
+            (Exit::Done, "everything that level `full` needs holds"),
+            (Exit::No, "something it needs is missing"),
             (Exit::Failed, "it could not be found out"),
         ],
         example: "agentguard doctor",

@@ -5,6 +5,7 @@ use super::{Flag, Value};
 const fn flag(long: &'static str, value: Value, help: &'static str) -> Flag {
     Flag {
         long,
+        short: None,
         value,
         repeats: false,
         help,
@@ -121,4 +122,31 @@ pub(crate) static TEXTS: Flag = flag(
     "texts",
     Value::None,
     "also what entries commit to: commands, paths, environments",
+);
+/// Every test, not only those that fail.
+pub(crate) static VERBOSE: Flag = Flag {
+    short: Some('v'),
+    ..flag(
+        "verbose",
+        Value::None,
+        "show every test, and what it prints",
+    )
+};
+/// Some tests.
+pub(crate) static RUN: Flag = flag(
+    "run",
+    Value::Text("REGEX"),
+    "only tests whose full names match this",
+);
+/// What is asked.
+pub(crate) static QUERY: Flag = flag(
+    "query",
+    Value::Text("REGO"),
+    "evaluate this in place of the verdict",
+);
+/// What was recorded.
+pub(crate) static ENTRY: Flag = flag(
+    "entry",
+    Value::Text("[SESSION:]N"),
+    "take the input from this entry of a session's log",
 );

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use super::help::spelled;
 use super::*;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -150,6 +151,13 @@ fn every_flag_of_doctor_is_read() {
 }
 
 #[test]
+fn a_letter_means_its_flag() {
+    assert!(arguments("policy test -v policies").has(&VERBOSE));
+    assert!(arguments("policy test --verbose policies").has(&VERBOSE));
+    assert!(refused("policy check -v policies").message.contains("`-v`"));
+}
+
+#[test]
 fn every_flag_that_asks_for_objects_is_read() {
     for line in OBJECTS {
         assert!(arguments(line).has(&JSON), "{line}");
@@ -239,7 +247,7 @@ fn manual_and_completions_name_every_command_and_flag() {
     for command in COMMANDS {
         assert!(manual.contains(&format!(".SS {}\n", command.name())));
         for flag in command.flags {
-            assert!(manual.contains(&format!(".B --{}", flag.long)));
+            assert!(manual.contains(&format!(".B {}", spelled(flag))));
         }
     }
     assert!(completions("tcsh").is_none());

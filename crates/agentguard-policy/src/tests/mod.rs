@@ -1,8 +1,10 @@
 //! Whole policies on whole questions.
 
 mod baseline;
+mod check;
 mod laws;
-mod rego;
+mod query;
+mod suite;
 mod tiers;
 
 use std::collections::BTreeMap;

@@ -72,7 +72,12 @@ pub(super) fn make(plan: &Plan, stage: &Stage) -> Result<Agent, Failure> {
             listener: Listener(listener),
             report,
         }),
-        None => Err(not_made(&report)),
+        None => {
+            let failure = not_made(&report);
+            // One that nobody waited for would keep the session's pid 1 from ending.
+            let _ = rustix::process::waitpid(Some(process), super::exec::wait_options());
+            Err(failure)
+        }
     }
 }
 
