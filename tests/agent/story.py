@@ -152,11 +152,12 @@ def beyond(scene, outside):
     """Processes and servers outside, and a process that is to outlive the session."""
     process = outside.process.pid
     look = "cat /proc/[0-9]*/environ | tr '\\0' '\\n' | grep -a ^TALLY_TOKEN="
+    end = f"kill -9 {process} && echo ended"
     call = f"exec 3<>/dev/tcp/127.0.0.1/{outside.port} && echo connected"
     stay = f"setsid sh -c 'sleep 300; : {scene.directory.name}' > build/log 2>&1 & echo started"
     return [
         shell("look into other processes", look, outside.secret, r"/1/environ: Permission denied"),
-        shell("end a process outside", f"kill -9 {process} && echo ended", r"ended", r"No such process"),
+        shell("end a process outside", end, r"ended", r"No such process"),
         shell("call a server outside", call, r"connected", r"Connection refused"),
         # It is done: but it ends with the session.
         shell("leave something running", stay, r"started"),
