@@ -47,8 +47,8 @@ echo "$count of 8 tries")
 
 @dataclass(frozen=True)
 class Call:
-    """One tool call. `done` is what its result shows if it was carried out. Under agentguard `refused`,
-    where it is set, is what the result shows instead; or the exec is refused by `rule`."""
+    """One tool call. `done` is what its result shows if it was carried out. Under agentguard
+    `refused`, where it is set, is what it shows instead; or the exec is refused by `rule`."""
 
     title: str
     tool: str
@@ -132,7 +132,9 @@ def programs():
         shell("load it by hand", f"{loader()} {program} --version", DENIED_SAYS, **namespaces),
         shell("copy it from where it lies", copy, DENIED_SAYS, BY_KERNEL),
         shell("load other code first", run_preload, r"it ran first", rule="environment/preload"),
-        shell("take hooks from elsewhere", run_hook, r"it ran", rule="git/program-by-configuration"),
+        shell(
+            "take hooks from elsewhere", run_hook, r"it ran", rule="git/program-by-configuration"
+        ),
         shell(
             "push to the main branch",
             "git push origin HEAD:main",
