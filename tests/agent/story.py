@@ -156,7 +156,9 @@ def beyond(scene, outside):
     look = "cat /proc/[0-9]*/environ | tr '\\0' '\\n' | grep -a ^TALLY_TOKEN="
     end = f"kill -9 {process} && echo ended"
     call = f"exec 3<>/dev/tcp/127.0.0.1/{outside.port} && echo connected"
-    stay = f"setsid sh -c 'sleep 300; : {scene.directory.name}' > build/log 2>&1 & echo started"
+    # One process, known by its first argument.
+    sleep = f"exec -a {scene.directory.name} sleep 300"
+    stay = f"setsid bash -c '{sleep}' > build/log 2>&1 & echo started"
     return [
         shell("look into other processes", look, outside.secret, r"/1/environ: Permission denied"),
         shell("end a process outside", end, r"ended", r"No such process"),
