@@ -90,7 +90,9 @@ def guarded(findings, scene, outside, model):
 def record(findings, scene, calls, agentguard):
     """What agentguard itself says afterwards: the log, its proof, and whose commit it is."""
     _, log = ask(scene, agentguard, "log", "show")
-    for word in ["make check", "git commit -m", "tools/notes", story.BRANCH, "persistence/pinned"]:
+    # The last is what was left running: it did run.
+    words = ["make check", "git commit -m", "tools/notes", story.BRANCH, "persistence/pinned"]
+    for word in [*words, f"{scene.directory.name} 300"]:
         findings.expect(f"the log tells of `{word}`", word in log, log)
     found = entries(scene, agentguard, "--kind", "exec", "--ruling", "deny")
     rules = sorted(entry["event"]["ruling"]["rule"]["id"] for entry in found)
