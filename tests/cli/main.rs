@@ -41,6 +41,11 @@ fn logs() {
 }
 
 #[test]
+fn what_a_session_plants_is_told() {
+    script::play("planted", &Home::new());
+}
+
+#[test]
 fn policies() {
     script::play("policy", &Home::new());
 }

@@ -35,6 +35,8 @@ pub struct Finished {
     pub not_executed: Option<i32>,
     /// Whether its time was over.
     pub is_out_of_time: bool,
+    /// What it leaves that makes others run code.
+    pub planted: Option<Rule>,
     /// What was counted.
     pub tally: Tally,
 }
@@ -159,12 +161,14 @@ fn finish(session: SessionId, record: SessionRecord, ended: Ended) -> Result<Fin
             "the session's time was over, and it was ended",
         ))?;
     }
+    let planted = record.planted()?;
     let tally = record.end(outcome.clone())?;
     Ok(Finished {
         session,
         outcome,
         not_executed,
         is_out_of_time,
+        planted,
         tally,
     })
 }

@@ -32,9 +32,15 @@ pub(crate) fn tell(
     if json {
         voice.say_json(&json!({
             "session": finished.session, "outcome": finished.outcome, "errno": finished.not_executed,
-            "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
+            "planted": finished.planted, "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
         }))?;
         return Ok(exit);
+    }
+    if let Some(rule) = &finished.planted {
+        voice.say(Word::Note, &format!("{} (rule `{}`)", rule.reason, rule.id));
+        if let Some(remedy) = &rule.remedy {
+            voice.say(Word::Hint, remedy);
+        }
     }
     let tally = &finished.tally;
     let killed = match tally.killed {
