@@ -13,36 +13,55 @@ use serde_json::Value;
 use crate::confine::{Input as Asked, Request};
 use crate::input::{Facts, Input, SCHEMA};
 
-/// The input of `agentguard.exec`.
+/// The input of `agentguard.exec`: a push.
 pub(crate) fn exec() -> Value {
-    let Some(session) = a_session() else {
-        return Value::Null;
-    };
-    let program = |path: &str, class| Program {
+    of_exec(Exec {
+        program: program("/usr/bin/git", ProgramClass::System),
+        script: None,
+        argv: words(&[
+            "git",
+            "-c",
+            "core.pager=cat",
+            "push",
+            "-f",
+            "origin",
+            "HEAD:agent/fix",
+        ]),
+        cwd: "/home/ann/work".to_owned(),
+        environment: BTreeMap::from([("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned())]),
+        caller: "/usr/bin/bash".to_owned(),
+    })
+}
+
+/// The same of a script.
+pub(crate) fn exec_of_script() -> Value {
+    of_exec(Exec {
+        program: program("/usr/bin/bash", ProgramClass::System),
+        script: Some(program(
+            "/home/ann/work/tools/push",
+            ProgramClass::Workspace,
+        )),
+        argv: words(&["/bin/bash", "tools/push", "origin"]),
+        cwd: "/home/ann/work".to_owned(),
+        environment: BTreeMap::new(),
+        caller: "/usr/bin/bash".to_owned(),
+    })
+}
+
+fn of_exec(exec: Exec) -> Value {
+    a_session().map_or(Value::Null, |session| of(&Action::Exec(exec), &session))
+}
+
+fn program(path: &str, class: ProgramClass) -> Program {
+    Program {
         path: path.to_owned(),
         sha256: Digest::of(path.as_bytes()),
         class,
-    };
-    let words = [
-        "git",
-        "-c",
-        "core.pager=cat",
-        "push",
-        "-f",
-        "origin",
-        "HEAD:agent/fix",
-    ];
-    of(
-        &Action::Exec(Exec {
-            program: program("/usr/bin/git", ProgramClass::System),
-            script: Some(program("/home/ann/work/tools/git", ProgramClass::Workspace)),
-            argv: words.map(str::to_owned).to_vec(),
-            cwd: "/home/ann/work".to_owned(),
-            environment: BTreeMap::from([("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned())]),
-            caller: "/usr/bin/bash".to_owned(),
-        }),
-        &session,
-    )
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// The input of `agentguard.session`.
@@ -53,7 +72,7 @@ pub(crate) fn session() -> Value {
     let start = Start {
         session: session.clone(),
         confinement: confinement(),
-        command: vec!["make".to_owned(), "test".to_owned()],
+        command: words(&["make", "test"]),
     };
     of(&Action::Session(Box::new(start)), &session)
 }
@@ -92,7 +111,7 @@ fn value(of: &impl Serialize) -> Value {
 }
 
 /// A session, unless its name were none.
-fn a_session() -> Option<Session> {
+pub(crate) fn a_session() -> Option<Session> {
     Some(Session {
         id: SessionId::from_random([7; 16]),
         human: Human {

@@ -105,10 +105,15 @@ pub(super) fn mistakes(parsed: &Parsed, module: &Module, known: &Known) -> Vec<M
 fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
     let fields = path.get(1..).unwrap_or(&[]);
     let inputs = match purpose {
-        Purpose::Exec => vec![example::exec()],
+        Purpose::Exec => vec![example::exec(), example::exec_of_script()],
         Purpose::Session => vec![example::session()],
         Purpose::Sandbox => vec![example::sandbox()],
-        Purpose::Library => vec![example::exec(), example::session(), example::sandbox()],
+        Purpose::Library => vec![
+            example::exec(),
+            example::exec_of_script(),
+            example::session(),
+            example::sandbox(),
+        ],
         Purpose::Test => return None,
     };
     let longest = inputs.iter().map(|input| depth(input, fields)).max()?;

@@ -17,6 +17,7 @@ pub(super) fn mistakes(whole: &mut Whole) -> Vec<Mistake> {
     let empty = std::iter::once(("{}".to_owned(), None));
     let kinds = [
         (Purpose::Exec, example::exec()),
+        (Purpose::Exec, example::exec_of_script()),
         (Purpose::Session, example::session()),
         (Purpose::Sandbox, example::sandbox()),
     ];

@@ -115,6 +115,20 @@ impl DenyList {
             .extend(other.variables.into_iter().filter(|d| stays(&d.rule)));
     }
 
+    /// Every rule, once for each thing it denies, with who refuses it.
+    #[cfg(test)]
+    pub(crate) fn rules(&self) -> Vec<(&'static str, &Rule)> {
+        let commands = self.commands.iter().map(|denied| ("deny", &denied.rule));
+        let programs = self.executables.iter().map(|denied| ("deny", &denied.rule));
+        let paths = self.paths.iter().map(|denied| ("kernel", &denied.rule));
+        let variables = self.variables.iter().map(|denied| ("deny", &denied.rule));
+        commands
+            .chain(programs)
+            .chain(paths)
+            .chain(variables)
+            .collect()
+    }
+
     /// The rule that denies an exec: by its names, its commands, its variables.
     pub(crate) fn exec(
         &self,

@@ -3,6 +3,7 @@
 mod baseline;
 mod check;
 mod laws;
+mod page;
 mod query;
 mod suite;
 mod tiers;
