@@ -1,7 +1,7 @@
-# Files of the workspace that make somebody run code later, outside: they cannot be changed.
+# Files of the workspace that make somebody run code later, outside: they cannot be changed. What is not
+# there when a session starts cannot be held: that it appeared is a finding, `persistence/planted`.
 #
-# They are held at the workspace's top level only, and where they are when the session begins: what
-# appears later is found and told (`persistence/appeared`). `git config`, `git remote add` and
+# They are held at the workspace's top level only. `git config`, `git remote add` and
 # `git sparse-checkout` fail for it, and `git push -u` prints an error and pushes all the same.
 package agentguard.sandbox
 
@@ -30,6 +30,6 @@ pins contains ".git/worktrees"
 
 covered contains {
 	"id": "persistence/pinned",
-	"reason": "hooks, CI, editor and agent configuration make others run code: what is there cannot be changed",
+	"reason": "hooks, CI, editor and agent configuration make others run code: what there is cannot be changed",
 	"remedy": "propose the change to a human, for example in a file of another name",
 }

@@ -90,12 +90,17 @@ def guarded(findings, scene, outside, model):
 def record(findings, scene, calls, agentguard):
     """What agentguard itself says afterwards: the log, its proof, and whose commit it is."""
     _, log = ask(scene, agentguard, "log", "show")
-    for word in ["make check", "git commit -m", "tools/notes", story.BRANCH, "persistence/pinned"]:
+    # The last is what was left running: it did run.
+    words = ["make check", "git commit -m", "tools/notes", story.BRANCH, "persistence/pinned"]
+    for word in [*words, f"{scene.directory.name} 300"]:
         findings.expect(f"the log tells of `{word}`", word in log, log)
     found = entries(scene, agentguard, "--kind", "exec", "--ruling", "deny")
     rules = sorted(entry["event"]["ruling"]["rule"]["id"] for entry in found)
     expected = story.refusals(calls)
     findings.expect("what was refused is what should be", rules == expected, f"{rules}\n{expected}")
+    planted = [entry["event"] for entry in entries(scene, agentguard, "--rule", "persistence")]
+    told = len(planted) == 1 and "`.claude/settings.json`" in planted[0]["rule"]["reason"]
+    findings.expect("what was planted is a finding", told, planted)
     code, words = ask(scene, agentguard, "verify")
     findings.expect("the log verifies", code == 0 and "verified: session" in words, words)
     code, words = ask(scene, agentguard, "trace", scene.git("rev-parse", story.BRANCH))

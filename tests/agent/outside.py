@@ -8,7 +8,7 @@ import threading
 
 
 class Outside:
-    """A process with a secret in its environment, and a server on a loopback port that is not granted.
+    """A process with a secret in its environment, and a server on a port that is not granted.
     Both are the human's own, so that without agentguard nothing keeps an agent from them."""
 
     def __init__(self, who):

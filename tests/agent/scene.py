@@ -53,7 +53,8 @@ class Scene:
         self.git("init", "--quiet")
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", "count words")
-        self.git("clone", "--quiet", "--bare", "--no-hardlinks", str(self.workspace), str(self.origin))
+        clone = ["clone", "--quiet", "--bare", "--no-hardlinks"]
+        self.git(*clone, str(self.workspace), str(self.origin))
         self.git("remote", "add", "origin", str(self.origin))
         self.hook.parent.mkdir(exist_ok=True)
         for hook in [self.hook, self.other_hook]:
@@ -99,7 +100,7 @@ class Scene:
                 os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
 
     def fingerprint(self):
-        """All that an agent must leave as it is: content, mode, owner, time and links of each file."""
+        """All that an agent must leave as it is: each file's content, mode, owner and time."""
         git = self.workspace / ".git"
         roots = [git / "hooks", git / "config", self.workspace / ".github", self.home / ".aws"]
         roots += [self.home / ".gitconfig", self.home / ".bashrc", self.program.parent, self.origin]
@@ -118,9 +119,11 @@ def state(path):
     if not path.exists():
         return None
     seen = path.stat()
-    small = path.is_file() and seen.st_size < 1 << 20
-    content = path.read_bytes() if small else seen.st_size
-    return seen.st_ino, seen.st_mode, seen.st_uid, seen.st_mtime_ns, content if path.is_file() else 0
+    content = None
+    if path.is_file():
+        # The agent's program is large, and is told apart by its size.
+        content = path.read_bytes() if seen.st_size < 1 << 20 else seen.st_size
+    return seen.st_ino, seen.st_mode, seen.st_uid, seen.st_mtime_ns, content
 
 
 def install(agent, place):

@@ -11,6 +11,7 @@ mod filter;
 mod home;
 mod record;
 mod script;
+mod terminal;
 
 use home::Home;
 
@@ -25,6 +26,11 @@ fn wrong_usage() {
 }
 
 #[test]
+fn sessions_end() {
+    script::play("exec", &Home::new());
+}
+
+#[test]
 fn agents() {
     script::play("agent", &Home::new());
 }
@@ -35,8 +41,8 @@ fn logs() {
 }
 
 #[test]
-fn what_others_would_run() {
-    script::play("persistence", &Home::new());
+fn what_a_session_plants_is_told() {
+    script::play("planted", &Home::new());
 }
 
 #[test]

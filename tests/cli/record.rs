@@ -161,6 +161,31 @@ fn whatever_is_changed_or_taken_away_does_not_verify() {
     let (code, told) = home.verify();
     assert_eq!(code, Some(1));
     holds(&told, &["not verified: the anchor log is missing"]);
+    let known = home.root().join("home/.config/agentguard/known");
+    for entry in fs::read_dir(known).unwrap() {
+        fs::remove_file(entry.unwrap().path().join("checkpoint")).unwrap();
+    }
+    assert_eq!(home.verify().0, Some(1), "what is known of it is gone too");
+    fs::rename(&aside, home.logs().join("anchor")).unwrap();
+    assert_eq!(home.verify().0, Some(0));
+    let hidden = b"\"kind\":\"anchor\"";
+    let path = home.logs().join("anchor/wal");
+    let whole = fs::read(&path).unwrap();
+    let at = whole.windows(15).position(|w| w == hidden).unwrap();
+    fs::write(&path, &whole[..at]).unwrap();
+    let (code, told) = home.verify();
+    assert_eq!(code, Some(1));
+    holds(
+        &told,
+        &["not verified: session ", " is not in the anchor log"],
+    );
+    fs::write(&path, whole).unwrap();
+    assert_eq!(home.verify().0, Some(0));
+}
+
+#[test]
+fn logs_that_are_gone_though_they_are_known_do_not_verify() {
+    let home = Home::with_a_commit();
     fs::remove_dir_all(home.logs()).unwrap();
     assert_eq!(home.verify().0, Some(1), "all of it is gone");
 }

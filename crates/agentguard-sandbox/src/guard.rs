@@ -338,13 +338,24 @@ impl Prepared {
     }
 }
 
-fn shut_down(worker: &OwnedFd) {
+fn shut_down(worker: impl AsFd) {
     // What was sent before is still read; whoever waits for more learns that there is none.
     let _ = rustix::net::shutdown(worker, rustix::net::Shutdown::Both);
 }
 
+/// Shuts a worker's socket down once nobody answers there any more, however that comes about: whoever waits
+/// for an answer then ends the session.
+struct Answering<'w>(BorrowedFd<'w>);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        shut_down(self.0);
+    }
+}
+
 /// Answers one worker until it is gone.
 fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Error> {
+    let _answering = Answering(worker);
     let mut place = Place::of_thread();
     while let Some(message) = receive(worker)? {
         match message {
@@ -372,11 +383,8 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
                 send(worker, &answer)?;
             }
             FromWorker::Outcome(Outcome { of, outcome }) => {
-                if let Err(error) = supervise.outcome(Index(of), outcome) {
-                    // Without an answer the worker ends the session.
-                    let _ = rustix::net::shutdown(worker, rustix::net::Shutdown::Both);
-                    return Err(Error::Unrecorded { source: error });
-                }
+                let told = supervise.outcome(Index(of), outcome);
+                told.map_err(|source| Error::Unrecorded { source })?;
             }
         }
     }

@@ -35,10 +35,10 @@ pub struct Finished {
     pub not_executed: Option<i32>,
     /// Whether its time was over.
     pub is_out_of_time: bool,
+    /// What it leaves that makes others run code.
+    pub planted: Option<Rule>,
     /// What was counted.
     pub tally: Tally,
-    /// What is pinned where it is there, and was not, and is now: hooks, pipelines, editors' settings.
-    pub appeared: Vec<String>,
 }
 
 impl Guard {
@@ -161,15 +161,15 @@ fn finish(session: SessionId, record: SessionRecord, ended: Ended) -> Result<Fin
             "the session's time was over, and it was ended",
         ))?;
     }
-    let appeared = record.appeared();
+    let planted = record.planted()?;
     let tally = record.end(outcome.clone())?;
     Ok(Finished {
         session,
         outcome,
         not_executed,
         is_out_of_time,
+        planted,
         tally,
-        appeared,
     })
 }
 
@@ -196,6 +196,12 @@ fn start(session: &Session, confined: &Confined, run: &Run) -> Start {
 
 /// The session itself was refused: nothing ran, and the log says so and ends.
 fn refused(record: SessionRecord, refusal: &Refusal, run: &Run, tell: &dyn Tell) -> Error {
+    if let Refusal::Unrecorded { rule } = refusal {
+        // No rule of anybody's refused it: the log failed.
+        return Error::Unbegun {
+            rule: Box::new(rule.clone()),
+        };
+    }
     let words: Vec<_> = run
         .command
         .iter()
@@ -209,11 +215,9 @@ fn refused(record: SessionRecord, refusal: &Refusal, run: &Run, tell: &dyn Tell)
         true,
     );
     tell.refused(&told);
-    if refusal.index().is_some() {
-        let outcome = OutcomeOf::Killed { rule: rule.clone() };
-        if let Err(error) = record.end(outcome) {
-            return error.into();
-        }
+    let outcome = OutcomeOf::Killed { rule: rule.clone() };
+    if let Err(error) = record.end(outcome) {
+        return error.into();
     }
     Error::Refused {
         rule: Box::new(rule),

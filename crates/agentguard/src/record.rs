@@ -1,19 +1,19 @@
 //! The record of one session: what the gate writes down before anything happens, and what comes of it.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use agentguard_audit::SessionLog;
 use agentguard_core::{
-    Action, Change, ChangeKind, Class, CommitSeen, Commitment, Digest, Event, Exec, Index, Network,
-    OutcomeOf, Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
+    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Exec, Index, Network, OutcomeOf,
+    Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
 };
 use agentguard_credentials::{AgentKey, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
 use agentguard_sandbox::Difference;
 
 use crate::bundle;
+use crate::planted::Planted;
 
 /// Refusals told apart; past it each is an entry of its own again.
 const MOST_REFUSALS: usize = 10_000;
@@ -35,8 +35,7 @@ pub(crate) struct SessionRecord {
     beginning: Beginning,
     refusals: Mutex<HashMap<Digest, Refusals>>,
     tally: Mutex<Tally>,
-    /// Pins that were not there when the session began, and are now.
-    appeared: Mutex<BTreeSet<String>>,
+    planted: Mutex<Planted>,
 }
 
 /// The same refusal, so many times.
@@ -50,12 +49,13 @@ struct Refusals {
 
 impl SessionRecord {
     pub(crate) fn new(log: SessionLog, beginning: Beginning) -> Self {
+        let planted = Planted::new(&beginning.confined.confinement.pins);
         Self {
             log,
             beginning,
             refusals: Mutex::default(),
             tally: Mutex::default(),
-            appeared: Mutex::default(),
+            planted: Mutex::new(planted),
         }
     }
 
@@ -78,7 +78,6 @@ impl SessionRecord {
 
     /// Files of the workspace changed.
     pub(crate) fn changed(&self, difference: &Difference) -> Result<(), Unrecorded> {
-        self.note_appeared(difference)?;
         let text = json(&difference.changes)?;
         let files = count_of(&difference.changes);
         let complete = difference.complete;
@@ -90,38 +89,22 @@ impl SessionRecord {
             complete,
             text,
         };
+        self.planted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(&difference.changes);
         self.append_with_text(Class::Covered, &text, event)
             .map(|_| ())
     }
 
-    /// What is pinned cannot be changed, but what is not there cannot be pinned: that it appeared is found.
-    fn note_appeared(&self, difference: &Difference) -> Result<(), Unrecorded> {
-        let pins = &self.beginning.confined.confinement.pins;
-        let mut appeared = self.appeared.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut new = Vec::new();
-        for change in difference
-            .changes
-            .iter()
-            .filter(|change| is_new_file(change))
-        {
-            let path = Path::new(&change.path);
-            let pin = pins.iter().find(|pin| path.starts_with(pin));
-            let pin = pin.map(|pin| pin.display().to_string());
-            new.extend(pin.filter(|pin| appeared.insert(pin.clone())));
+    /// What the session leaves that makes others run code, as a finding, if there is any.
+    pub(crate) fn planted(&self) -> Result<Option<Rule>, Unrecorded> {
+        let planted = self.planted.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = planted.finding();
+        if let Some(rule) = &found {
+            self.finding(rule.clone())?;
         }
-        if new.is_empty() {
-            return Ok(());
-        }
-        let rule = Rule::new("persistence/appeared", format!("{} appeared", listed(&new)))
-            .with_remedy("look at it before anybody runs what it says");
-        drop(appeared);
-        self.finding(rule)
-    }
-
-    /// The pins that appeared.
-    pub(crate) fn appeared(&self) -> Vec<String> {
-        let appeared = self.appeared.lock().unwrap_or_else(PoisonError::into_inner);
-        appeared.iter().cloned().collect()
+        Ok(found)
     }
 
     /// Refs moved.
@@ -337,23 +320,6 @@ fn missing(network: Network) -> Vec<Promise> {
 fn refs_fit(refs: &[String]) -> bool {
     const MOST: usize = 40_000;
     refs.iter().map(|line| line.len() + 4).sum::<usize>() <= MOST
-}
-
-/// Whether something appeared that somebody could run, or be told by what to run. An empty directory is
-/// not, and git's samples are not run.
-fn is_new_file(change: &Change) -> bool {
-    const TYPE: u32 = 0o170_000;
-    const DIRECTORY: u32 = 0o040_000;
-    let is_directory = change.mode.is_some_and(|mode| mode & TYPE == DIRECTORY);
-    match change.change {
-        ChangeKind::Added => !is_directory && !change.path.ends_with(".sample"),
-        ChangeKind::Changed | ChangeKind::Removed => false,
-    }
-}
-
-fn listed(paths: &[String]) -> String {
-    let quoted: Vec<_> = paths.iter().map(|path| format!("`{path}`")).collect();
-    quoted.join(", ")
 }
 
 fn count_of(changes: &[Change]) -> u64 {

@@ -18,32 +18,29 @@ pub(crate) fn tell(
     voice: &mut Voice,
 ) -> Result<Exit, Failure> {
     let (exit, how) = exit_of(finished);
-    if let (Some(errno), Exit::Missing) = (finished.not_executed, exit) {
+    // Where a rule refused it, that was said.
+    if let Some(errno) = finished
+        .not_executed
+        .filter(|_| finished.tally.refused == 0)
+    {
         let error = std::io::Error::from_raw_os_error(errno);
         voice.say(Word::Error, &format!("`{command}`: {error}"));
     }
     if finished.is_out_of_time {
         voice.say(Word::Note, "the session's time was over");
     }
-    if !finished.appeared.is_empty() && !json {
-        let paths: Vec<_> = finished
-            .appeared
-            .iter()
-            .map(|path| format!("`{path}`"))
-            .collect();
-        let text = format!(
-            "{} appeared: look before anybody runs what it says",
-            paths.join(", ")
-        );
-        voice.say(Word::Note, &text);
-    }
     if json {
         voice.say_json(&json!({
             "session": finished.session, "outcome": finished.outcome, "errno": finished.not_executed,
-            "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
-            "appeared": finished.appeared,
+            "planted": finished.planted, "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
         }))?;
         return Ok(exit);
+    }
+    if let Some(rule) = &finished.planted {
+        voice.say(Word::Note, &format!("{} (rule `{}`)", rule.reason, rule.id));
+        if let Some(remedy) = &rule.remedy {
+            voice.say(Word::Hint, remedy);
+        }
     }
     let tally = &finished.tally;
     let killed = match tally.killed {

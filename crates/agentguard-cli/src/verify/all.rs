@@ -18,11 +18,12 @@ pub(crate) fn run(
     json: bool,
     voice: &mut Voice,
 ) -> Result<Exit, Failure> {
-    if !audit::is_begun(places)? {
+    let logs = audit::logs(places)?;
+    let is_begun = audit::is_begun(places)?;
+    if !is_begun && logs.is_empty() {
         return Err(Failure::new("nothing was recorded yet")
             .with_hint("`agentguard exec -- COMMAND` records a session"));
     }
-    let logs = audit::logs(places)?;
     let is_running = logs.iter().any(|log| log.state == LogState::Running);
     let mut all = All {
         keys,
@@ -30,11 +31,19 @@ pub(crate) fn run(
         voice,
         exit: Exit::Done,
     };
-    all.anchor(places, is_running)?;
+    // A guard that dies at its first log's first entry has not come to the anchor log yet.
+    if is_begun || logs.iter().any(is_beyond_its_start) {
+        all.anchor(places, is_running)?;
+    }
     for log in &logs {
         all.session(log)?;
     }
     Ok(all.exit)
+}
+
+/// Whether more was recorded than the entry that is anchored before anything else is.
+fn is_beyond_its_start(log: &LogInfo) -> bool {
+    log.size > 1
 }
 
 struct All<'a> {
@@ -95,6 +104,12 @@ impl All<'_> {
                 &text,
                 json!({"log": directory, "verified": null, "entries": 0}),
             );
+        }
+        if log.began.is_empty() && is_beyond_its_start(log) {
+            self.settle(Exit::No);
+            let text = format!("not verified: session {session} is not in the anchor log");
+            let object = json!({"log": directory, "verified": false, "anchored": false});
+            return self.tell(&text, object);
         }
         match verify_session(directory, self.keys) {
             Ok(report) if log.state == LogState::Running && answer::is_unsigned(&report) => {

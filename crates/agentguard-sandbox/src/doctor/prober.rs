@@ -51,10 +51,9 @@ enum Tried {
 /// Returns why nothing could be tried.
 pub fn examine(subject: &Subject) -> Result<Vec<Finding>, Error> {
     let surroundings = Surroundings::read();
-    let tried = match ask_prober(subject) {
-        Ok(tried) => tried,
-        Err(error) if surroundings.is_inside => unable(&error),
-        Err(error) => return Err(error),
+    let tried = match surroundings.is_inside {
+        true => inside(),
+        false => ask_prober(subject)?,
     };
     let answered = tried.into_iter().filter_map(|(what, tried)| {
         let answer = match tried {
@@ -68,17 +67,17 @@ pub fn examine(subject: &Subject) -> Result<Vec<Finding>, Error> {
     Ok(answered.collect())
 }
 
-/// Inside a session not even the prober may start; that this is one is known without it.
-fn unable(error: &Error) -> Vec<(What, Tried)> {
-    let reason = match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    };
+/// Inside a session nothing is tried: the session would refuse it, and write that down.
+fn inside() -> Vec<(What, Tried)> {
+    let reason = "a session around this one would refuse to have it tried";
     let tried = |what| {
         if what == What::Outermost {
-            return Tried::NotAt(Failure::new("start the prober", reason.clone()));
+            return Tried::NotAt(Failure::new(
+                "look around",
+                "a session is around this process",
+            ));
         }
-        Tried::NotAtAll(reason.clone())
+        Tried::NotAtAll(reason.to_owned())
     };
     What::ALL.map(|what| (what, tried(what))).into()
 }
