@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use agentguard_core::{
     Action, Agent, AgentName, Digest, Evidence, Exec, Human, Judge as _, Level, Network, Program,
@@ -35,12 +35,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let loaded = begin.elapsed();
     let confined = policies.confine(&request)?;
     let confining = begin.elapsed() - loaded;
+    // What a guard does meanwhile: it builds the session.
+    std::thread::sleep(Duration::from_millis(4));
+    let waited = Instant::now();
     let judge = policies.judge(session);
     let verdict = judge.judge(&judge.question(Action::Exec(exec())))?;
-    let whole = begin.elapsed();
+    let deciding = waited.elapsed();
     println!(
-        "load {loaded:?}  confine {confining:?}  first decision {:?}  in all {whole:?}  ({} pins, {})",
-        whole - loaded - confining,
+        "load {loaded:?}  confine {confining:?}  first decision {deciding:?}  in all {:?}  ({} pins, {})",
+        loaded + confining + deciding,
         confined.confinement.pins.len(),
         verdict.rule().id
     );

@@ -163,7 +163,10 @@ impl Policies {
         for tier in tiers {
             first.tighten(Tiered::read(tier, &input)?);
         }
-        first.confined(request, deny)
+        let confined = first.confined(request, deny)?;
+        // Whoever confines a session will ask about it.
+        self.inner.tiers.iter().for_each(TierEngine::begin);
+        Ok(confined)
     }
 }
 

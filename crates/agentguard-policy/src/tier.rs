@@ -43,17 +43,28 @@ impl TierEngine {
 
     /// Loads the policies that ship, as they were compiled in.
     ///
-    /// A session's start waits for its confinement alone: rules about execs are read meanwhile.
+    /// A session's start waits for its confinement alone. The rest is read after [`begin`](Self::begin), or
+    /// when it is first asked.
     pub(crate) fn load_shipped() -> Result<Self, Error> {
-        let exec = Later::begin(Purpose::Exec);
         Ok(Self {
             tier: Tier::Shipped,
             kept: Kept::Shipped {
                 sandbox: Box::new(shipped_rego(Purpose::Sandbox)?),
-                session: Later::begin(Purpose::Session),
-                exec,
+                session: Box::new(Later::new(Purpose::Session)),
+                exec: Box::new(Later::new(Purpose::Exec)),
             },
         })
+    }
+
+    /// Reads what will be asked soon, while other things are done.
+    pub(crate) fn begin(&self) {
+        match &self.kept {
+            Kept::Whole(_) => {}
+            Kept::Shipped { session, exec, .. } => {
+                exec.begin();
+                session.begin();
+            }
+        }
     }
 
     /// What the tier's rules say about an exec.
@@ -94,17 +105,24 @@ struct Later {
 }
 
 impl Later {
-    fn begin(purpose: Purpose) -> Box<Self> {
-        // Where no thread can be had, whoever asks first reads them.
-        let thread = thread::Builder::new()
-            .name("policy".to_owned())
-            .spawn(move || shipped_rego(purpose))
-            .ok();
-        Box::new(Self {
+    fn new(purpose: Purpose) -> Self {
+        Self {
             purpose,
-            thread: Mutex::new(thread),
+            thread: Mutex::new(None),
             rego: OnceLock::new(),
-        })
+        }
+    }
+
+    /// Begins to read, unless that is begun or done. Where no thread can be had, whoever asks first reads.
+    fn begin(&self) {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.is_none() && self.rego.get().is_none() {
+            let purpose = self.purpose;
+            *thread = thread::Builder::new()
+                .name("policy".to_owned())
+                .spawn(move || shipped_rego(purpose))
+                .ok();
+        }
     }
 
     fn get(&self) -> Result<&Rego, String> {
