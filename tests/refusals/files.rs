@@ -223,16 +223,22 @@ fn what_the_caller_left_open_is_closed() {
 }
 
 #[test]
-fn a_directory_as_standard_input_opens_nothing_outside() {
+fn a_directory_as_standard_input_is_refused() {
     as_everyone(|scene| {
         let outside = targets(scene, "outside");
         scene.write("outside/secret", SECRET);
         let before = state(Path::new(&outside));
-        let mut command = scene.exec(&[], &["./attack", "at_descriptor", "0"]);
-        command.stdin(fs::File::open(&outside).unwrap());
-        let ran = scene.run_command(command);
-        assert!(!ran.stdout.contains(SECRET));
+        for words in [&["./attack", "at_descriptor", "0"][..], &["true"]] {
+            let mut command = scene.exec(&[], words);
+            command.stdin(fs::File::open(&outside).unwrap());
+            let ran = scene.run_command(command);
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(125), ""));
+            assert!(ran.stderr.contains("standard input"), "{}", ran.stderr);
+        }
         assert_eq!(state(Path::new(&outside)), before);
+        let mut command = scene.exec(&[], &["cat"]);
+        command.stdin(fs::File::open(scene.outside().join("secret")).unwrap());
+        assert_eq!(scene.run_command(command).stdout, SECRET);
     });
 }
 
@@ -261,23 +267,19 @@ fn variables_of_the_caller_stay_outside() {
 }
 
 #[test]
-fn a_program_that_changes_users_does_not() {
+fn a_program_with_the_set_user_id_bit_gains_nothing() {
     as_everyone(|scene| {
-        // As a file with the bit set is found in the workspace, put there by whoever may.
+        // As such a file is found in the workspace, put there by whoever may.
         let path = scene.program("set-uid", crate::attack::program());
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o6755);
-        fs::set_permissions(path, mode).unwrap();
-        let ran = scene.run(&[
-            "sh",
-            "-c",
-            "id -u; ./set-uid interfaces | grep setuid; grep -E 'Cap|NoNew' /proc/self/status",
-        ]);
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o6755)).unwrap();
+        let script = "id -u; grep -E 'Cap|NoNew' /proc/self/status; ./set-uid rise";
+        let ran = scene.run(&["sh", "-c", script]);
         let lines: Vec<_> = ran.stdout.lines().collect();
         assert_ne!(lines[0], "0");
-        assert_eq!(lines[1], "setuid EPERM");
-        for line in &lines[2..] {
+        for line in &lines[1..7] {
             let is_none = line.ends_with("\t0000000000000000");
             assert!(is_none || *line == "NoNewPrivs:\t1", "{line}");
         }
+        ran.tried().all_are(&["EPERM", "EINVAL"], &[]);
     });
 }

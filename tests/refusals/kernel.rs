@@ -6,11 +6,17 @@ use crate::scene::as_everyone;
 fn interfaces_that_no_work_needs_are_refused() {
     as_everyone(|scene| {
         let tried = scene.run(&["./attack", "interfaces"]).tried();
-        assert_eq!(tried.result("neighbour"), "ok");
+        let neighbours = ["neighbour", "neighbour-limit"];
+        for neighbour in neighbours {
+            assert_eq!(tried.result(neighbour), "ok", "{neighbour}");
+        }
         for absent in ["newest", "not-yet"] {
             assert_eq!(tried.result(absent), "ENOSYS", "{absent}");
         }
-        tried.all_are(&["EPERM"], &["neighbour", "newest", "not-yet"]);
+        tried.all_are(
+            &["EPERM"],
+            &[&neighbours[..], &["newest", "not-yet"]].concat(),
+        );
     });
 }
 

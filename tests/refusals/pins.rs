@@ -101,8 +101,14 @@ fn submodules_and_work_trees_are_held_as_the_repository_is() {
 fn a_set_user_id_bit_is_not_set_by_chmod() {
     as_everyone(|scene| {
         scene.write("home/work/file", "");
-        let ran = scene.run(&["sh", "-c", "chmod u+s file; chmod 755 file"]);
-        assert_eq!(ran.code, Some(0));
+        let tried = scene
+            .run(&["./attack", "run", "/bin/chmod", "u+s", "file"])
+            .tried();
+        assert_eq!(tried.result("run"), "EACCES");
+        let tried = scene
+            .run(&["./attack", "run", "/bin/chmod", "755", "file"])
+            .tried();
+        assert_eq!(tried.result("run"), "ok");
         assert!(
             scene
                 .refusals()

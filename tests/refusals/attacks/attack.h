@@ -39,7 +39,7 @@ attack files, reads, pins, at_descriptor, reopen, descriptors;
 attack signals, reach, shared_memory, terminal, daemons, stay, devices;
 attack unix_stream, unix_datagram, abstract, tcp, sockets;
 attack interfaces, clones, legacy, listener, kernel_files;
-attack say, run, memory, deleted, by_descriptor, environment, explained, full_pipe;
+attack say, rise, run, memory, deleted, by_descriptor, environment, explained, full_pipe;
 attack mark, race;
 
 #endif

@@ -56,7 +56,6 @@ int interfaces(int argc, char **argv)
 	tell("syslog", syscall(SYS_syslog, 10, 0, 0));
 	tell("vhangup", syscall(SYS_vhangup));
 	tell("personality", syscall(SYS_personality, 0x0040000));
-	tell("setuid", setuid(0) < 0 || getuid() != 0 ? -1 : 0);
 	tell("newest", syscall(467, 0, 0, 0, 0));
 	tell("not-yet", syscall(700, 0, 0, 0, 0));
 #ifdef __x86_64__
@@ -64,7 +63,9 @@ int interfaces(int argc, char **argv)
 	tell("ioperm", syscall(SYS_ioperm, 0, 1, 0));
 	tell("modify_ldt", syscall(SYS_modify_ldt, 0, zeroes, 16));
 #endif
+	tell("limit-of-another", syscall(SYS_prlimit64, 1, 7, 0, zeroes));
 	tell("neighbour", syscall(SYS_getpid));
+	tell("neighbour-limit", syscall(SYS_prlimit64, 0, 7, 0, zeroes));
 	return 0;
 }
 

@@ -112,8 +112,6 @@ int sockets(int argc, char **argv)
 	tell("mptcp6", opened(AF_INET6, SOCK_STREAM, 262));
 	tell("sctp", opened(AF_INET, SOCK_STREAM, 132));
 	tell("smc-inet", opened(AF_INET, SOCK_STREAM, 256));
-	tell("dccp", opened(AF_INET, 6, 33));
-	tell("udplite", opened(AF_INET, SOCK_DGRAM, 136));
 	tell("raw", opened(AF_INET, SOCK_RAW, 1));
 	tell("raw6", opened(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, 58));
 	tell("packet", opened(AF_PACKET, SOCK_DGRAM, 0));

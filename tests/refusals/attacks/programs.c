@@ -11,6 +11,16 @@ int say(int argc, char **argv)
 	return 0;
 }
 
+/* rise: to be root. */
+int rise(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	tell("setuid", setuid(0));
+	tell("setgid", setgid(0));
+	tell("setresuid", setresuid(0, 0, 0));
+	return 0;
+}
+
 /* run PROGRAM ARGUMENT...: plain execve, with no shell that looks first. */
 int run(int argc, char **argv)
 {
