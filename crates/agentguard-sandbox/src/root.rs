@@ -60,9 +60,9 @@ pub(crate) fn open_sources(
     let mut sources = Vec::new();
     let mut add = |path: &Path, target: &Path, access: Access| -> Result<(), Failure> {
         let order = sources.len();
-        sources.extend(
-            open_source(path, target, access, owners)?.map(|source| Source { order, ..source }),
-        );
+        let read_only = access == Access::Read && !plan.without.contains(&Layer::Mounts);
+        let source = open_source(path, target, access, read_only, owners)?;
+        sources.extend(source.map(|source| Source { order, ..source }));
         Ok(())
     };
     let is_top_link = |path: &Path| {
@@ -112,6 +112,7 @@ fn open_source(
     path: &Path,
     target: &Path,
     access: Access,
+    read_only: bool,
     owners: Option<&Owners<'_>>,
 ) -> Result<Option<Source>, Failure> {
     let shown = || format!("open `{}`", path.display());
@@ -132,7 +133,7 @@ fn open_source(
     change_tree(
         tree.as_fd(),
         Attributes {
-            read_only: access == Access::Read,
+            read_only,
             no_devices: true,
         },
     )
