@@ -5,11 +5,7 @@
 //! shown for root, whose agent keeps no power, and then for an ordinary user.
 //!
 //! It has no harness, since it is its own mediator: see `enter_if_asked`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may stop")]
 #![expect(
     clippy::print_stdout,
     clippy::panic,
