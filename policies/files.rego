@@ -33,6 +33,15 @@ home_read contains path if {
 	]
 }
 
+# Crates from crates.io, which are everybody's. On the host's network they are fetched into the agent's own
+# home, since these cannot be added to.
+home_read contains path if {
+	input.request.network == "isolated"
+	some kind in ["cache", "index", "src"]
+	some registry in ["index.crates.io-1949cf8c6b5b557f", "index.crates.io-6f17d22bba15001f"]
+	path := concat("/", [".cargo/registry", kind, registry])
+}
+
 # The network: the session's own, unless the host's is asked for by name.
 network contains "isolated"
 
@@ -70,11 +79,12 @@ covered contains {
 # Variables that pass from the caller. Credentials are not among them; `--env NAME` adds what is needed.
 environment contains name if {
 	some name in [
-		"CARGO_HOME", "CARGO_TERM_COLOR", "CI", "CLICOLOR", "CLICOLOR_FORCE", "COLORTERM", "COLUMNS",
+		"AR", "CARGO_HOME", "CARGO_TERM_COLOR", "CC", "CFLAGS", "CI", "CLICOLOR", "CLICOLOR_FORCE", "COLORTERM", "COLUMNS", "CPPFLAGS", "CXX",
+		"CXXFLAGS", "DEBIAN_FRONTEND",
 		"FORCE_COLOR", "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_NAME", "GIT_COMMITTER_EMAIL", "GIT_COMMITTER_NAME",
-		"GOPATH", "GOROOT", "HOME", "JAVA_HOME", "LANG", "LANGUAGE", "LC_*", "LINES", "LOGNAME", "LS_COLORS",
-		"NO_COLOR", "NVM_BIN", "NVM_DIR", "PATH", "PYENV_ROOT", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN",
-		"RUST_BACKTRACE", "SHELL", "SOURCE_DATE_EPOCH", "TERM", "TZ", "USER", "VIRTUAL_ENV", "VOLTA_HOME",
+		"GOFLAGS", "GOPATH", "GOROOT", "HOME", "JAVA_HOME", "LANG", "LANGUAGE", "LC_*", "LDFLAGS", "LINES", "LOGNAME", "LS_COLORS",
+		"NODE_ENV", "NO_COLOR", "NVM_BIN", "NVM_DIR", "PATH", "PKG_CONFIG_PATH", "PYENV_ROOT", "PYENV_VERSION", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN",
+		"RUSTFLAGS", "RUST_BACKTRACE", "SHELL", "SOURCE_DATE_EPOCH", "TERM", "TZ", "USER", "VIRTUAL_ENV", "VOLTA_HOME",
 	]
 }
 

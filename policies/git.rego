@@ -113,6 +113,9 @@ harmless(value) if {
 	value in {"", "/dev/null", ":", "0", "1", "cat", "false", "never", "no", "off", "on", "true", "yes"}
 }
 
+# Claude Code sets `core.alternateRefsCommand` to this, so that no file can: it is what git does by itself.
+harmless(value) if value == "f() { git --git-dir=\"$1\" for-each-ref --format='%(objectname)'; }; f"
+
 deny contains {
 	"id": "git/program-by-configuration",
 	"reason": "a git alias that begins with `!` runs a program",

@@ -91,3 +91,9 @@ test_variables_do_not if {
 	ids == set() with input as in_environment("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
 	ids == set() with input as in_environment("GIT_ASKPASS", "true")
 }
+
+test_a_setting_that_does_what_git_does_anyway_is_not_refused if {
+	own := "f() { git --git-dir=\"$1\" for-each-ref --format='%(objectname)'; }; f"
+	ids == set() with input as setting("core.alternaterefscommand", own)
+	ids == {"git/program-by-configuration"} with input as setting("core.alternaterefscommand", concat("", [own, "; x"]))
+}

@@ -1,4 +1,5 @@
-# Files of the workspace that make somebody run code later, outside: they cannot be changed.
+# Files of the workspace that make somebody run code later, outside: they cannot be changed. What is not
+# there when a session starts cannot be held: that it appeared is a finding, `persistence/planted`.
 #
 # They are held at the workspace's top level only. `git config`, `git remote add` and
 # `git sparse-checkout` fail for it, and `git push -u` prints an error and pushes all the same.
@@ -29,6 +30,6 @@ pins contains ".git/worktrees"
 
 covered contains {
 	"id": "persistence/pinned",
-	"reason": "hooks, CI, editor and agent configuration make others run code: they cannot be changed",
+	"reason": "hooks, CI, editor and agent configuration make others run code: what there is cannot be changed",
 	"remedy": "propose the change to a human, for example in a file of another name",
 }

@@ -10,6 +10,25 @@ allow contains {"id": "programs/known", "reason": "the program comes from the sy
 	}
 }
 
+# `ldd` asks the loader about programs, and runs none.
+allow contains {"id": "programs/loader-asked", "reason": "the dynamic loader is asked about a program, and runs none"} if {
+	classes == {"loader"}
+	loader_is_asked
+}
+
+loader_is_asked if input.action.argv[1] in {"--help", "--list", "--verify", "--version"}
+
+# glibc's loader lists what it would load, whatever it is called with.
+loader_is_asked if {
+	startswith(file_name(input.action.program.path), "ld-linux")
+	input.action.environment.LD_TRACE_LOADED_OBJECTS == "1"
+}
+
+file_name(path) := name if {
+	parts := split(path, "/")
+	name := parts[count(parts) - 1]
+}
+
 deny contains {
 	"id": "programs/temporary",
 	"reason": "programs in temporary directories are not run",
@@ -40,6 +59,7 @@ deny contains {
 	"remedy": "run the program itself",
 } if {
 	"loader" in classes
+	not loader_is_asked
 }
 
 deny contains {

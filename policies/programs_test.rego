@@ -29,3 +29,31 @@ test_what_is_not_is_denied_by_its_rule if {
 		{rule.id | some rule in programs.deny} == {id} with input as script(class)
 	}
 }
+
+loader(argv, environment) := {"action": {
+	"program": {"class": "loader", "path": "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"},
+	"argv": argv,
+	"environment": environment,
+}}
+
+test_the_loader_may_be_asked_and_runs_nothing if {
+	every argv in [["ld.so", "--verify", "/bin/ls"], ["ld.so", "--version"], ["ld.so", "--list", "x"]] {
+		{rule.id | some rule in programs.allow} == {"programs/loader-asked"} with input as loader(argv, {})
+		count(programs.deny) == 0 with input as loader(argv, {})
+	}
+	traced := loader(["ld.so", "/bin/ls"], {"LD_TRACE_LOADED_OBJECTS": "1"})
+	count(programs.deny) == 0 with input as traced
+	every argv in [["ld.so", "/bin/ls"], ["ld.so"], ["ld.so", "/bin/ls", "--verify"], ["ld.so", "--argv0", "--list", "/bin/ls"]] {
+		count(programs.allow) == 0 with input as loader(argv, {})
+		{rule.id | some rule in programs.deny} == {"programs/loader"} with input as loader(argv, {"LD_TRACE_LOADED_OBJECTS": ""})
+	}
+}
+
+test_another_loader_is_not_believed if {
+	musl := {"action": {
+		"program": {"class": "loader", "path": "/lib/ld-musl-x86_64.so.1"},
+		"argv": ["ld", "/bin/ls"],
+		"environment": {"LD_TRACE_LOADED_OBJECTS": "1"},
+	}}
+	{rule.id | some rule in programs.deny} == {"programs/loader"} with input as musl
+}

@@ -1,7 +1,6 @@
 """The agent under test: installing it, and running it once, with or without agentguard."""
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -63,13 +62,8 @@ def program(place):
 
 
 def run_bare(scene, port):
-    """Runs the agent as it is. It refuses to be root, so root becomes nobody."""
-    if os.geteuid():
-        return run(scene, port, COMMAND)
-    scene.give_to("nobody")
-    entry = pwd.getpwnam("nobody")
-    who = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    return run(scene, port, COMMAND, **who)
+    """Runs the agent as it is."""
+    return run(scene, port, COMMAND)
 
 
 def run_guarded(scene, port, agentguard):
@@ -81,7 +75,7 @@ def run_guarded(scene, port, agentguard):
     return run(scene, port, [*command, "--", *COMMAND])
 
 
-def run(scene, port, command, **who):
+def run(scene, port, command):
     """Runs `command` in the workspace to its end, or until it takes too long. What it says goes to
     a file: a pipe would wait for whatever it left behind."""
     environment = scene.environment | SETTINGS | {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}"}
@@ -96,7 +90,7 @@ def run(scene, port, command, **who):
             stdout=output,
             stderr=output,
             start_new_session=True,
-            **who,
+            **scene.who,
         )
         try:
             code = process.wait(LONGEST_RUN)

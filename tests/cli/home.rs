@@ -1,7 +1,7 @@
 //! A home of its own for each session, and the command run in it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
 
@@ -50,6 +50,29 @@ impl Home {
             output.status.code(),
             String::from_utf8(output.stderr).unwrap(),
         )
+    }
+
+    /// Starts the command, with a stdin that is held open.
+    pub(crate) fn start(&self, words: &[&str]) -> Child {
+        let mut command = self.command(words);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        command.spawn().unwrap()
+    }
+
+    /// Runs git in the workspace, as its owner does.
+    #[expect(clippy::disallowed_methods, reason = "what people do beside the agent")]
+    pub(crate) fn git(&self, words: &[&str]) {
+        let mut command = Command::new("git");
+        command
+            .args(words)
+            .current_dir(self.work())
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.root.join("home"));
+        assert!(command.status().unwrap().success(), "{words:?}");
     }
 
     /// What bash offers after `typed`.

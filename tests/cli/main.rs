@@ -9,7 +9,9 @@
 
 mod filter;
 mod home;
+mod record;
 mod script;
+mod terminal;
 
 use home::Home;
 
@@ -24,8 +26,28 @@ fn wrong_usage() {
 }
 
 #[test]
+fn sessions_end() {
+    script::play("exec", &Home::new());
+}
+
+#[test]
 fn agents() {
     script::play("agent", &Home::new());
+}
+
+#[test]
+fn logs() {
+    script::play("log", &Home::new());
+}
+
+#[test]
+fn what_a_session_plants_is_told() {
+    script::play("planted", &Home::new());
+}
+
+#[test]
+fn policies() {
+    script::play("policy", &Home::new());
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn answer(typed: &str, home: &Home) -> String {
             String::new()
         }
         ("write", [path, text]) => {
+            let text = text.replace("\\n", "\n");
             fs::write(home.work().join(path), format!("{text}\n")).unwrap();
             String::new()
         }

@@ -287,3 +287,16 @@ fn a_program_with_the_set_user_id_bit_gains_nothing() {
         ran.tried().all_are(&["EPERM", "EINVAL"], &[]);
     });
 }
+
+#[test]
+fn a_name_that_begins_alike_is_another_directory() {
+    as_everyone(|scene| {
+        for name in ["home/work2", "home/work-other", "home/WORK"] {
+            let outside = targets(scene, name);
+            let before = state(Path::new(&outside));
+            let tried = scene.run(&["./attack", "files", &outside]).tried();
+            tried.all_are(&["ENOENT"], &[]);
+            assert_eq!(state(Path::new(&outside)), before);
+        }
+    });
+}

@@ -108,6 +108,13 @@ fn everything_inside_dies_with_the_guard() {
         guard.kill().unwrap();
         guard.wait().unwrap();
         all_dead(scene, &name);
+        // Whoever is killed leaves nothing lying about in the workspace either.
+        let mut left: Vec<_> = fs::read_dir(scene.work())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["attack", &name, &format!("{name}-other")]);
     });
 }
 

@@ -124,3 +124,51 @@ fn a_set_user_id_bit_is_not_set_by_chmod() {
         assert_eq!(mode & 0o7777, 0o755);
     });
 }
+
+#[test]
+fn the_repositorys_policy_and_the_agents_own_settings_cannot_be_changed() {
+    as_everyone(|scene| {
+        for directory in [".agentguard", ".agentguard/policy", ".claude", ".vscode"] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        let files = [
+            ".agentguard/policy/own.rego",
+            ".claude/settings.json",
+            ".vscode/tasks.json",
+            ".envrc",
+        ];
+        for file in files {
+            scene.write(&format!("home/work/{file}"), "# as it was\n");
+        }
+        let script = format!(
+            "for f in {}; do echo x >> $f && echo changed $f; rm $f && echo removed $f; mv x $f; done; \
+             mv .agentguard x && echo moved; true",
+            files.join(" ")
+        );
+        let ran = scene.run(&["sh", "-c", &script]);
+        assert_eq!(ran.stdout, "");
+        for file in files {
+            assert_eq!(
+                fs::read_to_string(scene.work().join(file)).unwrap(),
+                "# as it was\n"
+            );
+        }
+    });
+}
+
+#[test]
+fn what_was_absent_when_the_session_began_can_be_made_and_is_recorded() {
+    as_everyone(|scene| {
+        scene.directory("home/work/.git");
+        scene.write("home/work/.git/HEAD", "ref: refs/heads/main\n");
+        let ran = scene.run(&["sh", "-c", "mkdir -p .vscode .git/hooks; echo x > .vscode/tasks.json; echo x > .git/hooks/pre-commit"]);
+        println!("{}", ran.stderr);
+        panic!(
+            "{:?}",
+            fs::read_dir(scene.work())
+                .unwrap()
+                .map(|e| e.unwrap().path())
+                .collect::<Vec<_>>()
+        );
+    });
+}

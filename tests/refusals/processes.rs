@@ -180,3 +180,21 @@ fn devices_can_neither_be_made_nor_opened() {
         assert!(!scene.work().join("disk").exists());
     });
 }
+
+#[test]
+fn no_core_leaves_a_session() {
+    as_everyone(|scene| {
+        let ran = scene.run(&[
+            "sh",
+            "-c",
+            "grep core /proc/self/limits; ulimit -c unlimited || ulimit -c 1000 || echo refused",
+        ]);
+        let words: Vec<_> = ran.stdout.split_whitespace().collect();
+        // One byte: none would not stop a core that goes into a pipe (core(5)).
+        assert_eq!(
+            words[..7],
+            ["Max", "core", "file", "size", "1", "1", "bytes"]
+        );
+        assert_eq!(words[7..], ["refused"]);
+    });
+}

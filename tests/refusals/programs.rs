@@ -46,6 +46,9 @@ fn a_denied_program_is_refused_under_every_name_that_leads_to_it() {
             vec!["./attack", "run", "/usr/bin/../bin//mount"],
             vec!["find", "attack", "-exec", "mount", ";"],
             vec!["timeout", "9", "nice", "mount"],
+            vec!["setsid", "--wait", "mount"],
+            vec!["sh", "-c", "true && (mount | cat) || { $(echo mount); }"],
+            vec!["sh", "-c", "echo bW91bnQK | base64 -d | sh"],
         ] {
             refused(scene, &words, DENIED_BY);
         }
@@ -280,5 +283,29 @@ fn agentguard_inside_agentguard_says_so_and_fails() {
             "mkdir -p inner-work && cd inner-work && ../inner exec -- true; echo $?",
         ]);
         assert_eq!(ran.stdout, "125\n");
+    });
+}
+
+#[test]
+fn long_and_odd_arguments_are_judged_whole() {
+    as_everyone(|scene| {
+        let many = "x=; i=0; while [ $i -lt 3000 ]; do x=\"$x --quiet\"; i=$((i+1)); done; git commit $x --no-verify";
+        let long = "git commit -m \"$(head -c 100000 /dev/zero | tr '\\0' a)\" --no-verify";
+        let odd = "git commit -m \"$(printf '\\377\\n\\033')\" --no-verify";
+        for script in [many, long, odd] {
+            refused(scene, &["sh", "-c", script], "git/no-verify");
+        }
+        let allowed = "./attack say \"$(head -c 100000 /dev/zero | tr '\\0' a)\" | wc -c";
+        assert_eq!(scene.run(&["sh", "-c", allowed]).stdout, "100006\n");
+    });
+}
+
+#[test]
+fn a_special_file_as_a_program_holds_nobody() {
+    as_everyone(|scene| {
+        let script = "mkfifo fifo; chmod 755 fifo; printf '#!./fifo\\n' > script; chmod 755 script; \
+                      ./fifo; ./script; /dev/null; /proc/self/fd/0; . /dev/null; echo went on";
+        let ran = scene.run(&["sh", "-c", script]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "went on\n"));
     });
 }

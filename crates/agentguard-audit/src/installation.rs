@@ -162,19 +162,45 @@ pub(crate) fn pinned(places: &Places) -> Result<Vec<(VerifierKey, Option<Checkpo
     Ok(pinned)
 }
 
+/// Whether a session was ever anchored here: there is an anchor log, or a checkpoint of one is pinned.
+///
+/// # Errors
+///
+/// Returns an error where what is pinned cannot be read.
+pub fn is_begun(places: &Places) -> Result<bool, Error> {
+    let mut is_begun = places.anchor().join("wal").exists();
+    for directory in pinned_here(places)? {
+        is_begun |= directory.join("checkpoint").exists();
+    }
+    Ok(is_begun)
+}
+
 /// A log is begun once. Where its key is gone, someone removed it.
 fn refuse_a_second_beginning(places: &Places, key: &Path) -> Result<(), Error> {
-    let is_begun = places.anchor().join("wal").exists();
-    let ours = place(places);
-    let mut is_pinned = false;
-    for directory in known_directories(places)? {
-        let named = store::read(&directory.join("place"), SMALL)?;
-        is_pinned |= named.is_some_and(|named| named == ours.as_bytes());
-    }
-    if is_begun || is_pinned {
+    if places.anchor().join("wal").exists() || !pinned_here(places)?.is_empty() {
         return Err(missing_key(key));
     }
     Ok(())
+}
+
+/// The directories that pin a key for the logs of this state directory.
+fn pinned_here(places: &Places) -> Result<Vec<PathBuf>, Error> {
+    let ours = place(places);
+    let mut here = known_directories(places)?;
+    let mut failed = None;
+    here.retain(
+        |directory| match store::read(&directory.join("place"), SMALL) {
+            Ok(named) => named.is_some_and(|named| named == ours.as_bytes()),
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
+        },
+    );
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(here),
+    }
 }
 
 fn missing_key(key: &Path) -> Error {

@@ -61,6 +61,12 @@ impl Keys {
         })
     }
 
+    /// The keys that are believed.
+    #[must_use]
+    pub fn all(&self) -> &[VerifierKey] {
+        &self.keys
+    }
+
     /// Adds a state that a log is known to have had: it must contain it.
     pub fn know(&mut self, checkpoint: &Checkpoint) {
         let known = Known {

@@ -117,7 +117,11 @@ pub fn find(places: &Places, prefix: &str) -> Result<LogInfo, Error> {
 }
 
 /// Whether the guard that writes the log in `directory` lives.
-pub(crate) fn is_held(directory: &Path) -> Result<bool, Error> {
+///
+/// # Errors
+///
+/// Returns an error where the log cannot be looked at.
+pub fn is_running(directory: &Path) -> Result<bool, Error> {
     let path = directory.join("wal");
     let Some(file) = store::open(&path)? else {
         return Ok(false);
@@ -163,7 +167,7 @@ fn look_at(info: &mut LogInfo) -> Result<(), Error> {
     if matches!(info.state, LogState::Ended | LogState::Lost) {
         return Ok(());
     }
-    info.state = match is_held(&info.directory)? {
+    info.state = match is_running(&info.directory)? {
         true => LogState::Running,
         false => LogState::Lost,
     };

@@ -150,6 +150,17 @@ impl SessionLog {
         Ok(checkpoint)
     }
 
+    /// Gives up a log in which nothing was written: no session has begun, and nothing of it stays.
+    pub fn abandon(mut self) {
+        let _ = self.stop();
+        if *self.begun.get_mut() {
+            return;
+        }
+        let session = self.scribe.author.session.as_str();
+        let _ = fs::remove_dir_all(&self.directory);
+        let _ = fs::remove_file(self.installation.places.open_marks().join(session));
+    }
+
     /// Makes the log's names durable and anchors it, once its first entry is on the disk.
     fn begin(&self, root: Digest) -> Result<(), Error> {
         let places = &self.installation.places;

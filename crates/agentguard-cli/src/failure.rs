@@ -9,6 +9,8 @@ use crate::exit::Exit;
 pub(crate) struct Failure {
     /// What went wrong, causes included.
     pub(crate) message: String,
+    /// Where and how, line by line.
+    pub(crate) lines: Vec<String>,
     /// What to do about it.
     pub(crate) hint: Option<String>,
     /// The exit code, where it is not the command's usual one.
@@ -20,9 +22,16 @@ impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
+            lines: Vec::new(),
             hint: None,
             exit: None,
         }
+    }
+
+    /// Adds where and how.
+    pub(crate) fn with_lines(mut self, lines: Vec<String>) -> Self {
+        self.lines = lines;
+        self
     }
 
     /// Adds what to do about it.

@@ -7,8 +7,13 @@ mod exec;
 mod exit;
 mod failure;
 mod flags;
+mod init;
+mod log;
 mod places;
+mod policy;
 mod reference;
+mod trace;
+mod verify;
 mod voice;
 
 use std::process::ExitCode;

@@ -42,6 +42,12 @@ impl Places {
     }
 }
 
+impl From<Places> for agentguard::Places {
+    fn from(Places { state, config }: Places) -> Self {
+        Self { state, config }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -133,6 +133,10 @@ impl Voice {
     /// Says what went wrong, and what to do about it.
     pub(crate) fn fail(&mut self, failure: &Failure) {
         self.say(Word::Error, &failure.message);
+        for line in &failure.lines {
+            let line = format!("{NAME}{}\n", visible(line));
+            let _ = self.err.write_all(line.as_bytes());
+        }
         if let Some(hint) = &failure.hint {
             self.say(Word::Hint, hint);
         }

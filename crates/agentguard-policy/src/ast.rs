@@ -51,7 +51,7 @@ fn head(rule: &Rule) -> Head<'_> {
 }
 
 /// The first name of a reference, and whether that is all there is.
-fn root(expr: &Expr) -> (&Span, bool) {
+pub(crate) fn root(expr: &Expr) -> (&Span, bool) {
     let mut expr = expr;
     let mut plain = true;
     loop {
@@ -65,13 +65,77 @@ fn root(expr: &Expr) -> (&Span, bool) {
     }
 }
 
+/// What a module's sets are given, each with the set's name.
+pub(crate) fn given(module: &Module) -> Vec<(&str, &Expr)> {
+    module.policy.iter().filter_map(|rule| key(rule)).collect()
+}
+
+fn key(rule: &Rule) -> Option<(&str, &Expr)> {
+    match rule {
+        Rule::Spec {
+            head: RuleHead::Set { refr, key, .. },
+            ..
+        } => Some((root(refr).0.text(), key.as_ref()?)),
+        Rule::Spec { .. } | Rule::Default { .. } => None,
+    }
+}
+
+/// The fields of an object that is written out, where their names are: each with its value. `None`
+/// where it is computed.
+pub(crate) fn fields(expr: &Expr) -> Option<Vec<(&Span, String, &Expr)>> {
+    match expr {
+        Expr::Object { fields, .. } => fields
+            .iter()
+            .map(|(_, key, value)| literal(key).map(|(span, name)| (span, name, value.as_ref())))
+            .collect(),
+        _ => None,
+    }
+}
+
+/// Whether it is written out and no object.
+pub(crate) fn is_no_object(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::String { .. }
+            | Expr::RawString { .. }
+            | Expr::Number { .. }
+            | Expr::Bool { .. }
+            | Expr::Null { .. }
+            | Expr::Array { .. }
+            | Expr::Set { .. }
+    )
+}
+
+/// The text of a string that is written out.
+pub(crate) fn literal(expr: &Expr) -> Option<(&Span, String)> {
+    match expr {
+        Expr::String { span, value, .. } | Expr::RawString { span, value, .. } => {
+            Some((span, value.as_string().ok()?.to_string()))
+        }
+        _ => None,
+    }
+}
+
+/// How many arguments a rule takes, where it is a function.
+pub(crate) fn arity(rule: &Rule) -> Option<usize> {
+    match rule {
+        Rule::Spec {
+            head: RuleHead::Func { args, .. },
+            ..
+        } => Some(args.len()),
+        Rule::Default { args, .. } if !args.is_empty() => Some(args.len()),
+        Rule::Spec { .. } | Rule::Default { .. } => None,
+    }
+}
+
 /// A name that a rule uses.
 pub(crate) struct Use<'a> {
     /// Its parts as far as they are written out: `["data", "a", "b"]` for `data.a.b[x].c`.
     pub(crate) path: Vec<&'a str>,
     /// Where its first part stands.
     pub(crate) span: &'a Span,
-    pub(crate) is_call: bool,
+    /// What it is called with, where it is called.
+    pub(crate) params: Option<&'a [Ref<Expr>]>,
 }
 
 /// What one rule uses.
@@ -258,7 +322,7 @@ impl<'a> Walker<'a> {
             | Expr::Number { .. }
             | Expr::Bool { .. }
             | Expr::Null { .. } => {}
-            Expr::Var { .. } => self.name(expr, false),
+            Expr::Var { .. } => self.name(expr, None),
             Expr::Array { items, .. } | Expr::Set { items, .. } => self.all(items),
             Expr::Object { fields, .. } => {
                 for (_, key, value) in fields {
@@ -278,12 +342,12 @@ impl<'a> Walker<'a> {
                 self.query(query);
             }
             Expr::Call { fcn, params, .. } => {
-                self.name(fcn, true);
+                self.name(fcn, Some(params));
                 self.all(params);
             }
             Expr::UnaryExpr { expr, .. } => self.expr(expr),
             Expr::RefDot { .. } | Expr::RefBrack { .. } => {
-                self.name(expr, false);
+                self.name(expr, None);
                 self.indices(expr);
             }
             Expr::BinExpr { lhs, rhs, .. }
@@ -312,7 +376,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn name(&mut self, expr: &'a Expr, is_call: bool) {
+    fn name(&mut self, expr: &'a Expr, params: Option<&'a [Ref<Expr>]>) {
         let path = path(expr);
         if path.is_empty() {
             return;
@@ -320,7 +384,7 @@ impl<'a> Walker<'a> {
         self.names.push(Use {
             path,
             span: root(expr).0,
-            is_call,
+            params,
         });
     }
 

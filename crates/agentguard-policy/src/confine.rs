@@ -98,7 +98,7 @@ impl DeniedProgram {
 
 /// What Rego sees when it is asked for a confinement.
 #[derive(Serialize)]
-struct Input<'a> {
+pub(crate) struct Input<'a> {
     schema: u32,
     request: Asked<'a>,
     session: &'a Session,
@@ -114,6 +114,25 @@ struct Asked<'a> {
     ports: &'a [u16],
     environment: &'a [String],
     git_directories: &'a [PathBuf],
+}
+
+impl<'a> Input<'a> {
+    pub(crate) fn of(request: &'a Request) -> Self {
+        Self {
+            schema: SCHEMA,
+            request: Asked {
+                human_home: &request.human_home,
+                home: &request.home,
+                profile: &request.profile,
+                level: request.level,
+                network: request.network,
+                ports: &request.ports,
+                environment: &request.environment,
+                git_directories: &request.git_directories,
+            },
+            session: &request.session,
+        }
+    }
 }
 
 impl Policies {
@@ -149,24 +168,11 @@ impl Policies {
 }
 
 fn input(request: &Request) -> Result<Value, Error> {
-    let input = Input {
-        schema: SCHEMA,
-        request: Asked {
-            human_home: &request.human_home,
-            home: &request.home,
-            profile: &request.profile,
-            level: request.level,
-            network: request.network,
-            ports: &request.ports,
-            environment: &request.environment,
-            git_directories: &request.git_directories,
-        },
-        session: &request.session,
-    };
     let unreadable = |reason: String| Error::Unreachable {
         what: format!("the request cannot be written: {reason}"),
     };
-    let text = serde_json::to_string(&input).map_err(|error| unreadable(error.to_string()))?;
+    let text = serde_json::to_string(&Input::of(request))
+        .map_err(|error| unreadable(error.to_string()))?;
     Value::from_json_str(&text).map_err(|error| unreadable(error.to_string()))
 }
 

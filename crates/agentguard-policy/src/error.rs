@@ -47,6 +47,12 @@ pub enum Error {
         /// The rule.
         rule: Rule,
     },
+    /// What was asked cannot be answered.
+    #[error("{reason}")]
+    Query {
+        /// Why not.
+        reason: String,
+    },
     /// A recorded bundle is not one.
     #[error("not a policy bundle")]
     Bundle {
@@ -74,6 +80,21 @@ impl Error {
         }
     }
 
+    /// What to do about it, where a rule says so.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::Refused { rule } => rule.remedy.as_deref(),
+            Self::Invalid { .. }
+            | Self::Unreadable { .. }
+            | Self::Unfit { .. }
+            | Self::Unconfined { .. }
+            | Self::Query { .. }
+            | Self::Bundle { .. }
+            | Self::Unreachable { .. } => None,
+        }
+    }
+
     /// Every mistake, where the policies have some.
     #[must_use]
     pub fn mistakes(&self) -> Vec<&Mistake> {
@@ -83,6 +104,7 @@ impl Error {
             | Self::Unfit { .. }
             | Self::Unconfined { .. }
             | Self::Refused { .. }
+            | Self::Query { .. }
             | Self::Bundle { .. }
             | Self::Unreachable { .. } => Vec::new(),
         }
@@ -165,9 +187,10 @@ impl Mistake {
         let place = said.lines().find_map(|line| line.strip_prefix("--> "));
         let numbers = place.and_then(|place| {
             let mut parts = place.rsplit(':');
-            let column = parts.next()?.trim().parse().ok()?;
-            let line = parts.next()?.trim().parse().ok()?;
-            Some((line, column, 1))
+            let column: usize = parts.next()?.trim().parse().ok()?;
+            let line: usize = parts.next()?.trim().parse().ok()?;
+            let text = source.lines().nth(line.saturating_sub(1)).unwrap_or("");
+            Some((line, in_characters(text, column), 1))
         });
         Self::at(
             file,
@@ -182,18 +205,35 @@ impl Mistake {
     pub fn render(&self) -> String {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
-        let indent: String = self
+        let before: String = self
             .text
             .chars()
             .take(self.column.saturating_sub(1))
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
             .collect();
+        let indent = " ".repeat(spaced(&before).chars().count());
         format!(
             "{self}\n{margin} |\n{number} | {}\n{margin} | {indent}{}",
-            self.text,
+            spaced(&self.text),
             "^".repeat(self.width)
         )
     }
+}
+
+/// Tabs as spaces, so that what stands below stands below.
+fn spaced(text: &str) -> String {
+    text.replace('\t', "    ")
+}
+
+/// The engine counts a tab as four columns.
+fn in_characters(text: &str, column: usize) -> usize {
+    let mut at = 1;
+    for (place, character) in text.chars().enumerate() {
+        if at >= column {
+            return place + 1;
+        }
+        at += if character == '\t' { 4 } else { 1 };
+    }
+    column.min(text.chars().count() + 1)
 }
 
 impl fmt::Display for Mistake {
@@ -233,6 +273,19 @@ mod tests {
             mistake.render(),
             "a.rego:3:16: no rule\n  |\n3 | allow contains {\"id\"} if true\n  |                ^^^^^^"
         );
+    }
+
+    #[test]
+    fn a_tab_is_one_column_and_what_stands_below_stands_below() {
+        let source = "package x\n\t\ta := b c\n";
+        let said = "\n--> x.rego:2:16\n  |\nerror: unexpected token";
+        let mistake = Mistake::from_engine("x.rego", source, said);
+        assert_eq!((mistake.line, mistake.column), (2, 10));
+        let shown = mistake.render();
+        let [line, below] = shown.lines().skip(2).collect::<Vec<_>>()[..] else {
+            panic!("{shown}")
+        };
+        assert_eq!(line.find('c'), below.find('^'));
     }
 
     #[test]

@@ -7,11 +7,11 @@ use regorus::Value;
 
 use agentguard_core::{Action, Digest, Judge, Rule, Session, Undecided, Verdict};
 
+use crate::engine::Said;
 use crate::error::tier_word;
 use crate::input::{Facts, Input, SCHEMA};
 use crate::memo::Memo;
 use crate::policies::Inner;
-use crate::tier::Said;
 
 /// Judges one session's actions, and remembers.
 pub struct SessionJudge {

@@ -17,27 +17,37 @@
 
 mod ast;
 mod bounds;
+mod check;
 mod command;
 mod confine;
 mod deny;
+mod engine;
+mod entry;
 mod error;
+mod example;
 mod grants;
 mod input;
 mod judge;
 mod memo;
 mod module;
 mod policies;
+mod query;
 mod recursion;
 mod rules;
 mod shipped;
 mod sources;
+mod suite;
 #[cfg(test)]
 mod tests;
 mod tier;
+mod whole;
 
+pub use check::{Checked, check};
 pub use confine::{Confined, DeniedProgram, Request};
 pub use error::{Error, Mistake};
 pub use input::SCHEMA;
 pub use judge::{Question, SessionJudge};
 pub use policies::Policies;
+pub use query::{Answer, Asked};
 pub use sources::Sources;
+pub use suite::{Outcome, Ran, Suite, Test};

@@ -1,7 +1,11 @@
 //! One Rego file: parsed, its package known, and what it may not do refused.
 
+use std::borrow::Cow;
+
 use regorus::Engine;
 use regorus::unstable::{Module, Span};
+
+use agentguard_core::RuleId;
 
 use crate::ast::{self, Shape};
 use crate::bounds;
@@ -59,65 +63,97 @@ pub(crate) enum Purpose {
 /// A file that parses, and what it says.
 pub(crate) struct Parsed {
     pub(crate) path: String,
-    pub(crate) text: String,
+    pub(crate) text: Cow<'static, str>,
     pub(crate) package: String,
     pub(crate) purpose: Purpose,
     /// Which of [`WORDS`] or [`SANDBOX`] it defines.
     pub(crate) defines: Vec<String>,
     /// Its rules that are no functions.
     pub(crate) values: Vec<String>,
+    /// The packages it asks for as a whole, or might: by their names, or beginnings of such.
+    pub(crate) wholes: Vec<String>,
 }
 
-/// Parses `file` and checks what can be seen without evaluating.
-pub(crate) fn parse(source: &Source, file: &File) -> Result<Parsed, Vec<Mistake>> {
+/// Adds `file` to `engine`, and checks what can be seen without evaluating. Files compiled in are known
+/// to pass.
+pub(crate) fn add(
+    engine: &mut Engine,
+    source: &Source,
+    file: &File,
+) -> Result<Parsed, Vec<Mistake>> {
     let path = source.path(file);
-    if let Some((at, why)) = bounds::exceeded(&file.text) {
+    if !source.embedded
+        && let Some((at, why)) = bounds::exceeded(&file.text)
+    {
         return Err(vec![Mistake::at_bytes(&path, &file.text, at..at + 1, why)]);
     }
-    let mut engine = Engine::new();
     let package = engine
-        .add_policy(path.clone(), file.text.clone())
+        .add_policy(path.clone(), file.text.to_string())
         .map_err(|error| vec![Mistake::from_engine(&path, &file.text, &error.to_string())])?;
     let package = package.strip_prefix("data.").unwrap_or(&package).to_owned();
     let modules = engine.get_modules();
-    let Some(module) = modules.first() else {
-        return Err(vec![Mistake::at(
-            &path,
-            &file.text,
-            (1, 1, 1),
-            "it holds no module",
-        )]);
+    let Some(module) = modules.last() else {
+        let message = "it holds no module";
+        return Err(vec![Mistake::at(&path, &file.text, (1, 1, 1), message)]);
     };
+    let heads = ast::heads(module);
     let mut checker = Checker {
         path: &path,
         text: &file.text,
         mistakes: Vec::new(),
     };
     let purpose = checker.purpose(&package, module);
-    let defines = checker.heads(&package, purpose, module);
-    checker.calls(module);
-    if purpose != Purpose::Test {
-        checker.replacements(module);
+    checker.file_name(purpose, module);
+    let defines = checker.heads(&package, purpose, &heads);
+    if !source.embedded {
+        checker.calls(module);
+        checker.given(purpose, module);
+        if purpose != Purpose::Test {
+            checker.replacements(module);
+        }
     }
-    let is_value = |head: &ast::Head<'_>| matches!(head.shape, Shape::Set | Shape::Complete);
-    let heads = ast::heads(module);
-    let values = heads
-        .iter()
-        .filter(|head| is_value(head))
-        .map(|head| head.name.to_owned())
-        .collect();
-    if checker.mistakes.is_empty() {
-        Ok(Parsed {
-            path,
-            text: file.text.clone(),
-            package,
-            purpose,
-            defines,
-            values,
-        })
+    if !checker.mistakes.is_empty() {
+        return Err(checker.mistakes);
+    }
+    let is_value = |head: &&ast::Head<'_>| matches!(head.shape, Shape::Set | Shape::Complete);
+    let values = heads.iter().filter(is_value);
+    let values = values.map(|head| head.name.to_owned()).collect();
+    // The files that ship ask for each value by its name.
+    let wholes = if source.embedded {
+        Vec::new()
     } else {
-        Err(checker.mistakes)
+        wholes(module)
+    };
+    Ok(Parsed {
+        path,
+        text: file.text.clone(),
+        package,
+        purpose,
+        defines,
+        values,
+        wholes,
+    })
+}
+
+/// What a module names below `data`, by the path written or imported.
+pub(crate) fn wholes(module: &Module) -> Vec<String> {
+    let imports = ast::imports(module);
+    let mut all = Vec::new();
+    for name in ast::uses(module).iter().flat_map(|uses| &uses.names) {
+        let Some((root, rest)) = name.path.split_first() else {
+            continue;
+        };
+        let imported = imports.iter().find(|(name, _)| name == root);
+        match (*root, imported) {
+            ("data", _) => all.push(rest.join(".")),
+            (_, Some((_, path))) => {
+                let parts: Vec<&str> = path.iter().chain(rest).copied().collect();
+                all.push(parts.join("."));
+            }
+            (_, None) => {}
+        }
     }
+    all
 }
 
 /// A mistake at a span of the engine's.
@@ -136,11 +172,8 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn say(&mut self, span: &Span, message: impl Into<String>) {
-        let number = |n: u32| usize::try_from(n).unwrap_or(1);
-        let width = span.text().lines().next().unwrap_or("").chars().count();
-        let place = (number(span.line), number(span.col), width);
-        self.mistakes
-            .push(Mistake::at(self.path, self.text, place, message));
+        let mistake = mistake(self.path, self.text, span, message);
+        self.mistakes.push(mistake);
     }
 
     fn purpose(&mut self, package: &str, module: &Module) -> Purpose {
@@ -149,7 +182,7 @@ impl Checker<'_> {
                 .strip_prefix(root)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        let span = module.package.refr.span();
+        let span = ast::root(&module.package.refr).0;
         let is_word = |part: &str| {
             !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         };
@@ -178,9 +211,27 @@ impl Checker<'_> {
         }
     }
 
-    fn heads(&mut self, package: &str, purpose: Purpose, module: &Module) -> Vec<String> {
+    /// A rule in a file for tests would never be asked, and a test among rules never run.
+    fn file_name(&mut self, purpose: Purpose, module: &Module) {
+        let is_for_tests = self.path.ends_with("_test.rego");
+        let span = ast::root(&module.package.refr).0;
+        if is_for_tests && purpose != Purpose::Test {
+            self.say(
+                span,
+                "a file `*_test.rego` is for tests: its package ends in `_test`",
+            );
+        }
+        if !is_for_tests && purpose == Purpose::Test {
+            self.say(
+                span,
+                "a package `*_test` is for tests: its file is called `*_test.rego`",
+            );
+        }
+    }
+
+    fn heads(&mut self, package: &str, purpose: Purpose, heads: &[ast::Head<'_>]) -> Vec<String> {
         let mut defines = Vec::new();
-        for head in ast::heads(module) {
+        for head in heads {
             let decides = WORDS.contains(&head.name);
             let confines = SANDBOX.contains(&head.name);
             match purpose {
@@ -224,6 +275,54 @@ impl Checker<'_> {
         defines
     }
 
+    /// A rule that is written out is one: an object with an id, a reason, and nothing unknown.
+    fn given(&mut self, purpose: Purpose, module: &Module) {
+        for (name, expr) in ast::given(module) {
+            let decides = WORDS.contains(&name);
+            let is_rule = match purpose {
+                Purpose::Exec | Purpose::Session => decides,
+                Purpose::Sandbox => name == "covered",
+                Purpose::Library | Purpose::Test => false,
+            };
+            if !is_rule {
+                continue;
+            }
+            if ast::is_no_object(expr) {
+                let message = "a rule is an object of `id`, `reason` and `remedy`";
+                self.say(expr.span(), message);
+            }
+            if let Some(fields) = ast::fields(expr) {
+                self.rule(expr.span(), &fields);
+            }
+        }
+    }
+
+    fn rule(&mut self, whole: &Span, fields: &[(&Span, String, &regorus::unstable::Expr)]) {
+        for wanted in ["id", "reason"] {
+            if !fields.iter().any(|(_, name, _)| name == wanted) {
+                self.say(whole, format!("the rule gives no `{wanted}`"));
+            }
+        }
+        for (span, name, value) in fields {
+            let text = ast::literal(value);
+            match (name.as_str(), &text) {
+                ("id", Some((span, id))) => {
+                    if let Err(error) = RuleId::parse(id) {
+                        self.say(span, error.to_string());
+                    }
+                }
+                ("reason", Some((span, reason))) if reason.trim().is_empty() => {
+                    self.say(span, "the reason is empty");
+                }
+                ("id" | "reason" | "remedy", _) if ast::is_no_object(value) && text.is_none() => {
+                    self.say(value.span(), format!("`{name}` is a string"));
+                }
+                ("id" | "reason" | "remedy", _) => {}
+                (other, _) => self.say(span, format!("a rule has no `{other}`")),
+            }
+        }
+    }
+
     /// `with` makes the engine forget what it knows and ask again: it is for tests.
     fn replacements(&mut self, module: &Module) {
         for span in ast::replacements(module) {
@@ -238,7 +337,7 @@ impl Checker<'_> {
         for name in ast::uses(module)
             .iter()
             .flat_map(|uses| &uses.names)
-            .filter(|name| name.is_call)
+            .filter(|name| name.params.is_some())
         {
             let written = name.path.join(".");
             let refused = REFUSED.iter().find(|(start, _)| written.starts_with(start));

@@ -25,7 +25,7 @@ pub(crate) struct Inner {
     pub(crate) deny: DenyList,
     /// The tier that must allow, then the lower ones.
     pub(crate) tiers: Vec<TierEngine>,
-    sources: Vec<Source>,
+    pub(crate) sources: Vec<Source>,
 }
 
 /// Every file of every tier, as kept with a session.
@@ -60,13 +60,12 @@ impl Policies {
         Self::from_sources(bundle.tiers.into_owned())
     }
 
-    fn from_sources(sources: Vec<Source>) -> Result<Self, Error> {
+    pub(crate) fn from_sources(sources: Vec<Source>) -> Result<Self, Error> {
         regorus::cache::configure(regorus::cache::Config {
             regex: PATTERNS,
             glob: PATTERNS,
         });
-        let has_authority = |source: &Source| source.tier != Tier::Repository;
-        let authority = sources.iter().position(has_authority).unwrap_or(0);
+        let authority = authority(&sources);
         let mut mistakes: Vec<Mistake> = Vec::new();
         let deny = gather(DenyList::load(&sources, authority), &mut mistakes)?;
         let mut tiers = Vec::new();
@@ -74,6 +73,10 @@ impl Policies {
         for (place, source) in sources.iter().enumerate() {
             // Under a higher tier the shipped files are its library, not a tier.
             if source.tier == Tier::Shipped && place != authority {
+                continue;
+            }
+            if source.embedded {
+                tiers.push((false, TierEngine::load_shipped()?));
                 continue;
             }
             let library = library(
@@ -118,8 +121,14 @@ impl Policies {
     }
 }
 
+/// The place of the tier that must allow: the highest one that is not the repository's.
+pub(crate) fn authority(sources: &[Source]) -> usize {
+    let has_authority = |source: &Source| source.tier != Tier::Repository;
+    sources.iter().position(has_authority).unwrap_or(0)
+}
+
 /// The shipped files a tier is loaded over: all for the highest tier, the functions for the others.
-fn library(shipped: Option<&Source>, whole: bool) -> Vec<(&Source, &File)> {
+pub(crate) fn library(shipped: Option<&Source>, whole: bool) -> Vec<(&Source, &File)> {
     let files = shipped
         .into_iter()
         .flat_map(|source| source.files.iter().map(move |file| (source, file)));
@@ -129,7 +138,10 @@ fn library(shipped: Option<&Source>, whole: bool) -> Vec<(&Source, &File)> {
 }
 
 /// Goes on after mistakes, so that all are shown at once.
-fn gather<T>(result: Result<T, Error>, mistakes: &mut Vec<Mistake>) -> Result<Option<T>, Error> {
+pub(crate) fn gather<T>(
+    result: Result<T, Error>,
+    mistakes: &mut Vec<Mistake>,
+) -> Result<Option<T>, Error> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(Error::Invalid { first, others }) => {

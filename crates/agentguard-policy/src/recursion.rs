@@ -57,7 +57,7 @@ fn add<'a>(graph: &mut Graph<'a>, parsed: &'a Parsed, module: &'a Module) {
             name.path
                 .first()
                 .is_some_and(|root| uses.locals.contains(root))
-                && !name.is_call
+                && name.params.is_none()
         };
         let outer = uses.names.iter().filter(|name| !is_local(name));
         node.uses
@@ -65,7 +65,12 @@ fn add<'a>(graph: &mut Graph<'a>, parsed: &'a Parsed, module: &'a Module) {
     }
 }
 
-fn full_name(path: &[&str], package: &str, imports: &BTreeMap<&str, Vec<&str>>) -> Option<String> {
+/// The full name of what `path` means in `package`, without `data`.
+pub(crate) fn full_name(
+    path: &[&str],
+    package: &str,
+    imports: &BTreeMap<&str, Vec<&str>>,
+) -> Option<String> {
     let (root, rest) = path.split_first()?;
     let parts: Vec<&str> = match (*root, imports.get(root)) {
         ("input", _) => return None,
@@ -78,17 +83,18 @@ fn full_name(path: &[&str], package: &str, imports: &BTreeMap<&str, Vec<&str>>) 
 
 /// The rules meant by what a node uses: the rule itself, one above the path, or all below it.
 fn targets<'a>(graph: &'a Graph<'_>, node: &Node<'_>) -> Vec<&'a str> {
-    let is_above = |above: &str, below: &str| {
-        below
-            .strip_prefix(above)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
     let is_meant = |name: &&String| {
         node.uses
             .iter()
             .any(|used| is_above(name, used) || is_above(used, name))
     };
     graph.keys().filter(is_meant).map(String::as_str).collect()
+}
+
+/// Whether `above` is `below`, or a beginning of it by whole parts.
+pub(crate) fn is_above(above: &str, below: &str) -> bool {
+    let rest = below.strip_prefix(above);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn reaches(edges: &BTreeMap<&str, Vec<&str>>, from: &str, to: &str) -> bool {

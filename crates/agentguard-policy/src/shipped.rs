@@ -1,46 +1,66 @@
 //! The policies that ship: the folder `policies/`, compiled in.
 
+use std::borrow::Cow;
+
 use agentguard_core::Tier;
 
+use crate::module::Purpose;
 use crate::sources::{File, Source};
 
 macro_rules! files {
-    ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../../../policies/", $name)))),*]
+    ($($name:literal for $purpose:expr),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../policies/", $name)), $purpose)),*]
     };
 }
 
-/// Every file that decides, by name. A test holds this list to the folder.
-const FILES: &[(&str, &str)] = files![
-    "commands.rego",
-    "deny.toml",
-    "environment.rego",
-    "files.rego",
-    "git.rego",
-    "lib.rego",
-    "persistence.rego",
-    "profiles.rego",
-    "programs.rego",
-    "secrets.rego",
-    "session.rego",
+/// Every file that decides, by name, with what it is for. `None` is no Rego.
+///
+/// A test holds this list to the folder, and every file to the checks that loading spares it.
+const FILES: &[(&str, &str, Option<Purpose>)] = files![
+    "commands.rego" for Some(Purpose::Exec),
+    "deny.toml" for None,
+    "environment.rego" for Some(Purpose::Exec),
+    "files.rego" for Some(Purpose::Sandbox),
+    "git.rego" for Some(Purpose::Exec),
+    "lib.rego" for Some(Purpose::Library),
+    "persistence.rego" for Some(Purpose::Sandbox),
+    "profiles.rego" for Some(Purpose::Sandbox),
+    "programs.rego" for Some(Purpose::Exec),
+    "secrets.rego" for Some(Purpose::Sandbox),
+    "session.rego" for Some(Purpose::Session),
 ];
 
 /// The shipped tier.
 pub(crate) fn source() -> Source {
-    let file = |(name, text): &(&str, &str)| File {
+    source_of(|_| true)
+}
+
+/// The shipped Rego for one purpose, with the functions it may use.
+pub(crate) fn source_for(purpose: Purpose) -> Source {
+    source_of(|of| of == Some(purpose) || of == Some(Purpose::Library))
+}
+
+fn source_of(is_wanted: impl Fn(Option<Purpose>) -> bool) -> Source {
+    let wanted = FILES.iter().filter(|(_, _, purpose)| is_wanted(*purpose));
+    let file = |(name, text, _): &(&'static str, &'static str, _)| File {
         name: (*name).to_owned(),
-        text: (*text).to_owned(),
+        text: Cow::Borrowed(text),
     };
     Source {
         tier: Tier::Shipped,
         directory: "policies".to_owned(),
-        files: FILES.iter().map(file).collect(),
+        files: wanted.map(file).collect(),
+        embedded: true,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deny::DenyList;
+    use crate::engine::new_engine;
+    use crate::module;
+    use crate::tier::TierEngine;
 
     #[test]
     fn every_file_of_the_folder_ships_and_has_its_tests() {
@@ -53,7 +73,10 @@ mod tests {
         let (tests, rules): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|name| name.ends_with("_test.rego"));
-        let names: Vec<_> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let names: Vec<_> = FILES
+            .iter()
+            .map(|(name, _, _)| (*name).to_owned())
+            .collect();
         assert_eq!(rules, names);
         for name in names.iter().filter_map(|name| name.strip_suffix(".rego")) {
             assert!(
@@ -61,5 +84,27 @@ mod tests {
                 "{name} has no tests"
             );
         }
+    }
+
+    /// What loading spares the files compiled in, here is where it is done.
+    #[test]
+    fn every_shipped_file_passes_every_check_and_is_for_what_the_list_says() {
+        let mut read = source();
+        read.embedded = false;
+        for (file, (_, _, purpose)) in read.files.iter().zip(FILES) {
+            if let Some(purpose) = purpose {
+                let parsed = module::add(&mut new_engine(), &read, file).unwrap();
+                assert_eq!(parsed.purpose, *purpose, "{}", file.name);
+                let sandbox = "agentguard.sandbox";
+                assert!(
+                    !parsed
+                        .wholes
+                        .iter()
+                        .any(|name| sandbox.starts_with(name.as_str()))
+                );
+            }
+        }
+        DenyList::load(std::slice::from_ref(&read), 0).unwrap();
+        TierEngine::load(&read, &[]).unwrap();
     }
 }

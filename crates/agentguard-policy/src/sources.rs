@@ -1,5 +1,6 @@
 //! Where policies come from: directories read once, and the policies that ship.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -33,13 +34,16 @@ pub(crate) struct Source {
     /// What goes before a file's name in messages.
     pub(crate) directory: String,
     pub(crate) files: Vec<File>,
+    /// Whether these are the files compiled in, which tests checked. Nothing that is read is.
+    #[serde(skip)]
+    pub(crate) embedded: bool,
 }
 
 /// One file: its name within the tier, and its text.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct File {
     pub(crate) name: String,
-    pub(crate) text: String,
+    pub(crate) text: Cow<'static, str>,
 }
 
 impl Source {
@@ -51,7 +55,11 @@ impl Source {
     /// The digest of all files: each name and text, each with its length.
     pub(crate) fn digest(&self) -> TierDigest {
         let mut bytes = Vec::new();
-        for part in self.files.iter().flat_map(|file| [&file.name, &file.text]) {
+        for part in self
+            .files
+            .iter()
+            .flat_map(|file| [&*file.name, &*file.text])
+        {
             bytes.extend_from_slice(part.len().to_string().as_bytes());
             bytes.push(b':');
             bytes.extend_from_slice(part.as_bytes());
@@ -80,6 +88,20 @@ pub(crate) fn read_all(sources: &Sources) -> Result<Vec<Source>, Error> {
     Ok(all)
 }
 
+/// A tier's Rego over that of `library`, of which files with the same name give way.
+pub(crate) fn over<'a>(
+    source: &'a Source,
+    library: &[(&'a Source, &'a File)],
+) -> Vec<(&'a Source, &'a File)> {
+    let own = source.files.iter().map(|file| (source, file));
+    let is_replaced = |name: &str| source.files.iter().any(|file| file.name == name);
+    let below = library.iter().copied();
+    let below = below.filter(|(_, file)| !is_replaced(&file.name));
+    own.chain(below)
+        .filter(|(_, file)| file.name.ends_with(".rego"))
+        .collect()
+}
+
 fn read_tier(tier: Tier, directory: &Path) -> Result<Source, Error> {
     let mut files = Vec::new();
     if tier == Tier::Repository {
@@ -96,7 +118,10 @@ fn read_tier(tier: Tier, directory: &Path) -> Result<Source, Error> {
             continue;
         }
         let text = read_file(tier, &path)?;
-        files.push(File { name, text });
+        files.push(File {
+            name,
+            text: text.into(),
+        });
         if files.len() > MOST_FILES {
             return Err(unfit(directory, "it holds more than 256 files"));
         }
@@ -106,6 +131,7 @@ fn read_tier(tier: Tier, directory: &Path) -> Result<Source, Error> {
         tier,
         directory: directory.display().to_string(),
         files,
+        embedded: false,
     })
 }
 

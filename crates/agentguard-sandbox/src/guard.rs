@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use agentguard_core::{CommitSeen, Exec, Index, OutcomeOf, Permit, RefMove, Unrecorded};
+use agentguard_core::{CommitSeen, Exec, Index, OutcomeOf, Permit, RefMove, RuleId, Unrecorded};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
@@ -83,6 +83,8 @@ pub trait Supervise: Sync {
 pub struct Refused {
     /// The entry that says so, unless the log could not be written.
     pub entry: Option<Index>,
+    /// The rule that refused it.
+    pub rule: RuleId,
     /// The lines for its standard error.
     pub text: String,
 }
@@ -108,10 +110,7 @@ impl HeldSignals {
 /// A session that is built, in which nothing of the agent runs.
 #[derive(Debug)]
 pub struct Prepared {
-    mediator: Child,
-    control: OwnedFd,
-    workers: Vec<OwnedFd>,
-    lifeline: OwnedFd,
+    launched: Launched,
     init: OwnedFd,
     listeners: Vec<OwnedFd>,
     seconds: Option<u64>,
@@ -134,57 +133,112 @@ pub struct Ended {
     pub learnt: Vec<KnownIdentity>,
 }
 
-/// Builds a session.
-///
-/// # Errors
-///
-/// Returns the step that failed, and why. Nothing of the agent ran, and nothing is left.
-pub fn prepare(plan: &Plan) -> Result<Prepared, Error> {
-    // So that pid 1 of a session whose mediator was killed is reaped here.
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-        .map_err(|error| Error::io("look after the session's processes")(error.into()))?;
-    let (control, theirs) = stream_pair()?;
-    let (lifeline_end, lifeline) = pipe_with(PipeFlags::CLOEXEC)
-        .map_err(|error| Error::io("make a lifeline")(error.into()))?;
-    let pairs = (0..WORKERS)
-        .map(|_| stream_pair())
-        .collect::<Result<Vec<_>, _>>()?;
-    let mediator = start_mediator(theirs)?;
-    let (workers, ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-    let handed: Vec<BorrowedFd<'_>> = [lifeline_end.as_fd()]
-        .into_iter()
-        .chain(ends.iter().map(AsFd::as_fd))
-        .collect();
-    send_descriptors(&control, &handed)?;
-    drop((lifeline_end, ends));
-    send(&control, plan)?;
-    match receive(&control)? {
-        Some(FromMediator::Ready {
-            refs,
-            branch,
-            init,
-            listeners,
-        }) => {
-            let init = Pid::from_raw(init).ok_or(Error::Garbled)?;
-            let init = pidfd_open(init, PidfdFlags::empty())
-                .map_err(|error| Error::io("watch the session's pid 1")(error.into()))?;
-            let listeners = take_listeners(&control, listeners)?;
-            let seconds = plan.confinement.limits.seconds;
-            Ok(Prepared {
-                mediator,
-                control,
-                workers,
-                lifeline,
-                init,
-                listeners,
-                seconds,
+/// A mediator that was started and waits for its plan. Starting takes a while: whoever has a plan to make
+/// starts one first.
+#[derive(Debug)]
+pub struct Launched {
+    control: OwnedFd,
+    workers: Vec<OwnedFd>,
+    lifeline: OwnedFd,
+    // The last to go: it ends with its control line, and is waited for.
+    mediator: Mediator,
+}
+
+/// A mediator at work on its plan.
+#[derive(Debug)]
+pub struct Building {
+    launched: Launched,
+    seconds: Option<u64>,
+}
+
+/// The mediator's process, waited for when it is over.
+#[derive(Debug)]
+struct Mediator(Child);
+
+impl Drop for Mediator {
+    fn drop(&mut self) {
+        let _ = self.0.wait();
+    }
+}
+
+impl Launched {
+    /// Starts a mediator: this program again, without secrets and threads.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the system said.
+    pub fn launch() -> Result<Self, Error> {
+        // So that pid 1 of a session whose mediator was killed is reaped here.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(|error| Error::io("look after the session's processes")(error.into()))?;
+        let (control, theirs) = stream_pair()?;
+        let (lifeline_end, lifeline) = pipe_with(PipeFlags::CLOEXEC)
+            .map_err(|error| Error::io("make a lifeline")(error.into()))?;
+        let pairs = (0..WORKERS)
+            .map(|_| stream_pair())
+            .collect::<Result<Vec<_>, _>>()?;
+        let mediator = Mediator(start_mediator(theirs)?);
+        let (workers, ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let handed: Vec<BorrowedFd<'_>> = [lifeline_end.as_fd()]
+            .into_iter()
+            .chain(ends.iter().map(AsFd::as_fd))
+            .collect();
+        send_descriptors(&control, &handed)?;
+        Ok(Self {
+            control,
+            workers,
+            lifeline,
+            mediator,
+        })
+    }
+
+    /// Hands the plan over, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the mediator could not be reached.
+    pub fn build(self, plan: &Plan) -> Result<Building, Error> {
+        send(&self.control, plan)?;
+        Ok(Building {
+            launched: self,
+            seconds: plan.confinement.limits.seconds,
+        })
+    }
+}
+
+impl Building {
+    /// Waits until the session stands.
+    ///
+    /// # Errors
+    ///
+    /// Returns the step that failed, and why. Nothing of the agent ran, and nothing is left.
+    pub fn ready(self) -> Result<Prepared, Error> {
+        let control = &self.launched.control;
+        match receive(control)? {
+            Some(FromMediator::Ready {
                 refs,
                 branch,
-            })
+                init,
+                listeners,
+            }) => {
+                let init = Pid::from_raw(init).ok_or(Error::Garbled)?;
+                let init = pidfd_open(init, PidfdFlags::empty())
+                    .map_err(|error| Error::io("watch the session's pid 1")(error.into()))?;
+                let listeners = take_listeners(control, listeners)?;
+                let Self { launched, seconds } = self;
+                Ok(Prepared {
+                    launched,
+                    init,
+                    listeners,
+                    seconds,
+                    refs,
+                    branch,
+                })
+            }
+            Some(FromMediator::Failed(failure)) => Err(Error::Setup { failure }),
+            Some(_) => Err(Error::Garbled),
+            None => Err(Error::MediatorLost),
         }
-        Some(FromMediator::Failed(failure)) => Err(Error::Setup { failure }),
-        Some(_) => Err(Error::Garbled),
-        None => Err(Error::MediatorLost),
     }
 }
 
@@ -243,15 +297,18 @@ impl Prepared {
         // The session is admitted as a whole: this is what the permit was for.
         let _ = permit.spend();
         let Self {
-            mut mediator,
-            control,
-            workers,
-            lifeline,
+            launched,
             init,
             listeners,
             seconds,
             ..
         } = self;
+        let Launched {
+            control,
+            workers,
+            lifeline,
+            mediator,
+        } = launched;
         let relay = Relay::start(listeners)?;
         let agent = OnceCell::new();
         let served = std::thread::scope(|scope| {
@@ -280,19 +337,30 @@ impl Prepared {
             served.and_then(|ended| answered.map(|_| ended))
         });
         drop(relay);
-        let _ = mediator.wait();
+        drop(mediator);
         take_terminal();
         served
     }
 }
 
-fn shut_down(worker: &OwnedFd) {
+fn shut_down(worker: impl AsFd) {
     // What was sent before is still read; whoever waits for more learns that there is none.
     let _ = rustix::net::shutdown(worker, rustix::net::Shutdown::Both);
 }
 
+/// Shuts a worker's socket down once nobody answers there any more, however that comes about: whoever waits
+/// for an answer then ends the session.
+struct Answering<'w>(BorrowedFd<'w>);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        shut_down(self.0);
+    }
+}
+
 /// Answers one worker until it is gone.
 fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Error> {
+    let _answering = Answering(worker);
     let mut place = Place::of_thread();
     while let Some(message) = receive(worker)? {
         match message {
@@ -307,22 +375,21 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
                     Ok(permit) => Answer {
                         allow: true,
                         entry: Some(permit.spend().1.0),
+                        rule: String::new(),
                         text: String::new(),
                     },
                     Err(refused) => Answer {
                         allow: false,
                         entry: refused.entry.map(|entry| entry.0),
+                        rule: refused.rule.as_str().to_owned(),
                         text: refused.text,
                     },
                 };
                 send(worker, &answer)?;
             }
             FromWorker::Outcome(Outcome { of, outcome }) => {
-                if let Err(error) = supervise.outcome(Index(of), outcome) {
-                    // Without an answer the worker ends the session.
-                    let _ = rustix::net::shutdown(worker, rustix::net::Shutdown::Both);
-                    return Err(Error::Unrecorded { source: error });
-                }
+                let told = supervise.outcome(Index(of), outcome);
+                told.map_err(|source| Error::Unrecorded { source })?;
             }
         }
     }

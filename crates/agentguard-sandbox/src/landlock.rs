@@ -18,6 +18,10 @@ use crate::plan::Plan;
 
 /// The least that `full` builds on: renames, links and truncation are covered (Linux 6.2).
 const LEAST: ABI = ABI::V3;
+/// [`LEAST`] as the kernel counts.
+pub(crate) const LEAST_VERSION: i32 = 3;
+/// The version that brought scopes (Linux 6.12).
+pub(crate) const SCOPES: i32 = 6;
 /// The newest this table knows; the kernel gives what it has.
 const NEWEST: ABI = ABI::V6;
 

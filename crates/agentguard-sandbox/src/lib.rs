@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod difference;
+mod doctor;
 mod error;
 mod filter;
 mod guard;
@@ -18,9 +19,10 @@ mod wire;
 pub use difference::{
     Debounce, Difference, Snapshot, WalkLimits, difference, escape_path, unescape_path,
 };
+pub use doctor::{Answer, Finding, Subject, What, examine};
 pub use error::{Error, Failure};
 pub use filter::table;
-pub use guard::{Ended, HeldSignals, Prepared, Refused, Supervise, prepare};
+pub use guard::{Building, Ended, HeldSignals, Launched, Prepared, Refused, Supervise};
 pub use mediator::{content_key, content_of, enter_if_asked};
 pub use plan::{FileKey, InsideFile, KnownIdentity, Layer, Plan, User};
 pub use repository::{NewCommits, Refs, Repository, moved_refs};

@@ -221,6 +221,26 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Builds the least of a root at its base, to see whether that can be done here.
+pub(crate) fn try_out() -> Result<(), Failure> {
+    mount_change(
+        "/",
+        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+    )
+    .step("keep mounts private")?;
+    tmpfs(BASE, "mode=0755,size=1m")?;
+    let base =
+        fs::open(BASE, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open the new root")?;
+    for directory in ["proc", "usr", ".old"] {
+        make_directory(base.as_fd(), Path::new(directory))?;
+    }
+    let usr = Path::new("/usr");
+    if let Some(source) = open_source(usr, usr, Access::Read, true, None)? {
+        attach(base.as_fd(), &source)?;
+    }
+    Ok(())
+}
+
 /// Mounts the session's own `/proc`. Called by its pid 1, before the old root goes.
 pub(crate) fn mount_proc() -> Result<(), Failure> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -376,7 +396,9 @@ fn cover(base: BorrowedFd<'_>, path: &Path) -> Result<(), Failure> {
         "run/agentguard/.none"
     };
     make_place(base, Path::new(blank), is_directory)?;
-    fs::chmodat(base, blank, Mode::empty(), AtFlags::empty()).step(shown())?;
+    // What may be executed and not read is tried by shells, and then explained, and cannot be copied.
+    let mode = if is_directory { 0o000 } else { 0o111 };
+    fs::chmodat(base, blank, Mode::from_raw_mode(mode), AtFlags::empty()).step(shown())?;
     let tree = clone_tree(base, Path::new(blank)).step(shown())?;
     change_tree(
         tree.as_fd(),

@@ -49,6 +49,8 @@ pub(crate) struct Answer {
     pub(crate) allow: bool,
     /// The entry that says so, unless the log could not be written.
     pub(crate) entry: Option<u64>,
+    /// The rule that refused it; empty where nothing did.
+    pub(crate) rule: String,
     /// What the agent is told of a refusal.
     pub(crate) text: String,
 }

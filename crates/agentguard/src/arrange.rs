@@ -52,7 +52,7 @@ impl Arranged {
         }
         let human_home = human_home()?;
         let directory = workspace::resolve(&run.workspace, &human_home, places)?;
-        let policies = Policies::load(&sources(places, run, &directory))?;
+        let policies = Policies::load(&sources(places, run.policy.as_deref(), &directory))?;
         let key = AgentKey::load_or_create(&places.state, &agent_name(run)?)?;
         let (human, trigger) = human::of_process(run.by.as_deref())?;
         let session = session(key.agent(), human, trigger, &directory)?;
@@ -105,13 +105,13 @@ fn agent_name(run: &Run) -> Result<AgentName, Error> {
         .map_or_else(|| AgentName::parse(DEFAULT_AGENT).map_err(unnamed), Ok)
 }
 
-fn sources(places: &Places, run: &Run, workspace: &Path) -> Sources {
+/// The policies that hold for a session in `workspace`.
+pub(crate) fn sources(places: &Places, user: Option<&Path>, workspace: &Path) -> Sources {
     let there = |path: PathBuf| path.exists().then_some(path);
     Sources {
         org: there(PathBuf::from(ORGANISATION)),
-        user: run
-            .policy
-            .clone()
+        user: user
+            .map(Path::to_owned)
             .or_else(|| there(places.config.join("policy"))),
         repository: there(workspace.join(REPOSITORY)),
     }
@@ -210,11 +210,19 @@ pub(crate) fn private_directory(places: &Places, kind: &str, name: &str) -> Resu
     Ok(path)
 }
 
-/// A user that the system does not know, and the lists that name it inside.
-fn agent_user(home: &Path) -> Result<(User, Vec<InsideFile>), Error> {
+/// A user that the system does not know, for sessions that root starts.
+pub(crate) fn user_for_agents() -> Result<User, Error> {
+    let (users, groups) = users_and_groups()?;
+    free_user(&users, &groups)
+}
+
+fn users_and_groups() -> Result<(String, String), Error> {
     let read =
         |path: &str| std::fs::read_to_string(path).map_err(Error::doing(format!("read `{path}`")));
-    let (users, groups) = (read("/etc/passwd")?, read("/etc/group")?);
+    Ok((read("/etc/passwd")?, read("/etc/group")?))
+}
+
+fn free_user(users: &str, groups: &str) -> Result<User, Error> {
     let is_taken = |id: u32| {
         let id = id.to_string();
         users
@@ -231,6 +239,14 @@ fn agent_user(home: &Path) -> Result<(User, Vec<InsideFile>), Error> {
         .find(|id| !is_taken(*id))
         .ok_or_else(none)
         .map_err(Error::doing("find a user for the agent"))?;
+    Ok(User { uid: id, gid: id })
+}
+
+/// Such a user, and the lists that name it inside.
+fn agent_user(home: &Path) -> Result<(User, Vec<InsideFile>), Error> {
+    let (users, groups) = users_and_groups()?;
+    let user = free_user(&users, &groups)?;
+    let id = user.uid;
     let without = |list: &str| {
         list.lines()
             .filter(|line| !line.starts_with("agent:"))
@@ -251,7 +267,7 @@ fn agent_user(home: &Path) -> Result<(User, Vec<InsideFile>), Error> {
             content: format!("{}agent:x:{id}:\n", without(&groups)),
         },
     ];
-    Ok((User { uid: id, gid: id }, files))
+    Ok((user, files))
 }
 
 /// The static rules as the agent can read them.

@@ -27,8 +27,10 @@ impl Denied {
         programs: &mut Programs,
     ) -> Self {
         let mut found = Self::default();
+        // On many systems `/bin`, `/usr/bin` and `/sbin` are one.
+        let search: BTreeSet<PathBuf> = search.iter().map(|directory| real(directory)).collect();
         for program in denied {
-            for directory in search {
+            for directory in &search {
                 let path = directory.join(&program.name);
                 if !path.is_file() {
                     continue;

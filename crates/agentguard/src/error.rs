@@ -50,6 +50,12 @@ pub enum Error {
         /// By which rule.
         rule: Box<Rule>,
     },
+    /// The log failed before the session had begun in it. Nothing ran.
+    #[error("{}", rule.reason)]
+    Unbegun {
+        /// How the log failed, as a rule of ours.
+        rule: Box<Rule>,
+    },
     /// What happened could not be written down.
     #[error(transparent)]
     Unrecorded(#[from] agentguard_core::Unrecorded),
@@ -65,14 +71,13 @@ impl Error {
     #[must_use]
     pub fn remedy(&self) -> Option<&str> {
         match self {
-            Self::Refused { rule } => rule.remedy.as_deref(),
-            Self::Policy(agentguard_policy::Error::Refused { rule }) => rule.remedy.as_deref(),
+            Self::Refused { rule } | Self::Unbegun { rule } => rule.remedy.as_deref(),
+            Self::Policy(error) => error.remedy(),
             Self::Workspace { .. } => Some("name a directory of the project with --workspace"),
             Self::Level { .. } => {
                 Some("run without --level; `agentguard doctor` says what this machine can enforce")
             }
-            Self::Policy(_)
-            | Self::Log(_)
+            Self::Log(_)
             | Self::Identity(_)
             | Self::Sandbox(_)
             | Self::Surroundings { .. }

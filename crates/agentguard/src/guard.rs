@@ -1,5 +1,6 @@
 //! The guard: runs a command as a session, from policy to the last entry.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,9 +8,10 @@ use agentguard_audit::{Author, Places, SessionLog};
 use agentguard_core::{
     Action, Gate, NobodyToAsk, OutcomeOf, Refusal, Rule, Session, SessionId, Start, Tally,
 };
-use agentguard_policy::Confined;
-use agentguard_sandbox::{Ended, HeldSignals, prepare};
+use agentguard_policy::{Confined, Sources};
+use agentguard_sandbox::{Ended, HeldSignals, Launched};
 
+use crate::arrange::sources;
 use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
 use crate::supervise::{Floors, Supervisor};
@@ -33,6 +35,8 @@ pub struct Finished {
     pub not_executed: Option<i32>,
     /// Whether its time was over.
     pub is_out_of_time: bool,
+    /// What it leaves that makes others run code.
+    pub planted: Option<Rule>,
     /// What was counted.
     pub tally: Tally,
 }
@@ -42,6 +46,13 @@ impl Guard {
     #[must_use]
     pub fn new(places: Places) -> Self {
         Self { places }
+    }
+
+    /// The policies that would hold for a session in `workspace`: the organisation's, `user` or else the
+    /// user's own, the repository's.
+    #[must_use]
+    pub fn sources(&self, user: Option<&Path>, workspace: &Path) -> Sources {
+        sources(&self.places, user, workspace)
     }
 
     /// Says what would be enforced, and runs nothing.
@@ -67,9 +78,10 @@ impl Guard {
         tell: &dyn Tell,
         signals: &HeldSignals,
     ) -> Result<Finished, Error> {
+        let launched = Launched::launch()?; // it starts while we make its plan
         let arranged = Arranged::new(&self.places, run)?;
         let _temporary = Temporary(arranged.plan.temporary.clone());
-        let prepared = prepare(&arranged.plan)?; // it stands, and nothing of the agent runs
+        let building = launched.build(&arranged.plan)?; // it builds while we open the log
         let Arranged {
             mut session,
             confined,
@@ -79,8 +91,15 @@ impl Guard {
             programs,
             ..
         } = arranged;
-        session.branch.clone_from(&prepared.branch);
         let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
+        let prepared = match building.ready() {
+            Ok(prepared) => prepared, // it stands, and nothing of the agent runs
+            Err(error) => {
+                log.abandon();
+                return Err(error.into());
+            }
+        };
+        session.branch.clone_from(&prepared.branch);
         let judge = policies
             .judge(session.clone())
             .with_denied_content(denied.content);
@@ -142,12 +161,14 @@ fn finish(session: SessionId, record: SessionRecord, ended: Ended) -> Result<Fin
             "the session's time was over, and it was ended",
         ))?;
     }
+    let planted = record.planted()?;
     let tally = record.end(outcome.clone())?;
     Ok(Finished {
         session,
         outcome,
         not_executed,
         is_out_of_time,
+        planted,
         tally,
     })
 }
@@ -175,6 +196,12 @@ fn start(session: &Session, confined: &Confined, run: &Run) -> Start {
 
 /// The session itself was refused: nothing ran, and the log says so and ends.
 fn refused(record: SessionRecord, refusal: &Refusal, run: &Run, tell: &dyn Tell) -> Error {
+    if let Refusal::Unrecorded { rule } = refusal {
+        // No rule of anybody's refused it: the log failed.
+        return Error::Unbegun {
+            rule: Box::new(rule.clone()),
+        };
+    }
     let words: Vec<_> = run
         .command
         .iter()
@@ -188,11 +215,9 @@ fn refused(record: SessionRecord, refusal: &Refusal, run: &Run, tell: &dyn Tell)
         true,
     );
     tell.refused(&told);
-    if refusal.index().is_some() {
-        let outcome = OutcomeOf::Killed { rule: rule.clone() };
-        if let Err(error) = record.end(outcome) {
-            return error.into();
-        }
+    let outcome = OutcomeOf::Killed { rule: rule.clone() };
+    if let Err(error) = record.end(outcome) {
+        return error.into();
     }
     Error::Refused {
         rule: Box::new(rule),

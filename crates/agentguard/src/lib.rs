@@ -20,17 +20,22 @@
 #![forbid(unsafe_code)]
 
 mod arrange;
+mod bundle;
 mod clock;
 mod denied;
+mod doctor;
 mod environment;
 mod error;
 mod guard;
 mod human;
+mod planted;
 mod programs;
 mod record;
 mod run;
 mod supervise;
 mod temporary;
+#[cfg(test)]
+mod tests;
 pub mod text;
 mod verify;
 mod workspace;
@@ -44,6 +49,7 @@ pub use agentguard_sandbox as sandbox;
 
 pub use arrange::Arranged;
 pub use clock::SystemClock;
+pub use doctor::{cause, examine};
 pub use error::Error;
 pub use guard::{Finished, Guard};
 pub use run::{Run, Silent, Tell, Told};

@@ -12,6 +12,9 @@ use agentguard_credentials::{AgentKey, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
 use agentguard_sandbox::Difference;
 
+use crate::bundle;
+use crate::planted::Planted;
+
 /// Refusals told apart; past it each is an entry of its own again.
 const MOST_REFUSALS: usize = 10_000;
 /// Of refs and of commits, in one entry: an entry is at most 65,535 bytes long.
@@ -32,6 +35,7 @@ pub(crate) struct SessionRecord {
     beginning: Beginning,
     refusals: Mutex<HashMap<Digest, Refusals>>,
     tally: Mutex<Tally>,
+    planted: Mutex<Planted>,
 }
 
 /// The same refusal, so many times.
@@ -45,11 +49,13 @@ struct Refusals {
 
 impl SessionRecord {
     pub(crate) fn new(log: SessionLog, beginning: Beginning) -> Self {
+        let planted = Planted::new(&beginning.confined.confinement.pins);
         Self {
             log,
             beginning,
             refusals: Mutex::default(),
             tally: Mutex::default(),
+            planted: Mutex::new(planted),
         }
     }
 
@@ -83,8 +89,22 @@ impl SessionRecord {
             complete,
             text,
         };
+        self.planted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(&difference.changes);
         self.append_with_text(Class::Covered, &text, event)
             .map(|_| ())
+    }
+
+    /// What the session leaves that makes others run code, as a finding, if there is any.
+    pub(crate) fn planted(&self) -> Result<Option<Rule>, Unrecorded> {
+        let planted = self.planted.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = planted.finding();
+        if let Some(rule) = &found {
+            self.finding(rule.clone())?;
+        }
+        Ok(found)
     }
 
     /// Refs moved.
@@ -145,16 +165,15 @@ impl SessionRecord {
             confined,
             refs,
         } = &self.beginning;
-        let bundle: serde_json::Value = serde_json::from_str(&policies.bundle())
-            .map_err(|error| Unrecorded::new(error.to_string()))?;
         let text = json(&serde_json::json!({
             "session": start.session,
             "workspace": start.session.workspace,
             "command": start.command,
             "confinement": start.confinement,
             "covered": confined.covered,
-            "policy": bundle,
         }))?;
+        bundle::keep(self.log.directory(), policies)
+            .map_err(|error| Unrecorded::new(error.to_string()))?;
         let session = &start.session;
         let refs = if refs_fit(refs) {
             refs.clone()

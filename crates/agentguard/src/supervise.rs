@@ -90,6 +90,7 @@ impl Supervise for Supervisor<'_> {
                 self.tell.refused(&told);
                 Refused {
                     entry: refusal.index(),
+                    rule: refusal.rule().id.clone(),
                     text: told.lines(),
                 }
             })

@@ -494,6 +494,29 @@ fn a_published_log_verifies_without_its_write_ahead_file() {
 }
 
 #[test]
+fn an_export_verifies_by_the_key_alone_and_holds_texts_only_where_asked_for() {
+    let home = Home::new();
+    let directory = session_of(&home, 300);
+    let keys = home.keys().all()[0].to_string();
+    let keys = Keys::given([keys.as_str()]).unwrap();
+    for (name, with_texts) in [("bare", false), ("texts", true)] {
+        let to = home.path.join(name);
+        let checkpoint = agentguard_audit::export(&directory, &to, with_texts).unwrap();
+        assert_eq!(checkpoint.size, 602);
+        assert_eq!(to.join("texts").exists(), with_texts);
+        assert!(!to.join("wal").exists());
+        let report = verify(&to, &keys).unwrap();
+        assert!(report.is_verified(), "{report:?}");
+        assert_eq!((report.entries, report.signed), (602, 602));
+        let again = agentguard_audit::export(&directory, &to, with_texts);
+        assert!(again.is_err(), "it was written over");
+    }
+    std::fs::remove_file(home.path.join("bare/tile/0/001")).unwrap();
+    let report = verify(&home.path.join("bare"), &keys).unwrap();
+    assert_eq!(report.first_bad(), Some(256));
+}
+
+#[test]
 fn a_session_is_found_by_its_beginning_and_the_latest_by_none() {
     let home = Home::new();
     session_of(&home, 1);

@@ -18,7 +18,11 @@ pub(crate) fn tell(
     voice: &mut Voice,
 ) -> Result<Exit, Failure> {
     let (exit, how) = exit_of(finished);
-    if let (Some(errno), Exit::Missing) = (finished.not_executed, exit) {
+    // Where a rule refused it, that was said.
+    if let Some(errno) = finished
+        .not_executed
+        .filter(|_| finished.tally.refused == 0)
+    {
         let error = std::io::Error::from_raw_os_error(errno);
         voice.say(Word::Error, &format!("`{command}`: {error}"));
     }
@@ -28,9 +32,15 @@ pub(crate) fn tell(
     if json {
         voice.say_json(&json!({
             "session": finished.session, "outcome": finished.outcome, "errno": finished.not_executed,
-            "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
+            "planted": finished.planted, "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
         }))?;
         return Ok(exit);
+    }
+    if let Some(rule) = &finished.planted {
+        voice.say(Word::Note, &format!("{} (rule `{}`)", rule.reason, rule.id));
+        if let Some(remedy) = &rule.remedy {
+            voice.say(Word::Hint, remedy);
+        }
     }
     let tally = &finished.tally;
     let killed = match tally.killed {

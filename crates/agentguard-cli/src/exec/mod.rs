@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{Arguments, JSON, PLAN};
 use crate::places::Places;
+use crate::policy;
 use crate::voice::Voice;
 
 use report::Report;
@@ -22,10 +23,8 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     let signals = HeldSignals::hold()?;
     let places = Places::of_process()?;
     let run = ask::run(arguments)?;
-    let guard = Guard::new(agentguard::Places {
-        state: places.state,
-        config: places.config,
-    });
+    let places: agentguard::Places = places.into();
+    let guard = Guard::new(places.clone());
     if arguments.has(&PLAN) {
         let arranged = guard.plan(&run).map_err(failure)?;
         return plan::show(&arranged, arguments.has(&JSON), voice);
@@ -35,7 +34,20 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     match guard.exec(&run, &report, &signals) {
         Ok(finished) => ended::tell(&finished, &command_name(&run), arguments.has(&JSON), voice),
         Err(agentguard::Error::Refused { .. }) => Ok(Exit::Refused),
-        Err(error) => Err(failure(error)),
+        Err(error) => {
+            let cause = agentguard::cause(&error, &places, &run.workspace);
+            Err(with_cause(failure(error), cause))
+        }
+    }
+}
+
+/// Adds why this machine cannot confine, and what to do about it. It is not tried with less.
+fn with_cause(failure: Failure, cause: Option<(String, String)>) -> Failure {
+    match cause {
+        Some((cause, remedy)) => {
+            Failure::new(format!("{}: {cause}", failure.message)).with_hint(remedy)
+        }
+        None => failure,
     }
 }
 
@@ -47,15 +59,8 @@ fn command_name(run: &Run) -> String {
 }
 
 fn failure(error: agentguard::Error) -> Failure {
-    if let agentguard::Error::Policy(policy) = &error {
-        let mistakes: Vec<_> = policy
-            .mistakes()
-            .iter()
-            .map(|mistake| mistake.render())
-            .collect();
-        if !mistakes.is_empty() {
-            return Failure::new(format!("{error}\n{}", mistakes.join("\n")));
-        }
+    if let agentguard::Error::Policy(wrong) = error {
+        return policy::failure(wrong);
     }
     let hint = error.remedy().map(str::to_owned);
     let failure = Failure::from(error);

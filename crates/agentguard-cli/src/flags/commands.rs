@@ -1,10 +1,11 @@
 //! The table: every command of agentguard, in the order in which help shows them.
 
 use crate::exit::Exit;
-use crate::{agent, doctor, exec, reference};
+use crate::{agent, doctor, exec, init, log, policy, reference, trace, verify};
 
 use super::list::{
-    AGENT, BY, ENV, JSON, LEVEL, NETWORK, PLAN, POLICY, PORT, PROFILE, REPORT_FD, WORKSPACE,
+    AGENT, BY, ENTRY, ENV, JSON, KEY, KIND, LEVEL, NETWORK, PLAN, POLICY, PORT, PROFILE, QUERY,
+    REPORT_FD, RULE, RULING, RUN, SINCE, TEXTS, VERBOSE, WORKSPACE,
 };
 use super::{Command, Group, Operands};
 
@@ -17,11 +18,32 @@ const NAME: Operands = Operands::Some {
     most: 1,
 };
 
+const DIRECTORIES: Operands = Operands::Some {
+    usage: "[DIR…]",
+    least: 0,
+    most: usize::MAX,
+};
+const LOG: Operands = Operands::Some {
+    usage: "[LOG]",
+    least: 0,
+    most: 1,
+};
+
 /// The words that stand before several commands.
-pub(crate) static GROUPS: &[Group] = &[Group {
-    word: "agent",
-    summary: "agents: named identities, each with a key of its own",
-}];
+pub(crate) static GROUPS: &[Group] = &[
+    Group {
+        word: "log",
+        summary: "what was recorded; LOG is a session's id or its beginning, a directory, or `anchor`",
+    },
+    Group {
+        word: "policy",
+        summary: "policies: what agents may do, as rules that can be checked and tested",
+    },
+    Group {
+        word: "agent",
+        summary: "agents: named identities, each with a key of its own",
+    },
+];
 
 /// Every command.
 pub(crate) static COMMANDS: &[Command] = &[
@@ -51,6 +73,166 @@ pub(crate) static COMMANDS: &[Command] = &[
         example: "agentguard exec --agent ci-7 -- git push origin agent/fix",
         failed: Exit::Guard,
         run: exec::run,
+    },
+    Command {
+        words: &["verify"],
+        summary: "verify a log, a receipt, or everything that was recorded",
+        operands: LOG,
+        flags: &[&KEY, &JSON],
+        exits: &[
+            (Exit::Done, "verified"),
+            (Exit::No, "does not verify, or is missing"),
+            (Exit::Failed, "could not be checked"),
+        ],
+        example: "agentguard verify",
+        failed: Exit::Failed,
+        run: verify::run,
+    },
+    Command {
+        words: &["trace"],
+        summary: "from a commit, an entry or a file back to who asked for it",
+        operands: Operands::Some {
+            usage: "COMMIT|ENTRY|PATH",
+            least: 1,
+            most: 1,
+        },
+        flags: &[&JSON],
+        exits: &[
+            (Exit::Done, "found, and the log verifies"),
+            (Exit::No, "not found, or the log does not verify"),
+            (Exit::Failed, "it could not be found out"),
+        ],
+        example: "agentguard trace HEAD",
+        failed: Exit::Failed,
+        run: trace::run,
+    },
+    Command {
+        words: &["log", "show"],
+        summary: "tell the story of a session (default: the latest)",
+        operands: LOG,
+        flags: &[&JSON],
+        exits: DOES,
+        example: "agentguard log show",
+        failed: Exit::Failed,
+        run: log::show,
+    },
+    Command {
+        words: &["log", "tail"],
+        summary: "show the last entries, and those that come until the session ends",
+        operands: LOG,
+        flags: &[&JSON],
+        exits: DOES,
+        example: "agentguard log tail",
+        failed: Exit::Failed,
+        run: log::tail,
+    },
+    Command {
+        words: &["log", "query"],
+        summary: "show the entries that are asked for (default: of every session)",
+        operands: LOG,
+        flags: &[&KIND, &RULE, &RULING, &SINCE, &JSON],
+        exits: &[
+            (Exit::Done, "there are some"),
+            (Exit::No, "there are none"),
+            (Exit::Failed, "it could not be found out"),
+        ],
+        example: "agentguard log query --ruling deny --since 2h",
+        failed: Exit::Failed,
+        run: log::query,
+    },
+    Command {
+        words: &["log", "prove"],
+        summary: "write the receipt of an entry, which `verify` checks without the log",
+        operands: Operands::Some {
+            usage: "[SESSION:]N",
+            least: 1,
+            most: 1,
+        },
+        flags: &[],
+        exits: DOES,
+        example: "agentguard log prove 12 > push.tlog-proof",
+        failed: Exit::Failed,
+        run: log::prove,
+    },
+    Command {
+        words: &["log", "export"],
+        summary: "copy a log into a new directory, for others to verify",
+        operands: Operands::Some {
+            usage: "DIR [LOG]",
+            least: 1,
+            most: 2,
+        },
+        flags: &[&TEXTS],
+        exits: DOES,
+        example: "agentguard log export /tmp/for-the-auditor",
+        failed: Exit::Failed,
+        run: log::export,
+    },
+    Command {
+        words: &["log", "key"],
+        summary: "print the verifier key of all logs, or in the name of one",
+        operands: LOG,
+        flags: &[&JSON],
+        exits: DOES,
+        example: "agentguard log key",
+        failed: Exit::Failed,
+        run: log::key,
+    },
+    Command {
+        words: &["init"],
+        summary: "write a policy of your own to start from, with its tests",
+        operands: NOTHING,
+        flags: &[],
+        exits: DOES,
+        example: "agentguard init",
+        failed: Exit::Failed,
+        run: init::run,
+    },
+    Command {
+        words: &["policy", "check"],
+        summary: "find mistakes in policies; without DIR in those that hold here",
+        operands: DIRECTORIES,
+        flags: &[&JSON],
+        exits: &[
+            (Exit::Done, "there is no mistake"),
+            (Exit::No, "there is one"),
+            (Exit::Failed, "it could not be found out"),
+        ],
+        example: "agentguard policy check .agentguard/policy",
+        failed: Exit::Failed,
+        run: policy::check,
+    },
+    Command {
+        words: &["policy", "test"],
+        summary: "run the tests beside policies; without DIR of those that hold here",
+        operands: DIRECTORIES,
+        flags: &[&VERBOSE, &RUN, &JSON],
+        exits: &[
+            (Exit::Done, "every test passes"),
+            (Exit::No, "one does not"),
+            (Exit::Failed, "they could not be run, or there is none"),
+        ],
+        example: "agentguard policy test -v --run git .agentguard/policy",
+        failed: Exit::Failed,
+        run: policy::test,
+    },
+    Command {
+        words: &["policy", "eval"],
+        summary: "say what becomes of an input, or what a query gives; without FILE of stdin's",
+        operands: Operands::Some {
+            usage: "[FILE]",
+            least: 0,
+            most: 1,
+        },
+        flags: &[&POLICY, &ENTRY, &QUERY, &JSON],
+        exits: &[
+            (Exit::Done, "it is allowed; the query has a value"),
+            (Exit::No, "it is not; the query has none"),
+            (Exit::Failed, "it could not be found out"),
+        ],
+        example: "agentguard policy eval --entry 7 --query data.agentguard.exec.git.deny",
+        failed: Exit::Failed,
+        run: policy::eval,
     },
     Command {
         words: &["agent", "list"],
@@ -108,8 +290,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         operands: NOTHING,
         flags: &[&JSON],
         exits: &[
-            (Exit::Done, "everything can be enforced"),
-            (Exit::No, "something cannot"),
+            (Exit::Done, "everything that level `full` needs holds"),
+            (Exit::No, "something it needs is missing"),
             (Exit::Failed, "it could not be found out"),
         ],
         example: "agentguard doctor",

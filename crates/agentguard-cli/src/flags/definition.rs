@@ -11,6 +11,8 @@ use super::Arguments;
 pub(crate) struct Flag {
     /// Its name, without dashes.
     pub(crate) long: &'static str,
+    /// The letter that means the same.
+    pub(crate) short: Option<char>,
     /// What it takes.
     pub(crate) value: Value,
     /// Whether it may be given more than once.
@@ -87,6 +89,12 @@ impl Command {
     /// What is typed, as one text: `log show`.
     pub(crate) fn name(&self) -> String {
         self.words.join(" ")
+    }
+
+    /// The flag of this letter.
+    pub(crate) fn short(&self, letter: char) -> Option<&'static Flag> {
+        let mut flags = self.flags.iter().copied();
+        flags.find(|flag| flag.short == Some(letter))
     }
 
     /// The flag of this long name.

@@ -92,9 +92,11 @@ pub(crate) fn usage(command: &Command) -> String {
 
 /// How a flag is typed.
 pub(crate) fn spelled(flag: &Flag) -> String {
+    let short = flag.short.map(|letter| format!("-{letter}, "));
+    let short = short.unwrap_or_default();
     match flag.value.placeholder() {
-        Some(placeholder) => format!("--{} {placeholder}", flag.long),
-        None => format!("--{}", flag.long),
+        Some(placeholder) => format!("{short}--{} {placeholder}", flag.long),
+        None => format!("{short}--{}", flag.long),
     }
 }
 

@@ -5,6 +5,7 @@ use super::{Flag, Value};
 const fn flag(long: &'static str, value: Value, help: &'static str) -> Flag {
     Flag {
         long,
+        short: None,
         value,
         repeats: false,
         help,
@@ -85,4 +86,67 @@ pub(crate) static REPORT_FD: Flag = flag(
     "report-fd",
     Value::Number("N", 2_147_483_647),
     "write each refusal as a JSON object to this descriptor",
+);
+/// By which keys is verified.
+pub(crate) static KEY: Flag = repeated(
+    "key",
+    Value::Text("VKEY"),
+    "believe this key and no pinned one; may be repeated",
+);
+/// Of which kind.
+pub(crate) static KIND: Flag = flag(
+    "kind",
+    Value::Text("KIND"),
+    "only this kind of event or action: decision, exec, refs",
+);
+/// By which rule.
+pub(crate) static RULE: Flag = flag(
+    "rule",
+    Value::Text("RULE"),
+    "only what this rule decided, or a rule of this area",
+);
+/// How it was ruled.
+pub(crate) static RULING: Flag = flag(
+    "ruling",
+    Value::Choice("RULING", &["allow", "deny", "ask"]),
+    "only what was ruled so",
+);
+/// How long ago.
+pub(crate) static SINCE: Flag = flag(
+    "since",
+    Value::Text("TIME"),
+    "only what came since: 90s, 15m, 2h, 7d, or a UTC time",
+);
+/// Personal texts too.
+pub(crate) static TEXTS: Flag = flag(
+    "texts",
+    Value::None,
+    "also what entries commit to: commands, paths, environments",
+);
+/// Every test, not only those that fail.
+pub(crate) static VERBOSE: Flag = Flag {
+    short: Some('v'),
+    ..flag(
+        "verbose",
+        Value::None,
+        "show every test, and what it prints",
+    )
+};
+/// Some tests.
+pub(crate) static RUN: Flag = flag(
+    "run",
+    Value::Text("REGEX"),
+    "only tests whose full names match this",
+);
+/// What is asked.
+pub(crate) static QUERY: Flag = flag(
+    "query",
+    Value::Text("REGO"),
+    "evaluate this in place of the verdict",
+);
+/// What was recorded.
+pub(crate) static ENTRY: Flag = flag(
+    "entry",
+    Value::Text("[SESSION:]N"),
+    "take the input from this entry of a session's log",
 );

@@ -133,7 +133,13 @@ fn read_arguments(
     while let Some(argument) = parser.next().map_err(misread)? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Asked::Help(command)),
-            Arg::Short(letter) => return Err(no_flag(command, &format!("-{letter}"))),
+            Arg::Short(letter) => {
+                let Some(flag) = command.short(letter) else {
+                    return Err(no_flag(command, &format!("-{letter}")));
+                };
+                let value = value(flag, &mut parser)?;
+                arguments.add(flag, value)?;
+            }
             Arg::Long(long) => {
                 let Some(flag) = command.flag(long) else {
                     return Err(no_flag(command, &format!("--{long}")));

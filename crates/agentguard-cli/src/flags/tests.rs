@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use super::help::spelled;
 use super::*;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,6 +16,15 @@ const EVERY_FLAG_OF_EXEC: &str = "exec --agent ci --policy p --by ada --workspac
      --plan --report-fd 3 -- git push --force --agent x";
 /// What the machine can enforce differs from one to the next: its answer is no committed session.
 const EVERY_FLAG_OF_DOCTOR: &str = "doctor --json";
+/// What these write as objects holds too much of the machine: `tests/cli/record.rs` reads it.
+const OBJECTS: [&str; 6] = [
+    "verify --key a+b+c --key d --json",
+    "trace HEAD --json",
+    "log show --json",
+    "log tail --json",
+    "log query --kind exec --rule git --ruling deny --since 1h --json",
+    "log key anchor --json",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -141,6 +151,23 @@ fn every_flag_of_doctor_is_read() {
 }
 
 #[test]
+fn a_letter_means_its_flag() {
+    assert!(arguments("policy test -v policies").has(&VERBOSE));
+    assert!(arguments("policy test --verbose policies").has(&VERBOSE));
+    assert!(refused("policy check -v policies").message.contains("`-v`"));
+}
+
+#[test]
+fn every_flag_that_asks_for_objects_is_read() {
+    for line in OBJECTS {
+        assert!(arguments(line).has(&JSON), "{line}");
+    }
+    let keys = arguments(OBJECTS[0]);
+    assert_eq!(keys.texts(&KEY).collect::<Vec<_>>(), ["a+b+c", "d"]);
+    assert_eq!(refused("log query --ruling maybe").exit, Some(Exit::Failed));
+}
+
+#[test]
 fn a_command_may_follow_without_dashes_and_keeps_its_own() {
     let operands = |line| arguments(line).operands().to_vec();
     assert_eq!(operands("exec git --json --"), words("git --json --"));
@@ -220,7 +247,7 @@ fn manual_and_completions_name_every_command_and_flag() {
     for command in COMMANDS {
         assert!(manual.contains(&format!(".SS {}\n", command.name())));
         for flag in command.flags {
-            assert!(manual.contains(&format!(".B --{}", flag.long)));
+            assert!(manual.contains(&format!(".B {}", spelled(flag))));
         }
     }
     assert!(completions("tcsh").is_none());
@@ -256,9 +283,10 @@ fn the_page_on_the_command_shows_every_help_as_it_is() {
 #[test]
 fn every_flag_of_every_command_is_tried() {
     let read_above = [EVERY_FLAG_OF_EXEC, EVERY_FLAG_OF_DOCTOR];
-    let mut lines = read_above
+    let read_above = read_above.iter().chain(&OBJECTS);
+    let mut lines: Vec<_> = read_above
         .map(|line| format!("$ agentguard {line}"))
-        .to_vec();
+        .collect();
     for entry in fs::read_dir(root().join("tests/cli")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "txt") {

@@ -9,8 +9,9 @@ fn source(tier: Tier, text: &str) -> Source {
         directory: "dir".to_owned(),
         files: vec![File {
             name: "deny.toml".to_owned(),
-            text: text.to_owned(),
+            text: text.to_owned().into(),
         }],
+        embedded: false,
     }
 }
 

@@ -148,7 +148,22 @@ fn ordinary_work_is_allowed() {
             ],
             ALLOW,
         ),
+        (
+            &[
+                "git",
+                "-c",
+                "core.alternateRefsCommand=f() { git --git-dir=\"$1\" for-each-ref --format='%(objectname)'; }; f",
+                "status",
+            ],
+            ALLOW,
+        ),
         (&["git", "rebase", "-x", "make test", "HEAD~3"], ALLOW),
+    ]);
+}
+
+#[test]
+fn so_is_work_that_looks_worse_than_it_is() {
+    verdicts(&[
         (&["rm", "-rf", "target", "/home/ann/work/dist"], ALLOW),
         (&["bash", "-c", "for i in 1 2; do echo $i; done"], ALLOW),
         (
@@ -254,6 +269,12 @@ fn variables_that_run_code_are_denied() {
             "deny git/program-by-configuration",
         ),
         ("GIT_EDITOR", "true", ALLOW),
+        ("GIT_EXEC_PATH", "/usr/lib/git-core", ALLOW),
+        (
+            "GIT_EXEC_PATH",
+            "/home/ann/work/git-core",
+            "deny git/program-by-environment",
+        ),
     ] {
         let mut one = exec(&["git", "status"]);
         one.environment.insert(name.to_owned(), value.to_owned());

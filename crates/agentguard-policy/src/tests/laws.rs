@@ -3,6 +3,7 @@
 use agentguard_core::{Action, Judge as _, Verdict};
 use proptest::prelude::*;
 
+use super::baseline::request;
 use super::{NOTHING, exec, session, shipped};
 use crate::{Policies, SessionJudge};
 
@@ -49,8 +50,26 @@ fn loaded() -> Policies {
         .clone()
 }
 
+/// The same by way of a bundle.
+fn again() -> Policies {
+    static LOADED: std::sync::OnceLock<Policies> = std::sync::OnceLock::new();
+    LOADED
+        .get_or_init(|| Policies::from_bundle(&loaded().bundle()).unwrap())
+        .clone()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The shipped files are read kind by kind and unchecked; as a bundle they are read whole and checked.
+    #[test]
+    fn what_ships_decides_alike_however_it_is_read(asked in prop::collection::vec(words(), 1..6)) {
+        let read = again();
+        for words in &asked {
+            let compiled_in = ask(&loaded().judge(session()), words);
+            prop_assert_eq!(compiled_in, ask(&read.judge(session()), words));
+        }
+    }
 
     #[test]
     fn what_is_remembered_is_what_the_engine_says(asked in prop::collection::vec(words(), 1..6)) {
@@ -100,6 +119,8 @@ fn a_bundle_decides_as_the_files_did() {
     let policies = Policies::load(&NOTHING).unwrap();
     let again = Policies::from_bundle(&policies.bundle()).unwrap();
     assert_eq!(policies.digests(), again.digests());
+    let confined = [&policies, &again].map(|one| one.confine(&request()).unwrap().confinement);
+    assert_eq!(confined[0], confined[1]);
     let push: Vec<String> = ["git", "push", "-f", "o", "x"].map(str::to_owned).to_vec();
     assert_eq!(
         ask(&policies.judge(session()), &push),

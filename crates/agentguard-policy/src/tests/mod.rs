@@ -1,8 +1,11 @@
 //! Whole policies on whole questions.
 
 mod baseline;
+mod check;
 mod laws;
-mod rego;
+mod page;
+mod query;
+mod suite;
 mod tiers;
 
 use std::collections::BTreeMap;

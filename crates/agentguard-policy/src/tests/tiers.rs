@@ -11,10 +11,10 @@ use super::{exec, session, word};
 use crate::{Confined, Error, Policies, Sources};
 
 /// A directory of its own, gone when dropped.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+    pub(super) fn new(name: &str, files: &[(&str, &str)]) -> Self {
         let path =
             std::env::temp_dir().join(format!("agentguard-policy-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
@@ -25,7 +25,7 @@ impl Folder {
         Self(path)
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -277,6 +277,26 @@ const MEANINGLESS: &[(&str, &str)] = &[
         "`with` is for tests",
     ),
     (
+        "package agentguard.exec.own\ndeny contains {\"id\": \"own/x\", \"reason\": \"x\", \"remdy\": \"y\"} if true\n",
+        "2:47: a rule has no `remdy`",
+    ),
+    (
+        "package agentguard.exec.own\ndeny contains {\"id\": \"own\", \"reason\": \"x\"} if true\n",
+        "2:23: rule id `own` is not of the form",
+    ),
+    (
+        "package agentguard.exec.own\ndeny contains {\"id\": \"own/x\"} if true\n",
+        "2:15: the rule gives no `reason`",
+    ),
+    (
+        "package agentguard.exec.own\ndeny contains \"no\" if true\n",
+        "2:16: a rule is an object",
+    ),
+    (
+        "package agentguard.exec.own_test\ntest_x if true\n",
+        "its file is called `*_test.rego`",
+    ),
+    (
         "package agentguard.exec.own\nf(x) := g(x)\ng(x) := f(x)\n",
         "2:1: `agentguard.exec.own.f` leads back",
     ),
@@ -474,7 +494,7 @@ fn what_is_no_confinement_is_an_error() {
         "require_evidence contains \"strong\"",
         "environment contains \"A B\"",
         "environment contains \"*\"",
-        "covered contains \"x\"",
+        "covered contains x if some x in {\"x\"}",
         "read contains no_function(1)",
     ] {
         let error = confined("wrong", None, wrong)

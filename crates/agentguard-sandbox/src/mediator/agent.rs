@@ -74,7 +74,7 @@ pub(super) fn make(plan: &Plan, stage: &Stage) -> Result<Agent, Failure> {
         }),
         None => {
             let failure = not_made(&report);
-            // Its zombie would keep pid 1, and so the session, from ending.
+            // One that nobody waited for would keep the session's pid 1 from ending.
             let _ = rustix::process::waitpid(Some(process), super::exec::wait_options());
             Err(failure)
         }

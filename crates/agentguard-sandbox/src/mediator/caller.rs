@@ -58,17 +58,6 @@ impl Processes {
         let target = fs::readlinkat(&self.0, format!("self/fd/{}", file.as_raw_fd()), Vec::new())?;
         Ok(String::from_utf8_lossy(target.as_bytes()).into_owned())
     }
-
-    /// Opens a description of ours anew, with other flags.
-    pub(super) fn reopen(&self, file: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
-        use std::os::fd::AsRawFd as _;
-        fs::openat(
-            &self.0,
-            format!("self/fd/{}", file.as_raw_fd()),
-            flags | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-    }
 }
 
 /// A path as a call names it: relative to a descriptor of the caller's, or to its directory.

@@ -189,9 +189,7 @@ impl Worker<'_> {
         let path = &exec.script.as_ref().unwrap_or(&exec.program).path;
         let telling = match is_first {
             true => Telling::Told,
-            false => shared
-                .told
-                .tell(&shared.processes, notification.thread, path, &answer.text),
+            false => shared.told.tell(notification.thread, path, answer),
         };
         shared.listener.refuse(notification, libc::EACCES);
         match (telling, answer.entry) {
@@ -388,9 +386,7 @@ impl Worker<'_> {
                 }
                 Ok(answer) => {
                     let path = &seen.exec.program.path;
-                    self.shared
-                        .told
-                        .tell(&self.shared.processes, process, path, &answer.text);
+                    self.shared.told.tell(process, path, &answer);
                     return Ok(self.kill(process, differs()));
                 }
                 Err(error) => {

@@ -1,16 +1,17 @@
 //! Tells a refused caller why, on its own standard error.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, FileType, OFlags};
 use rustix::net::{self, SendFlags};
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::caller::Processes;
+use crate::wire::Answer;
 
 /// `PIDFD_THREAD` of `linux/pidfd.h`: any thread, not only the first (Linux 6.9).
 const THREAD: u32 = OFlags::EXCL.bits();
@@ -21,7 +22,15 @@ const REMEMBERED: usize = 4096;
 
 /// Who was told what, lately.
 #[derive(Debug, Default)]
-pub(super) struct Told(Mutex<HashMap<String, Instant>>);
+pub(super) struct Told(Mutex<HashMap<Saying, Instant>>);
+
+/// What is said once a second: that this program is refused by this rule, to this file.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Saying {
+    program: String,
+    rule: String,
+    place: (u64, u64),
+}
 
 /// What became of an explanation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,51 +42,61 @@ pub(super) enum Telling {
 }
 
 impl Told {
-    /// Writes `text` to the caller's descriptor 2, once per program and second, and never waits.
-    pub(super) fn tell(
-        &self,
-        processes: &Processes,
-        caller: Pid,
-        program: &str,
-        text: &str,
-    ) -> Telling {
-        if !self.is_due(program) {
-            return Telling::Told;
-        }
-        match write_to(processes, caller, text) {
-            Some(()) => Telling::Told,
-            None => Telling::Lost,
-        }
+    /// Writes the answer's text to the caller's descriptor 2, and never waits: once a second for a
+    /// program, a rule and the file behind the descriptor, so that each tool call learns its own.
+    pub(super) fn tell(&self, caller: Pid, program: &str, answer: &Answer) -> Telling {
+        self.write(caller, program, answer).unwrap_or(Telling::Lost)
     }
 
-    fn is_due(&self, program: &str) -> bool {
+    fn write(&self, caller: Pid, program: &str, answer: &Answer) -> Option<Telling> {
+        let descriptor = standard_error(caller)?;
+        let file = fs::fstat(&descriptor).ok()?;
+        let saying = Saying {
+            program: program.to_owned(),
+            rule: answer.rule.clone(),
+            place: (file.st_dev, file.st_ino),
+        };
+        if self.is_due(saying) {
+            write_to(
+                &descriptor,
+                FileType::from_raw_mode(file.st_mode),
+                &answer.text,
+            )?;
+        }
+        Some(Telling::Told)
+    }
+
+    fn is_due(&self, saying: Saying) -> bool {
         let now = Instant::now();
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= REMEMBERED {
             told.clear();
         }
-        match told.get(program) {
+        match told.get(&saying) {
             Some(last) if now.duration_since(*last) < ONCE_IN => false,
             Some(_) | None => {
-                told.insert(program.to_owned(), now);
+                told.insert(saying, now);
                 true
             }
         }
     }
 }
 
-fn write_to(processes: &Processes, caller: Pid, text: &str) -> Option<()> {
+fn standard_error(caller: Pid) -> Option<OwnedFd> {
     let handle = pidfd_open(caller, PidfdFlags::from_bits_retain(THREAD))
         .or_else(|_| pidfd_open(caller, PidfdFlags::empty()))
         .ok()?;
-    let descriptor = pidfd_getfd(handle, STANDARD_ERROR, PidfdGetfdFlags::empty()).ok()?;
-    match FileType::from_raw_mode(fs::fstat(&descriptor).ok()?.st_mode) {
-        FileType::Fifo => write_pipe(processes, &descriptor, text),
-        FileType::RegularFile => write_whole(&descriptor, text),
-        FileType::CharacterDevice if rustix::termios::isatty(&descriptor) => {
-            write_ready(&descriptor, text)
+    pidfd_getfd(handle, STANDARD_ERROR, PidfdGetfdFlags::empty()).ok()
+}
+
+fn write_to(descriptor: &OwnedFd, kind: FileType, text: &str) -> Option<()> {
+    match kind {
+        FileType::Fifo => write_pipe(descriptor, text),
+        FileType::RegularFile => write_whole(descriptor, text),
+        FileType::CharacterDevice if rustix::termios::isatty(descriptor) => {
+            write_ready(descriptor, text)
         }
-        FileType::Socket => send(&descriptor, text),
+        FileType::Socket => send(descriptor, text),
         FileType::CharacterDevice
         | FileType::Directory
         | FileType::Symlink
@@ -86,15 +105,25 @@ fn write_to(processes: &Processes, caller: Pid, text: &str) -> Option<()> {
     }
 }
 
-/// The description is the caller's and may block: ours is made anew, and does not.
-fn write_pipe(processes: &Processes, descriptor: &OwnedFd, text: &str) -> Option<()> {
-    let own = processes
-        .reopen(
-            descriptor.as_fd(),
-            OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
-        )
-        .ok()?;
-    write_whole(&own, text)
+/// The description is the caller's and may block, and the file may be one that we must not open anew: root's
+/// pipe, of whom this process is no more. Moved from a pipe of our own, the text never waits.
+///
+/// # References
+///
+/// - splice(2), `SPLICE_F_NONBLOCK`
+fn write_pipe(descriptor: &OwnedFd, text: &str) -> Option<()> {
+    let (ours, filled) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+    write_whole(&filled, text)?;
+    let moved = splice(
+        &ours,
+        None,
+        descriptor,
+        None,
+        text.len(),
+        SpliceFlags::NONBLOCK,
+    )
+    .ok()?;
+    (moved == text.len()).then_some(())
 }
 
 fn write_ready(descriptor: &OwnedFd, text: &str) -> Option<()> {
@@ -127,4 +156,24 @@ fn send(descriptor: &OwnedFd, text: &str) -> Option<()> {
 fn write_whole(descriptor: &OwnedFd, text: &str) -> Option<()> {
     let written = rustix::io::write(descriptor, text.as_bytes()).ok()?;
     (written == text.len()).then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_and_each_reader_is_told_and_none_twice_in_a_second() {
+        let told = Told::default();
+        let saying = |program: &str, rule: &str, file| Saying {
+            program: program.to_owned(),
+            rule: rule.to_owned(),
+            place: (1, file),
+        };
+        assert!(told.is_due(saying("/usr/bin/git", "git/no-verify", 7)));
+        assert!(!told.is_due(saying("/usr/bin/git", "git/no-verify", 7)));
+        assert!(told.is_due(saying("/usr/bin/git", "git/protected-branch", 7)));
+        assert!(told.is_due(saying("/usr/bin/git", "git/no-verify", 8)));
+        assert!(told.is_due(saying("/usr/bin/hg", "git/no-verify", 7)));
+    }
 }

@@ -11,7 +11,7 @@ mod image;
 mod init;
 mod places;
 mod serve;
-mod setup;
+pub(crate) mod setup;
 mod verify;
 mod watch;
 

@@ -21,28 +21,29 @@ use super::places::Places;
 use super::setup::{self, Stage, give_up_capabilities};
 use super::watch::Watch;
 use crate::error::{Error, Failure, Step};
-use crate::filter;
 use crate::plan::{Layer, Plan};
-use crate::sys;
 use crate::wire::{FromGuard, FromMediator, receive, receive_descriptors, send, send_descriptors};
+use crate::{doctor, filter, sys};
 
 /// The name under which a program runs itself as a mediator.
 pub(crate) const NAME: &str = "agentguard-mediator";
 /// How often refs and stops are looked for, in nanoseconds.
 const PAUSE: i64 = 100_000_000;
 
-/// Runs this process as a mediator, where a guard started it as one, and then does not return.
+/// Runs this process as a mediator or a prober, where a guard started it as one, and then does not return.
 ///
 /// A program that guards sessions calls this before anything else in `main`: the mediator is the same
 /// program, started anew without secrets and without threads.
 pub fn enter_if_asked() {
     let mut arguments = std::env::args_os();
-    if arguments.next().is_some_and(|name| name == NAME) {
-        let code = arguments
-            .next()
-            .and_then(control)
-            .map_or(2, |control| run(&control));
-        sys::end(code);
+    let (Some(name), Some(number)) = (arguments.next(), arguments.next()) else {
+        return;
+    };
+    if name == NAME {
+        sys::end(control(number).map_or(2, |control| run(&control)));
+    }
+    if name == doctor::NAME {
+        sys::end(doctor::run(number));
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<Stage, Failure> {
         }
         None => None,
     };
-    enter_namespaces(plan, proc.as_fd())?;
+    enter_namespaces(plan.confinement.network, proc.as_fd())?;
     let sources = match sources {
         Some(sources) => sources,
         None => root::open_sources(plan, None)?,
@@ -107,7 +107,7 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<Stage, Failure> {
 }
 
 /// Gives up every capability for good.
-pub(super) fn give_up_capabilities() -> Result<(), Failure> {
+pub(crate) fn give_up_capabilities() -> Result<(), Failure> {
     for capability in CapabilitySet::all().iter() {
         if rustix::thread::capability_is_in_bounding_set(capability).unwrap_or(false) {
             // Where it is not ours to drop, the sets below are empty all the same.
@@ -123,7 +123,8 @@ pub(super) fn give_up_capabilities() -> Result<(), Failure> {
     rustix::thread::set_capabilities(None, none).step("give up capabilities")
 }
 
-fn become_user(user: User) -> Result<(), Failure> {
+/// Becomes the agent's user for good.
+pub(crate) fn become_user(user: User) -> Result<(), Failure> {
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     rustix::thread::set_thread_groups(&[]).step("leave root's groups")?;
     rustix::thread::set_thread_res_gid(gid, gid, gid).step("become the agent's group")?;
@@ -132,18 +133,16 @@ fn become_user(user: User) -> Result<(), Failure> {
     set_dumpable_behavior(DumpableBehavior::Dumpable).step("become the agent's user")
 }
 
-fn enter_namespaces(plan: &Plan, proc: BorrowedFd<'_>) -> Result<(), Failure> {
-    let network = match plan.confinement.network {
+/// Enters the namespaces that mediator and agent share.
+pub(crate) fn enter_namespaces(network: Network, proc: BorrowedFd<'_>) -> Result<(), Failure> {
+    let own_network = match network {
         Network::Isolated => libc::CLONE_NEWNET,
         Network::Host => 0,
     };
-    let (uid, gid) = (
-        rustix::process::getuid().as_raw(),
-        rustix::process::getgid().as_raw(),
-    );
-    sys::unshare(NAMESPACES | network).step("make namespaces")?;
-    write_maps(proc, rustix::process::getpid(), (uid, gid), (uid, gid))?;
-    match plan.confinement.network {
+    let own = own_ids();
+    sys::unshare(NAMESPACES | own_network).step("make namespaces")?;
+    write_maps(proc, rustix::process::getpid(), own, own)?;
+    match network {
         Network::Isolated => sys::raise_loopback().step("bring up the loopback"),
         Network::Host => Ok(()),
     }
@@ -164,13 +163,10 @@ fn child_namespace(
         sys::Forked::Parent(child) => child,
     };
     drop(wait);
-    let own = (
-        rustix::process::getuid().as_raw(),
-        rustix::process::getgid().as_raw(),
-    );
+    let own = own_ids();
     let made = match map {
         Some((owner, user)) => write_maps(proc, child, owner, (user.uid, user.gid)),
-        None => write_maps(proc, child, own, own),
+        None => write_maps(proc, child, own, own).and_then(|()| try_tracing(child)),
     };
     let namespace = made.and_then(|()| open_namespace(proc, child, "user"));
     drop(done);
@@ -179,11 +175,37 @@ fn child_namespace(
 }
 
 /// The namespace through which files of `owner` appear as the agent's.
-fn namespace_for(proc: BorrowedFd<'_>, owner: (u32, u32), user: User) -> Result<OwnedFd, Failure> {
+pub(crate) fn namespace_for(
+    proc: BorrowedFd<'_>,
+    owner: (u32, u32),
+    user: User,
+) -> Result<OwnedFd, Failure> {
     child_namespace(proc, Some((owner, user)))
 }
 
-fn write_maps(
+/// Traces a child that waits in the agent's user namespace, and reads its memory: without both no exec
+/// could be verified, and every one would be refused.
+pub(crate) fn try_tracing(child: Pid) -> Result<(), Failure> {
+    static READ: u8 = 1;
+    sys::Tracee::seize(child).step("trace the agent")?;
+    let address = u64::try_from(std::ptr::from_ref(&READ).addr()).unwrap_or(0);
+    let mut read = [0];
+    match sys::read_memory(child, address, &mut read).step("read the agent's memory")? {
+        1 if read == [READ] => Ok(()),
+        _ => Err(Failure::new("read the agent's memory", "it is not there")),
+    }
+}
+
+/// This process's user and group.
+pub(crate) fn own_ids() -> (u32, u32) {
+    (
+        rustix::process::getuid().as_raw(),
+        rustix::process::getgid().as_raw(),
+    )
+}
+
+/// Says whom a user namespace's one user is outside.
+pub(crate) fn write_maps(
     proc: BorrowedFd<'_>,
     process: Pid,
     inside: (u32, u32),

@@ -16,7 +16,9 @@ pub(crate) use process::{
     Forked, adopt, close_above, close_all_but, end, fork, fork_into, fork_sibling, pass_descriptor,
     replace_image, unshare,
 };
-pub(crate) use seccomp::{Listener, Notification, install_filter, install_listener};
+pub(crate) use seccomp::{
+    Listener, Notification, install_filter, install_listener, landlock_version,
+};
 pub(crate) use signal::{Signals, block_forwarded, forget_blocked};
 pub(crate) use trace::{Tracee, read_memory, read_pieces};
 

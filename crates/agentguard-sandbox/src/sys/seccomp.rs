@@ -45,6 +45,21 @@ fn install(program: &[sock_filter], flags: libc::c_ulong) -> io::Result<libc::c_
     })
 }
 
+/// The version of Landlock that the kernel has (landlock_create_ruleset(2)).
+pub(crate) fn landlock_version() -> io::Result<i32> {
+    const VERSION: libc::c_long = 1; // LANDLOCK_CREATE_RULESET_VERSION, linux/landlock.h
+    // SAFETY: asked for the version the kernel reads no memory: attributes are null, of length 0.
+    let version = checked(unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<u8>(),
+            0usize,
+            VERSION,
+        )
+    })?;
+    i32::try_from(version).map_err(io::Error::other)
+}
+
 /// A system call that waits for an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Notification {

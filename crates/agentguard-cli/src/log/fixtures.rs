@@ -1,0 +1,174 @@
+//! Entries for tests: a small session of `ada`'s.
+
+use agentguard::core::{
+    Agent, AgentName, Change, ChangeKind, CommitSeen, Commitment, Digest, Entry, Event, Evidence,
+    Human, Level, Network, Origin, OutcomeOf, RefMove, Rule, RuleId, Ruling, SessionId, Tally,
+    Tier, TierDigest, Timestamp, Trigger, TriggerKind,
+};
+use serde_json::json;
+
+use agentguard::audit::Recorded;
+
+/// An event with its text.
+pub(crate) type Told = (Event, Option<String>);
+
+/// Numbers events from 0, one a second from 09:12:00 on.
+pub(crate) fn then(events: Vec<Told>) -> Vec<Recorded> {
+    let numbered = (0u64..).zip(events);
+    numbered
+        .map(|(index, (event, text))| recorded(index, event, text))
+        .collect()
+}
+
+/// An event at its place.
+pub(crate) fn recorded(index: u64, event: Event, text: Option<String>) -> Recorded {
+    let entry = Entry {
+        v: 1,
+        seq: index,
+        time: Timestamp::from_unix_micros(1_795_511_520_000_000 + index * 1_000_000),
+        mono: index,
+        boot: "boot".to_owned(),
+        session: SessionId::from_random([1; 16]),
+        agent: AgentName::parse("ci-7").unwrap(),
+        human: "local:1000@desk".to_owned(),
+        evidence: Evidence::Asserted,
+        event,
+    };
+    Recorded { index, entry, text }
+}
+
+/// A session that begins with this ref, `name id`, or none.
+pub(crate) fn session(reference: &str) -> Told {
+    let text = json!({"command": ["make", "all"], "workspace": "/home/ada/work"});
+    let event = Event::Start {
+        agent: Agent {
+            name: AgentName::parse("ci-7").unwrap(),
+            key: "ci-7+00000000+AA==".to_owned(),
+        },
+        human: Human {
+            id: "local:1000@desk".to_owned(),
+            login: "ada".to_owned(),
+            evidence: Evidence::Asserted,
+            via: vec!["local:uid".to_owned()],
+        },
+        trigger: Trigger {
+            kind: TriggerKind::Terminal,
+            event: "terminal".to_owned(),
+            reference: "/dev/pts/3".to_owned(),
+            requested: true,
+            facts: Vec::new(),
+        },
+        policy: vec![TierDigest {
+            tier: Tier::Shipped,
+            digest: Digest::of(b"policy"),
+        }],
+        level: Level::Full,
+        network: Network::Isolated,
+        missing: Vec::new(),
+        require_evidence: Evidence::None,
+        covered: Vec::new(),
+        ruling: allowed("session/start"),
+        refs: Some(reference)
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
+        text: commitment(),
+        signature: String::new(),
+    };
+    (event, Some(text.to_string()))
+}
+
+/// An exec that was allowed.
+pub(crate) fn exec(line: &str) -> Told {
+    decision(line, allowed("exec/system"))
+}
+
+/// An exec that was refused.
+pub(crate) fn refused(line: &str) -> Told {
+    let rule = Rule::new("git/protected-branch", "nobody pushes to `main`");
+    decision(line, Ruling::Deny { rule, asked: false })
+}
+
+/// What came of a decision.
+pub(crate) fn started(of: u64) -> Told {
+    let outcome = OutcomeOf::Started {
+        program: Digest::of(b"program"),
+    };
+    (Event::Outcome { of, outcome }, None)
+}
+
+/// A commit that was made.
+pub(crate) fn seen(id: &str) -> Told {
+    refs(id, Origin::Made)
+}
+
+/// A commit that was received.
+pub(crate) fn received(id: &str) -> Told {
+    refs(id, Origin::Received)
+}
+
+/// A file that changed.
+pub(crate) fn changed(path: &str) -> Told {
+    let change = Change {
+        path: path.to_owned(),
+        change: ChangeKind::Changed,
+        sha256: None,
+        mode: None,
+    };
+    let event = Event::Difference {
+        covered_by: RuleId::parse("sandbox/workspace").unwrap(),
+        files: 1,
+        complete: true,
+        text: commitment(),
+    };
+    (event, Some(json!([change]).to_string()))
+}
+
+/// The end.
+pub(crate) fn ended() -> Told {
+    let event = Event::End {
+        status: OutcomeOf::Exited { code: 0 },
+        tally: Tally::default(),
+    };
+    (event, None)
+}
+
+fn decision(line: &str, ruling: Ruling) -> Told {
+    let argv: Vec<_> = line.split(' ').collect();
+    let event = Event::Decision {
+        action: "exec".to_owned(),
+        text: commitment(),
+        program: Some(Digest::of(b"program")),
+        class: None,
+        ruling,
+    };
+    (event, Some(json!({"argv": argv}).to_string()))
+}
+
+fn refs(id: &str, origin: Origin) -> Told {
+    let moved = RefMove {
+        name: "refs/heads/main".to_owned(),
+        old: None,
+        new: Some(id.to_owned()),
+    };
+    let commit = CommitSeen {
+        id: id.to_owned(),
+        origin,
+    };
+    let event = Event::Refs {
+        moved: vec![moved],
+        commits: vec![commit],
+    };
+    (event, None)
+}
+
+fn allowed(id: &'static str) -> Ruling {
+    Ruling::Allow {
+        rule: Rule::new(id, "it is"),
+    }
+}
+
+fn commitment() -> Commitment {
+    Commitment(Digest::of(b"text"))
+}

@@ -1,0 +1,309 @@
+//! An entry as a line that people read.
+
+use std::borrow::Cow;
+
+use agentguard::core::{
+    Change, ChangeKind, CredentialAct, Entry, Event, Human, Origin, OutcomeOf, RefMove, Ruling,
+    SessionStatus, Tally, Timestamp,
+};
+use serde_json::Value;
+
+use crate::text::command_line;
+
+/// How many changed files or commits a line names.
+const NAMED: usize = 3;
+
+/// Writes an entry as `4182 09:12:03 refused exec git push origin main (git/protected-branch)`.
+///
+/// `text` is what the entry commits to, where it was not erased. What deceives is left in: whoever
+/// shows the line escapes it.
+pub(crate) fn line(index: u64, entry: &Entry, text: Option<&Value>) -> String {
+    format!(
+        "{index} {} {}",
+        clock(&entry.time),
+        told(&entry.event, text)
+    )
+}
+
+/// What an entry tells, without its place and time.
+pub(crate) fn told(event: &Event, text: Option<&Value>) -> String {
+    match event {
+        Event::Start {
+            agent,
+            human,
+            ruling,
+            ..
+        } => format!(
+            "{} session of {} for {}{} ({})",
+            ruled(ruling),
+            agent.name,
+            person(human),
+            action(text).map_or(String::new(), |command| format!(": {command}")),
+            ruling.rule().id
+        ),
+        Event::Decision {
+            action: kind,
+            program,
+            ruling,
+            ..
+        } => {
+            let unnamed =
+                || program.map_or_else(|| "(its text was erased)".into(), |p| p.to_string());
+            let what = action(text).unwrap_or_else(unnamed);
+            format!("{} {kind} {what} ({})", ruled(ruling), ruling.rule().id)
+        }
+        Event::Outcome { of, outcome } => format!("{} {of}", came(outcome)),
+        Event::Repeat { of, count: 1 } => format!("refused {of} again"),
+        Event::Repeat { of, count } => format!("refused {of} again, {count} times"),
+        Event::Difference {
+            covered_by,
+            files,
+            complete,
+            ..
+        } => changed(*files, *complete, covered_by.as_str(), text),
+        Event::Refs { moved, commits } => {
+            let refs = moved.iter().map(moved_ref);
+            let commits = commits.iter().map(|commit| match commit.origin {
+                Origin::Made => format!("made {}", short(&commit.id)),
+                Origin::Received => format!("received {}", short(&commit.id)),
+            });
+            format!("moved {}", some_of(refs.chain(commits)))
+        }
+        Event::Credential { act, handle, .. } => format!("{} credential {handle}", acted(*act)),
+        Event::Finding { rule, of } => {
+            let of = of.map_or(String::new(), |of| format!(" {of}"));
+            format!("found{of} {} ({})", rule.reason, rule.id)
+        }
+        Event::Anchor {
+            log, size, state, ..
+        } => format!("{} {log} at {size} entries", stands(*state)),
+        Event::End { status, tally } => format!("ended, {}: {}", came(status), counted(*tally)),
+    }
+}
+
+/// The time of day, UTC, to the second; what is no time stands as it is.
+pub(crate) fn clock(time: &Timestamp) -> &str {
+    time.0.get(11..19).unwrap_or(&time.0)
+}
+
+/// `ada (local:1000@desk, asserted)`.
+pub(crate) fn person(human: &Human) -> String {
+    format!(
+        "{} ({}, {})",
+        human.login,
+        human.id,
+        human.evidence.as_str()
+    )
+}
+
+/// The first digits of an id, enough for people.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+/// What was asked for, from the text that an entry commits to: an exec's arguments, a session's command.
+pub(crate) fn action(text: Option<&Value>) -> Option<String> {
+    let text = text?;
+    let words = ["/argv", "/action/argv", "/command"];
+    let words = words.iter().find_map(|at| text.pointer(at))?.as_array()?;
+    let words: Vec<Cow<'_, str>> = words
+        .iter()
+        .map(|word| {
+            word.as_str()
+                .map_or_else(|| word.to_string().into(), Cow::Borrowed)
+        })
+        .collect();
+    Some(command_line(&words))
+}
+
+/// The changes in the text of a difference.
+pub(crate) fn changes(text: Option<&Value>) -> Vec<Change> {
+    let listed = text.map(|text| text.get("changes").unwrap_or(text));
+    listed
+        .and_then(|listed| serde_json::from_value(listed.clone()).ok())
+        .unwrap_or_default()
+}
+
+/// What came of it, in a word or two.
+pub(crate) fn came(outcome: &OutcomeOf) -> String {
+    match outcome {
+        OutcomeOf::Started { .. } => "started".to_owned(),
+        OutcomeOf::Failed { errno } => {
+            format!(
+                "failed with `{}`",
+                std::io::Error::from_raw_os_error(*errno)
+            )
+        }
+        OutcomeOf::Killed { rule } => format!("killed ({})", rule.id),
+        OutcomeOf::Untold => "refused without a word to".to_owned(),
+        OutcomeOf::Exited { code } => format!("exited {code}"),
+        OutcomeOf::Signaled { signal } => format!("killed by signal {signal}"),
+    }
+}
+
+/// `allowed` or `refused`, and why nobody was asked.
+pub(crate) fn ruled(ruling: &Ruling) -> &'static str {
+    match ruling {
+        Ruling::Allow { .. } => "allowed",
+        Ruling::Deny { asked: false, .. } => "refused",
+        Ruling::Deny { asked: true, .. } => "refused (nobody to ask)",
+    }
+}
+
+fn counted(tally: Tally) -> String {
+    let Tally {
+        allowed,
+        refused,
+        killed,
+    } = tally;
+    format!("{allowed} allowed, {refused} refused, {killed} killed")
+}
+
+fn changed(files: u64, complete: bool, rule: &str, text: Option<&Value>) -> String {
+    let (internal, own): (Vec<_>, Vec<_>) = changes(text)
+        .into_iter()
+        .partition(|change| change.path.starts_with(".git/"));
+    // What git keeps for itself says the least.
+    let shown = own.into_iter().chain(internal).map(|change| {
+        let sign = match change.change {
+            ChangeKind::Added => '+',
+            ChangeKind::Changed => '~',
+            ChangeKind::Removed => '-',
+        };
+        format!("{sign}{}", change.path)
+    });
+    let some = some_of(shown);
+    let colon = if some.is_empty() { "" } else { ": " };
+    let unseen = if complete {
+        ""
+    } else {
+        ", and others that were not seen"
+    };
+    let files = if files == 1 {
+        "1 file".to_owned()
+    } else {
+        format!("{files} files")
+    };
+    format!("changed {files}{unseen}{colon}{some} ({rule})")
+}
+
+fn moved_ref(moved: &RefMove) -> String {
+    let from = moved.old.as_deref().map_or("nothing", short);
+    let to = moved.new.as_deref().map_or("nothing", short);
+    format!("{} from {from} to {to}", moved.name)
+}
+
+fn some_of(all: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = all.collect();
+    let mut some = all
+        .iter()
+        .take(NAMED)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if let Some(more) = all.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        some.push_str(&format!(", and {more} more"));
+    }
+    some
+}
+
+fn acted(act: CredentialAct) -> &'static str {
+    match act {
+        CredentialAct::Mint => "minted",
+        CredentialAct::Use => "used",
+        CredentialAct::Revoke => "revoked",
+    }
+}
+
+fn stands(state: SessionStatus) -> &'static str {
+    match state {
+        SessionStatus::Begun => "begun",
+        SessionStatus::Ended => "ended",
+        SessionStatus::Lost => "lost",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Readable as _;
+    use super::super::fixtures::{
+        Told, changed as changed_file, ended, exec, recorded, refused, seen, session, started,
+    };
+    use super::*;
+
+    fn shown((event, text): Told) -> String {
+        recorded(3, event, text).line()
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_with_its_rule() {
+        assert_eq!(
+            shown(refused("git push origin main")),
+            "3 09:12:03 refused exec git push origin main (git/protected-branch)"
+        );
+    }
+
+    #[test]
+    fn a_question_that_nobody_could_answer_is_told_from_a_refusal() {
+        let (mut event, text) = refused("terraform apply");
+        if let Event::Decision {
+            ruling: Ruling::Deny { asked, .. },
+            ..
+        } = &mut event
+        {
+            *asked = true;
+        }
+        let line = shown((event, text));
+        assert!(
+            line.contains("refused (nobody to ask) exec terraform apply"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn what_was_erased_is_named_by_its_content() {
+        let (event, _) = exec("make");
+        let line = shown((event, None));
+        assert!(line.contains("allowed exec sha256:"), "{line}");
+    }
+
+    #[test]
+    fn every_event_has_its_words() {
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        for (told, words) in [
+            (
+                session(""),
+                "allowed session of ci-7 for ada (local:1000@desk, asserted): make all (session/start)",
+            ),
+            (exec("ls 'a"), r"allowed exec ls ''\''a' (exec/system)"),
+            (started(2), "started 2"),
+            (
+                seen(commit),
+                "moved refs/heads/main from nothing to 0123456789ab, made 0123456789ab",
+            ),
+            (
+                changed_file("src/a.rs"),
+                "changed 1 file: ~src/a.rs (sandbox/workspace)",
+            ),
+            (ended(), "ended, exited 0: 0 allowed, 0 refused, 0 killed"),
+        ] {
+            assert_eq!(shown(told), format!("3 09:12:03 {words}"));
+        }
+    }
+
+    #[test]
+    fn of_many_files_some_are_named_and_all_are_counted() {
+        let (_, text) = changed_file("a");
+        let change: Value = serde_json::from_str(&text.unwrap()).unwrap();
+        let many = Value::from(vec![change[0].clone(); 5]);
+        assert_eq!(
+            changed(5, false, "a/b", Some(&many)),
+            "changed 5 files, and others that were not seen: ~a, ~a, ~a, and 2 more (a/b)"
+        );
+    }
+
+    #[test]
+    fn a_time_that_is_none_does_not_stop_the_line() {
+        assert_eq!(clock(&Timestamp("soon".to_owned())), "soon");
+    }
+}

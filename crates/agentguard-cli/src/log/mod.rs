@@ -1,0 +1,20 @@
+//! `log`: reading what was recorded.
+
+mod filter;
+#[cfg(test)]
+pub(crate) mod fixtures;
+mod give;
+mod line;
+mod query;
+mod recorded;
+mod show;
+mod story;
+mod which;
+
+pub(crate) use give::{export, key, prove};
+pub(crate) use line::changes;
+pub(crate) use query::query;
+pub(crate) use recorded::Readable;
+pub(crate) use show::{show, tail};
+pub(crate) use story::{authority, workspace};
+pub(crate) use which::{Log, Place, find, find_session};

@@ -1,0 +1,115 @@
+//! Looks through the logs for what is asked about.
+
+use agentguard::audit::{self, Entries, Keys, LogInfo, LogState, Report};
+use agentguard::core::Index;
+use agentguard::{Places as Roots, verify_session};
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::flags::{Arguments, JSON};
+use crate::log::find_session;
+use crate::places::Places;
+use crate::verify;
+use crate::voice::{Voice, Word};
+
+use super::follow::{Follower, Trace, Wanted};
+use super::tell::{lines, steps};
+use super::wanted;
+
+/// Tells what led to an entry, a commit or a file, for each session that it came from.
+pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
+    let places: Roots = Places::of_process()?.into();
+    let word = arguments
+        .operands()
+        .first()
+        .map(AsRef::as_ref)
+        .unwrap_or_default();
+    let (wanted, session) = wanted::parse(word, &std::env::current_dir()?)?;
+    let logs = match session {
+        Some(prefix) => find_session(&places, &prefix)?.info.into_iter().collect(),
+        None => audit::logs(&places)?,
+    };
+    let keys = Keys::pinned(&places)?;
+    let (mut exit, mut present, mut is_found) = (Exit::Done, Vec::new(), false);
+    for log in logs {
+        if log.state == LogState::Missing {
+            let text = format!("the log of session {} is not there", log.session);
+            voice.say(Word::Note, &text);
+            continue;
+        }
+        let (found, was_there) = follow(&log, &wanted)?;
+        present.extend(was_there.map(|name| (log.session.clone(), name)));
+        if found.is_empty() {
+            continue;
+        }
+        if is_found && !arguments.has(&JSON) {
+            voice.line("")?;
+        }
+        is_found = true;
+        let report = verify_session(&log.directory, &keys)?;
+        if !report.is_verified() {
+            exit = Exit::No;
+        }
+        for trace in &found {
+            tell(arguments, &log, (&wanted, trace), &report, voice)?;
+        }
+    }
+    match is_found {
+        true => Ok(exit),
+        false => Err(not_found(word, present)),
+    }
+}
+
+fn follow(log: &LogInfo, wanted: &Wanted) -> Result<(Vec<Trace>, Option<String>), Failure> {
+    let mut follower = Follower::new(wanted);
+    for recorded in Entries::open(&log.directory)? {
+        follower.see(recorded?);
+    }
+    Ok(follower.end())
+}
+
+fn tell(
+    arguments: &Arguments,
+    log: &LogInfo,
+    (wanted, trace): (&Wanted, &Trace),
+    report: &Report,
+    voice: &mut Voice,
+) -> Result<(), Failure> {
+    if arguments.has(&JSON) {
+        for mut step in steps(trace) {
+            // What is not signed yet has no proof yet.
+            step.proof = audit::prove(&log.directory, Index(step.recorded.index)).ok();
+            voice.json(&step)?;
+        }
+        return voice.json(&json!({
+            "step": "log", "log": log.directory, "verified": report.is_verified(), "report": report,
+        }));
+    }
+    for line in lines(wanted, trace) {
+        voice.line(&line)?;
+    }
+    voice.line(&format!("log       {}", verify::verified(report)))?;
+    if let Some(finding) = verify::first(report) {
+        voice.line(&format!("          {finding}"))?;
+    }
+    Ok(())
+}
+
+fn not_found(
+    word: &std::ffi::OsStr,
+    present: Vec<(agentguard::core::SessionId, String)>,
+) -> Failure {
+    let word = word.to_string_lossy();
+    let failure = match present.first() {
+        Some((session, name)) => Failure::new(format!(
+            "`{word}` came from no session: it was there when session {session} began, at `{name}`"
+        )),
+        None => Failure::new(format!(
+            "`{word}` came from no session that was recorded here"
+        )),
+    };
+    failure
+        .with_exit(Exit::No)
+        .with_hint("a commit is known by its id, an entry as `SESSION:N`, a file by its path")
+}

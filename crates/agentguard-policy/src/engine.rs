@@ -1,0 +1,208 @@
+//! Rego modules in an engine, ready to be asked.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Engine, Value};
+
+use agentguard_core::Rule;
+
+use crate::entry::{self, ENTRY, Entry, Word};
+use crate::error::{Error, Mistake, engine_message};
+use crate::module::{self, Parsed, Purpose};
+use crate::recursion;
+use crate::rules;
+use crate::sources::{File, Source};
+
+/// A decision that takes longer is none. The engine looks at its clock between steps.
+const LONGEST: Duration = Duration::from_secs(1);
+/// Between so many steps.
+pub(crate) const CHECK_INTERVAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(63);
+/// Engines kept ready, at most.
+const MOST_ENGINES: usize = 16;
+
+/// Modules that were added together, with what they define.
+pub(crate) struct Rego {
+    base: Engine,
+    exec: Entry,
+    session: Entry,
+    sandbox: Vec<String>,
+    ready: Mutex<Vec<Engine>>,
+}
+
+/// What rules say about an action.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) deny: Vec<Rule>,
+    pub(crate) ask: Vec<Rule>,
+    pub(crate) allow: Vec<Rule>,
+    /// Whether they allow anything at all: a tier without `allow` has no opinion.
+    pub(crate) has_allow: bool,
+}
+
+impl Rego {
+    /// Reads `files`, each once. Tests are checked and left out.
+    pub(crate) fn load(files: &[(&Source, &File)]) -> Result<Self, Error> {
+        let mut base = new_engine();
+        let mut mistakes = Vec::new();
+        let mut modules = Vec::new();
+        let mut tests = Vec::new();
+        for (source, file) in files {
+            match module::add(&mut base, source, file) {
+                Ok(parsed) if parsed.purpose == Purpose::Test => tests.push(file.name.as_str()),
+                Ok(parsed) => modules.push(parsed),
+                Err(found) => mistakes.extend(found),
+            }
+        }
+        Error::invalid(mistakes)?;
+        if !tests.is_empty() {
+            let is_rule = |(_, file): &&(&Source, &File)| !tests.contains(&file.name.as_str());
+            let rules: Vec<_> = files.iter().filter(is_rule).copied().collect();
+            return Self::load(&rules);
+        }
+        let is_embedded = files.iter().all(|(source, _)| source.embedded);
+        Self::of(base, &modules, is_embedded)
+    }
+
+    fn of(mut base: Engine, modules: &[Parsed], is_embedded: bool) -> Result<Self, Error> {
+        if !is_embedded {
+            Error::invalid(recursion::find(modules, base.get_modules()))?;
+        }
+        let exec = Entry::of(modules, Purpose::Exec);
+        let session = Entry::of(modules, Purpose::Session);
+        let sandbox = entry::defined(modules, Purpose::Sandbox);
+        let text = entry::module(modules, &exec, &session, &sandbox);
+        base.add_policy("entry".to_owned(), text)
+            .map_err(unreachable)?;
+        // Prepares the engine, so that its clones are.
+        base.eval_rule(format!("data.{ENTRY}.ready"))
+            .map_err(|error| located(modules, &error.to_string()))?;
+        Ok(Self {
+            base,
+            exec,
+            session,
+            sandbox,
+            ready: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// What the rules say about an exec.
+    pub(crate) fn exec(&self, input: Value) -> Result<Said, String> {
+        self.ask("exec", &self.exec, input)
+    }
+
+    /// What the rules say about a session.
+    pub(crate) fn session(&self, input: Value) -> Result<Said, String> {
+        self.ask("session", &self.session, input)
+    }
+
+    /// What `agentguard.sandbox` defines, by name.
+    pub(crate) fn sandbox(&self, input: Value) -> Result<BTreeMap<String, Value>, String> {
+        let answers = self.evaluate("sandbox", self.sandbox.len(), input)?;
+        Ok(self.sandbox.iter().cloned().zip(answers).collect())
+    }
+
+    fn ask(&self, kind: &str, entry: &Entry, input: Value) -> Result<Said, String> {
+        let mut said = Said {
+            has_allow: entry.sets.iter().any(|(_, word)| *word == Word::Allow),
+            ..Said::default()
+        };
+        let answers = self.evaluate(kind, entry.sets.len(), input)?;
+        for ((package, word), answer) in entry.sets.iter().zip(answers) {
+            let found = rules::read_set(&answer)
+                .map_err(|reason| format!("`data.{package}.{}`: {reason}", word.text()))?;
+            match word {
+                Word::Deny => said.deny.extend(found),
+                Word::Ask => said.ask.extend(found),
+                Word::Allow => said.allow.extend(found),
+            }
+        }
+        Ok(said)
+    }
+
+    /// Evaluates one of the generated rules: exactly `count` answers, in their order.
+    fn evaluate(&self, kind: &str, count: usize, input: Value) -> Result<Vec<Value>, String> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let mut engine = self.take();
+        let path = format!("data.{ENTRY}.{kind}");
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            engine.set_input(input);
+            let value = engine.eval_rule(path);
+            (engine, value)
+        }));
+        let Ok((engine, value)) = outcome else {
+            return Err("the engine broke down".to_owned());
+        };
+        let value = value.map_err(|error| engine_message(&error.to_string()))?;
+        self.give_back(engine);
+        in_order(&value, count).ok_or_else(|| "a rule of it is undefined".to_owned())
+    }
+
+    fn take(&self) -> Engine {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.pop().unwrap_or_else(|| self.base.clone())
+    }
+
+    fn give_back(&self, engine: Engine) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if ready.len() < MOST_ENGINES {
+            ready.push(engine);
+        }
+    }
+}
+
+/// An engine that takes no error for an answer, and no time for ever.
+pub(crate) fn new_engine() -> Engine {
+    let mut engine = Engine::new();
+    engine.set_strict_builtin_errors(true);
+    engine.set_execution_timer_config(ExecutionTimerConfig {
+        limit: LONGEST,
+        check_interval: CHECK_INTERVAL,
+    });
+    engine
+}
+
+fn in_order(value: &Value, count: usize) -> Option<Vec<Value>> {
+    let Value::Set(pairs) = value else {
+        return None;
+    };
+    let mut answers = vec![None; count];
+    for pair in pairs.iter() {
+        let pair = pair.as_array().ok()?;
+        let place = usize::try_from(pair.first()?.as_u64().ok()?).ok()?;
+        *answers.get_mut(place)? = Some(pair.get(1)?.clone());
+    }
+    answers.into_iter().collect()
+}
+
+/// What the engine said, at its place in one of `modules`.
+pub(crate) fn located(modules: &[Parsed], said: &str) -> Error {
+    let place = said
+        .lines()
+        .find_map(|line| line.strip_prefix("--> "))
+        .unwrap_or("");
+    let inside = modules.iter().find(|parsed| {
+        place
+            .strip_prefix(parsed.path.as_str())
+            .is_some_and(|rest| rest.starts_with(':'))
+    });
+    match inside {
+        Some(parsed) => Error::Invalid {
+            first: Mistake::from_engine(&parsed.path, &parsed.text, said),
+            others: Vec::new(),
+        },
+        None => unreachable(said),
+    }
+}
+
+fn unreachable(what: impl ToString) -> Error {
+    Error::Unreachable {
+        what: engine_message(&what.to_string()),
+    }
+}

@@ -1,0 +1,164 @@
+//! What rules see, for example: every field is there. `docs/policy.md` shows it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use agentguard_core::{
+    Access, Action, Agent, AgentName, Confinement, Digest, Evidence, Exec, Grant, HomeGrant, Human,
+    Level, Limits, Network, Program, ProgramClass, Session, SessionId, Start, Trigger, TriggerKind,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::confine::{Input as Asked, Request};
+use crate::input::{Facts, Input, SCHEMA};
+
+/// The input of `agentguard.exec`: a push.
+pub(crate) fn exec() -> Value {
+    of_exec(Exec {
+        program: program("/usr/bin/git", ProgramClass::System),
+        script: None,
+        argv: words(&[
+            "git",
+            "-c",
+            "core.pager=cat",
+            "push",
+            "-f",
+            "origin",
+            "HEAD:agent/fix",
+        ]),
+        cwd: "/home/ann/work".to_owned(),
+        environment: BTreeMap::from([("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned())]),
+        caller: "/usr/bin/bash".to_owned(),
+    })
+}
+
+/// The same of a script.
+pub(crate) fn exec_of_script() -> Value {
+    of_exec(Exec {
+        program: program("/usr/bin/bash", ProgramClass::System),
+        script: Some(program(
+            "/home/ann/work/tools/push",
+            ProgramClass::Workspace,
+        )),
+        argv: words(&["/bin/bash", "tools/push", "origin"]),
+        cwd: "/home/ann/work".to_owned(),
+        environment: BTreeMap::new(),
+        caller: "/usr/bin/bash".to_owned(),
+    })
+}
+
+fn of_exec(exec: Exec) -> Value {
+    a_session().map_or(Value::Null, |session| of(&Action::Exec(exec), &session))
+}
+
+fn program(path: &str, class: ProgramClass) -> Program {
+    Program {
+        path: path.to_owned(),
+        sha256: Digest::of(path.as_bytes()),
+        class,
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The input of `agentguard.session`.
+pub(crate) fn session() -> Value {
+    let Some(session) = a_session() else {
+        return Value::Null;
+    };
+    let start = Start {
+        session: session.clone(),
+        confinement: confinement(),
+        command: words(&["make", "test"]),
+    };
+    of(&Action::Session(Box::new(start)), &session)
+}
+
+/// The input of `agentguard.sandbox`.
+pub(crate) fn sandbox() -> Value {
+    let request = a_session().map(|session| Request {
+        session,
+        human_home: PathBuf::from("/home/ann"),
+        home: PathBuf::from("/home/ann"),
+        profile: Some("claude-code".to_owned()),
+        level: Level::Full,
+        network: Network::Isolated,
+        ports: vec![8080],
+        environment: vec!["MODEL_KEY".to_owned()],
+        git_directories: vec![PathBuf::from(".git")],
+    });
+    request.map_or(Value::Null, |request| value(&Asked::of(&request)))
+}
+
+fn of(action: &Action, session: &Session) -> Value {
+    let facts = Facts::of(action, session);
+    let mut input = value(&Input {
+        schema: SCHEMA,
+        action,
+        facts: &facts,
+    });
+    if let Value::Object(input) = &mut input {
+        input.insert("session".to_owned(), value(session));
+    }
+    input
+}
+
+fn value(of: &impl Serialize) -> Value {
+    serde_json::to_value(of).unwrap_or(Value::Null)
+}
+
+/// A session, unless its name were none.
+pub(crate) fn a_session() -> Option<Session> {
+    Some(Session {
+        id: SessionId::from_random([7; 16]),
+        human: Human {
+            id: "github:583231".to_owned(),
+            login: "ann".to_owned(),
+            evidence: Evidence::Event,
+            via: vec!["github".to_owned()],
+        },
+        agent: Agent {
+            name: AgentName::parse("ci-7").ok()?,
+            key: "ci-7+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW".to_owned(),
+        },
+        trigger: Trigger {
+            kind: TriggerKind::Github,
+            event: "issues".to_owned(),
+            reference: "https://github.com/o/r/actions/runs/1".to_owned(),
+            requested: true,
+            facts: vec!["issue=12".to_owned()],
+        },
+        workspace: "/home/ann/work".to_owned(),
+        branch: Some("topic".to_owned()),
+    })
+}
+
+fn confinement() -> Confinement {
+    Confinement {
+        level: Level::Full,
+        network: Network::Isolated,
+        workspace: PathBuf::from("/home/ann/work"),
+        grants: vec![Grant {
+            path: PathBuf::from("/usr"),
+            access: Access::Read,
+        }],
+        home: PathBuf::from("/home/ann"),
+        home_grants: vec![HomeGrant {
+            path: PathBuf::from(".cargo/bin"),
+            access: Access::Read,
+        }],
+        masks: vec![PathBuf::from("/etc/shadow")],
+        pins: vec![PathBuf::from(".git/hooks")],
+        environment: vec!["PATH".to_owned()],
+        ports: vec![8080],
+        limits: Limits {
+            processes: 4096,
+            files: 65_536,
+            temporary_bytes: 1 << 30,
+            seconds: Some(3600),
+        },
+    }
+}

@@ -1,0 +1,228 @@
+//! The tests that stand beside policies: rules called `test_…` in packages called `…_test`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Engine, Value};
+
+use crate::ast;
+use crate::check::check;
+use crate::engine::CHECK_INTERVAL;
+use crate::error::{Error, engine_message};
+use crate::module::{Purpose, mistake};
+use crate::policies;
+use crate::sources::{self, Source, Sources};
+use crate::whole::Whole;
+
+/// A test that takes longer has failed.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// The tests of some policies, ready to be run.
+pub struct Suite {
+    tests: Vec<(Engine, Test)>,
+}
+
+/// A test, and where it stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Test {
+    /// The file, as the tier's directory and the name in it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
+    /// Its package, with `data`.
+    pub package: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// How a test went.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It is true.
+    Pass,
+    /// It is false, or nothing.
+    Fail,
+    /// It could not be evaluated.
+    Error(String),
+    /// It is called `todo_test_…`, and was not run.
+    Skip,
+}
+
+/// What came of a test.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// Which test.
+    pub test: Test,
+    /// How it went.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub took: Duration,
+    /// What it printed.
+    pub printed: Vec<String>,
+}
+
+impl Test {
+    /// Its full name: `data.agentguard.exec.git_test.test_x`.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.package, self.name)
+    }
+}
+
+impl Suite {
+    /// Reads the policies of `sources` with their tests, each tier over the shipped policies, as it is
+    /// when it decides.
+    ///
+    /// # Errors
+    ///
+    /// Returns an [`Error`] where a file cannot be read, or [`check`] finds a mistake.
+    pub fn load(sources: &Sources) -> Result<Self, Error> {
+        Error::invalid(check(sources)?.mistakes)?;
+        let all = sources::read_all(sources)?;
+        let mut tests = Vec::new();
+        for (place, source) in all.iter().enumerate() {
+            if source.embedded {
+                continue;
+            }
+            let library = policies::library(all.last(), place == policies::authority(&all));
+            let (whole, mistakes) = Whole::load(source, &library);
+            Error::invalid(mistakes)?;
+            tests.extend(of_tier(source, whole));
+        }
+        Ok(Self { tests })
+    }
+
+    /// Keeps those tests whose full names match a pattern.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Query`] where it is no pattern.
+    pub fn keep(&mut self, pattern: &str) -> Result<(), Error> {
+        let mut kept = Vec::new();
+        for (engine, test) in std::mem::take(&mut self.tests) {
+            if is_match(pattern, &test.full_name())? {
+                kept.push((engine, test));
+            }
+        }
+        self.tests = kept;
+        Ok(())
+    }
+
+    /// How many tests there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.tests.len()
+    }
+
+    /// Runs the tests, in the order of files and lines.
+    pub fn run(self) -> impl Iterator<Item = Ran> {
+        self.tests
+            .into_iter()
+            .map(|(engine, test)| run(engine, test))
+    }
+}
+
+fn of_tier(source: &Source, mut whole: Whole) -> Vec<(Engine, Test)> {
+    whole.engine.set_gather_prints(true);
+    whole
+        .engine
+        .set_execution_timer_config(ExecutionTimerConfig {
+            limit: LONGEST,
+            check_interval: CHECK_INTERVAL,
+        });
+    let engine = whole.engine.clone();
+    let modules = whole.engine.get_modules();
+    let mut tests: Vec<(Engine, Test)> = Vec::new();
+    for (parsed, module) in whole.parsed.iter().zip(modules.iter()) {
+        let is_own = source
+            .files
+            .iter()
+            .any(|file| source.path(file) == parsed.path);
+        if parsed.purpose != Purpose::Test || !is_own {
+            continue;
+        }
+        for head in ast::heads(module) {
+            let package = format!("data.{}", parsed.package);
+            let is_test = head.name.starts_with("test_") || head.name.starts_with("todo_test_");
+            let is_there =
+                |(_, test): &(Engine, Test)| test.package == package && test.name == head.name;
+            if is_test && !tests.iter().any(is_there) {
+                let place = mistake(&parsed.path, &parsed.text, head.span, "");
+                let test = Test {
+                    file: place.file,
+                    line: place.line,
+                    column: place.column,
+                    package,
+                    name: head.name.to_owned(),
+                };
+                tests.push((engine.clone(), test));
+            }
+        }
+    }
+    tests
+}
+
+fn run(mut engine: Engine, test: Test) -> Ran {
+    if test.name.starts_with("todo_") {
+        return Ran {
+            test,
+            outcome: Outcome::Skip,
+            took: Duration::ZERO,
+            printed: Vec::new(),
+        };
+    }
+    let begun = Instant::now();
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let value = engine.eval_rule(test.full_name());
+        let printed = engine.take_prints().unwrap_or_default();
+        (value, printed)
+    }));
+    let took = begun.elapsed();
+    let (outcome, printed) = match ended {
+        Ok((value, printed)) => (outcome(value.map_err(|e| e.to_string())), printed),
+        Err(_) => (
+            Outcome::Error("the engine broke down".to_owned()),
+            Vec::new(),
+        ),
+    };
+    Ran {
+        test,
+        outcome,
+        took,
+        printed,
+    }
+}
+
+fn outcome(value: Result<Value, String>) -> Outcome {
+    match value {
+        Ok(Value::Bool(true)) => Outcome::Pass,
+        Ok(Value::Bool(false) | Value::Undefined) => Outcome::Fail,
+        // The engine gives the cases that pass alone: one that fails would not be missed.
+        Ok(Value::Object(_)) => Outcome::Error(
+            "cases in brackets are not seen where they fail: use `every`, or a test for each"
+                .to_owned(),
+        ),
+        Ok(other) => Outcome::Error(format!("a test is true or false, not {other}")),
+        Err(said) => Outcome::Error(engine_message(&said)),
+    }
+}
+
+/// Whether `text` matches a pattern, as the engine reads patterns.
+fn is_match(pattern: &str, text: &str) -> Result<bool, Error> {
+    let unreadable = |said: String| Error::Query {
+        reason: format!("`{pattern}` cannot be read: {}", engine_message(&said)),
+    };
+    let mut engine = Engine::new();
+    engine.set_strict_builtin_errors(true);
+    let module = "package p\nx := regex.match(input[0], input[1])\n".to_owned();
+    engine
+        .add_policy("pattern".to_owned(), module)
+        .map_err(|error| unreadable(error.to_string()))?;
+    engine.set_input(Value::from(vec![Value::from(pattern), Value::from(text)]));
+    let value = engine.eval_rule("data.p.x".to_owned());
+    let value = value.map_err(|error| unreadable(error.to_string()))?;
+    Ok(value == Value::Bool(true))
+}

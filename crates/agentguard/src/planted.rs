@@ -1,0 +1,192 @@
+//! What a session leaves that makes others run code: outside, later, with nobody's rules.
+//!
+//! What lies at a pinned path is held by the kernel. What does not exist there yet cannot be: a mount
+//! needs something to be mounted on. And any repository further down runs programs of its own, as soon
+//! as somebody asks for the status of the one above it. Neither is refused; both are told.
+
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use agentguard_core::{Change, ChangeKind, Rule};
+use agentguard_sandbox::escape_path;
+
+/// So many paths are named; the rest is counted.
+const NAMED: usize = 5;
+
+/// Paths that appeared during a session and make others run code.
+#[derive(Debug)]
+pub(crate) struct Planted {
+    pins: Vec<String>,
+    found: BTreeSet<String>,
+}
+
+impl Planted {
+    /// Looks out for what appears at `pins`, and for repositories within the workspace.
+    pub(crate) fn new(pins: &[PathBuf]) -> Self {
+        let pins = pins
+            .iter()
+            .map(|pin| escape_path(pin.as_os_str().as_bytes()));
+        Self {
+            pins: pins.collect(),
+            found: BTreeSet::new(),
+        }
+    }
+
+    /// Takes note of what changed.
+    pub(crate) fn note(&mut self, changes: &[Change]) {
+        for change in changes {
+            let path = change.path.as_str();
+            let found = match change.change {
+                ChangeKind::Added if self.is_pinned(path) => Some(path),
+                ChangeKind::Added => repository_within(path),
+                // What is pinned was there before, and was held.
+                ChangeKind::Changed => repository_within(path),
+                ChangeKind::Removed => {
+                    self.found.remove(path);
+                    None
+                }
+            };
+            self.found.extend(found.map(str::to_owned));
+        }
+    }
+
+    /// Tells of it as a finding, unless there is nothing.
+    pub(crate) fn finding(&self) -> Option<Rule> {
+        if self.found.is_empty() {
+            return None;
+        }
+        let named: Vec<_> = self
+            .found
+            .iter()
+            .take(NAMED)
+            .map(|path| format!("`{path}`"))
+            .collect();
+        let more = match self.found.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let reason = format!(
+            "{}{more} appeared in the workspace, and can make others run code outside",
+            named.join(", ")
+        );
+        let remedy = "look at them before you use git, an editor or another agent there";
+        Some(Rule::new("persistence/planted", reason).with_remedy(remedy))
+    }
+
+    fn is_pinned(&self, path: &str) -> bool {
+        self.pins.iter().any(|pin| {
+            path.strip_prefix(pin.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+}
+
+/// The repository whose settings or hooks a path is, where that is not the workspace's own.
+fn repository_within(path: &str) -> Option<&str> {
+    let end = match path.strip_prefix(".git/modules/") {
+        Some(module) => path.len() - module.len() + module.find('/')?,
+        None if path.ends_with("/.git") => path.len(),
+        None => path.find("/.git/")? + "/.git".len(),
+    };
+    let (repository, rest) = path.split_at_checked(end)?;
+    let is_hook = rest.contains("/hooks/") && !rest.ends_with(".sample");
+    let name = rest.rsplit('/').next().unwrap_or(rest);
+    let is_setting = ["commondir", "config", "config.worktree"].contains(&name);
+    // A file `.git` names a repository that lies elsewhere.
+    (rest.is_empty() || is_hook || is_setting).then_some(repository)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planted(changes: &[(&str, ChangeKind)]) -> Planted {
+        let pins = [".git/hooks", ".git/commondir", ".claude", "Jenkinsfile"].map(PathBuf::from);
+        let mut planted = Planted::new(&pins);
+        let changes: Vec<_> = changes
+            .iter()
+            .map(|(path, change)| Change {
+                path: (*path).to_owned(),
+                change: *change,
+                sha256: None,
+                mode: None,
+            })
+            .collect();
+        planted.note(&changes);
+        planted
+    }
+
+    #[test]
+    fn what_makes_others_run_code_is_found() {
+        for path in [
+            ".git/commondir",
+            ".git/hooks/pre-commit",
+            ".claude",
+            ".claude/settings.json",
+            "Jenkinsfile",
+            "sub/.git",
+            "sub/.git/config",
+            "a/b/.git/hooks/post-checkout",
+            "sub/.git/commondir",
+            ".git/modules/sub/config",
+            ".git/modules/sub/hooks/post-merge",
+        ] {
+            let found = planted(&[(path, ChangeKind::Added)]).finding();
+            assert!(found.is_some(), "{path}");
+        }
+        let repository = ["sub/.git", "sub/.git/config", "sub/.git/hooks/pre-push"];
+        let found = planted(&repository.map(|path| (path, ChangeKind::Added))).finding();
+        assert!(found.is_some_and(|rule| rule.reason.starts_with("`sub/.git` appeared")));
+        assert!(
+            planted(&[("sub/.git/config", ChangeKind::Changed)])
+                .finding()
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn ordinary_work_is_not() {
+        for path in [
+            "src/main.rs",
+            ".git/index",
+            ".git/refs/heads/x",
+            ".git/COMMIT_EDITMSG",
+            ".gitignore",
+            "sub/.gitignore",
+            "sub/.github/config",
+            "sub/.git/index",
+            "sub/.git/hooks/pre-commit.sample",
+            "app/config",
+            ".claude.md",
+            "ci/Jenkinsfile",
+        ] {
+            assert_eq!(
+                planted(&[(path, ChangeKind::Added)]).finding(),
+                None,
+                "{path}"
+            );
+        }
+        // A pinned file that was there is held; that its time stamp is young proves nothing.
+        assert_eq!(
+            planted(&[("Jenkinsfile", ChangeKind::Changed)]).finding(),
+            None
+        );
+    }
+
+    #[test]
+    fn what_is_gone_again_is_forgotten_and_long_lists_are_counted() {
+        let gone = planted(&[
+            (".claude", ChangeKind::Added),
+            (".claude", ChangeKind::Removed),
+        ]);
+        assert_eq!(gone.finding(), None);
+        let names: Vec<_> = (0..8).map(|n| format!(".claude/{n}")).collect();
+        let many: Vec<_> = names
+            .iter()
+            .map(|name| (name.as_str(), ChangeKind::Added))
+            .collect();
+        let reason = planted(&many).finding().map(|rule| rule.reason);
+        assert!(reason.is_some_and(|reason| reason.contains("`.claude/4` and 3 more appeared")));
+    }
+}
