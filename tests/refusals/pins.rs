@@ -157,18 +157,28 @@ fn the_repositorys_policy_and_the_agents_own_settings_cannot_be_changed() {
 }
 
 #[test]
-fn what_was_absent_when_the_session_began_can_be_made_and_is_recorded() {
+fn what_was_absent_when_the_session_began_can_be_made_and_is_found() {
     as_everyone(|scene| {
         scene.directory("home/work/.git");
         scene.write("home/work/.git/HEAD", "ref: refs/heads/main\n");
-        let ran = scene.run(&["sh", "-c", "mkdir -p .vscode .git/hooks; echo x > .vscode/tasks.json; echo x > .git/hooks/pre-commit"]);
-        println!("{}", ran.stderr);
-        panic!(
+        let script = "mkdir -p .vscode .git/hooks; echo x > .vscode/tasks.json; \
+                      printf '#!/bin/sh\\n' > .git/hooks/pre-commit; chmod 755 .git/hooks/pre-commit";
+        let ran = scene.run(&["sh", "-c", script]);
+        assert_eq!(ran.code, Some(0));
+        assert!(
+            scene.refusals().contains(&"persistence/planted".to_owned()),
             "{:?}",
-            fs::read_dir(scene.work())
-                .unwrap()
-                .map(|e| e.unwrap().path())
-                .collect::<Vec<_>>()
+            scene.refusals()
         );
+        assert!(
+            ran.stderr.contains(".git/hooks/pre-commit"),
+            "{}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains(".vscode"), "{}", ran.stderr);
+    });
+    as_everyone(|scene| {
+        scene.run(&["sh", "-c", "echo x > plain"]);
+        assert_eq!(scene.refusals(), Vec::<String>::new());
     });
 }
