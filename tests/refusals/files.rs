@@ -300,3 +300,46 @@ fn a_name_that_begins_alike_is_another_directory() {
         }
     });
 }
+
+#[test]
+fn temporary_directories_are_the_sessions_own() {
+    as_everyone(|scene| {
+        let name = format!(
+            "agentguard-temporary-{}-{:?}",
+            std::process::id(),
+            scene.who
+        );
+        for directory in ["/tmp", "/var/tmp", "/dev/shm"] {
+            let outside = Path::new(directory).join(&name);
+            fs::write(&outside, SECRET).unwrap();
+            let script = format!(
+                "cat {0}/{name}; echo inside > {0}/{name} && cat {0}/{name}",
+                directory
+            );
+            let ran = scene.run(&["sh", "-c", &script]);
+            let after = fs::read_to_string(&outside).unwrap();
+            fs::remove_file(&outside).unwrap();
+            assert_eq!((ran.stdout.as_str(), after.as_str()), ("inside\n", SECRET));
+        }
+    });
+}
+
+#[test]
+fn a_variable_that_claims_to_be_inside_changes_nothing() {
+    as_everyone(|scene| {
+        let outside = targets(scene, "outside");
+        let mut command = scene.exec(&[], &["./attack", "files", &outside]);
+        for name in [
+            "AGENTGUARD_SESSION",
+            "AGENTGUARD_RULES",
+            "SANDBOX_RUNTIME",
+            "NONO_CAP_FILE",
+        ] {
+            command.env(name, "1");
+        }
+        scene.run_command(command).tried().all_are(&["ENOENT"], &[]);
+        let script = "export AGENTGUARD_SESSION=; ./attack run /usr/bin/mount";
+        let tried = scene.run(&["sh", "-c", script]).tried();
+        assert_eq!(tried.result("run"), "EACCES");
+    });
+}

@@ -38,10 +38,10 @@ fn own() -> BTreeSet<String> {
     names
 }
 
-/// Tests of the other crates.
+/// Tests of the crates, and of the doctor.
 fn others() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    let mut left = vec![root().join("crates")];
+    let mut left = vec![root().join("crates"), root().join("tests/doctor")];
     while let Some(directory) = left.pop() {
         for path in fs::read_dir(directory)
             .unwrap()
@@ -93,7 +93,8 @@ fn every_row_has_an_answer_and_a_test_that_exists() {
             "{id}"
         );
         let mut named = quoted(tests).peekable();
-        assert!(named.peek().is_some(), "{id} names no test");
+        let is_open = tests == "—" && answer.starts_with("not yet: ");
+        assert!(is_open || named.peek().is_some(), "{id} names no test");
         for name in named {
             let exists = own.contains(name)
                 || others.contains(name)
