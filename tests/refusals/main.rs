@@ -8,11 +8,16 @@
 //!
 //! Started as root every test runs twice, as root and as an ordinary user. Started as an ordinary user it
 //! runs once.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
 #![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
-    clippy::string_slice,
     reason = "a test may stop"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "what was tried is shown where it fails"
 )]
 
 mod attack;
