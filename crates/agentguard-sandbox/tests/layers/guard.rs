@@ -4,7 +4,7 @@ use agentguard_core::{
     CommitSeen, Exec, Gate, Index, Judge, NobodyToAsk, OutcomeOf, Permit, Record, RefMove, Rule,
     Ruling, Undecided, Unrecorded, Verdict,
 };
-use agentguard_sandbox::{Difference, HeldSignals, Plan, Refused, Supervise, prepare};
+use agentguard_sandbox::{Difference, HeldSignals, Launched, Plan, Refused, Supervise};
 
 struct Anything;
 
@@ -51,7 +51,12 @@ impl Supervise for Anything {
 
 /// Runs a plan to its end, which must be an ordinary one.
 pub(crate) fn run(plan: &Plan, signals: &HeldSignals) {
-    let prepared = prepare(plan).unwrap();
+    let prepared = Launched::launch()
+        .unwrap()
+        .build(plan)
+        .unwrap()
+        .ready()
+        .unwrap();
     let ended = prepared.start(permit(()), &Anything, signals).unwrap();
     assert_eq!(ended.outcome, OutcomeOf::Exited { code: 0 });
     assert!(!ended.is_out_of_time);
