@@ -167,6 +167,22 @@ fn unix_sockets_outside_are_not_there() {
 }
 
 #[test]
+fn a_socket_that_lay_in_the_workspace_is_covered() {
+    as_everyone(|scene| {
+        let path = scene.work().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        reachable_by_all(&path);
+        let tried = scene.run(&["./attack", "unix_stream", "socket"]).tried();
+        assert_ne!(tried.result("stream"), "ok");
+        assert_eq!(taken(&listener), None);
+        let bare = scene
+            .run_bare(&["./attack", "unix_stream", "socket"])
+            .tried();
+        assert_eq!(bare.result("stream"), "ok");
+    });
+}
+
+#[test]
 fn sockets_of_the_systems_services_are_not_there() {
     as_everyone(|scene| {
         let ran = scene.run(&["sh", "-c", "find / -type s 2>/dev/null; ls /run /var"]);

@@ -81,7 +81,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 fn every_row_has_an_answer_and_a_test_that_exists() {
     let (own, others) = (own(), others());
     assert!(own.len() > 50 && others.len() > 50);
-    let layers = root().join("crates/agentguard-sandbox/tests/layers/main.rs");
+    let layers = root().join("crates/agentguard-sandbox/tests/layer_by_layer/main.rs");
     for row in rows(&table()) {
         let [id, technique, source, answer, tests] = row.as_slice() else {
             panic!("{row:?} has not five cells");
@@ -98,7 +98,7 @@ fn every_row_has_an_answer_and_a_test_that_exists() {
         for name in named {
             let exists = own.contains(name)
                 || others.contains(name)
-                || (name == "layers" && layers.exists());
+                || (name == "layer_by_layer" && layers.exists());
             assert!(exists, "{id} names `{name}`, which is no test");
         }
     }
