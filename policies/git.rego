@@ -3,7 +3,10 @@ package agentguard.exec.git
 
 import data.agentguard.lib
 
-pushes := [command | some command in lib.commands("git"); command.subcommand == ["push"]]
+pushes := [command |
+	some command in lib.commands("git")
+	command.subcommand[0] in {"http-push", "push", "send-pack"}
+]
 
 deny contains {
 	"id": "git/protected-branch",
@@ -25,6 +28,24 @@ deny contains {
 	input.session.branch in lib.protected_branches
 	not names_a_branch(command)
 	not command.flags["--tags"]
+}
+
+deny contains {
+	"id": "git/protected-branch",
+	"reason": "git push of every branch that matches, protected ones too",
+	"remedy": "name the branch: `git push origin HEAD:agent/NAME`",
+} if {
+	some command in pushes
+	some refspec in array.slice(command.targets, 1, count(command.targets))
+	is_many(lib.destination(refspec))
+}
+
+is_many(name) if name == ""
+
+is_many(name) if {
+	contains(name, "*")
+	not startswith(name, "agent/")
+	not startswith(name, "refs/tags/")
 }
 
 names_a_branch(command) if {
@@ -111,6 +132,15 @@ runs_program(key) if startswith(key, "pager.")
 # Values that run nothing, which tools use to switch such settings off.
 harmless(value) if {
 	value in {"", "/dev/null", ":", "0", "1", "cat", "false", "never", "no", "off", "on", "true", "yes"}
+}
+
+# Pagers and editors by their names alone.
+harmless(value) if value in {"less", "more", "nano", "vi", "vim"}
+
+# Platforms' own programs have git ask them for credentials: `gh pr checkout` does.
+harmless(value) if {
+	is_string(value)
+	regex.match(`^!"?(/usr/bin/|/usr/local/bin/)?(gh|glab)"? auth git-credential$`, value)
 }
 
 # Claude Code sets `core.alternateRefsCommand` to this, so that no file can: it is what git does by itself.

@@ -21,6 +21,20 @@ test_protected_branches_are_not_pushed if {
 	}
 }
 
+test_nor_are_all_that_match if {
+	every refspec in {":", "refs/heads/*:refs/heads/*", "m*:m*"} {
+		"git/protected-branch" in ids with input as push(["origin", refspec], {})
+	}
+	every refspec in {"refs/heads/agent/*:refs/heads/agent/*", "refs/tags/*:refs/tags/*"} {
+		ids == set() with input as push(["origin", refspec], {})
+	}
+}
+
+test_nor_by_what_is_below_push if {
+	sent := {"subcommand": ["send-pack"], "targets": ["host:repo", "x:refs/heads/main"]}
+	"git/protected-branch" in ids with input as with_command(sent, "topic")
+}
+
 test_a_push_without_a_name_depends_on_where_the_session_began if {
 	some_push := {"subcommand": ["push"], "targets": ["origin"]}
 	ids == {"git/protected-branch"} with input as with_command(some_push, "main")
@@ -49,6 +63,12 @@ test_settings_do_not_run_programs if {
 		ids == {"git/program-by-configuration"} with input as setting(key, null)
 		ids == set() with input as setting(key, "")
 		ids == set() with input as setting(key, "/dev/null")
+	}
+	every value in {"!gh auth git-credential", "!\"/usr/bin/gh\" auth git-credential"} {
+		ids == set() with input as setting("credential.helper", value)
+	}
+	every value in {"!./gh auth git-credential", "!gh auth git-credential; x", "!gh auth token"} {
+		ids == {"git/program-by-configuration"} with input as setting("credential.helper", value)
 	}
 	ids == {"git/program-by-configuration"} with input as setting("alias.x", "!sh")
 	ids == set() with input as setting("alias.x", "log --oneline")

@@ -17,8 +17,9 @@ protected_branches contains "prod"
 
 protected_branches contains "staging"
 
-# Directories that anybody can write and that nobody looks into.
-temporary_directories := {"/tmp", "/var/tmp", "/dev/shm"}
+# Directories that anybody can write and that nobody looks into. A session's TMPDIR is none: programs in it
+# run as those of the workspace do.
+temporary_directories := {"/tmp", "/dev/shm"}
 
 # Whether `path` is `directory` or below it.
 below(path, directory) if path == directory

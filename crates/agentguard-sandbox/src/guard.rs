@@ -17,7 +17,6 @@ use rustix::process::{
 use crate::difference::Difference;
 use crate::error::Error;
 use crate::mediator::NAME;
-use crate::place::Place;
 use crate::plan::{KnownIdentity, Plan};
 use crate::relay::Relay;
 use crate::sys::{self, Signals};
@@ -361,16 +360,13 @@ impl Drop for Answering<'_> {
 /// Answers one worker until it is gone.
 fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Error> {
     let _answering = Answering(worker);
-    let mut place = Place::of_thread();
     while let Some(message) = receive(worker)? {
         match message {
             FromWorker::Judge {
                 exec,
                 is_first,
                 instead_of,
-                processor,
             } => {
-                place.hold(processor);
                 let answer = match supervise.exec(exec, is_first, instead_of.map(Index)) {
                     Ok(permit) => Answer {
                         allow: true,
