@@ -88,6 +88,11 @@ const REFUSED: &[Refused] = &[
     always(libc::SYS_process_madvise, TRACING),
     always(libc::SYS_pidfd_getfd, TRACING),
     always(libc::SYS_kcmp, TRACING),
+    when(
+        libc::SYS_prlimit64,
+        &[When::Not(0, 0)],
+        "limits of another process: pid 1 of the session could no longer see its end",
+    ),
     always(libc::SYS_mount, MOUNTS),
     always(libc::SYS_umount2, MOUNTS),
     always(libc::SYS_pivot_root, MOUNTS),

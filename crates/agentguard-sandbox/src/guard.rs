@@ -1,5 +1,6 @@
 //! The guard's side of a session: it starts the mediator, answers it, and outlives everything inside.
 
+use std::cell::OnceCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
@@ -9,12 +10,13 @@ use std::time::{Duration, Instant};
 use agentguard_core::{CommitSeen, Exec, Index, OutcomeOf, Permit, RefMove, RuleId, Unrecorded};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
 
 use crate::difference::Difference;
 use crate::error::Error;
 use crate::mediator::NAME;
-use crate::place::Place;
 use crate::plan::{KnownIdentity, Plan};
 use crate::relay::Relay;
 use crate::sys::{self, Signals};
@@ -307,6 +309,7 @@ impl Prepared {
             mediator,
         } = launched;
         let relay = Relay::start(listeners)?;
+        let agent = OnceCell::new();
         let served = std::thread::scope(|scope| {
             let answering: Vec<_> = workers
                 .iter()
@@ -318,12 +321,13 @@ impl Prepared {
                     signals,
                     supervise,
                     deadline: deadline(seconds),
+                    agent: &agent,
                 };
                 main.serve(lifeline)
             });
             // Whatever happened: no question is answered any more, and who asks ends.
             drop(control);
-            wait_until_gone(&init);
+            wait_until_gone(&init, agent.get().map(|(_, handle)| handle));
             workers.iter().for_each(shut_down);
             let answered = answering
                 .into_iter()
@@ -356,16 +360,13 @@ impl Drop for Answering<'_> {
 /// Answers one worker until it is gone.
 fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Error> {
     let _answering = Answering(worker);
-    let mut place = Place::of_thread();
     while let Some(message) = receive(worker)? {
         match message {
             FromWorker::Judge {
                 exec,
                 is_first,
                 instead_of,
-                processor,
             } => {
-                place.hold(processor);
                 let answer = match supervise.exec(exec, is_first, instead_of.map(Index)) {
                     Ok(permit) => Answer {
                         allow: true,
@@ -396,13 +397,14 @@ struct Main<'s, S> {
     signals: &'s HeldSignals,
     supervise: &'s S,
     deadline: Option<Instant>,
+    /// The agent's first process, once it is there.
+    agent: &'s OnceCell<(Pid, OwnedFd)>,
 }
 
 impl<S: Supervise> Main<'_, S> {
     /// Follows the session. The end of `lifeline`, held here, is the end of everything inside.
     fn serve(&self, lifeline: OwnedFd) -> Result<Ended, Error> {
         let mut lifeline = Some(lifeline);
-        let mut agent = None;
         let mut ended = Ended {
             outcome: OutcomeOf::Signaled {
                 signal: libc::SIGKILL,
@@ -413,7 +415,7 @@ impl<S: Supervise> Main<'_, S> {
         };
         loop {
             match self.wait()? {
-                Ready::Signal => self.pass_on(agent.as_ref()),
+                Ready::Signal => self.pass_on(self.agent.get()),
                 Ready::Deadline => {
                     ended.is_out_of_time = true;
                     drop(lifeline.take());
@@ -421,9 +423,9 @@ impl<S: Supervise> Main<'_, S> {
                 Ready::Message => match receive(self.control)? {
                     Some(FromMediator::Started { process }) => {
                         let process = Pid::from_raw(process).ok_or(Error::Garbled)?;
-                        agent = pidfd_open(process, PidfdFlags::empty())
-                            .ok()
-                            .map(|handle| (process, handle));
+                        if let Ok(handle) = pidfd_open(process, PidfdFlags::empty()) {
+                            let _ = self.agent.set((process, handle));
+                        }
                     }
                     Some(FromMediator::NotExecuted { errno }) => ended.not_executed = Some(errno),
                     Some(FromMediator::Stopped) => stop_too(),
@@ -517,13 +519,20 @@ fn deadline(seconds: Option<u64>) -> Option<Instant> {
     seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)))
 }
 
-fn wait_until_gone(init: &OwnedFd) {
+/// Waits until pid 1 is gone, and with it everything inside. It is not gone before the agent's first
+/// process is reaped, and where the mediator was killed that is left to us.
+fn wait_until_gone(init: &OwnedFd, agent: Option<&OwnedFd>) {
     let patience = Timespec {
         tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(30),
         tv_nsec: 0,
     };
-    let mut polled = [PollFd::new(init, PollFlags::IN)];
-    let _ = poll(&mut polled, Some(&patience));
+    for process in [agent, Some(init)].into_iter().flatten() {
+        let mut polled = [PollFd::new(process, PollFlags::IN)];
+        let _ = poll(&mut polled, Some(&patience));
+        // Nobody's child but the mediator's, where that lives.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let _ = waitid(WaitId::PidFd(process.as_fd()), options);
+    }
 }
 
 /// The agent was stopped: so are we, after taking the terminal back.

@@ -8,7 +8,6 @@ mod filter;
 mod guard;
 mod landlock;
 mod mediator;
-mod place;
 mod plan;
 mod relay;
 mod repository;

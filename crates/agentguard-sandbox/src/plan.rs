@@ -79,7 +79,7 @@ pub struct KnownIdentity {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
-    /// Read-only and masking mounts; the host's tree is bound whole.
+    /// Read-only mounts, masks and pins; what is not granted is absent all the same.
     Mounts,
     /// Landlock.
     Landlock,

@@ -8,6 +8,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use agentguard_core::{Access, Network};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
@@ -17,6 +18,7 @@ use rustix::mount::{
     mount_change, mount_remount, move_mount, open_tree, unmount,
 };
 
+use crate::difference::{Snapshot, WalkLimits};
 use crate::error::{Failure, Step};
 use crate::plan::{Layer, Plan};
 use crate::sys::{Attributes, change_tree, idmap_tree};
@@ -60,9 +62,9 @@ pub(crate) fn open_sources(
     let mut sources = Vec::new();
     let mut add = |path: &Path, target: &Path, access: Access| -> Result<(), Failure> {
         let order = sources.len();
-        sources.extend(
-            open_source(path, target, access, owners)?.map(|source| Source { order, ..source }),
-        );
+        let read_only = access == Access::Read && !plan.without.contains(&Layer::Mounts);
+        let source = open_source(path, target, access, read_only, owners)?;
+        sources.extend(source.map(|source| Source { order, ..source }));
         Ok(())
     };
     let is_top_link = |path: &Path| {
@@ -112,6 +114,7 @@ fn open_source(
     path: &Path,
     target: &Path,
     access: Access,
+    read_only: bool,
     owners: Option<&Owners<'_>>,
 ) -> Result<Option<Source>, Failure> {
     let shown = || format!("open `{}`", path.display());
@@ -132,7 +135,7 @@ fn open_source(
     change_tree(
         tree.as_fd(),
         Attributes {
-            read_only: access == Access::Read,
+            read_only,
             no_devices: true,
         },
     )
@@ -160,8 +163,18 @@ fn add_device(sources: &mut Vec<Source>, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The workspace as it was before anything in the session could change it.
+pub(crate) struct FirstLook {
+    /// Its files, but for the sockets that are covered.
+    pub(crate) snapshot: Snapshot,
+    /// How it is walked: past what is masked and covered.
+    pub(crate) limits: WalkLimits,
+    /// What the walk took.
+    pub(crate) cost: Duration,
+}
+
 /// Puts the root together at its base. Needs the capabilities of the new user namespace.
-pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<(), Failure> {
+pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Failure> {
     mount_change(
         "/",
         MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
@@ -208,16 +221,49 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<(), Failure> {
         fs::symlinkat(target, &base, link).step(format!("link `/{link}`"))?;
     }
     write_files(plan, base.as_fd())?;
+    let (first_look, sockets) = look(plan, base.as_fd())?;
     if plan.without.contains(&Layer::Mounts) {
-        return Ok(());
+        return Ok(first_look);
     }
-    for mask in &plan.confinement.masks {
+    for mask in plan.confinement.masks.iter().chain(&sockets) {
         cover(base.as_fd(), mask)?;
     }
     for pin in &plan.confinement.pins {
         hold(base.as_fd(), &plan.confinement.workspace, pin)?;
     }
-    Ok(())
+    Ok(first_look)
+}
+
+/// Walks the workspace for the first time. Sockets in it lead to whoever listens outside, and are to be
+/// covered like what policy masks.
+fn look(plan: &Plan, base: BorrowedFd<'_>) -> Result<(FirstLook, Vec<PathBuf>), Failure> {
+    let began = Instant::now();
+    let path = &plan.confinement.workspace;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let workspace = fs::openat2(base, relative(path), flags, Mode::empty(), beneath)
+        .step(format!("open `{}`", path.display()))?;
+    let masks = plan
+        .confinement
+        .masks
+        .iter()
+        .filter_map(|mask| mask.strip_prefix(path).ok());
+    let mut limits = WalkLimits {
+        masks: masks.map(PathBuf::from).collect(),
+        ..WalkLimits::standard()
+    };
+    let mut snapshot = Snapshot::take(workspace.as_fd(), &limits);
+    let sockets = snapshot.take_sockets();
+    let covered = sockets.iter().map(|socket| path.join(socket)).collect();
+    limits.masks.extend(sockets);
+    Ok((
+        FirstLook {
+            snapshot,
+            limits,
+            cost: began.elapsed(),
+        },
+        covered,
+    ))
 }
 
 /// Builds the least of a root at its base, to see whether that can be done here.
@@ -233,7 +279,8 @@ pub(crate) fn try_out() -> Result<(), Failure> {
     for directory in ["proc", "usr", ".old"] {
         make_directory(base.as_fd(), Path::new(directory))?;
     }
-    if let Some(source) = open_source(Path::new("/usr"), Path::new("/usr"), Access::Read, None)? {
+    let usr = Path::new("/usr");
+    if let Some(source) = open_source(usr, usr, Access::Read, true, None)? {
         attach(base.as_fd(), &source)?;
     }
     Ok(())

@@ -26,8 +26,6 @@ pub(crate) enum FromWorker {
         is_first: bool,
         /// The entry of the verdict that this follows, where the image differs from what was judged.
         instead_of: Option<u64>,
-        /// Where the worker runs, and would best be answered.
-        processor: usize,
     },
     /// Something came of a decision that must be known at once. Not answered.
     Outcome(Outcome),

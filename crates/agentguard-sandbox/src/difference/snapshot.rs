@@ -122,6 +122,21 @@ impl Snapshot {
         self.unseen.is_empty()
     }
 
+    /// Takes out the sockets of the tree, by their paths: they are covered for the session, since whoever
+    /// made one may be listening outside.
+    pub(crate) fn take_sockets(&mut self) -> Vec<PathBuf> {
+        let is_socket = |item: &Item| FileType::from_raw_mode(item.key.mode) == FileType::Socket;
+        let (sockets, others) = std::mem::take(&mut self.items)
+            .into_iter()
+            .partition(is_socket);
+        self.items = others;
+        let sockets: Vec<Item> = sockets;
+        sockets
+            .iter()
+            .map(|item| PathBuf::from(std::ffi::OsStr::from_bytes(&item.path.0)))
+            .collect()
+    }
+
     /// How many files and directories it holds.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -143,6 +143,7 @@ fn confine(plan: &Plan, talk: OwnedFd, in_front: bool) -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the agent to the mediator")?;
     set_dumpable_behavior(DumpableBehavior::Dumpable).step("open the agent to the mediator")?;
     own_group(in_front)?;
+    refuse_directories()?;
     give_up_capabilities()?;
     limit(plan)?;
     if !plan.without.contains(&Layer::Landlock) {
@@ -164,6 +165,26 @@ fn confine(plan: &Plan, talk: OwnedFd, in_front: bool) -> Result<(), Failure> {
         .map_err(|error| Failure::new("hand over the listener", error.to_string()))?;
     drop((listener, talk));
     sys::close_above(3, true).step("close what was inherited")
+}
+
+/// The caller's standard descriptors stay open. A directory among them would lead past every mount:
+/// modes and times of files below it could be changed.
+fn refuse_directories() -> Result<(), Failure> {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let all = [
+        ("input", stdin.as_fd()),
+        ("output", stdout.as_fd()),
+        ("error", stderr.as_fd()),
+    ];
+    for (name, descriptor) in all {
+        let is_directory = rustix::fs::fstat(descriptor)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+        if is_directory {
+            let step = format!("hand over standard {name}");
+            return Err(Failure::new(step, "it is a directory, which leads outside"));
+        }
+    }
+    Ok(())
 }
 
 fn describe_busy(error: std::io::Error) -> Failure {

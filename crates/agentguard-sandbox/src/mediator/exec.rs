@@ -20,7 +20,6 @@ use super::explain::{Telling, Told};
 use super::image::{Image, Images};
 use super::verify::{Judged, Seen};
 use crate::error::Error;
-use crate::place::Place;
 use crate::sys::{Listener, Notification, Tracee};
 use crate::wire::{Answer, FromWorker, Outcome, receive, send};
 
@@ -69,16 +68,9 @@ struct Expected {
 impl Worker<'_> {
     /// Answers questions until the last process of the session is gone, or the guard.
     pub(super) fn run(&self) -> Result<(), Error> {
-        let mut place = Place::of_thread();
         loop {
             match self.shared.listener.receive() {
-                Ok(notification) => {
-                    // The kernel woke us where the caller runs.
-                    place.hold(Place::now());
-                    let answered = self.answer(&notification);
-                    place.release();
-                    answered?;
-                }
+                Ok(notification) => self.answer(&notification)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The caller is gone before its question was read; or everyone is.
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) && !self.is_over() => {}
@@ -151,7 +143,6 @@ impl Worker<'_> {
                 exec,
                 is_first,
                 instead_of,
-                processor: Place::now(),
             },
         )?;
         receive(&self.guard)?.ok_or(Error::Garbled)

@@ -84,8 +84,8 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     let plan: Plan = receive(control)
         .map_err(lost)?
         .ok_or_else(|| Failure::new("talk to the guard", "no plan came"))?;
-    let stage = setup::build(&plan, lines.lifeline)?;
-    let watch = Watch::begin(&plan)?;
+    let (stage, first_look) = setup::build(&plan, lines.lifeline)?;
+    let watch = Watch::begin(&plan, first_look)?;
     let (refs, branch) = watch.start_of_session();
     let init = stage.init.as_raw_nonzero().get();
     let listeners = u32::try_from(stage.listeners.len()).unwrap_or(0);

@@ -18,7 +18,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use super::init::{self, FromInit};
 use crate::error::{Failure, Step};
 use crate::plan::{Plan, User};
-use crate::root::{self, Owners};
+use crate::root::{self, FirstLook, Owners};
 use crate::wire::{receive, send};
 use crate::{landlock, sys};
 
@@ -47,7 +47,7 @@ pub(super) struct Stage {
 }
 
 /// Builds the session. `guard` ends when the guard does.
-pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<Stage, Failure> {
+pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), Failure> {
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let proc = fs::open("/proc", flags, Mode::empty()).step("open `/proc`")?;
@@ -70,7 +70,7 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<Stage, Failure> {
         Some(sources) => sources,
         None => root::open_sources(plan, None)?,
     };
-    root::build(plan, sources)?;
+    let first_look = root::build(plan, sources)?;
     let (lifeline_end, lifeline) = pipe_with(PipeFlags::CLOEXEC).step("make a lifeline")?;
     let (talk, init_talk) = stream_pair()?;
     let init = match sys::fork_into(libc::CLONE_NEWPID).step("make pid 1")? {
@@ -96,14 +96,15 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<Stage, Failure> {
         matches!(message, FromInit::Bare)
     })?;
     landlock::enter(plan, Some(proc.as_fd()))?;
-    Ok(Stage {
+    let stage = Stage {
         proc,
         init,
         lifeline,
         pid_namespace,
         user_namespace,
         listeners,
-    })
+    };
+    Ok((stage, first_look))
 }
 
 /// Gives up every capability for good.

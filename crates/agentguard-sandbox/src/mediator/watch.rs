@@ -1,7 +1,6 @@
 //! What becomes of the workspace: its files and its repository's refs, recorded as they move.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 use std::time::Instant;
 
 use rustix::fs::{self, Mode, OFlags};
@@ -10,6 +9,7 @@ use crate::difference::{Debounce, Snapshot, WalkLimits, difference};
 use crate::error::{Error, Failure, Step};
 use crate::plan::Plan;
 use crate::repository::{Refs, Repository, moved_refs};
+use crate::root::FirstLook;
 use crate::wire::{FromMediator, send};
 
 /// Commits reported at once; more are said to be more.
@@ -27,8 +27,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Looks for the first time.
-    pub(super) fn begin(plan: &Plan) -> Result<Self, Failure> {
+    /// Goes on from what the workspace was when its root was built.
+    pub(super) fn begin(plan: &Plan, first: FirstLook) -> Result<Self, Failure> {
         let begun = Instant::now();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let path = &plan.confinement.workspace;
@@ -36,22 +36,17 @@ impl Watch {
             fs::open(path, flags, Mode::empty()).step(format!("open `{}`", path.display()))?;
         let root =
             fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open the root")?;
-        let masks = plan
-            .confinement
-            .masks
-            .iter()
-            .filter_map(|mask| mask.strip_prefix(path).ok());
-        let limits = WalkLimits {
-            masks: masks.map(PathBuf::from).collect(),
-            ..WalkLimits::standard()
-        };
-        let snapshot = Snapshot::take(workspace.as_fd(), &limits);
+        let FirstLook {
+            snapshot,
+            limits,
+            cost,
+        } = first;
         // A repository that cannot be read is recorded as its files are, and without commits.
         let repository = Repository::find(workspace.as_fd(), path, root.as_fd())
             .ok()
             .flatten();
         let refs = repository.as_ref().map(Repository::refs);
-        let debounce = Debounce::new(std::time::Duration::ZERO, begun.elapsed());
+        let debounce = Debounce::new(std::time::Duration::ZERO, cost + begun.elapsed());
         Ok(Self {
             workspace,
             limits,

@@ -1,0 +1,63 @@
+//! The least guard there can be: it allows every exec and keeps no log.
+
+use agentguard_core::{
+    CommitSeen, Exec, Gate, Index, Judge, NobodyToAsk, OutcomeOf, Permit, Record, RefMove, Rule,
+    Ruling, Undecided, Unrecorded, Verdict,
+};
+use agentguard_sandbox::{Difference, HeldSignals, Launched, Plan, Refused, Supervise};
+
+struct Anything;
+
+impl<A> Judge<A> for Anything {
+    fn judge(&self, _: &A) -> Result<Verdict, Undecided> {
+        Ok(Verdict::Allow(Rule::new(
+            "test/anything",
+            "this test is about the kernel",
+        )))
+    }
+}
+
+impl<A> Record<A> for Anything {
+    fn record(&self, _: &A, _: &Ruling) -> Result<Index, Unrecorded> {
+        Ok(Index(0))
+    }
+}
+
+fn permit<A>(action: A) -> Permit<A> {
+    Gate::new(Anything, NobodyToAsk, Anything)
+        .admit(action)
+        .unwrap()
+}
+
+impl Supervise for Anything {
+    type Action = Exec;
+
+    fn exec(&self, exec: Exec, _: bool, _: Option<Index>) -> Result<Permit<Exec>, Refused> {
+        Ok(permit(exec))
+    }
+
+    fn outcome(&self, _: Index, _: OutcomeOf) -> Result<(), Unrecorded> {
+        Ok(())
+    }
+
+    fn changed(&self, _: Difference) -> Result<(), Unrecorded> {
+        Ok(())
+    }
+
+    fn moved(&self, _: Vec<RefMove>, _: Vec<CommitSeen>, _: bool) -> Result<(), Unrecorded> {
+        Ok(())
+    }
+}
+
+/// Runs a plan to its end, which must be an ordinary one.
+pub(crate) fn run(plan: &Plan, signals: &HeldSignals) {
+    let prepared = Launched::launch()
+        .unwrap()
+        .build(plan)
+        .unwrap()
+        .ready()
+        .unwrap();
+    let ended = prepared.start(permit(()), &Anything, signals).unwrap();
+    assert_eq!(ended.outcome, OutcomeOf::Exited { code: 0 });
+    assert!(!ended.is_out_of_time);
+}

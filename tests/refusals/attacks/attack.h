@@ -1,0 +1,45 @@
+/* What all attacks share. Each is one function, chosen by the first argument, and says of each thing it
+ * tries `NAME ok`, `NAME <error>`, on a line of its own. Whether that is so is judged from outside. */
+#ifndef ATTACK_H
+#define ATTACK_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef int attack(int argc, char **argv);
+
+/* Says what came of `what`: negative results are told by the name of `errno`. */
+void tell(const char *what, long result);
+
+/* Runs `program` in a child, and says how that ended: `ok`, `exit N`, `signal N` or the error. */
+void tell_exec(const char *what, const char *program, char *const argv[], char *const envp[]);
+
+/* A number among the arguments. */
+long number(const char *text);
+
+extern char **environ;
+
+attack files, reads, pins, at_descriptor, reopen, descriptors;
+attack signals, reach, shared_memory, terminal, daemons, stay, devices;
+attack unix_stream, unix_datagram, abstract, tcp, sockets;
+attack interfaces, clones, legacy, listener, kernel_files;
+attack say, rise, run, memory, deleted, by_descriptor, environment, explained, full_pipe;
+attack mark, race;
+
+#endif

@@ -1,0 +1,123 @@
+#include "attack.h"
+
+static const struct {
+	const char *name;
+	attack *run;
+} attacks[] = {
+	{ "files", files },
+	{ "reads", reads },
+	{ "pins", pins },
+	{ "at_descriptor", at_descriptor },
+	{ "reopen", reopen },
+	{ "descriptors", descriptors },
+	{ "signals", signals },
+	{ "reach", reach },
+	{ "shared_memory", shared_memory },
+	{ "terminal", terminal },
+	{ "daemons", daemons },
+	{ "stay", stay },
+	{ "devices", devices },
+	{ "unix_stream", unix_stream },
+	{ "unix_datagram", unix_datagram },
+	{ "abstract", abstract },
+	{ "tcp", tcp },
+	{ "sockets", sockets },
+	{ "interfaces", interfaces },
+	{ "clones", clones },
+	{ "legacy", legacy },
+	{ "listener", listener },
+	{ "kernel_files", kernel_files },
+	{ "say", say },
+	{ "rise", rise },
+	{ "run", run },
+	{ "memory", memory },
+	{ "deleted", deleted },
+	{ "by_descriptor", by_descriptor },
+	{ "environment", environment },
+	{ "explained", explained },
+	{ "full_pipe", full_pipe },
+	{ "mark", mark },
+	{ "race", race },
+};
+
+static const struct {
+	int number;
+	const char *name;
+} errors[] = {
+	{ EPERM, "EPERM" },
+	{ ENOENT, "ENOENT" },
+	{ ESRCH, "ESRCH" },
+	{ EBADF, "EBADF" },
+	{ EAGAIN, "EAGAIN" },
+	{ EACCES, "EACCES" },
+	{ EBUSY, "EBUSY" },
+	{ EEXIST, "EEXIST" },
+	{ EXDEV, "EXDEV" },
+	{ EINVAL, "EINVAL" },
+	{ EFAULT, "EFAULT" },
+	{ ENOTTY, "ENOTTY" },
+	{ ENXIO, "ENXIO" },
+	{ EROFS, "EROFS" },
+	{ ENOSYS, "ENOSYS" },
+	{ ELOOP, "ELOOP" },
+	{ ENOTDIR, "ENOTDIR" },
+	{ EISDIR, "EISDIR" },
+	{ EOPNOTSUPP, "EOPNOTSUPP" },
+	{ EAFNOSUPPORT, "EAFNOSUPPORT" },
+	{ EPROTONOSUPPORT, "EPROTONOSUPPORT" },
+	{ ECONNREFUSED, "ECONNREFUSED" },
+	{ ENETUNREACH, "ENETUNREACH" },
+	{ ESOCKTNOSUPPORT, "ESOCKTNOSUPPORT" },
+	{ ENOTCONN, "ENOTCONN" },
+	{ EIO, "EIO" },
+	{ ETXTBSY, "ETXTBSY" },
+	{ ENOEXEC, "ENOEXEC" },
+};
+
+static const char *name_of(int error)
+{
+	static char other[32];
+	for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+		if (errors[i].number == error)
+			return errors[i].name;
+	snprintf(other, sizeof other, "error-%d", error);
+	return other;
+}
+
+void tell(const char *what, long result)
+{
+	printf("%s %s\n", what, result < 0 ? name_of(errno) : "ok");
+	fflush(stdout);
+}
+
+void tell_exec(const char *what, const char *program, char *const argv[], char *const envp[])
+{
+	int status;
+	pid_t child = fork();
+	if (child == 0) {
+		execve(program, argv, envp);
+		printf("%s %s\n", what, name_of(errno));
+		fflush(stdout);
+		_exit(99);
+	}
+	waitpid(child, &status, 0);
+	if (WIFSIGNALED(status))
+		printf("%s signal-%d\n", what, WTERMSIG(status));
+	else if (WEXITSTATUS(status) != 99)
+		printf("%s %s\n", what, WEXITSTATUS(status) == 0 ? "ok" : "failed");
+	fflush(stdout);
+}
+
+long number(const char *text)
+{
+	return strtol(text, NULL, 10);
+}
+
+int main(int argc, char **argv)
+{
+	for (size_t i = 0; argc > 1 && i < sizeof attacks / sizeof *attacks; i++)
+		if (strcmp(attacks[i].name, argv[1]) == 0)
+			return attacks[i].run(argc - 2, argv + 2);
+	fprintf(stderr, "no such attack\n");
+	return 64;
+}

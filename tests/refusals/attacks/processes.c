@@ -1,0 +1,160 @@
+/* Processes, memory and terminals that are not the agent's. */
+#include "attack.h"
+#include <sys/ioctl.h>
+#include <sys/ipc.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+
+/* signals PID...: tries to end each. */
+int signals(int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++) {
+		pid_t pid = (pid_t)number(argv[i]);
+		char what[64];
+		snprintf(what, sizeof what, "kill:%d", pid);
+		tell(what, kill(pid, SIGKILL));
+		int handle = (int)syscall(SYS_pidfd_open, pid, 0);
+		snprintf(what, sizeof what, "pidfd:%d", pid);
+		tell(what, handle < 0 ? -1 : syscall(SYS_pidfd_send_signal, handle, SIGKILL, NULL, 0));
+	}
+	return 0;
+}
+
+static long open_proc(pid_t pid, const char *file, int flags)
+{
+	char path[128];
+	snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
+	int opened = open(path, flags);
+	if (opened >= 0)
+		close(opened);
+	return opened;
+}
+
+/* reach PID: tries to read, trace or change another process. */
+int reach(int argc, char **argv)
+{
+	(void)argc;
+	pid_t pid = (pid_t)number(argv[0]);
+	char byte;
+	struct iovec here = { &byte, 1 }, there = { (void *)environ, 1 };
+	struct rlimit limit = { 1, 1 };
+	int handle = (int)syscall(SYS_pidfd_open, pid, 0);
+	tell("ptrace", ptrace(PTRACE_ATTACH, pid, 0, 0));
+	tell("seize", ptrace(PTRACE_SEIZE, pid, 0, 0));
+	tell("vm-read", process_vm_readv(pid, &here, 1, &there, 1, 0));
+	tell("vm-write", process_vm_writev(pid, &here, 1, &there, 1, 0));
+	tell("madvise", syscall(SYS_process_madvise, handle, &there, 1, 21, 0));
+	tell("getfd", syscall(SYS_pidfd_getfd, handle, 0, 0));
+	tell("kcmp", syscall(SYS_kcmp, pid, getpid(), 0, 0, 0));
+	tell("limit", prlimit(pid, RLIMIT_NOFILE, &limit, NULL));
+	tell("mem", open_proc(pid, "mem", O_RDWR));
+	tell("environ", open_proc(pid, "environ", O_RDONLY));
+	tell("maps", open_proc(pid, "maps", O_RDONLY));
+	tell("root", open_proc(pid, "root", O_RDONLY | O_DIRECTORY));
+	tell("cwd", open_proc(pid, "cwd", O_RDONLY | O_DIRECTORY));
+	tell("fd", open_proc(pid, "fd", O_RDONLY | O_DIRECTORY));
+	tell("namespace", open_proc(pid, "ns/mnt", O_RDONLY));
+	return 0;
+}
+
+/* shared_memory KEY: looks for a System V segment that somebody outside made. */
+int shared_memory(int argc, char **argv)
+{
+	(void)argc;
+	key_t key = (key_t)number(argv[0]);
+	if (argc > 1) {
+		int made = shmget(key, 4096, IPC_CREAT | IPC_EXCL | 0666);
+		tell("make", made);
+		fflush(stdout);
+		getchar();
+		shmctl(made, IPC_RMID, NULL);
+		return 0;
+	}
+	tell("find", shmget(key, 4096, 0666));
+	return 0;
+}
+
+/* terminal: types into it, also with bits that only a 64-bit register has. */
+int terminal(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	tell("type", ioctl(0, TIOCSTI, "x"));
+	tell("type-wide", syscall(SYS_ioctl, 0, 0x100000000UL | TIOCSTI, "x"));
+	tell("paste", ioctl(0, TIOCLINUX, "\3"));
+	int discipline = 0;
+	tell("discipline", ioctl(0, TIOCSETD, &discipline));
+	return 0;
+}
+
+static void live(const char *name)
+{
+	prctl(PR_SET_PDEATHSIG, 0);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	int file = open(name, O_CREAT | O_WRONLY | O_APPEND, 0644);
+	for (;;) {
+		if (write(file, ".", 1) < 0)
+			_exit(1);
+		usleep(5000);
+	}
+}
+
+/* Forks twice, leaves the session, lets go of every output, and lives on writing into `name`. */
+static void daemonise(const char *name)
+{
+	pid_t child = fork();
+	if (child == 0) {
+		setsid();
+		if (fork() != 0)
+			_exit(0);
+		for (int i = 0; i < 3; i++)
+			close(i);
+		live(name);
+	}
+	waitpid(child, NULL, 0);
+	struct stat written;
+	while (stat(name, &written) < 0 || written.st_size == 0)
+		usleep(1000);
+}
+
+/* daemons NAME: leaves one behind. */
+int daemons(int argc, char **argv)
+{
+	(void)argc;
+	daemonise(argv[0]);
+	tell("daemon", 0);
+	return 0;
+}
+
+/* stay NAME: leaves daemons behind, and lives itself. */
+int stay(int argc, char **argv)
+{
+	(void)argc;
+	char other[256];
+	snprintf(other, sizeof other, "%s-other", argv[0]);
+	daemonise(other);
+	live(argv[0]);
+	return 0;
+}
+
+/* devices DIRECTORY: makes and opens devices. */
+int devices(int argc, char **argv)
+{
+	(void)argc;
+	char path[4200];
+	snprintf(path, sizeof path, "%s/disk", argv[0]);
+	tell("make-block", mknod(path, S_IFBLK | 0666, makedev(254, 0)));
+	snprintf(path, sizeof path, "%s/memory", argv[0]);
+	tell("make-char", mknod(path, S_IFCHR | 0666, makedev(1, 1)));
+	tell("open-memory", open("/dev/mem", O_RDONLY));
+	tell("open-disk", open("/dev/vda", O_RDONLY));
+	tell("open-kmsg", open("/dev/kmsg", O_RDONLY));
+	tell("open-fuse", open("/dev/fuse", O_RDWR));
+	tell("open-kvm", open("/dev/kvm", O_RDWR));
+	tell("open-null", open("/dev/null", O_RDWR));
+	return 0;
+}

@@ -1,0 +1,170 @@
+/* Programs that were not judged, or not as what they are. */
+#include "attack.h"
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+/* say TEXT: what an attack runs, to show that it ran. */
+int say(int argc, char **argv)
+{
+	printf("said %s\n", argc > 0 ? argv[0] : "nothing");
+	return 0;
+}
+
+/* rise: to be root. */
+int rise(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	tell("setuid", setuid(0));
+	tell("setgid", setgid(0));
+	tell("setresuid", setresuid(0, 0, 0));
+	return 0;
+}
+
+/* run PROGRAM ARGUMENT...: plain execve, with no shell that looks first. */
+int run(int argc, char **argv)
+{
+	(void)argc;
+	tell_exec("run", argv[0], argv, environ);
+	return 0;
+}
+
+static int copy_into(int to, const char *from)
+{
+	char buffer[65536];
+	long length;
+	int file = open(from, O_RDONLY);
+	if (file < 0)
+		return -1;
+	while ((length = read(file, buffer, sizeof buffer)) > 0)
+		if (write(to, buffer, (size_t)length) != length)
+			return -1;
+	close(file);
+	return 0;
+}
+
+/* memory PROGRAM: runs a copy that has no file. */
+int memory(int argc, char **argv)
+{
+	(void)argc;
+	char *words[] = { "memory", "say", "from-memory", NULL };
+	char path[64];
+	int file = (int)syscall(SYS_memfd_create, "x", 0);
+	if (copy_into(file, argv[0]) < 0)
+		return 1;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+	tell_exec("by-path", path, words, environ);
+	pid_t child = fork();
+	if (child == 0) {
+		tell("by-descriptor", syscall(SYS_execveat, file, "", words, environ, AT_EMPTY_PATH));
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	return 0;
+}
+
+/* deleted PROGRAM: runs a copy whose file is gone. */
+int deleted(int argc, char **argv)
+{
+	(void)argc;
+	char *words[] = { "deleted", "say", "from-nowhere", NULL };
+	int file = open("gone", O_CREAT | O_WRONLY, 0755);
+	if (copy_into(file, argv[0]) < 0)
+		return 1;
+	close(file);
+	file = open("gone", O_RDONLY | O_CLOEXEC);
+	unlink("gone");
+	pid_t child = fork();
+	if (child == 0) {
+		tell("deleted", syscall(SYS_execveat, file, "", words, environ, AT_EMPTY_PATH));
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	return 0;
+}
+
+/* by_descriptor PROGRAM DIRECTORY NAME: with no path, and with a path that begins elsewhere. */
+int by_descriptor(int argc, char **argv)
+{
+	(void)argc;
+	char *words[] = { argv[0], "--help", NULL };
+	int file = open(argv[0], O_PATH | O_CLOEXEC);
+	int directory = open(argv[1], O_PATH | O_CLOEXEC);
+	tell("open", file);
+	for (int i = 0; i < 2; i++) {
+		pid_t child = fork();
+		if (child == 0) {
+			long result = i == 0 ?
+					      syscall(SYS_execveat, file, "", words, environ, AT_EMPTY_PATH) :
+					      syscall(SYS_execveat, directory, argv[2], words, environ, 0);
+			tell(i == 0 ? "empty-path" : "relative", result);
+			_exit(0);
+		}
+		waitpid(child, NULL, 0);
+	}
+	return 0;
+}
+
+/* environment VARIABLE PROGRAM ARGUMENT...: with one more variable. */
+int environment(int argc, char **argv)
+{
+	(void)argc;
+	char *variables[] = { argv[0], "PATH=/usr/bin:/bin", NULL };
+	tell_exec("environment", argv[1], argv + 1, variables);
+	return 0;
+}
+
+/* Executes a refused program with `ours` as standard error, and shows what comes out of `theirs`. */
+static void explain(const char *what, int ours, int theirs, char **argv)
+{
+	char text[4096] = { 0 };
+	pid_t child = fork();
+	if (child == 0) {
+		dup2(ours, 2);
+		execv(argv[0], argv);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	fcntl(theirs, F_SETFL, O_NONBLOCK);
+	long length = lseek(theirs, 0, SEEK_SET) == 0 ? pread(theirs, text, sizeof text - 1, 0) :
+							read(theirs, text, sizeof text - 1);
+	printf("%s %s\n", what, length > 0 && strstr(text, "agentguard: refused: ") ? "told" : "silent");
+	fflush(stdout);
+	usleep(1050000); /* said once a second for each program */
+}
+
+/* explained PROGRAM: standard error as a pipe, a file, a socket, a datagram socket. */
+int explained(int argc, char **argv)
+{
+	(void)argc;
+	int ends[2];
+	if (pipe(ends) == 0)
+		explain("pipe", ends[1], ends[0], argv);
+	int file = open("stderr", O_CREAT | O_RDWR | O_TRUNC, 0644);
+	explain("file", file, file, argv);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0)
+		explain("socket", ends[1], ends[0], argv);
+	return 0;
+}
+
+/* full_pipe PROGRAM: standard error is a pipe that takes nothing more and blocks. */
+int full_pipe(int argc, char **argv)
+{
+	(void)argc;
+	int ends[2];
+	char block[4096] = { 0 };
+	if (pipe(ends) < 0)
+		return 1;
+	fcntl(ends[1], F_SETFL, O_NONBLOCK);
+	while (write(ends[1], block, sizeof block) > 0)
+		;
+	fcntl(ends[1], F_SETFL, 0);
+	pid_t child = fork();
+	if (child == 0) {
+		dup2(ends[1], 2);
+		tell("refused", execv(argv[0], argv));
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	return 0;
+}

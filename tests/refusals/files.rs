@@ -1,0 +1,345 @@
+//! Files that are not the agent's: outside, secret, or left open.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use crate::scene::{SECRET, Scene, as_everyone};
+
+const TARGETS: [&str; 15] = [
+    "written",
+    "appended",
+    "truncated",
+    "truncated-on-open",
+    "unlinked",
+    "renamed",
+    "moved-out",
+    "exchanged",
+    "linked-out",
+    "mode",
+    "mode2",
+    "owner",
+    "times",
+    "attribute",
+    "flags",
+];
+
+/// A directory full of what `files` attacks.
+fn targets(scene: &Scene, name: &str) -> String {
+    let path = scene.directory(name);
+    scene.directory(&format!("{name}/directory"));
+    for target in TARGETS {
+        scene.write(&format!("{name}/{target}"), "as it was");
+    }
+    path.display().to_string()
+}
+
+/// Everything about a tree that any attack could change, the time of the last change included.
+fn state(directory: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let stat = entry.path().symlink_metadata().unwrap();
+        // Whoever opens a FIFO waits.
+        let content = match stat.is_file() {
+            true => fs::read(entry.path()).unwrap(),
+            false => Vec::new(),
+        };
+        let text = format!(
+            "{:o} {}:{} links {} size {} mtime {}.{} ctime {}.{} {:?}",
+            stat.mode(),
+            stat.uid(),
+            stat.gid(),
+            stat.nlink(),
+            stat.size(),
+            stat.mtime(),
+            stat.mtime_nsec(),
+            stat.ctime(),
+            stat.ctime_nsec(),
+            String::from_utf8_lossy(&content),
+        );
+        found.insert(entry.file_name().to_string_lossy().into_owned(), text);
+    }
+    let own = directory.metadata().unwrap();
+    found.insert(
+        ".".to_owned(),
+        format!("{:o} {}.{}", own.mode(), own.ctime(), own.ctime_nsec()),
+    );
+    found
+}
+
+/// Not every filesystem knows flags and attributes of files.
+const UNKNOWN: &str = "EOPNOTSUPP";
+
+#[test]
+fn files_outside_are_not_there() {
+    as_everyone(|scene| {
+        let control = targets(scene, "control");
+        let tried = scene.run_bare(&["./attack", "files", &control]).tried();
+        tried.all_are(&["ok"], &["setxattr", "setflags"]);
+        tried.all_are(&["ok", UNKNOWN, "ENOTTY"], &[]);
+        let outside = targets(scene, "outside");
+        let before = state(Path::new(&outside));
+        let tried = scene.run(&["./attack", "files", &outside]).tried();
+        tried.all_are(&["ENOENT"], &[]);
+        assert_eq!(state(Path::new(&outside)), before);
+    });
+}
+
+#[test]
+fn files_that_are_granted_for_reading_cannot_be_changed_in_any_way() {
+    as_everyone(|scene| {
+        let outside = targets(scene, "outside");
+        let before = state(Path::new(&outside));
+        let policy = scene.policy(&format!(
+            "package agentguard.sandbox\nread contains \"{outside}\"\n"
+        ));
+        let shown = format!("{outside}/written");
+        let tried = scene
+            .run_with(&[&policy], &["./attack", "reads", &shown])
+            .tried();
+        tried.all_are(&["ok"], &["read:"]);
+        let tried = scene
+            .run_with(&[&policy], &["./attack", "files", &outside])
+            .tried();
+        tried.all_are(&["EROFS", "EACCES", "EXDEV", "EPERM"], &[]);
+        assert_eq!(state(Path::new(&outside)), before);
+    });
+}
+
+#[test]
+fn files_of_the_workspace_can_be_changed_in_every_way() {
+    as_everyone(|scene| {
+        let own = targets(scene, "home/work/own");
+        let tried = scene.run(&["./attack", "files", &own]).tried();
+        tried.all_are(&["ok"], &["setxattr", "setflags"]);
+        tried.all_are(&["ok", UNKNOWN, "ENOTTY"], &[]);
+        assert_eq!(
+            fs::read_to_string(format!("{own}/written")).unwrap(),
+            "changed".to_owned() + "as it was".get(7..).unwrap()
+        );
+    });
+}
+
+#[test]
+fn a_link_in_the_workspace_leads_nowhere_outside() {
+    as_everyone(|scene| {
+        let outside = targets(scene, "outside");
+        let before = state(Path::new(&outside));
+        for (link, target) in [
+            ("link", ""),
+            ("dotted", "/../outside"),
+            ("file", "/written"),
+        ] {
+            let path = scene.work().join(link);
+            std::os::unix::fs::symlink(format!("{outside}{target}"), &path).unwrap();
+        }
+        for through in [
+            "link",
+            "dotted",
+            "/proc/self/root/../../../..",
+            "/proc/self/cwd/link",
+        ] {
+            let tried = scene.run(&["./attack", "files", through]).tried();
+            assert_ne!(tried.result("write"), "ok", "{through}");
+            assert_ne!(tried.result("create"), "ok", "{through}");
+        }
+        let ran = scene.run(&["sh", "-c", "echo changed > file; cat file"]);
+        assert!(!ran.stdout.contains("as it was"));
+        assert_eq!(state(Path::new(&outside)), before);
+    });
+}
+
+#[test]
+fn secrets_of_the_human_are_not_there() {
+    as_everyone(|scene| {
+        let secret = scene
+            .root
+            .join("home/.ssh/id_ed25519")
+            .display()
+            .to_string();
+        let control = scene.run_bare(&["./attack", "reads", &secret]);
+        assert!(control.stdout.contains(SECRET));
+        std::os::unix::fs::symlink(&secret, scene.work().join("key")).unwrap();
+        let ways = [
+            secret.clone(),
+            format!("/proc/self/root{secret}"),
+            format!("/proc/1/root{secret}"),
+            format!("/proc/thread-self/root{secret}"),
+            "key".to_owned(),
+            "../.ssh/id_ed25519".to_owned(),
+            "/proc/self/cwd/../.ssh/id_ed25519".to_owned(),
+            scene.root.join("home/.ssh").display().to_string(),
+            scene
+                .root
+                .join("home/.local/state/agentguard")
+                .display()
+                .to_string(),
+        ];
+        let mut words = vec!["./attack", "reads"];
+        words.extend(ways.iter().map(String::as_str));
+        let ran = scene.run(&words);
+        assert!(!ran.stdout.contains(SECRET));
+        ran.tried().all_are(&["ENOENT", "EACCES"], &["stat:key"]);
+    });
+}
+
+#[test]
+fn accounts_and_host_keys_cannot_be_opened() {
+    as_everyone(|scene| {
+        let tried = scene
+            .run(&[
+                "./attack",
+                "reads",
+                "/etc/shadow",
+                "/etc/sudoers",
+                "/etc/ssl/private",
+                "/etc/passwd",
+            ])
+            .tried();
+        assert_eq!(tried.result("read:/etc/passwd"), "ok");
+        for masked in ["/etc/shadow", "/etc/sudoers", "/etc/ssl/private"] {
+            let result = tried.result(&format!("read:{masked}"));
+            let is_there = Path::new(masked).exists();
+            assert_eq!(
+                result,
+                if is_there { "EACCES" } else { "ENOENT" },
+                "{masked}"
+            );
+        }
+    });
+}
+
+#[test]
+fn what_the_caller_left_open_is_closed() {
+    as_everyone(|scene| {
+        let file = scene.write("outside/open", "as it was");
+        let start = format!(
+            "exec 7<>{0} 9<{0}; exec {1} exec -- ./attack descriptors",
+            file.display(),
+            scene.root.join("agentguard").display(),
+        );
+        let mut command = scene.command("sh");
+        command.args(["-c", &start]);
+        let ran = scene.run_command(command);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
+    });
+}
+
+#[test]
+fn a_directory_as_standard_input_is_refused() {
+    as_everyone(|scene| {
+        let outside = targets(scene, "outside");
+        scene.write("outside/secret", SECRET);
+        let before = state(Path::new(&outside));
+        for words in [&["./attack", "at_descriptor", "0"][..], &["true"]] {
+            let mut command = scene.exec(&[], words);
+            command.stdin(fs::File::open(&outside).unwrap());
+            let ran = scene.run_command(command);
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(125), ""));
+            assert!(ran.stderr.contains("standard input"), "{}", ran.stderr);
+        }
+        assert_eq!(state(Path::new(&outside)), before);
+        let mut command = scene.exec(&[], &["cat"]);
+        command.stdin(fs::File::open(scene.outside().join("secret")).unwrap());
+        assert_eq!(scene.run_command(command).stdout, SECRET);
+    });
+}
+
+#[test]
+fn what_is_open_for_appending_cannot_be_emptied() {
+    as_everyone(|scene| {
+        let log = scene.write("outside/log", "history\n");
+        let mut command = scene.exec(&[], &["./attack", "reopen", "1"]);
+        command.stdout(fs::File::options().append(true).open(&log).unwrap());
+        let ran = scene.run_command(command);
+        assert!(ran.stderr.contains("reopen refused"), "{}", ran.stderr);
+        assert_eq!(fs::read_to_string(&log).unwrap(), "history\n");
+    });
+}
+
+#[test]
+fn variables_of_the_caller_stay_outside() {
+    as_everyone(|scene| {
+        let script = "env; cat /proc/self/environ /proc/1/environ /proc/$PPID/environ 2>/dev/null";
+        let mut command = scene.exec(&[], &["sh", "-c", script]);
+        command.env("GITHUB_TOKEN", SECRET).env("LANG", "C.UTF-8");
+        let ran = scene.run_command(command);
+        assert!(!ran.stdout.contains(SECRET));
+        assert!(ran.stdout.contains("LANG=C.UTF-8"));
+    });
+}
+
+#[test]
+fn a_program_with_the_set_user_id_bit_gains_nothing() {
+    as_everyone(|scene| {
+        // As such a file is found in the workspace, put there by whoever may.
+        let path = scene.program("set-uid", crate::attack::program());
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o6755)).unwrap();
+        let script = "id -u; grep -E 'Cap|NoNew' /proc/self/status; ./set-uid rise";
+        let ran = scene.run(&["sh", "-c", script]);
+        let lines: Vec<_> = ran.stdout.lines().collect();
+        assert_ne!(lines[0], "0");
+        for line in &lines[1..7] {
+            let is_none = line.ends_with("\t0000000000000000");
+            assert!(is_none || *line == "NoNewPrivs:\t1", "{line}");
+        }
+        ran.tried().all_are(&["EPERM", "EINVAL"], &[]);
+    });
+}
+
+#[test]
+fn a_name_that_begins_alike_is_another_directory() {
+    as_everyone(|scene| {
+        for name in ["home/work2", "home/work-other", "home/WORK"] {
+            let outside = targets(scene, name);
+            let before = state(Path::new(&outside));
+            let tried = scene.run(&["./attack", "files", &outside]).tried();
+            tried.all_are(&["ENOENT"], &[]);
+            assert_eq!(state(Path::new(&outside)), before);
+        }
+    });
+}
+
+#[test]
+fn temporary_directories_are_the_sessions_own() {
+    as_everyone(|scene| {
+        let name = format!(
+            "agentguard-temporary-{}-{:?}",
+            std::process::id(),
+            scene.who
+        );
+        for directory in ["/tmp", "/var/tmp", "/dev/shm"] {
+            let outside = Path::new(directory).join(&name);
+            fs::write(&outside, SECRET).unwrap();
+            let script = format!(
+                "cat {0}/{name}; echo inside > {0}/{name} && cat {0}/{name}",
+                directory
+            );
+            let ran = scene.run(&["sh", "-c", &script]);
+            let after = fs::read_to_string(&outside).unwrap();
+            fs::remove_file(&outside).unwrap();
+            assert_eq!((ran.stdout.as_str(), after.as_str()), ("inside\n", SECRET));
+        }
+    });
+}
+
+#[test]
+fn a_variable_that_claims_to_be_inside_changes_nothing() {
+    as_everyone(|scene| {
+        let outside = targets(scene, "outside");
+        let mut command = scene.exec(&[], &["./attack", "files", &outside]);
+        for name in [
+            "AGENTGUARD_SESSION",
+            "AGENTGUARD_RULES",
+            "SANDBOX_RUNTIME",
+            "NONO_CAP_FILE",
+        ] {
+            command.env(name, "1");
+        }
+        scene.run_command(command).tried().all_are(&["ENOENT"], &[]);
+        let script = "export AGENTGUARD_SESSION=; ./attack run /usr/bin/mount";
+        let tried = scene.run(&["sh", "-c", script]).tried();
+        assert_eq!(tried.result("run"), "EACCES");
+    });
+}

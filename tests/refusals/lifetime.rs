@@ -1,0 +1,152 @@
+//! Nothing survives: not its session, not its guard, not its mediator.
+
+use std::fs;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::scene::{Scene, as_everyone};
+
+/// Longer than a machine under load takes to end a handful of processes.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Processes whose arguments hold `word`, by their numbers.
+fn with_argument(word: &str) -> Vec<u32> {
+    let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let number = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        let arguments = fs::read(format!("/proc/{number}/cmdline")).ok()?;
+        let is_it = arguments
+            .split(|byte| *byte == 0)
+            .any(|argument| argument == word.as_bytes());
+        is_it.then_some(number)
+    });
+    numbers.collect()
+}
+
+fn parent(number: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < SOON, "{what}: it never was so");
+        std::thread::yield_now();
+    }
+}
+
+/// A session in which processes live and write, in several ways out of their parents' hands.
+fn living(scene: &Scene, name: &str) -> Child {
+    let mut command = scene.command(scene.root.join("agentguard"));
+    let child = command
+        .args(["exec", "--", "./attack", "stay", name])
+        .spawn()
+        .unwrap();
+    for file in [name.to_owned(), format!("{name}-other")] {
+        let path = scene.work().join(file);
+        until("a session lives", || {
+            path.metadata().is_ok_and(|stat| stat.len() > 2)
+        });
+    }
+    child
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test ends what it started")]
+fn kill(number: u32) {
+    let killed = Command::new("sh")
+        .args(["-c", &format!("kill -9 {number}")])
+        .status();
+    assert!(killed.unwrap().success());
+}
+
+/// Everything that wrote is dead, and the files stay as they are.
+fn all_dead(scene: &Scene, name: &str) {
+    until("nothing of the session lives", || {
+        with_argument(name).iter().all(|number| {
+            fs::read_to_string(format!("/proc/{number}/stat")).map_or(true, |stat| {
+                stat.rsplit_once(") ")
+                    .is_some_and(|(_, rest)| rest.starts_with('Z'))
+            })
+        })
+    });
+    let length = |file: &str| scene.work().join(file).metadata().unwrap().len();
+    let other = format!("{name}-other");
+    let before = (length(name), length(&other));
+    std::thread::sleep(Duration::from_millis(50)); // ten times as long as a living one waits
+    assert_eq!((length(name), length(&other)), before);
+}
+
+fn name(scene: &Scene, test: &str) -> String {
+    format!("living-{test}-{}-{:?}", std::process::id(), scene.who)
+}
+
+#[test]
+fn a_daemon_ends_with_its_session() {
+    as_everyone(|scene| {
+        let name = name(scene, "daemon");
+        let tried = scene.run(&["./attack", "daemons", &name]).tried();
+        assert_eq!(tried.result("daemon"), "ok");
+        assert!(with_argument(&name).is_empty());
+        let length = || scene.work().join(&name).metadata().unwrap().len();
+        let before = length();
+        assert!(before > 0);
+        std::thread::sleep(Duration::from_millis(50)); // ten times as long as a living one waits
+        assert_eq!(length(), before);
+    });
+}
+
+#[test]
+fn everything_inside_dies_with_the_guard() {
+    as_everyone(|scene| {
+        let name = name(scene, "guard");
+        let mut guard = living(scene, &name);
+        guard.kill().unwrap();
+        guard.wait().unwrap();
+        all_dead(scene, &name);
+        // Whoever is killed leaves nothing lying about in the workspace either.
+        let mut left: Vec<_> = fs::read_dir(scene.work())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["attack", &name, &format!("{name}-other")]);
+    });
+}
+
+#[test]
+fn everything_inside_dies_with_the_mediator() {
+    as_everyone(|scene| {
+        let name = name(scene, "mediator");
+        let mut guard = living(scene, &name);
+        let mediator = with_argument("agentguard-mediator")
+            .into_iter()
+            .find(|number| parent(*number) == Some(guard.id()))
+            .expect("the guard has a mediator");
+        kill(mediator);
+        let ended = guard.wait().unwrap();
+        assert_eq!(ended.code(), Some(125));
+        all_dead(scene, &name);
+    });
+}
+
+#[test]
+fn a_terminated_guard_ends_the_session_in_order() {
+    as_everyone(|scene| {
+        let name = name(scene, "terminated");
+        let mut guard = living(scene, &name);
+        // Passed on to the agent, which ignores it; the second is the one nobody ignores.
+        kill(guard.id());
+        guard.wait().unwrap();
+        all_dead(scene, &name);
+        assert_eq!(
+            scene.run(&["true"]).code,
+            Some(0),
+            "the next session starts"
+        );
+    });
+}

@@ -1,0 +1,34 @@
+//! What an agent may not do, tried: each test is an attack, run for real and judged from outside.
+//!
+//! The attacks are small C programs (`attacks/`), compiled when the tests run: system calls as they are,
+//! with no library between that would look first. A test runs one under `agentguard exec` in a home of
+//! its own, looks from outside at what it did (the file, the process, the listener, the log), and shows
+//! that what is allowed beside it works. Where an attack could fail for a reason of its own, it is first
+//! run without us, and must succeed there.
+//!
+//! Started as root every test runs twice, as root and as an ordinary user. Started as an ordinary user it
+//! runs once.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "what was tried is shown where it fails"
+)]
+
+mod attack;
+mod explained;
+mod files;
+mod kernel;
+mod lifetime;
+mod network;
+mod pins;
+mod processes;
+mod programs;
+mod races;
+mod scene;
+mod table;

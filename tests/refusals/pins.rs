@@ -1,0 +1,184 @@
+//! Files of the workspace that make somebody run code later.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::scene::{Scene, as_everyone};
+
+fn repository(scene: &Scene) {
+    for directory in [".git", ".git/hooks", ".github", ".github/workflows"] {
+        scene.directory(&format!("home/work/{directory}"));
+    }
+    for file in [
+        ".git/config",
+        ".git/hooks/post-merge",
+        ".github/workflows/ci.yml",
+    ] {
+        scene.write(&format!("home/work/{file}"), "as it was");
+    }
+    scene.write("home/work/.git/HEAD", "ref: refs/heads/main\n");
+}
+
+#[test]
+fn nothing_can_be_planted_where_git_and_ci_would_run_it() {
+    as_everyone(|scene| {
+        repository(scene);
+        let neighbours = ["neighbour", "neighbour-github"];
+        let tried = scene.run(&["./attack", "pins"]).tried();
+        for neighbour in neighbours {
+            assert_eq!(tried.result(neighbour), "ok", "{neighbour}");
+        }
+        tried.all_are(&["EROFS", "EBUSY", "EXDEV", "EACCES"], &neighbours);
+        for file in [
+            ".git/config",
+            ".git/hooks/post-merge",
+            ".github/workflows/ci.yml",
+        ] {
+            let path = scene.work().join(file);
+            assert_eq!(fs::read_to_string(&path).unwrap(), "as it was", "{file}");
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        }
+        let hooks: Vec<_> = fs::read_dir(scene.work().join(".git/hooks"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(hooks, ["post-merge"]);
+        assert!(scene.work().join(".git/description").exists());
+    });
+}
+
+#[test]
+fn the_same_attack_succeeds_where_nobody_holds_it() {
+    as_everyone(|scene| {
+        repository(scene);
+        let tried = scene.run_bare(&["./attack", "pins"]).tried();
+        for planted in [
+            "hook-create",
+            "hook-rename-in",
+            "config-write",
+            "workflow-write",
+        ] {
+            assert_eq!(tried.result(planted), "ok", "{planted}");
+        }
+    });
+}
+
+#[test]
+fn submodules_and_work_trees_are_held_as_the_repository_is() {
+    as_everyone(|scene| {
+        repository(scene);
+        for directory in [
+            ".git/modules",
+            ".git/modules/lib",
+            ".git/modules/lib/hooks",
+            ".git/worktrees",
+            ".git/worktrees/w",
+        ] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        for file in [
+            ".git/modules/lib/HEAD",
+            ".git/modules/lib/config",
+            ".git/worktrees/w/gitdir",
+        ] {
+            scene.write(&format!("home/work/{file}"), "as it was");
+        }
+        let script = "for f in .git/modules/lib/hooks/post-checkout .git/modules/lib/config .git/worktrees/w/gitdir; do \
+                      echo x >> $f && echo planted $f; done; mv .git/modules m && echo moved; true";
+        let ran = scene.run(&["sh", "-c", script]);
+        assert_eq!(ran.stdout, "");
+        assert!(
+            !scene
+                .work()
+                .join(".git/modules/lib/hooks/post-checkout")
+                .exists()
+        );
+        assert!(scene.work().join(".git/modules/lib").exists());
+    });
+}
+
+#[test]
+fn a_set_user_id_bit_is_not_set_by_chmod() {
+    as_everyone(|scene| {
+        scene.write("home/work/file", "");
+        let tried = scene
+            .run(&["./attack", "run", "/bin/chmod", "u+s", "file"])
+            .tried();
+        assert_eq!(tried.result("run"), "EACCES");
+        let tried = scene
+            .run(&["./attack", "run", "/bin/chmod", "755", "file"])
+            .tried();
+        assert_eq!(tried.result("run"), "ok");
+        assert!(
+            scene
+                .refusals()
+                .contains(&"commands/set-user-id".to_owned())
+        );
+        let mode = scene
+            .work()
+            .join("file")
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o755);
+    });
+}
+
+#[test]
+fn the_repositorys_policy_and_the_agents_own_settings_cannot_be_changed() {
+    as_everyone(|scene| {
+        for directory in [".agentguard", ".agentguard/policy", ".claude", ".vscode"] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        let files = [
+            ".agentguard/policy/own.rego",
+            ".claude/settings.json",
+            ".vscode/tasks.json",
+            ".envrc",
+        ];
+        for file in files {
+            scene.write(&format!("home/work/{file}"), "# as it was\n");
+        }
+        let script = format!(
+            "for f in {}; do echo x >> $f && echo changed $f; rm $f && echo removed $f; mv x $f; done; \
+             mv .agentguard x && echo moved; true",
+            files.join(" ")
+        );
+        let ran = scene.run(&["sh", "-c", &script]);
+        assert_eq!(ran.stdout, "");
+        for file in files {
+            assert_eq!(
+                fs::read_to_string(scene.work().join(file)).unwrap(),
+                "# as it was\n"
+            );
+        }
+    });
+}
+
+#[test]
+fn what_was_absent_when_the_session_began_can_be_made_and_is_found() {
+    as_everyone(|scene| {
+        scene.directory("home/work/.git");
+        scene.write("home/work/.git/HEAD", "ref: refs/heads/main\n");
+        let script = "mkdir -p .vscode .git/hooks; echo x > .vscode/tasks.json; \
+                      printf '#!/bin/sh\\n' > .git/hooks/pre-commit; chmod 755 .git/hooks/pre-commit";
+        let ran = scene.run(&["sh", "-c", script]);
+        assert_eq!(ran.code, Some(0));
+        assert!(
+            scene.refusals().contains(&"persistence/planted".to_owned()),
+            "{:?}",
+            scene.refusals()
+        );
+        assert!(
+            ran.stderr.contains(".git/hooks/pre-commit"),
+            "{}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains(".vscode"), "{}", ran.stderr);
+    });
+    as_everyone(|scene| {
+        scene.run(&["sh", "-c", "echo x > plain"]);
+        assert_eq!(scene.refusals(), Vec::<String>::new());
+    });
+}

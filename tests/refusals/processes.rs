@@ -1,0 +1,200 @@
+//! Processes, memory and terminals outside.
+
+use std::io::Write as _;
+use std::process::{Child, Stdio};
+
+use crate::scene::{Scene, as_everyone};
+
+/// A process of the same user, outside; ended when dropped.
+struct Victim(Child);
+
+impl Victim {
+    fn new(scene: &Scene) -> Self {
+        let mut command = scene.command("sleep");
+        Self(command.arg("600").spawn().unwrap())
+    }
+
+    fn number(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    fn lives(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn no_signal_reaches_a_process_outside() {
+    as_everyone(|scene| {
+        let mut victim = Victim::new(scene);
+        let own = std::process::id().to_string();
+        // Before it, so that a number that means somebody inside is not taken for success.
+        let tried = scene
+            .run(&["./attack", "signals", &victim.number(), &own])
+            .tried();
+        tried.all_are(&["ESRCH", "EPERM", "EINVAL"], &[]);
+        assert!(victim.lives());
+        let bare = scene
+            .run_bare(&["./attack", "signals", &victim.number()])
+            .tried();
+        assert_eq!(bare.result(&format!("kill:{}", victim.number())), "ok");
+    });
+}
+
+#[test]
+fn a_signal_to_everyone_reaches_only_the_session() {
+    as_everyone(|scene| {
+        let mut victim = Victim::new(scene);
+        let ran = scene.run(&["sh", "-c", "sleep 600 & kill -9 -1; wait; echo alone"]);
+        assert!(victim.lives());
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "alone\n"));
+        let ran = scene.run(&["sh", "-c", "kill -9 0"]);
+        assert!(victim.lives());
+        assert_eq!(ran.code, Some(137));
+        assert!(
+            ran.stderr.contains("was ended by signal 9"),
+            "{}",
+            ran.stderr
+        );
+    });
+}
+
+#[test]
+fn no_process_outside_can_be_read_traced_or_limited() {
+    as_everyone(|scene| {
+        let mut victim = Victim::new(scene);
+        let tried = scene.run(&["./attack", "reach", &victim.number()]).tried();
+        tried.all_are(&["ESRCH", "ENOENT", "EPERM", "EACCES", "EBADF"], &[]);
+        assert!(victim.lives());
+        let bare = scene
+            .run_bare(&["./attack", "reach", &victim.number()])
+            .tried();
+        for reached in ["limit", "environ", "root", "namespace"] {
+            assert_eq!(bare.result(reached), "ok", "{reached}");
+        }
+    });
+}
+
+#[test]
+fn the_sessions_pid_1_cannot_be_reached() {
+    as_everyone(|scene| {
+        let tried = scene.run(&["./attack", "reach", "1"]).tried();
+        tried.all_are(&["EPERM", "EACCES", "ESRCH"], &[]);
+        let ran = scene.run(&[
+            "sh",
+            "-c",
+            "kill -9 1; kill -TERM 1; kill -STOP 1; echo still here",
+        ]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "still here\n"));
+    });
+}
+
+#[test]
+fn only_processes_of_the_session_are_seen() {
+    as_everyone(|scene| {
+        let victim = Victim::new(scene);
+        let ran = scene.run(&[
+            "sh",
+            "-c",
+            "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; ls /proc | grep -c '^[0-9]'",
+        ]);
+        assert_eq!(ran.code, Some(0));
+        assert!(!ran.stdout.contains("sleep 600"), "{}", ran.stdout);
+        // Its pid 1, the shell, and three that the shell starts.
+        let count: u32 = ran
+            .stdout
+            .split_whitespace()
+            .last()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(count <= 5, "{}", ran.stdout);
+        drop(victim);
+    });
+}
+
+#[test]
+fn another_process_inside_cannot_be_rewritten() {
+    as_everyone(|scene| {
+        let script = "sleep 600 & ./attack reach $!; kill $!";
+        let tried = scene.run(&["sh", "-c", script]).tried();
+        for refused in [
+            "ptrace", "seize", "vm-read", "vm-write", "madvise", "getfd", "kcmp", "limit", "mem",
+        ] {
+            assert!(
+                ["EPERM", "EACCES"].contains(&tried.result(refused)),
+                "{refused}"
+            );
+        }
+        let ran = scene.run(&["sh", "-c", "sleep 600 & kill $! && wait $!; echo $?"]);
+        assert_eq!(ran.stdout, "143\n");
+    });
+}
+
+#[test]
+fn shared_memory_of_the_host_is_not_there() {
+    as_everyone(|scene| {
+        let key = (0x4147_0000 + std::process::id() % 0xffff + 7 * u32::from(scene.is_ordinary()))
+            .to_string();
+        let mut command = scene.command(scene.work().join("attack"));
+        command.args(["shared_memory", &key, "make"]);
+        let mut holder = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = std::io::BufReader::new(holder.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+        assert_eq!(line, "make ok\n");
+        let bare = scene.run_bare(&["./attack", "shared_memory", &key]).tried();
+        assert_eq!(bare.result("find"), "ok");
+        let tried = scene.run(&["./attack", "shared_memory", &key]).tried();
+        assert_eq!(tried.result("find"), "ENOENT");
+        holder.stdin.take().unwrap().write_all(b"\n").unwrap();
+        assert!(holder.wait().unwrap().success());
+    });
+}
+
+#[test]
+fn nothing_can_be_typed_into_the_terminal() {
+    as_everyone(|scene| {
+        let tried = scene.run(&["./attack", "terminal"]).tried();
+        tried.all_are(&["EPERM"], &[]);
+    });
+}
+
+#[test]
+fn devices_can_neither_be_made_nor_opened() {
+    as_everyone(|scene| {
+        let tried = scene.run(&["./attack", "devices", "."]).tried();
+        assert_eq!(tried.result("open-null"), "ok");
+        tried.all_are(&["EPERM", "EACCES", "ENOENT"], &["open-null"]);
+        assert!(!scene.work().join("disk").exists());
+    });
+}
+
+#[test]
+fn no_core_leaves_a_session() {
+    as_everyone(|scene| {
+        let ran = scene.run(&[
+            "sh",
+            "-c",
+            "grep core /proc/self/limits; ulimit -c unlimited || ulimit -c 1000 || echo refused",
+        ]);
+        let words: Vec<_> = ran.stdout.split_whitespace().collect();
+        // One byte: none would not stop a core that goes into a pipe (core(5)).
+        assert_eq!(
+            words[..7],
+            ["Max", "core", "file", "size", "1", "1", "bytes"]
+        );
+        assert_eq!(words[7..], ["refused"]);
+    });
+}

@@ -1,0 +1,245 @@
+//! A place of its own for each test: a home, a workspace in it, and what lies outside.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::{env, fs, process};
+
+use agentguard::audit::{Entries, logs};
+use agentguard::core::{Event, OutcomeOf, Ruling};
+
+use crate::attack::{self, Tried};
+
+/// What must never be read.
+pub(crate) const SECRET: &str = "never-to-be-read-inside";
+/// An ordinary user without a name or a home (`nobody` on most systems).
+const ORDINARY: u32 = 65_534;
+/// Longer than any attack takes; then it is said to hang.
+const PATIENCE: &str = "90";
+
+/// Who starts agentguard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Who {
+    Root,
+    Ordinary,
+}
+
+/// Runs a test as everyone that this process can be.
+pub(crate) fn as_everyone(test: impl Fn(&Scene)) {
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    if !is_root {
+        println!("not run as root: this shows it for an ordinary user only");
+        return test(&Scene::new(Who::Ordinary));
+    }
+    for who in [Who::Root, Who::Ordinary] {
+        println!("as {who:?}:");
+        test(&Scene::new(who));
+    }
+}
+
+/// A directory with everything a test needs, gone when dropped.
+pub(crate) struct Scene {
+    pub(crate) root: PathBuf,
+    pub(crate) who: Who,
+    is_root: bool,
+}
+
+/// How a session went.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        let ran = Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        println!("{}{}=> {:?}", ran.stdout, ran.stderr, output.status);
+        ran
+    }
+
+    /// What the attack says of itself. It must have run to its end.
+    #[track_caller]
+    pub(crate) fn tried(&self) -> Tried {
+        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
+        Tried::of(&self.stdout)
+    }
+}
+
+impl Scene {
+    pub(crate) fn new(who: Who) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let root = env::temp_dir().join(format!("agentguard-refusals-{}-{count}", process::id()));
+        let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+        let scene = Self { root, who, is_root };
+        for directory in ["", "home", "home/work", "home/.ssh", "outside"] {
+            scene.directory(directory);
+        }
+        scene.write("home/.ssh/id_ed25519", SECRET);
+        let binary = scene.root.join("agentguard");
+        let built = env!("CARGO_BIN_EXE_agentguard");
+        if fs::hard_link(built, &binary).is_err() {
+            fs::copy(built, &binary).unwrap();
+        }
+        scene.program("attack", attack::program());
+        scene
+    }
+
+    /// Whether the agent is root's, and so another user inside.
+    pub(crate) fn is_ordinary(&self) -> bool {
+        self.who == Who::Ordinary
+    }
+
+    pub(crate) fn work(&self) -> PathBuf {
+        self.root.join("home/work")
+    }
+
+    pub(crate) fn outside(&self) -> PathBuf {
+        self.root.join("outside")
+    }
+
+    fn own(&self, path: &Path) {
+        if self.is_root && self.who == Who::Ordinary {
+            chown(path, Some(ORDINARY), Some(ORDINARY)).unwrap();
+        }
+    }
+
+    pub(crate) fn directory(&self, name: &str) -> PathBuf {
+        let path = self.root.join(name);
+        fs::create_dir_all(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        self.own(&path);
+        path
+    }
+
+    /// Writes a file below the scene's root, that anybody may write where no one confines them.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.root.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        self.own(&path);
+        path
+    }
+
+    /// Puts a program into the workspace.
+    pub(crate) fn program(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.work().join(name);
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        self.own(&path);
+        path
+    }
+
+    /// A policy of the user's, for `--policy`.
+    pub(crate) fn policy(&self, rego: &str) -> String {
+        let directory = self.directory("policy");
+        self.write("policy/extra.rego", rego);
+        format!("--policy={}", directory.display())
+    }
+
+    /// A command in this scene's home, with nothing else in its environment.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the command under test is started from outside"
+    )]
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.work())
+            .env_clear()
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            .env("HOME", self.root.join("home"))
+            .stdin(Stdio::null());
+        if self.is_root && self.who == Who::Ordinary {
+            command.uid(ORDINARY).gid(ORDINARY);
+        }
+        command
+    }
+
+    /// `agentguard exec` with these flags and this command, ended when it takes too long.
+    pub(crate) fn exec(&self, flags: &[&str], words: &[&str]) -> Command {
+        let mut command = self.command("timeout");
+        command
+            .args(["-s", "KILL", PATIENCE])
+            .arg(self.root.join("agentguard"))
+            .arg("exec")
+            .args(flags)
+            .arg("--")
+            .args(words);
+        command
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) -> Ran {
+        self.run_with(&[], words)
+    }
+
+    pub(crate) fn run_with(&self, flags: &[&str], words: &[&str]) -> Ran {
+        Ran::of(self.exec(flags, words).output().unwrap())
+    }
+
+    pub(crate) fn run_command(&self, mut command: Command) -> Ran {
+        Ran::of(command.output().unwrap())
+    }
+
+    /// The same without us, by the same user.
+    pub(crate) fn run_bare(&self, words: &[&str]) -> Ran {
+        let mut command = self.command(words[0]);
+        Ran::of(command.args(&words[1..]).output().unwrap())
+    }
+
+    /// The rules of the log that refused, in its order.
+    pub(crate) fn refusals(&self) -> Vec<String> {
+        let mut rules = Vec::new();
+        self.each_event(|event| match event {
+            Event::Decision {
+                ruling: Ruling::Deny { rule, .. },
+                ..
+            }
+            | Event::Outcome {
+                outcome: OutcomeOf::Killed { rule },
+                ..
+            }
+            | Event::Finding { rule, .. } => rules.push(rule.id.as_str().to_owned()),
+            Event::Start { .. }
+            | Event::Decision { .. }
+            | Event::Outcome { .. }
+            | Event::Repeat { .. }
+            | Event::Difference { .. }
+            | Event::Refs { .. }
+            | Event::Credential { .. }
+            | Event::Anchor { .. }
+            | Event::End { .. } => {}
+        });
+        rules
+    }
+
+    /// Every event of every session in this home.
+    pub(crate) fn each_event(&self, mut look: impl FnMut(&Event)) {
+        let home = self.root.join("home");
+        let places = agentguard::Places {
+            state: home.join(".local/state/agentguard"),
+            config: home.join(".config/agentguard"),
+        };
+        for log in logs(&places).unwrap() {
+            for recorded in Entries::open(&log.directory).unwrap() {
+                look(&recorded.unwrap().entry.event);
+            }
+        }
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
