@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use agentguard_core::{
     Action, Agent, AgentName, Digest, Evidence, Exec, Human, Judge as _, Level, Network, Program,
@@ -35,15 +35,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let loaded = begin.elapsed();
     let confined = policies.confine(&request)?;
     let confining = begin.elapsed() - loaded;
-    // What a guard does meanwhile: it builds the session.
-    std::thread::sleep(Duration::from_millis(4));
+    let begun = Instant::now();
+    policies.prepare(); // a guard has this done while its mediator builds the session
+    let preparing = begun.elapsed();
     let waited = Instant::now();
     let judge = policies.judge(session);
     let verdict = judge.judge(&judge.question(Action::Exec(exec())))?;
     let deciding = waited.elapsed();
     println!(
-        "load {loaded:?}  confine {confining:?}  first decision {deciding:?}  in all {:?}  ({} pins, {})",
-        loaded + confining + deciding,
+        "load {loaded:?}  confine {confining:?}  prepare {preparing:?}  first decision {deciding:?}  ({} pins, {})",
         confined.confinement.pins.len(),
         verdict.rule().id
     );

@@ -163,10 +163,7 @@ impl Policies {
         for tier in tiers {
             first.tighten(Tiered::read(tier, &input)?);
         }
-        let confined = first.confined(request, deny)?;
-        // Whoever confines a session will ask about it.
-        self.inner.tiers.iter().for_each(TierEngine::begin);
-        Ok(confined)
+        first.confined(request, deny)
     }
 }
 

@@ -1,8 +1,7 @@
-//! One tier: its Rego, read at once or, where it is known to be whole, while other things are done.
+//! One tier: its Rego, read at once or, where it is known to be whole, when it is needed.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::OnceLock;
 
 use regorus::Value;
 
@@ -43,7 +42,7 @@ impl TierEngine {
 
     /// Loads the policies that ship, as they were compiled in.
     ///
-    /// A session's start waits for its confinement alone. The rest is read after [`begin`](Self::begin), or
+    /// A session's start waits for its confinement alone. The rest is read by [`prepare`](Self::prepare), or
     /// when it is first asked.
     pub(crate) fn load_shipped() -> Result<Self, Error> {
         Ok(Self {
@@ -56,13 +55,13 @@ impl TierEngine {
         })
     }
 
-    /// Reads what will be asked soon, while other things are done.
-    pub(crate) fn begin(&self) {
+    /// Reads what is not read yet.
+    pub(crate) fn prepare(&self) {
         match &self.kept {
             Kept::Whole(_) => {}
             Kept::Shipped { session, exec, .. } => {
-                exec.begin();
-                session.begin();
+                // Whoever asks is told what went wrong.
+                let _ = (session.get().is_ok(), exec.get().is_ok());
             }
         }
     }
@@ -96,11 +95,10 @@ impl TierEngine {
     }
 }
 
-/// Rules that are read by a thread of their own. Until they are, nobody is answered; if they cannot be,
-/// nobody ever is, so that nothing is allowed.
+/// Rules that are read when they are first asked. If they cannot be, nobody is ever answered, so that
+/// nothing is allowed.
 struct Later {
     purpose: Purpose,
-    thread: Mutex<Option<JoinHandle<Result<Rego, Error>>>>,
     rego: OnceLock<Result<Rego, String>>,
 }
 
@@ -108,34 +106,13 @@ impl Later {
     fn new(purpose: Purpose) -> Self {
         Self {
             purpose,
-            thread: Mutex::new(None),
             rego: OnceLock::new(),
         }
     }
 
-    /// Begins to read, unless that is begun or done. Where no thread can be had, whoever asks first reads.
-    fn begin(&self) {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if thread.is_none() && self.rego.get().is_none() {
-            let purpose = self.purpose;
-            *thread = thread::Builder::new()
-                .name("policy".to_owned())
-                .spawn(move || shipped_rego(purpose))
-                .ok();
-        }
-    }
-
     fn get(&self) -> Result<&Rego, String> {
-        let rego = self.rego.get_or_init(|| {
-            let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-            let read = match thread.take().map(JoinHandle::join) {
-                Some(Ok(read)) => read,
-                Some(Err(_)) => return Err("reading it broke down".to_owned()),
-                None => shipped_rego(self.purpose),
-            };
-            read.map_err(|error| error.to_string())
-        });
-        rego.as_ref().map_err(Clone::clone)
+        let read = || shipped_rego(self.purpose).map_err(|error| error.to_string());
+        self.rego.get_or_init(read).as_ref().map_err(Clone::clone)
     }
 }
 

@@ -92,6 +92,7 @@ impl Guard {
             ..
         } = arranged;
         let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
+        policies.prepare(); // while the mediator builds
         let prepared = match building.ready() {
             Ok(prepared) => prepared, // it stands, and nothing of the agent runs
             Err(error) => {
