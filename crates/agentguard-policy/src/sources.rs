@@ -105,7 +105,10 @@ pub(crate) fn over<'a>(
 fn read_tier(tier: Tier, directory: &Path) -> Result<Source, Error> {
     let mut files = Vec::new();
     if tier == Tier::Repository {
-        plain_directory(directory)?;
+        // Both are the repository's to make: `.agentguard`, and what it holds.
+        for plain in directory.parent().into_iter().chain([directory]) {
+            plain_directory(plain)?;
+        }
     }
     for entry in fs::read_dir(directory).map_err(unreadable(directory))? {
         let entry = entry.map_err(unreadable(directory))?;

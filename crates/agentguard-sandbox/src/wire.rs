@@ -12,8 +12,10 @@ use crate::difference::Difference;
 use crate::error::{Error, Failure};
 use crate::plan::KnownIdentity;
 
-/// More than the largest argument list the kernel takes, as JSON.
-const LONGEST: usize = 32 << 20;
+/// More than the largest argument list the kernel takes, as JSON: 6 MiB, of which each byte may become six.
+const LONGEST: usize = 64 << 20;
+/// A list longer than this is told in pieces.
+pub(crate) const PIECE: usize = 4 << 20;
 
 /// What a worker of the mediator asks or tells.
 #[derive(Debug, Serialize, Deserialize)]
@@ -108,6 +110,23 @@ pub(crate) enum FromMediator {
 pub(crate) enum FromGuard {
     /// The session is recorded: start the agent.
     Start,
+}
+
+/// Cuts a list into pieces that each fit into a message, `size` being the bytes of an item.
+pub(crate) fn pieces<T>(all: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let (mut pieces, mut piece, mut length) = (Vec::new(), Vec::new(), 0usize);
+    for item in all {
+        length = length.saturating_add(size(&item));
+        piece.push(item);
+        if length >= PIECE {
+            pieces.push(std::mem::take(&mut piece));
+            length = 0;
+        }
+    }
+    if !piece.is_empty() || pieces.is_empty() {
+        pieces.push(piece);
+    }
+    pieces
 }
 
 /// Sends one message.
