@@ -78,8 +78,7 @@ const HANDLES: &str = "opens files past every directory that was checked";
 const KEYS: &str = "keyrings are shared with the session outside";
 const SOCKETS: &str = "a kind of socket that no network rule would see";
 const TERMINAL: &str = "types into, or takes over, the terminal of whoever watches";
-const RIGHTS: &str =
-    "a set-user-id program runs outside with the rights of whose workspace it is, which may be root";
+const RIGHTS: &str = "a set-user-id program runs outside with the rights of whose workspace it is, which may be root";
 const MACHINE: &str = "changes the machine, not the workspace";
 
 /// Every refusal. Where a call is refused only with some arguments, several rows may name it.

@@ -462,8 +462,7 @@ impl<S: Supervise> Main<'_, S> {
 
     fn wait(&self, deadline: Option<Instant>) -> Result<Ready, Error> {
         loop {
-            let left = deadline
-                .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
                 return Ok(Ready::Deadline);
             }

@@ -561,3 +561,21 @@ fn resolver_outside_etc() -> Option<PathBuf> {
 fn relative(path: &Path) -> &Path {
     path.strip_prefix("/").unwrap_or(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_is_opened_past_no_link() {
+        let root = std::env::temp_dir().join(format!("agentguard-root-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&root);
+        std::fs::create_dir_all(root.join("outside/below")).unwrap();
+        std::os::unix::fs::symlink("outside", root.join("link")).unwrap();
+        for path in ["link", "link/below"] {
+            let failure = open_workspace(&root.join(path), None).err().unwrap();
+            assert_eq!(failure.errno, Some(libc::ELOOP), "{path}");
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+}

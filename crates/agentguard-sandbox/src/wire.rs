@@ -216,3 +216,16 @@ pub(crate) fn receive_descriptors(from: impl AsFd) -> Result<Vec<OwnedFd>, Error
     }
     Ok(descriptors)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut_and_keeps_its_order() {
+        assert_eq!(pieces(Vec::<u8>::new(), |_| 1), [Vec::<u8>::new()]);
+        assert_eq!(pieces(vec![1, 2, 3], |_| 1), [vec![1, 2, 3]]);
+        assert_eq!(pieces(vec![1, 2, 3], |_| PIECE / 2), [vec![1, 2], vec![3]]);
+        assert_eq!(pieces(vec![1, 2], |_| usize::MAX), [vec![1], vec![2]]);
+    }
+}
