@@ -150,6 +150,23 @@ pub struct Confinement {
     pub limits: Limits,
 }
 
+impl Confinement {
+    /// Every tree of the host that a session sees, by its path inside: grants, those in its home, and
+    /// last what it may write in any case, its workspace and home.
+    #[must_use]
+    pub fn trees(&self) -> Vec<Grant> {
+        let home = self.home_grants.iter().map(|grant| Grant {
+            path: self.home.join(&grant.path),
+            access: grant.access,
+        });
+        let own = [&self.workspace, &self.home].map(|path| Grant {
+            path: path.clone(),
+            access: Access::Write,
+        });
+        self.grants.iter().cloned().chain(home).chain(own).collect()
+    }
+}
+
 /// Where a policy comes from. The order is the order of authority; a lower tier may only tighten.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

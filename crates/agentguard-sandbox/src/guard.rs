@@ -3,8 +3,7 @@
 use std::cell::OnceCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use agentguard_core::{CommitSeen, Exec, Index, OutcomeOf, Permit, RefMove, RuleId, Unrecorded};
@@ -14,6 +13,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
 };
 
+use crate::again;
 use crate::difference::Difference;
 use crate::error::Error;
 use crate::mediator::NAME;
@@ -170,13 +170,13 @@ impl Launched {
         // So that pid 1 of a session whose mediator was killed is reaped here.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|error| Error::io("look after the session's processes")(error.into()))?;
-        let (control, theirs) = stream_pair()?;
+        let (control, theirs) = again::line()?;
         let (lifeline_end, lifeline) = pipe_with(PipeFlags::CLOEXEC)
             .map_err(|error| Error::io("make a lifeline")(error.into()))?;
         let pairs = (0..WORKERS)
-            .map(|_| stream_pair())
+            .map(|_| again::line())
             .collect::<Result<Vec<_>, _>>()?;
-        let mediator = Mediator(start_mediator(theirs)?);
+        let mediator = Mediator(again::start(NAME, theirs)?);
         let (workers, ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let handed: Vec<BorrowedFd<'_>> = [lifeline_end.as_fd()]
             .into_iter()
@@ -241,21 +241,6 @@ impl Building {
     }
 }
 
-fn start_mediator(control: OwnedFd) -> Result<Child, Error> {
-    use std::os::fd::AsRawFd as _;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the mediator is this very program, and no action of an agent"
-    )]
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .arg0(NAME)
-        .arg(control.as_raw_fd().to_string())
-        .env_clear();
-    sys::pass_descriptor(&mut command, control.as_fd());
-    command.spawn().map_err(Error::io("start the mediator"))
-}
-
 fn take_listeners(control: &OwnedFd, count: u32) -> Result<Vec<OwnedFd>, Error> {
     let count = usize::try_from(count).map_err(|_| Error::Garbled)?;
     let mut listeners = Vec::new();
@@ -267,17 +252,6 @@ fn take_listeners(control: &OwnedFd, count: u32) -> Result<Vec<OwnedFd>, Error> 
         listeners.extend(some);
     }
     Ok(listeners)
-}
-
-fn stream_pair() -> Result<(OwnedFd, OwnedFd), Error> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-    socketpair(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(|error| Error::io("make a socket pair")(error.into()))
 }
 
 impl Prepared {

@@ -4,9 +4,9 @@
 //! the same rules applied in two processes are no nesting, and the mediator could not trace the agent.
 
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use agentguard_core::Access as Granted;
+use agentguard_core::{Access as Granted, Grant};
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
@@ -55,7 +55,7 @@ pub(crate) fn enter(plan: &Plan, outside_proc: Option<BorrowedFd<'_>>) -> Result
     for path in READABLE {
         rules.add_path(Path::new(path), reading)?;
     }
-    for (path, access) in granted(plan) {
+    for Grant { path, access } in plan.confinement.trees() {
         rules.add_path(
             &path,
             if access == Granted::Write {
@@ -101,21 +101,6 @@ fn create() -> Result<RulesetCreated, Failure> {
         .map_err(failed)?
         .create()
         .map_err(failed)
-}
-
-fn granted(plan: &Plan) -> Vec<(PathBuf, Granted)> {
-    let confinement = &plan.confinement;
-    let grants = confinement
-        .grants
-        .iter()
-        .map(|grant| (grant.path.clone(), grant.access));
-    let home = confinement
-        .home_grants
-        .iter()
-        .map(|grant| (confinement.home.join(&grant.path), grant.access));
-    let own = [confinement.workspace.clone(), confinement.home.clone()]
-        .map(|path| (path, Granted::Write));
-    grants.chain(home).chain(own).collect()
 }
 
 struct Rules {

@@ -1,6 +1,7 @@
 //! Confines an agent with namespaces, Landlock, seccomp and a mediator.
 #![deny(unsafe_code)]
 
+mod again;
 mod difference;
 mod doctor;
 mod error;

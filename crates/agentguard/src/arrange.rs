@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use agentguard_audit::Places;
-use agentguard_core::{Agent, AgentName, Human, Level, Rule, Session, SessionId, Trigger};
+use agentguard_core::{Agent, AgentName, Human, Level, Rule, Salt, Session, SessionId, Trigger};
 use agentguard_credentials::AgentKey;
 use agentguard_policy::{Confined, Policies, Request, Sources};
 use agentguard_sandbox::{InsideFile, Plan, User};
@@ -117,17 +117,30 @@ pub(crate) fn sources(places: &Places, user: Option<&Path>, workspace: &Path) ->
     }
 }
 
+/// A word that nobody can guess.
+///
+/// # Errors
+///
+/// Returns an error where the system gives no random bytes.
+pub fn random_word() -> Result<String, Error> {
+    Ok(Salt(random()?).to_hex())
+}
+
+fn random() -> Result<[u8; 16], Error> {
+    let mut random = [0; 16];
+    let failed = |error| Error::doing("get random bytes")(std::io::Error::other(error));
+    getrandom::fill(&mut random).map_err(failed)?;
+    Ok(random)
+}
+
 fn session(
     agent: Agent,
     human: Human,
     trigger: Trigger,
     workspace: &Path,
 ) -> Result<Session, Error> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)
-        .map_err(|error| Error::doing("get random bytes")(std::io::Error::other(error)))?;
     Ok(Session {
-        id: SessionId::from_random(random),
+        id: SessionId::from_random(random()?),
         human,
         agent,
         trigger,

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use agentguard_core::{Confinement, SessionId};
 
@@ -58,7 +58,7 @@ fn passes(name: &OsStr, patterns: &[String]) -> bool {
 }
 
 /// The directories in which the caller looks for programs.
-pub(crate) fn search_path(path: Option<OsString>) -> Vec<std::path::PathBuf> {
+pub(crate) fn search_path(path: Option<OsString>) -> Vec<PathBuf> {
     const ALWAYS: [&str; 6] = [
         "/usr/local/sbin",
         "/usr/local/bin",
@@ -67,7 +67,7 @@ pub(crate) fn search_path(path: Option<OsString>) -> Vec<std::path::PathBuf> {
         "/sbin",
         "/bin",
     ];
-    let mut all: Vec<_> = ALWAYS.iter().map(std::path::PathBuf::from).collect();
+    let mut all: Vec<_> = ALWAYS.iter().map(PathBuf::from).collect();
     for directory in path
         .iter()
         .flat_map(std::env::split_paths)
@@ -82,16 +82,10 @@ pub(crate) fn search_path(path: Option<OsString>) -> Vec<std::path::PathBuf> {
 
 /// Whether `path` lies within what the session sees of the host.
 pub(crate) fn is_seen(confinement: &Confinement, path: &Path) -> bool {
-    let home = confinement
-        .home_grants
-        .iter()
-        .map(|grant| confinement.home.join(&grant.path));
-    let mut trees = confinement
-        .grants
-        .iter()
-        .map(|grant| grant.path.clone())
-        .chain(home);
-    path.starts_with(&confinement.workspace) || trees.any(|tree| path.starts_with(tree))
+    // Its home is a directory of its own, in which nothing of the host lies but what is granted.
+    let is_of_host = |tree: &PathBuf| *tree != confinement.home;
+    let trees = confinement.trees().into_iter().map(|tree| tree.path);
+    trees.filter(is_of_host).any(|tree| path.starts_with(tree))
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub use agentguard_credentials as credentials;
 pub use agentguard_policy as policy;
 pub use agentguard_sandbox as sandbox;
 
-pub use arrange::Arranged;
+pub use arrange::{Arranged, random_word};
 pub use clock::SystemClock;
 pub use doctor::{cause, examine};
 pub use error::Error;

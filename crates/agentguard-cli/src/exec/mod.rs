@@ -2,6 +2,7 @@
 
 mod ask;
 mod ended;
+mod fence;
 mod plan;
 mod report;
 
@@ -31,7 +32,10 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     }
     ask::say_what_is_weaker(&run, voice);
     let report = Report::of(arguments)?;
-    match guard.exec(&run, &report, &signals) {
+    let fence = fence::Fence::of_process()?;
+    let finished = guard.exec(&run, &report, &signals);
+    drop(fence);
+    match finished {
         Ok(finished) => ended::tell(&finished, &command_name(&run), arguments.has(&JSON), voice),
         Err(agentguard::Error::Refused { .. }) => Ok(Exit::Refused),
         Err(error) => {

@@ -1,10 +1,8 @@
 //! The prober: this program again, without threads, which tries each thing in a child of its own.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::os::unix::process::CommandExt as _;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Child, Command};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
@@ -16,6 +14,7 @@ use super::explain::explain;
 use super::finding::{Answer, Finding, What};
 use super::probe::attempt;
 use super::surroundings::Surroundings;
+use crate::again;
 use crate::error::{Error, Failure, Step};
 use crate::plan::User;
 use crate::sys;
@@ -83,33 +82,12 @@ fn inside() -> Vec<(What, Tried)> {
 }
 
 fn ask_prober(subject: &Subject) -> Result<Vec<(What, Tried)>, Error> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-    let (ours, theirs) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(|error| Error::io("make a socket pair")(error.into()))?;
-    let mut prober = start(theirs)?;
+    let (ours, theirs) = again::line()?;
+    let mut prober = again::start(NAME, theirs)?;
     let answer = send(&ours, subject).and_then(|()| receive(&ours));
     drop(ours);
     let _ = prober.wait();
     answer?.ok_or(Error::Garbled)
-}
-
-fn start(control: OwnedFd) -> Result<Child, Error> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the prober is this very program, and no action of an agent"
-    )]
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .arg0(NAME)
-        .arg(control.as_raw_fd().to_string())
-        .env_clear();
-    sys::pass_descriptor(&mut command, control.as_fd());
-    command.spawn().map_err(Error::io("start the prober"))
 }
 
 /// Runs as the prober. `number` is the descriptor that was passed.

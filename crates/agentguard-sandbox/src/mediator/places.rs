@@ -27,27 +27,11 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) fn of(plan: &Plan) -> Self {
-        let confinement = &plan.confinement;
-        let grants = confinement
-            .grants
-            .iter()
-            .map(|grant| (grant.path.clone(), grant.access));
-        let home = confinement
-            .home_grants
-            .iter()
-            .map(|grant| (confinement.home.join(&grant.path), grant.access));
-        let (mut writable, mut readable) = (
-            vec![
-                confinement.workspace.clone(),
-                confinement.home.clone(),
-                OWN.into(),
-            ],
-            Vec::new(),
-        );
-        for (path, access) in grants.chain(home) {
-            match access {
-                Access::Write => writable.push(path),
-                Access::Read => readable.push(path),
+        let (mut writable, mut readable) = (vec![PathBuf::from(OWN)], Vec::new());
+        for grant in plan.confinement.trees() {
+            match grant.access {
+                Access::Write => writable.push(grant.path),
+                Access::Read => readable.push(grant.path),
             }
         }
         Self { writable, readable }
