@@ -53,3 +53,14 @@ fn the_sessions_rules_can_be_read_inside() {
         assert_ne!(ran.code, Some(0));
     });
 }
+
+#[test]
+fn a_terminal_that_nobody_reads_blocks_nobody() {
+    as_everyone(|scene| {
+        let ran = scene.run(&["./attack", "full_terminal", DENIED]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let tried = ran.tried();
+        tried.all_are(&["EACCES"], &[]);
+        assert_eq!(tried.result("refused3"), "EACCES");
+    });
+}

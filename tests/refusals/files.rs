@@ -289,6 +289,23 @@ fn a_program_with_the_set_user_id_bit_gains_nothing() {
 }
 
 #[test]
+fn nobody_leaves_a_program_with_the_set_user_id_bit() {
+    as_everyone(|scene| {
+        let path = scene.program("program", crate::attack::program());
+        let tried = scene.run(&["./attack", "set_user_id", "program"]).tried();
+        let others = ["neighbour", "neighbour-set-group-id", "openat2"];
+        tried.all_are(&["EPERM"], &others);
+        let results = others.map(|name| tried.result(name).to_owned());
+        assert_eq!(results, ["ok", "ok", "ENOSYS"]);
+        let mode = fs::metadata(path).unwrap().permissions();
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&mode) & 0o7777,
+            0o755
+        );
+    });
+}
+
+#[test]
 fn a_name_that_begins_alike_is_another_directory() {
     as_everyone(|scene| {
         for name in ["home/work2", "home/work-other", "home/WORK"] {

@@ -150,3 +150,17 @@ fn a_terminated_guard_ends_the_session_in_order() {
         );
     });
 }
+
+#[test]
+fn a_session_ends_when_its_time_is_over_even_if_it_stops_itself() {
+    as_everyone(|scene| {
+        let policy = scene.policy("package agentguard.sandbox\n\nseconds contains 1\n");
+        for script in ["sleep 80", "kill -STOP $$; sleep 80"] {
+            let begun = Instant::now();
+            let ran = scene.run_with(&[&policy], &["sh", "-c", script]);
+            assert!(begun.elapsed() < SOON, "{script}");
+            assert!(ran.stderr.contains("time was over"), "{}", ran.stderr);
+            assert!(scene.refusals().contains(&"session/time".to_owned()));
+        }
+    });
+}

@@ -309,3 +309,24 @@ fn a_special_file_as_a_program_holds_nobody() {
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "went on\n"));
     });
 }
+
+#[test]
+fn a_fifo_by_its_descriptor_holds_nobody() {
+    as_everyone(|scene| {
+        let ran = scene.run(&["sh", "-c", "./attack fifo; /bin/true && echo went on"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let refused = "fifo EACCES\n".repeat(4);
+        assert_eq!(ran.stdout, format!("{refused}went on\n"));
+    });
+}
+
+#[test]
+fn the_most_arguments_end_no_session() {
+    as_everyone(|scene| {
+        let ran = scene.run(&["./attack", "most_arguments", "/bin/true"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let tried = ran.tried();
+        assert_eq!(tried.result("most"), "ok");
+        assert_eq!(tried.result("most-variables"), "ok");
+    });
+}

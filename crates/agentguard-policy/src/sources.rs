@@ -5,6 +5,8 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use agentguard_core::{Digest, Tier, TierDigest};
@@ -105,7 +107,10 @@ pub(crate) fn over<'a>(
 fn read_tier(tier: Tier, directory: &Path) -> Result<Source, Error> {
     let mut files = Vec::new();
     if tier == Tier::Repository {
-        plain_directory(directory)?;
+        // Both are the repository's to make: `.agentguard`, and what it holds.
+        for plain in directory.parent().into_iter().chain([directory]) {
+            plain_directory(plain)?;
+        }
     }
     for entry in fs::read_dir(directory).map_err(unreadable(directory))? {
         let entry = entry.map_err(unreadable(directory))?;
@@ -146,14 +151,20 @@ fn plain_directory(path: &Path) -> Result<(), Error> {
 
 /// Reads one regular file, bounded. What a repository holds may be a link to anywhere: not followed.
 fn read_file(tier: Tier, path: &Path) -> Result<String, Error> {
-    let metadata = match tier {
-        Tier::Repository => fs::symlink_metadata(path),
-        Tier::User | Tier::Org | Tier::Shipped => fs::metadata(path),
+    let link = match tier {
+        Tier::Repository => OFlags::NOFOLLOW,
+        Tier::User | Tier::Org | Tier::Shipped => OFlags::empty(),
     };
-    if !metadata.map_err(unreadable(path))?.is_file() {
+    // A session may work there at this very moment: what was opened is looked at, and opening never waits.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let file = match open(path, flags | link, Mode::empty()) {
+        Ok(file) => fs::File::from(file),
+        Err(Errno::LOOP | Errno::NXIO) => return Err(unfit(path, "it is not a regular file")),
+        Err(error) => return Err(unreadable(path)(error.into())),
+    };
+    if !file.metadata().map_err(unreadable(path))?.is_file() {
         return Err(unfit(path, "it is not a regular file"));
     }
-    let file = fs::File::open(path).map_err(unreadable(path))?;
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1)
         .read_to_end(&mut bytes)

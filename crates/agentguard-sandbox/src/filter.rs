@@ -78,6 +78,7 @@ const HANDLES: &str = "opens files past every directory that was checked";
 const KEYS: &str = "keyrings are shared with the session outside";
 const SOCKETS: &str = "a kind of socket that no network rule would see";
 const TERMINAL: &str = "types into, or takes over, the terminal of whoever watches";
+const RIGHTS: &str = "a set-user-id program runs outside with the rights of whose workspace it is, which may be root";
 const MACHINE: &str = "changes the machine, not the workspace";
 
 /// Every refusal. Where a call is refused only with some arguments, several rows may name it.
@@ -208,6 +209,32 @@ const REFUSED: &[Refused] = &[
     always(libc::SYS_keyctl, KEYS),
     always(libc::SYS_add_key, KEYS),
     always(libc::SYS_request_key, KEYS),
+    #[cfg(target_arch = "x86_64")]
+    when(libc::SYS_chmod, &[When::Bits(1, SUID, SUID)], RIGHTS),
+    when(libc::SYS_fchmod, &[When::Bits(1, SUID, SUID)], RIGHTS),
+    when(libc::SYS_fchmodat, &[When::Bits(2, SUID, SUID)], RIGHTS),
+    when(libc::SYS_fchmodat2, &[When::Bits(2, SUID, SUID)], RIGHTS),
+    when(libc::SYS_mknodat, &[When::Bits(2, SUID, SUID)], RIGHTS),
+    when(
+        libc::SYS_openat,
+        &[
+            When::Bits(2, flag(libc::O_CREAT), flag(libc::O_CREAT)),
+            When::Bits(3, SUID, SUID),
+        ],
+        RIGHTS,
+    ),
+    when(
+        libc::SYS_openat,
+        &[
+            When::Bits(2, flag(libc::O_TMPFILE), flag(libc::O_TMPFILE)),
+            When::Bits(3, SUID, SUID),
+        ],
+        RIGHTS,
+    ),
+    absent(
+        libc::SYS_openat2,
+        "its modes lie in memory where no filter can read them; callers fall back on openat",
+    ),
     always(libc::SYS_acct, MACHINE),
     always(libc::SYS_swapon, MACHINE),
     always(libc::SYS_swapoff, MACHINE),
@@ -283,6 +310,28 @@ const REFUSED: &[Refused] = &[
         SOCKETS,
     ),
     #[cfg(target_arch = "x86_64")]
+    when(libc::SYS_mknod, &[When::Bits(1, SUID, SUID)], RIGHTS),
+    #[cfg(target_arch = "x86_64")]
+    when(libc::SYS_creat, &[When::Bits(1, SUID, SUID)], RIGHTS),
+    #[cfg(target_arch = "x86_64")]
+    when(
+        libc::SYS_open,
+        &[
+            When::Bits(1, flag(libc::O_CREAT), flag(libc::O_CREAT)),
+            When::Bits(2, SUID, SUID),
+        ],
+        RIGHTS,
+    ),
+    #[cfg(target_arch = "x86_64")]
+    when(
+        libc::SYS_open,
+        &[
+            When::Bits(1, flag(libc::O_TMPFILE), flag(libc::O_TMPFILE)),
+            When::Bits(2, SUID, SUID),
+        ],
+        RIGHTS,
+    ),
+    #[cfg(target_arch = "x86_64")]
     always(libc::SYS_iopl, KERNEL),
     #[cfg(target_arch = "x86_64")]
     always(libc::SYS_ioperm, KERNEL),
@@ -298,6 +347,8 @@ const NEEDED_BY_MEDIATOR: [libc::c_long; 4] = [
     libc::SYS_ioctl,
 ];
 
+/// `S_ISUID` of `linux/stat.h`.
+const SUID: u64 = 0o4000;
 /// `SOCK_PACKET` of `linux/net.h`, deprecated but still taken.
 const OLD_PACKET: u64 = 10;
 const MPTCP: u64 = 262; // IPPROTO_MPTCP, linux/in.h

@@ -388,7 +388,9 @@ impl<S: Supervise> Main<'_, S> {
             learnt: Vec::new(),
         };
         loop {
-            match self.wait()? {
+            // Once its time is over, its end is waited for.
+            let deadline = self.deadline.filter(|_| lifeline.is_some());
+            match self.wait(deadline)? {
                 Ready::Signal => self.pass_on(self.agent.get()),
                 Ready::Deadline => {
                     ended.is_out_of_time = true;
@@ -432,11 +434,9 @@ impl<S: Supervise> Main<'_, S> {
         }
     }
 
-    fn wait(&self) -> Result<Ready, Error> {
+    fn wait(&self, deadline: Option<Instant>) -> Result<Ready, Error> {
         loop {
-            let left = self
-                .deadline
-                .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
                 return Ok(Ready::Deadline);
             }
@@ -509,8 +509,12 @@ fn wait_until_gone(init: &OwnedFd, agent: Option<&OwnedFd>) {
     }
 }
 
-/// The agent was stopped: so are we, after taking the terminal back.
+/// The agent was stopped: so are we, after taking the terminal back. Without a terminal nobody is there to
+/// wake us: an agent could stop its guard, and the clock of its session with it.
 fn stop_too() {
+    if !rustix::termios::isatty(std::io::stdin()) {
+        return;
+    }
     take_terminal();
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
 }

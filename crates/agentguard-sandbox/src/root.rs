@@ -98,11 +98,9 @@ pub(crate) fn open_sources(
             grant.access,
         )?;
     }
-    add(
-        &plan.confinement.workspace,
-        &plan.confinement.workspace,
-        Access::Write,
-    )?;
+    let order = sources.len();
+    let workspace = open_workspace(&plan.confinement.workspace, owners)?;
+    sources.push(Source { order, ..workspace });
     for device in DEVICES {
         add_device(&mut sources, device)?;
     }
@@ -126,11 +124,38 @@ fn open_source(
         Err(Errno::NOENT | Errno::ACCESS) if access == Access::Read => return Ok(None),
         Err(error) => return Err(error).step(shown()),
     };
+    show(tree, target, access, read_only, owners).map(Some)
+}
+
+/// Opens the workspace. Its path had no link in it when it was judged; another session that works above it may
+/// have put one there since, which would lead this one anywhere.
+fn open_workspace(path: &Path, owners: Option<&Owners<'_>>) -> Result<Source, Failure> {
+    let shown = || format!("open `{}`", path.display());
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let place =
+        fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).step(shown())?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(&place, "", flags).step(shown())?;
+    show(tree, path, Access::Write, false, owners)
+}
+
+/// Makes a detached tree what it is to be inside.
+fn show(
+    tree: OwnedFd,
+    target: &Path,
+    access: Access,
+    read_only: bool,
+    owners: Option<&Owners<'_>>,
+) -> Result<Source, Failure> {
+    let shown = || format!("show `{}`", target.display());
     let stat = fs::fstat(&tree).step(shown())?;
     if let (Access::Write, Some(owners)) = (access, owners) {
         let namespace = (owners.namespace_for)(stat.st_uid, stat.st_gid)?;
         idmap_tree(tree.as_fd(), namespace.as_fd())
-            .step(format!("show `{}` as the agent's own", path.display()))?;
+            .step(format!("show `{}` as the agent's own", target.display()))?;
     }
     change_tree(
         tree.as_fd(),
@@ -141,12 +166,12 @@ fn open_source(
     )
     .step(shown())?;
     let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    Ok(Some(Source {
+    Ok(Source {
         target: target.to_owned(),
         tree,
         is_directory,
         order: 0,
-    }))
+    })
 }
 
 fn add_device(sources: &mut Vec<Source>, name: &str) -> Result<(), Failure> {
@@ -535,4 +560,22 @@ fn resolver_outside_etc() -> Option<PathBuf> {
 
 fn relative(path: &Path) -> &Path {
     path.strip_prefix("/").unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_is_opened_past_no_link() {
+        let root = std::env::temp_dir().join(format!("agentguard-root-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&root);
+        std::fs::create_dir_all(root.join("outside/below")).unwrap();
+        std::os::unix::fs::symlink("outside", root.join("link")).unwrap();
+        for path in ["link", "link/below"] {
+            let failure = open_workspace(&root.join(path), None).err().unwrap();
+            assert_eq!(failure.errno, Some(libc::ELOOP), "{path}");
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+    }
 }

@@ -12,8 +12,10 @@ use crate::difference::Difference;
 use crate::error::{Error, Failure};
 use crate::plan::KnownIdentity;
 
-/// More than the largest argument list the kernel takes, as JSON.
-const LONGEST: usize = 32 << 20;
+/// More than the largest argument list the kernel takes, as JSON: 6 MiB, of which each byte may become six.
+const LONGEST: usize = 64 << 20;
+/// A list longer than this is told in pieces.
+pub(crate) const PIECE: usize = 4 << 20;
 
 /// What a worker of the mediator asks or tells.
 #[derive(Debug, Serialize, Deserialize)]
@@ -110,6 +112,23 @@ pub(crate) enum FromGuard {
     Start,
 }
 
+/// Cuts a list into pieces that each fit into a message, `size` being the bytes of an item.
+pub(crate) fn pieces<T>(all: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let (mut pieces, mut piece, mut length) = (Vec::new(), Vec::new(), 0usize);
+    for item in all {
+        length = length.saturating_add(size(&item));
+        piece.push(item);
+        if length >= PIECE {
+            pieces.push(std::mem::take(&mut piece));
+            length = 0;
+        }
+    }
+    if !piece.is_empty() || pieces.is_empty() {
+        pieces.push(piece);
+    }
+    pieces
+}
+
 /// Sends one message.
 pub(crate) fn send(to: impl AsFd, message: &impl Serialize) -> Result<(), Error> {
     let body = serde_json::to_vec(message).map_err(|_| Error::Garbled)?;
@@ -196,4 +215,17 @@ pub(crate) fn receive_descriptors(from: impl AsFd) -> Result<Vec<OwnedFd>, Error
         }
     }
     Ok(descriptors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut_and_keeps_its_order() {
+        assert_eq!(pieces(Vec::<u8>::new(), |_| 1), [Vec::<u8>::new()]);
+        assert_eq!(pieces(vec![1, 2, 3], |_| 1), [vec![1, 2, 3]]);
+        assert_eq!(pieces(vec![1, 2, 3], |_| PIECE / 2), [vec![1, 2], vec![3]]);
+        assert_eq!(pieces(vec![1, 2], |_| usize::MAX), [vec![1], vec![2]]);
+    }
 }

@@ -61,7 +61,9 @@ impl Guard {
     ///
     /// Returns what would keep the session from being arranged.
     pub fn plan(&self, run: &Run) -> Result<Arranged, Error> {
-        Arranged::new(&self.places, run)
+        let arranged = Arranged::new(&self.places, run)?;
+        drop(Temporary(arranged.plan.temporary.clone()));
+        Ok(arranged)
     }
 
     /// Runs a command as a session, and returns when everything in it is dead.

@@ -38,6 +38,7 @@ impl Planted {
         for change in changes {
             let path = change.path.as_str();
             let found = match change.change {
+                ChangeKind::Added | ChangeKind::Changed if is_closed(change.mode) => Some(path),
                 ChangeKind::Added if self.is_pinned(path) => Some(path),
                 ChangeKind::Added => repository_within(path),
                 // What is pinned was there before, and was held.
@@ -80,6 +81,15 @@ impl Planted {
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }
+}
+
+/// Whether this is the mode of a directory that its own owner cannot list or enter: what lies in it was not
+/// looked at, and yet can be reached by whoever knows its name.
+fn is_closed(mode: Option<u32>) -> bool {
+    const KIND: u32 = 0o170_000;
+    const DIRECTORY: u32 = 0o040_000;
+    const LOOK: u32 = 0o500;
+    mode.is_some_and(|mode| mode & KIND == DIRECTORY && mode & LOOK != LOOK)
 }
 
 /// The repository whose settings or hooks a path is, where that is not the workspace's own.
@@ -143,6 +153,29 @@ mod tests {
                 .finding()
                 .is_some()
         );
+    }
+
+    #[test]
+    fn a_directory_closed_to_its_owner_is_told_of() {
+        let of_mode = |mode| {
+            let mut planted = Planted::new(&[]);
+            planted.note(&[Change {
+                path: "sub".to_owned(),
+                change: ChangeKind::Added,
+                sha256: None,
+                mode: Some(mode),
+            }]);
+            planted.finding().is_some()
+        };
+        for (mode, is_told) in [
+            (0o040_311, true),
+            (0o040_000, true),
+            (0o040_600, true),
+            (0o040_700, false),
+            (0o100_000, false),
+        ] {
+            assert_eq!(of_mode(mode), is_told, "{mode:o}");
+        }
     }
 
     #[test]

@@ -35,11 +35,12 @@ long number(const char *text);
 
 extern char **environ;
 
-attack files, reads, pins, at_descriptor, reopen, descriptors;
+attack files, reads, pins, at_descriptor, reopen, descriptors, set_user_id;
 attack signals, reach, shared_memory, terminal, daemons, stay, devices;
 attack unix_stream, unix_datagram, abstract, tcp, sockets;
 attack interfaces, clones, legacy, listener, kernel_files;
 attack say, rise, run, memory, deleted, by_descriptor, environment, explained, full_pipe;
+attack fifo, most_arguments, full_terminal;
 attack mark, race;
 
 #endif

@@ -188,3 +188,33 @@ int descriptors(int argc, char **argv)
 			printf("open %d\n", i);
 	return 0;
 }
+
+/* set_user_id FILE: by every call that gives a file a mode. */
+int set_user_id(int argc, char **argv)
+{
+	(void)argc;
+	const char *file = argv[0];
+	int opened = open(file, O_RDONLY);
+	int here = open(".", O_RDONLY | O_DIRECTORY);
+	struct {
+		uint64_t flags, mode, resolve;
+	} how = { O_CREAT | O_WRONLY, 04755, 0 };
+	tell("neighbour", chmod(file, 0755));
+	tell("neighbour-set-group-id", fchmod(here, 02755));
+	tell("chmod", chmod(file, 04755));
+	tell("fchmod", fchmod(opened, 06755));
+	tell("fchmodat", syscall(SYS_fchmodat, here, file, 04755));
+	tell("fchmodat2", syscall(452, here, file, 04755, 0));
+	tell("open", open("opened", O_CREAT | O_WRONLY, 04755));
+	tell("openat", openat(here, "opened", O_CREAT | O_WRONLY | O_TRUNC, 04755));
+	tell("temporary", open(".", O_TMPFILE | O_WRONLY, 04755));
+	tell("mknod", mknodat(here, "made", S_IFREG | 04755, 0));
+	tell("openat2", syscall(437, here, "opened", &how, sizeof how));
+#ifdef SYS_open
+	tell("old-open", syscall(SYS_open, "opened", O_CREAT | O_WRONLY, 04755));
+	tell("old-creat", syscall(SYS_creat, "opened", 04755));
+	tell("old-chmod", syscall(SYS_chmod, file, 04755));
+	tell("old-mknod", syscall(SYS_mknod, "made", S_IFREG | 04755, 0));
+#endif
+	return 0;
+}

@@ -10,6 +10,7 @@ static const struct {
 	{ "at_descriptor", at_descriptor },
 	{ "reopen", reopen },
 	{ "descriptors", descriptors },
+	{ "set_user_id", set_user_id },
 	{ "signals", signals },
 	{ "reach", reach },
 	{ "shared_memory", shared_memory },
@@ -36,6 +37,9 @@ static const struct {
 	{ "environment", environment },
 	{ "explained", explained },
 	{ "full_pipe", full_pipe },
+	{ "fifo", fifo },
+	{ "most_arguments", most_arguments },
+	{ "full_terminal", full_terminal },
 	{ "mark", mark },
 	{ "race", race },
 };

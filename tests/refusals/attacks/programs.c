@@ -1,5 +1,7 @@
 /* Programs that were not judged, or not as what they are. */
 #include "attack.h"
+#include <poll.h>
+#include <sys/resource.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -166,5 +168,83 @@ int full_pipe(int argc, char **argv)
 		_exit(0);
 	}
 	waitpid(child, NULL, 0);
+	return 0;
+}
+
+/* fifo: nobody writes into it; more callers than anybody has workers. */
+int fifo(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	char *words[] = { "fifo", NULL };
+	if (mkfifo("fifo", 0755) < 0)
+		return 1;
+	int file = open("fifo", O_PATH | O_CLOEXEC);
+	for (int i = 0; i < 4; i++)
+		if (fork() == 0) {
+			tell("fifo", syscall(SYS_execveat, file, "", words, environ, AT_EMPTY_PATH));
+			_exit(0);
+		}
+	while (wait(NULL) > 0)
+		;
+	return 0;
+}
+
+/* most_arguments PROGRAM: as long as may be, of bytes that grow when they are written down; then longer. */
+int most_arguments(int argc, char **argv)
+{
+	enum { COUNT = 46, LENGTH = 130900 };
+	char *words[COUNT + 1] = { argv[0] }, *variables[COUNT + 1] = { 0 };
+	struct rlimit most = { RLIM_INFINITY, RLIM_INFINITY };
+	(void)argc;
+	setrlimit(RLIMIT_STACK, &most);
+	for (int i = 0; i < COUNT; i++) {
+		variables[i] = malloc(LENGTH + 1);
+		memset(variables[i], 1, LENGTH);
+		variables[i][LENGTH] = 0;
+		words[i] = i == 0 ? argv[0] : variables[i];
+	}
+	char *none[] = { NULL };
+	tell_exec("most", argv[0], words, none);
+	for (int i = 0; i < COUNT; i++) {
+		char name[16];
+		int length = snprintf(name, sizeof name, "LD_%d=", i);
+		memcpy(variables[i], name, (size_t)length);
+	}
+	words[1] = NULL;
+	tell_exec("most-variables", argv[0], words, variables);
+	return 0;
+}
+
+/* full_terminal PROGRAM: standard error is a terminal of our own, which takes a few bytes more and no line. */
+int full_terminal(int argc, char **argv)
+{
+	(void)argc;
+	static char longer[6001];
+	char block[64] = { 0 };
+	memset(longer, 'x', sizeof longer - 1);
+	char *words[] = { argv[0], longer, NULL };
+	for (int i = 0; i < 4; i++) {
+		int ours = posix_openpt(O_RDWR | O_NOCTTY);
+		if (ours < 0 || grantpt(ours) < 0 || unlockpt(ours) < 0)
+			return 1;
+		int theirs = open(ptsname(ours), O_RDWR | O_NOCTTY | O_NONBLOCK);
+		struct pollfd ready = { theirs, POLLOUT, 0 };
+		while (write(theirs, block, sizeof block) > 0)
+			;
+		while (poll(&ready, 1, 10) == 0)
+			if (read(ours, block, sizeof block) <= 0)
+				return 1;
+		fcntl(theirs, F_SETFL, 0);
+		if (fork() == 0) {
+			dup2(theirs, 2);
+			execv(words[0], words);
+			_exit(errno == EACCES ? 0 : 1);
+		}
+	}
+	for (int i = 0; i < 4; i++) {
+		int status = -1;
+		wait(&status);
+		printf("refused%d %s\n", i, status == 0 ? "EACCES" : "otherwise");
+	}
 	return 0;
 }

@@ -350,6 +350,23 @@ fn a_repositorys_links_and_devices_are_not_read() {
         Policies::load(&of(&link)),
         Err(Error::Unfit { .. })
     ));
+    // Nobody writes into it: opening it would wait for ever.
+    fs::remove_file(folder.path().join("x.rego")).unwrap();
+    let (fifo, mode) = (folder.path().join("x.rego"), 0o644.into());
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    assert!(matches!(
+        Policies::load(&of(folder.path())),
+        Err(Error::Unfit { .. })
+    ));
+    // A link further up leads outside as well.
+    let outside = Folder::new("outside", &[]);
+    fs::create_dir(outside.path().join("policy")).unwrap();
+    let above = folder.path().join("above");
+    symlink(outside.path(), &above).unwrap();
+    assert!(matches!(
+        Policies::load(&of(&above.join("policy"))),
+        Err(Error::Unfit { .. })
+    ));
     let missing = folder.path().join("missing");
     assert!(matches!(
         Policies::load(&of(&missing)),

@@ -35,6 +35,11 @@ impl Arguments {
     pub(super) fn of_call(caller: Pid, argv: u64, environment: u64) -> io::Result<Self> {
         let argv = read_strings(caller, argv)?;
         let environment = read_strings(caller, environment)?;
+        // The kernel takes no more for both together, and the guard no longer question.
+        let total: usize = argv.iter().chain(&environment).map(Vec::len).sum();
+        if total > MOST {
+            return Err(io::Error::other("more arguments than the kernel takes"));
+        }
         Ok(Self {
             argv,
             environment: chosen(&environment),

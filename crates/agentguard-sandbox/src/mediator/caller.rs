@@ -26,7 +26,7 @@ impl Processes {
     /// Opens what a link of a process points to: `root`, `cwd`, `fd/3`.
     pub(super) fn follow(&self, process: Pid, name: &str, flags: OFlags) -> Result<OwnedFd> {
         let path = format!("{}/{name}", process.as_raw_nonzero());
-        fs::openat(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty())
+        fs::openat(&self.0, path, careful(flags), Mode::empty())
     }
 
     /// Whether a process was stopped by a signal, and not by a tracer.
@@ -106,21 +106,25 @@ fn own_link(path: &[u8]) -> Option<String> {
 }
 
 fn open_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
-    // openat2(2) takes no further flags along with O_PATH, which opens nothing that could wait.
-    let careful = match flags.contains(OFlags::PATH) {
-        true => OFlags::CLOEXEC,
-        false => OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK,
-    };
-    let flags = flags | careful;
     // The caller's root is the session's, as this process's own is, so that a path from the top and a
     // link to it mean the same here; only magic links would not.
     fs::openat2(
         base,
         path,
-        flags,
+        careful(flags),
         Mode::empty(),
         ResolveFlags::NO_MAGICLINKS,
     )
+}
+
+/// Flags that never wait, for a FIFO above all, whatever it is that a caller names.
+fn careful(flags: OFlags) -> OFlags {
+    // openat2(2) takes no further flags along with O_PATH, which opens nothing that could wait.
+    let careful = match flags.contains(OFlags::PATH) {
+        true => OFlags::CLOEXEC,
+        false => OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK,
+    };
+    flags | careful
 }
 
 #[cfg(test)]

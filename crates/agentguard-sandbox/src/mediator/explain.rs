@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,6 +18,10 @@ use crate::wire::Answer;
 const THREAD: u32 = OFlags::EXCL.bits();
 const STANDARD_ERROR: i32 = 2;
 const ONCE_IN: Duration = Duration::from_secs(1);
+/// How long a terminal may take a line.
+const A_MOMENT: Duration = Duration::from_millis(100);
+/// Terminals that are waited for at once.
+const MOST_ASIDE: usize = 4;
 /// More programs than this are not told apart.
 const REMEMBERED: usize = 4096;
 
@@ -126,15 +131,48 @@ fn write_pipe(descriptor: &OwnedFd, text: &str) -> Option<()> {
     (moved == text.len()).then_some(())
 }
 
+/// A terminal that can take a byte need not take a line: the agent may be at its other end, and read nothing.
+/// A thread aside waits then, and not the worker.
 fn write_ready(descriptor: &OwnedFd, text: &str) -> Option<()> {
     let mut polled = [PollFd::new(descriptor, PollFlags::OUT)];
     let now = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    match poll(&mut polled, Some(&now)) {
-        Ok(1..) => write_whole(descriptor, text),
-        Ok(0) | Err(_) => None,
+    if !matches!(poll(&mut polled, Some(&now)), Ok(1..)) {
+        return None;
+    }
+    let aside = Aside::take()?;
+    let (descriptor, text) = (descriptor.try_clone().ok()?, text.to_owned());
+    let (done, is_done) = mpsc::channel();
+    let write = move || {
+        let written = write_whole(&descriptor, &text);
+        drop((descriptor, aside));
+        let _ = done.send(written);
+    };
+    std::thread::Builder::new().spawn(write).ok()?;
+    is_done.recv_timeout(A_MOMENT).ok().flatten()
+}
+
+/// One of the few threads that may wait for a terminal.
+struct Aside;
+
+/// How many do.
+static ASIDE: AtomicUsize = AtomicUsize::new(0);
+
+impl Aside {
+    fn take() -> Option<Self> {
+        let more = |count| (count < MOST_ASIDE).then_some(count + 1);
+        ASIDE
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .ok()
+            .map(|_| Self)
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        ASIDE.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

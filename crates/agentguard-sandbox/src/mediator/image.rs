@@ -59,7 +59,7 @@ impl Images {
         let digest = |file: OwnedFd| {
             let key = key_of(file.as_fd()).ok()?;
             images
-                .identify(file.as_fd(), key)
+                .identify(file.as_fd(), key, true)
                 .ok()
                 .map(|(digest, _)| digest)
         };
@@ -93,8 +93,8 @@ impl Images {
     fn image(&self, path: String, file: BorrowedFd<'_>) -> Result<Image> {
         let stat = fs::fstat(file)?;
         let key = key_from(&stat)?;
-        let (sha256, is_fixed) = self.identify(file, key)?;
         let mut class = self.places.class(&path, stat.st_nlink);
+        let (sha256, is_fixed) = self.identify(file, key, is_of_others(class))?;
         let has_name = !matches!(class, ProgramClass::Memfd | ProgramClass::Deleted);
         if has_name && self.loaders.contains(&sha256) {
             class = ProgramClass::Loader;
@@ -112,10 +112,19 @@ impl Images {
     }
 
     /// What a file holds, and whether nobody inside can change it.
-    fn identify(&self, file: BorrowedFd<'_>, key: FileKey) -> Result<(Digest, bool)> {
-        let is_fixed = fs::fstatvfs(file)?
+    ///
+    /// A file that `may_be_fixed` is so on a read-only mount. What lies where an agent can write is not, not
+    /// even where it is pinned: another name of it may lead past the pin.
+    fn identify(
+        &self,
+        file: BorrowedFd<'_>,
+        key: FileKey,
+        may_be_fixed: bool,
+    ) -> Result<(Digest, bool)> {
+        let is_read_only = fs::fstatvfs(file)?
             .f_flag
             .contains(StatVfsMountFlags::RDONLY);
+        let is_fixed = may_be_fixed && is_read_only;
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(digest) = known().get(&key).filter(|_| is_fixed) {
             return Ok((*digest, true));
@@ -130,6 +139,18 @@ impl Images {
             });
         }
         Ok((digest, is_fixed))
+    }
+}
+
+/// Whether files of this class lie where no agent writes.
+fn is_of_others(class: ProgramClass) -> bool {
+    match class {
+        ProgramClass::System | ProgramClass::Toolchain | ProgramClass::Loader => true,
+        ProgramClass::Workspace
+        | ProgramClass::Temporary
+        | ProgramClass::Memfd
+        | ProgramClass::Deleted
+        | ProgramClass::Unknown => false,
     }
 }
 

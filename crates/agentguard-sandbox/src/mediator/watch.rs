@@ -3,14 +3,15 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
+use agentguard_core::RefMove;
 use rustix::fs::{self, Mode, OFlags};
 
-use crate::difference::{Debounce, Snapshot, WalkLimits, difference};
+use crate::difference::{Debounce, Difference, Snapshot, WalkLimits, difference};
 use crate::error::{Error, Failure, Step};
 use crate::plan::Plan;
 use crate::repository::{Refs, Repository, moved_refs};
 use crate::root::FirstLook;
-use crate::wire::{FromMediator, send};
+use crate::wire::{FromMediator, PIECE, pieces, send};
 
 /// Commits reported at once; more are said to be more.
 const MOST_COMMITS: usize = 1000;
@@ -63,11 +64,14 @@ impl Watch {
         let Some(refs) = &self.refs else {
             return (Vec::new(), None);
         };
-        let lines = refs
+        let lines: Vec<String> = refs
             .refs
             .iter()
             .map(|(name, id)| format!("{name} {id}"))
             .collect();
+        // No entry holds so many: none are named then.
+        let fits = lines.iter().map(String::len).sum::<usize>() < PIECE;
+        let lines = if fits { lines } else { Vec::new() };
         (lines, refs.branch().map(str::to_owned))
     }
 
@@ -103,14 +107,21 @@ impl Watch {
         }
         let found = repository.new_commits(old, &new, MOST_COMMITS);
         *old = new;
-        send(
-            control,
-            &FromMediator::Moved {
-                moved,
-                commits: found.commits,
-                complete: found.complete,
-            },
-        )?;
+        let size = |one: &RefMove| {
+            let ends = [&one.old, &one.new].into_iter().flatten();
+            one.name.len() + ends.map(String::len).sum::<usize>()
+        };
+        let mut commits = found.commits;
+        for moved in pieces(moved, size) {
+            send(
+                control,
+                &FromMediator::Moved {
+                    moved,
+                    commits: std::mem::take(&mut commits),
+                    complete: found.complete,
+                },
+            )?;
+        }
         Ok(true)
     }
 
@@ -121,6 +132,13 @@ impl Watch {
         if found.changes.is_empty() && found.complete {
             return Ok(());
         }
-        send(control, &FromMediator::Changed(found))
+        let Difference { changes, complete } = found;
+        for changes in pieces(changes, |change| change.path.len()) {
+            send(
+                control,
+                &FromMediator::Changed(Difference { changes, complete }),
+            )?;
+        }
+        Ok(())
     }
 }
