@@ -349,6 +349,8 @@ const NEEDED_BY_MEDIATOR: [libc::c_long; 4] = [
 
 /// `S_ISUID` of `linux/stat.h`.
 const SUID: u64 = 0o4000;
+/// `S_ISGID` of `linux/stat.h`.
+const SGID: u64 = 0o2000;
 /// `SOCK_PACKET` of `linux/net.h`, deprecated but still taken.
 const OLD_PACKET: u64 = 10;
 const MPTCP: u64 = 262; // IPPROTO_MPTCP, linux/in.h
@@ -365,8 +367,14 @@ const fn family(family: libc::c_int) -> u64 {
 }
 
 /// The programs for the agent: those to install as they are, then the one with a listener.
-pub(crate) fn for_agent() -> Result<(Vec<BpfProgram>, BpfProgram), Error> {
+///
+/// With `files_are_roots`, what the agent writes belongs to root outside: then the set-group-id bit is
+/// refused like the set-user-id bit, though directories could use it.
+pub(crate) fn for_agent(files_are_roots: bool) -> Result<(Vec<BpfProgram>, BpfProgram), Error> {
     let mut plain = vec![foreign()];
+    if files_are_roots {
+        plain.push(refusing_group_rights()?);
+    }
     for errno in [libc::EPERM, libc::ENOSYS, libc::EAFNOSUPPORT] {
         plain.push(refusing(errno, |_| true)?);
     }
@@ -447,6 +455,27 @@ fn refusing(errno: i32, include: impl Fn(libc::c_long) -> bool) -> Result<BpfPro
         }
     }
     compile(rules, SeccompAction::Errno(errno.cast_unsigned()))
+}
+
+/// The rows about the set-user-id bit, about the set-group-id bit.
+fn refusing_group_rights() -> Result<BpfProgram, Error> {
+    let of_group = |when: &When| match *when {
+        When::Bits(argument, SUID, SUID) => When::Bits(argument, SGID, SGID),
+        When::Is(..) | When::Not(..) | When::Bits(..) => *when,
+    };
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    for row in REFUSED
+        .iter()
+        .filter(|row| row.why == RIGHTS && !row.when.is_empty())
+    {
+        let when = row.when.iter().map(of_group);
+        let conditions = when
+            .map(|when| condition(&when))
+            .collect::<Result<Vec<_>, _>>()?;
+        let rule = SeccompRule::new(conditions).map_err(Error::filter)?;
+        rules.entry(row.number).or_default().push(rule);
+    }
+    compile(rules, SeccompAction::Errno(libc::EPERM.cast_unsigned()))
 }
 
 /// seccompiler has no action that asks, so the program is compiled with a tag in its place.

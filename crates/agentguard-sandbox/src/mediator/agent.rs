@@ -152,7 +152,7 @@ fn confine(plan: &Plan, talk: OwnedFd, in_front: bool) -> Result<(), Failure> {
     rustix::process::chdir(&plan.directory)
         .step(format!("enter `{}`", plan.directory.display()))?;
     sys::forget_blocked().step("unblock signals")?;
-    let (plain, asking) = filter::for_agent()
+    let (plain, asking) = filter::for_agent(plan.become_user.is_some())
         .map_err(|error| Failure::new("compile the filter", error.to_string()))?;
     if !plan.without.contains(&Layer::Filter) {
         for program in plain {

@@ -14,6 +14,8 @@ use super::places::Places;
 use crate::plan::{FileKey, KnownIdentity};
 
 const CHUNK: usize = 256 * 1024;
+/// No program is larger. Reading on would hold everybody else who wants to start one.
+const LARGEST: u64 = 1 << 30;
 /// Dynamic loaders by the names that programs give them (the System V ABI's `PT_INTERP`, musl's).
 const LOADERS: [&str; 5] = [
     "/lib64/ld-linux-x86-64.so.2",
@@ -208,10 +210,16 @@ pub fn content_key(file: BorrowedFd<'_>) -> std::io::Result<FileKey> {
 }
 
 fn digest_of(file: BorrowedFd<'_>) -> Result<Digest> {
+    if fs::fstat(file)?.st_size.unsigned_abs() > LARGEST {
+        return Err(Errno::FBIG);
+    }
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; CHUNK];
     let mut at = 0u64;
     loop {
+        if at > LARGEST {
+            return Err(Errno::FBIG);
+        }
         match rustix::io::pread(file, buffer.as_mut_slice(), at) {
             Ok(0) => return Ok(Digest(hasher.finalize().into())),
             Ok(length) => {
