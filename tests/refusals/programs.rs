@@ -321,6 +321,20 @@ fn a_fifo_by_its_descriptor_holds_nobody() {
 }
 
 #[test]
+fn a_program_without_end_holds_nobody() {
+    as_everyone(|scene| {
+        let script = "truncate -s 1T big && chmod +x big; ./big & ./big & ./big & wait; /bin/true && echo went on";
+        let ran = scene.run(&["sh", "-c", script]);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(0), "went on\n"),
+            "{}",
+            ran.stderr
+        );
+    });
+}
+
+#[test]
 fn the_most_arguments_end_no_session() {
     as_everyone(|scene| {
         let ran = scene.run(&["./attack", "most_arguments", "/bin/true"]);

@@ -230,7 +230,8 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
     }
     recreate_top_links(base.as_fd())?;
     for source in sources {
-        attach(base.as_fd(), &source)?;
+        attach(base.as_fd(), &source)
+            .map_err(|failure| in_the_way(plan, &source.target, failure))?;
     }
     let pts = format!("{BASE}/dev/pts");
     let options = c"newinstance,ptmxmode=0666,mode=0620";
@@ -351,6 +352,22 @@ fn attach(base: BorrowedFd<'_>, source: &Source) -> Result<(), Failure> {
     let place = make_place(base, inside, source.is_directory)?;
     move_onto(source.tree.as_fd(), place.as_fd())
         .step(format!("attach `{}`", source.target.display()))
+}
+
+/// What lies in the agent's home was written by an agent, and may stand where something is to appear.
+fn in_the_way(plan: &Plan, target: &Path, failure: Failure) -> Failure {
+    match target.strip_prefix(&plan.confinement.home) {
+        Ok(inside) if !inside.as_os_str().is_empty() => {
+            let place = plan.private_home.join(inside);
+            let reason = format!(
+                "{}: an earlier session left something else there: look at `{}`, and move it away",
+                failure.reason,
+                place.display()
+            );
+            Failure { reason, ..failure }
+        }
+        Ok(_) | Err(_) => failure,
+    }
 }
 
 fn move_onto(tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> rustix::io::Result<()> {
