@@ -366,11 +366,14 @@ const fn family(family: libc::c_int) -> u64 {
     family.cast_unsigned() as u64
 }
 
+/// An agent's programs: those to install as they are, then the one that asks.
+pub(crate) type Filters = (Vec<BpfProgram>, BpfProgram);
+
 /// The programs for the agent: those to install as they are, then the one with a listener.
 ///
 /// With `files_are_roots`, what the agent writes belongs to root outside: then the set-group-id bit is
 /// refused like the set-user-id bit, though directories could use it.
-pub(crate) fn for_agent(files_are_roots: bool) -> Result<(Vec<BpfProgram>, BpfProgram), Error> {
+pub(crate) fn for_agent(files_are_roots: bool) -> Result<Filters, Error> {
     let mut plain = vec![foreign()];
     if files_are_roots {
         plain.push(refusing_group_rights()?);

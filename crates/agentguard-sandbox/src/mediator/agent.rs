@@ -17,10 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use super::setup::{Stage, give_up_capabilities, stream_pair};
 use crate::error::{Failure, Step};
+use crate::filter::Filters;
+use crate::landlock;
 use crate::plan::{Layer, Plan};
 use crate::sys::{self, Listener};
 use crate::wire::{receive_descriptors, send, send_descriptors};
-use crate::{filter, landlock};
 
 /// Where programs are looked for when nothing says so (execvp(3)).
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
@@ -48,14 +49,14 @@ pub(super) enum NotRun {
 }
 
 /// Makes the agent's first process, in the session's namespaces. The caller is single-threaded.
-pub(super) fn make(plan: &Plan, stage: &Stage) -> Result<Agent, Failure> {
+pub(super) fn make(plan: &Plan, stage: &Stage, filters: &Filters) -> Result<Agent, Failure> {
     let (ours, theirs) = stream_pair()?;
     let (report, report_end) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
     let (number, number_end) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
     let helper = match sys::fork().step("make the agent's process")? {
         sys::Forked::Child => {
             drop((ours, report, number));
-            sys::end(help(plan, stage, theirs, report_end, number_end))
+            sys::end(help(plan, (stage, filters), theirs, report_end, number_end))
         }
         sys::Forked::Parent(helper) => helper,
     };
@@ -99,7 +100,13 @@ fn read_number(number: BorrowedFd<'_>) -> Option<Pid> {
 }
 
 /// The helper: enters the namespaces, and makes the agent as the mediator's own child.
-fn help(plan: &Plan, stage: &Stage, talk: OwnedFd, report: OwnedFd, number: OwnedFd) -> i32 {
+fn help(
+    plan: &Plan,
+    (stage, filters): (&Stage, &Filters),
+    talk: OwnedFd,
+    report: OwnedFd,
+    number: OwnedFd,
+) -> i32 {
     let in_front = is_in_front();
     match enter_and_fork(stage) {
         Ok(sys::Forked::Parent(agent)) => {
@@ -108,7 +115,7 @@ fn help(plan: &Plan, stage: &Stage, talk: OwnedFd, report: OwnedFd, number: Owne
         }
         Ok(sys::Forked::Child) => {
             drop(number);
-            let not_run = become_agent(plan, talk, in_front);
+            let not_run = become_agent(plan, filters, talk, in_front);
             let _ = send(&report, &not_run);
             127
         }
@@ -132,14 +139,19 @@ fn enter_and_fork(stage: &Stage) -> Result<sys::Forked, Failure> {
 }
 
 /// Only ever returns why it could not.
-fn become_agent(plan: &Plan, talk: OwnedFd, in_front: bool) -> NotRun {
-    match confine(plan, talk, in_front) {
+fn become_agent(plan: &Plan, filters: &Filters, talk: OwnedFd, in_front: bool) -> NotRun {
+    match confine(plan, filters, talk, in_front) {
         Ok(()) => execute(plan),
         Err(failure) => NotRun::Failed(failure),
     }
 }
 
-fn confine(plan: &Plan, talk: OwnedFd, in_front: bool) -> Result<(), Failure> {
+fn confine(
+    plan: &Plan,
+    (plain, asking): &Filters,
+    talk: OwnedFd,
+    in_front: bool,
+) -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the agent to the mediator")?;
     set_dumpable_behavior(DumpableBehavior::Dumpable).step("open the agent to the mediator")?;
     own_group(in_front)?;
@@ -152,14 +164,12 @@ fn confine(plan: &Plan, talk: OwnedFd, in_front: bool) -> Result<(), Failure> {
     rustix::process::chdir(&plan.directory)
         .step(format!("enter `{}`", plan.directory.display()))?;
     sys::forget_blocked().step("unblock signals")?;
-    let (plain, asking) = filter::for_agent(plan.become_user.is_some())
-        .map_err(|error| Failure::new("compile the filter", error.to_string()))?;
     if !plan.without.contains(&Layer::Filter) {
         for program in plain {
-            sys::install_filter(&program).step("install the filter")?;
+            sys::install_filter(program).step("install the filter")?;
         }
     }
-    let listener = sys::install_listener(&asking).map_err(describe_busy)?;
+    let listener = sys::install_listener(asking).map_err(describe_busy)?;
     // Not asked about: sendmsg is no exec.
     send_descriptors(&talk, &[listener.as_fd()])
         .map_err(|error| Failure::new("hand over the listener", error.to_string()))?;

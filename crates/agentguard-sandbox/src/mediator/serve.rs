@@ -12,6 +12,8 @@ use rustix::process::{
     set_dumpable_behavior, set_parent_process_death_signal,
 };
 
+use seccompiler::BpfProgram;
+
 use super::agent::{self, Agent, NotRun};
 use super::caller::Processes;
 use super::exec::{Shared, Worker};
@@ -103,24 +105,26 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     for some in listening.chunks(8) {
         send_descriptors(control, some).map_err(lost)?;
     }
+    // While the guard writes down that the session begins.
+    let failed = |error: Error| Failure::new("compile the filter", error.to_string());
+    let for_agent = filter::for_agent(plan.become_user.is_some()).map_err(failed)?;
+    let for_mediator = filter::for_mediator().map_err(failed)?;
     match receive(control).map_err(lost)? {
         Some(FromGuard::Start) => {}
         None => return Ok(()),
     }
-    let agent = agent::make(&plan, &stage)?;
-    close_up(&plan)?;
+    let agent = agent::make(&plan, &stage, &for_agent)?;
+    close_up(&plan, &for_mediator)?;
     serve(control, &plan, stage, agent, lines.workers, watch).map_err(lost)
 }
 
 /// Keeps nothing but the Landlock domain, and no way to start a program.
-fn close_up(plan: &Plan) -> Result<(), Failure> {
+fn close_up(plan: &Plan, programs: &[BpfProgram]) -> Result<(), Failure> {
     give_up_capabilities()?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).step("close the mediator to readers")?;
     if plan.without.contains(&Layer::Filter) {
         return Ok(());
     }
-    let programs = filter::for_mediator()
-        .map_err(|error| Failure::new("compile the filter", error.to_string()))?;
     programs
         .iter()
         .try_for_each(|program| sys::install_filter(program).step("filter the mediator"))
