@@ -1,6 +1,6 @@
 //! Interfaces of the kernel: calls, clones, other doors to the same calls, files that are switches.
 
-use crate::scene::as_everyone;
+use crate::scene::{Who, as_everyone};
 
 #[test]
 fn interfaces_that_no_work_needs_are_refused() {
@@ -60,5 +60,28 @@ fn switches_of_the_machine_cannot_be_written() {
     as_everyone(|scene| {
         let tried = scene.run(&["./attack", "kernel_files"]).tried();
         tried.all_are(&["EACCES", "ENOENT", "EROFS", "EPERM"], &[]);
+    });
+}
+
+/// What our order of setting up rests on: each step fails, or holds less, elsewhere.
+#[test]
+fn a_session_set_up_in_another_order_would_not_stand() {
+    as_everyone(|scene| {
+        let tried = scene.run_bare(&["./attack", "orders"]).tried();
+        for right in [
+            "neighbour-maps-before-closing",
+            "neighbour-thread",
+            "neighbour-mount-before-domain",
+            "neighbour-trace-a-domain-below",
+        ] {
+            assert_eq!(tried.result(right), "ok", "{right}");
+        }
+        assert_eq!(tried.result("thread-after-unshare"), "EINVAL");
+        assert_eq!(tried.result("mount-after-domain"), "EPERM");
+        assert_eq!(tried.result("trace-a-domain-beside"), "EPERM");
+        // Root may write what it may not own; a session that root starts has another user by then.
+        if scene.who == Who::Ordinary {
+            assert_eq!(tried.result("maps-after-closing"), "EACCES");
+        }
     });
 }

@@ -42,6 +42,7 @@ static const struct {
 	{ "full_terminal", full_terminal },
 	{ "mark", mark },
 	{ "race", race },
+	{ "orders", orders },
 };
 
 static const struct {

@@ -1,0 +1,163 @@
+/* The order in which a session is set up, and what the kernel answers to others. Run without us: these are
+ * facts about the kernel that our order rests on. */
+#include "attack.h"
+#include <linux/landlock.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+
+/* Runs `step` in a child of its own and tells what it returned. */
+static void in_child(const char *what, long (*step)(void))
+{
+	pid_t child;
+	int status;
+
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		tell(what, step());
+		fflush(stdout);
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+}
+
+static long write_map(const char *file, unsigned id)
+{
+	char line[64];
+	int opened = open(file, O_WRONLY | O_CLOEXEC);
+	int length = snprintf(line, sizeof line, "%u %u 1", id, id);
+
+	if (opened < 0)
+		return -1;
+	return write(opened, line, length) == length ? 0 : -1;
+}
+
+static long user_namespace(int more)
+{
+	unsigned uid = getuid();
+
+	if (unshare(CLONE_NEWUSER | more))
+		return -1;
+	return write_map("/proc/self/uid_map", uid);
+}
+
+static long map_after_closing(void)
+{
+	prctl(PR_SET_DUMPABLE, 0);
+	return user_namespace(0);
+}
+
+static long map_before_closing(void)
+{
+	long result = user_namespace(0);
+
+	prctl(PR_SET_DUMPABLE, 0);
+	return result;
+}
+
+static int idle(void *nothing)
+{
+	(void)nothing;
+	syscall(SYS_exit, 0);
+	return 0;
+}
+
+static long thread(void)
+{
+	static char stack[65536];
+	int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+
+	return clone(idle, stack + sizeof stack, flags, NULL) < 0 ? -1 : 0;
+}
+
+static long thread_after_unshare(void)
+{
+	if (user_namespace(CLONE_NEWPID))
+		return -1;
+	return thread();
+}
+
+/* Enters a Landlock domain of one rule. */
+static long domain(void)
+{
+	struct landlock_ruleset_attr handled = { .handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_CHAR };
+	int rules = syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0);
+
+	if (rules < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -1;
+	return syscall(SYS_landlock_restrict_self, rules, 0);
+}
+
+static long mount_it(void)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return -1;
+	return mount("tmpfs", "/tmp", "tmpfs", 0, NULL);
+}
+
+static long mount_after_domain(void)
+{
+	if (user_namespace(CLONE_NEWNS) || domain())
+		return -2;
+	return mount_it();
+}
+
+static long mount_before_domain(void)
+{
+	if (user_namespace(CLONE_NEWNS) || mount_it())
+		return -1;
+	return domain();
+}
+
+/* Traces a child that made the same domain by itself, or that inherited it and went deeper. */
+static long trace(int inherits)
+{
+	int ready[2];
+	char byte;
+	pid_t child;
+	long result;
+	int error;
+
+	if (pipe(ready) || (inherits && domain()))
+		return -2;
+	child = fork();
+	if (child == 0) {
+		if (domain() == 0 && write(ready[1], "r", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	if (read(ready[0], &byte, 1) != 1 || (!inherits && domain()))
+		return -2;
+	result = ptrace(PTRACE_SEIZE, child, 0, 0);
+	error = errno;
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	errno = error;
+	return result;
+}
+
+static long trace_beside(void)
+{
+	return trace(0);
+}
+
+static long trace_nested(void)
+{
+	return trace(1);
+}
+
+int orders(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	in_child("maps-after-closing", map_after_closing);
+	in_child("neighbour-maps-before-closing", map_before_closing);
+	in_child("thread-after-unshare", thread_after_unshare);
+	in_child("neighbour-thread", thread);
+	in_child("mount-after-domain", mount_after_domain);
+	in_child("neighbour-mount-before-domain", mount_before_domain);
+	in_child("trace-a-domain-beside", trace_beside);
+	in_child("neighbour-trace-a-domain-below", trace_nested);
+	return 0;
+}
