@@ -134,6 +134,8 @@ impl Rego {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             engine.set_input(input);
             let value = engine.eval_rule(path);
+            // Nobody is shown what a rule prints: part of it is the agent's.
+            let _ = engine.take_prints();
             (engine, value)
         }));
         let Ok((engine, value)) = outcome else {
@@ -161,6 +163,8 @@ impl Rego {
 pub(crate) fn new_engine() -> Engine {
     let mut engine = Engine::new();
     engine.set_strict_builtin_errors(true);
+    // Else they go to the guard's own standard error.
+    engine.set_gather_prints(true);
     engine.set_execution_timer_config(ExecutionTimerConfig {
         limit: LONGEST,
         check_interval: CHECK_INTERVAL,
