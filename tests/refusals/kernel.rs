@@ -73,15 +73,19 @@ fn a_session_set_up_in_another_order_would_not_stand() {
             "neighbour-thread",
             "neighbour-mount-before-domain",
             "neighbour-trace-a-domain-below",
+            "neighbour-namespaces-before-closing",
+            "neighbour-signal-without-a-scope",
         ] {
             assert_eq!(tried.result(right), "ok", "{right}");
         }
         assert_eq!(tried.result("thread-after-unshare"), "EINVAL");
         assert_eq!(tried.result("mount-after-domain"), "EPERM");
         assert_eq!(tried.result("trace-a-domain-beside"), "EPERM");
+        assert_eq!(tried.result("signal-from-a-scope"), "EPERM");
         // Root may write what it may not own; a session that root starts has another user by then.
         if scene.who == Who::Ordinary {
             assert_eq!(tried.result("maps-after-closing"), "EACCES");
+            assert_eq!(tried.result("namespaces-after-closing"), "EACCES");
         }
     });
 }

@@ -147,6 +147,88 @@ static long trace_nested(void)
 	return trace(1);
 }
 
+/* Opens what only a process that can be looked at shows. */
+static long namespaces_of(int is_closed)
+{
+	int ready[2];
+	char byte, path[64];
+	pid_t child;
+	int opened, error;
+
+	if (pipe(ready))
+		return -2;
+	child = fork();
+	if (child == 0) {
+		if (is_closed)
+			prctl(PR_SET_DUMPABLE, 0);
+		if (write(ready[1], "r", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	if (read(ready[0], &byte, 1) != 1)
+		return -2;
+	snprintf(path, sizeof path, "/proc/%d/ns/pid", child);
+	opened = open(path, O_RDONLY | O_CLOEXEC);
+	error = errno;
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	errno = error;
+	return opened < 0 ? -1 : 0;
+}
+
+static long namespaces_after_closing(void)
+{
+	return namespaces_of(1);
+}
+
+static long namespaces_before_closing(void)
+{
+	return namespaces_of(0);
+}
+
+/* Signals a child that is in no domain, from one that keeps signals in. */
+static long signal_out_of(int is_scoped)
+{
+	/* Fields of Linux 6.12 that older headers lack: files, network, scopes. */
+	uint64_t handled[3] = { 0, 0, 2 };
+	int lifeline[2], rules, error;
+	char byte;
+	pid_t child;
+	long result;
+
+	if (pipe(lifeline))
+		return -2;
+	child = fork();
+	if (child == 0) {
+		/* Not by a signal at its parent's death: a scope keeps that in as well. */
+		close(lifeline[1]);
+		_exit(read(lifeline[0], &byte, 1) != 0);
+	}
+	if (is_scoped) {
+		rules = syscall(SYS_landlock_create_ruleset, handled, sizeof handled, 0);
+		if (rules < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+		    syscall(SYS_landlock_restrict_self, rules, 0))
+			return -2;
+	}
+	result = kill(child, SIGKILL);
+	error = errno;
+	/* Where it lives on, it ends when our end of its lifeline does. */
+	if (result == 0)
+		waitpid(child, NULL, 0);
+	errno = error;
+	return result;
+}
+
+static long signal_from_a_scope(void)
+{
+	return signal_out_of(1);
+}
+
+static long signal_without_a_scope(void)
+{
+	return signal_out_of(0);
+}
+
 int orders(int argc, char **argv)
 {
 	(void)argc;
@@ -157,6 +239,10 @@ int orders(int argc, char **argv)
 	in_child("neighbour-thread", thread);
 	in_child("mount-after-domain", mount_after_domain);
 	in_child("neighbour-mount-before-domain", mount_before_domain);
+	in_child("namespaces-after-closing", namespaces_after_closing);
+	in_child("neighbour-namespaces-before-closing", namespaces_before_closing);
+	in_child("signal-from-a-scope", signal_from_a_scope);
+	in_child("neighbour-signal-without-a-scope", signal_without_a_scope);
 	in_child("trace-a-domain-beside", trace_beside);
 	in_child("neighbour-trace-a-domain-below", trace_nested);
 	return 0;
