@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::scene::{Scene, as_everyone};
+use crate::scene::{Scene, Who, as_everyone};
 
 /// Longer than a machine under load takes to end a handful of processes.
 const SOON: Duration = Duration::from_secs(20);
@@ -161,6 +161,27 @@ fn a_session_ends_when_its_time_is_over_even_if_it_stops_itself() {
             assert!(begun.elapsed() < SOON, "{script}");
             assert!(ran.stderr.contains("time was over"), "{}", ran.stderr);
             assert!(scene.refusals().contains(&"session/time".to_owned()));
+        }
+    });
+}
+
+/// In a container whose pid 1 is the guard itself, or a shell that reaps nothing but its own child.
+#[test]
+fn in_a_container_without_an_init_a_session_ends_like_anywhere() {
+    as_everyone(|scene| {
+        let guard = scene.root.join("agentguard").display().to_string();
+        let session = format!("{guard} exec -- sh -c '(setsid sleep 600 &); echo inside; exit 5'");
+        for pid_1 in [format!("exec {session}"), format!("{session}; exit $?")] {
+            let mut container = scene.command("timeout");
+            container.args(["-s", "KILL", "60", "unshare"]);
+            if scene.who == Who::Ordinary {
+                container.args(["--user", "--map-current-user"]);
+            }
+            container.args(["--pid", "--fork", "--mount-proc", "sh", "-c", &pid_1]);
+            let output = container.output().unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(5), "{told}");
+            assert_eq!(output.stdout, b"inside\n");
         }
     });
 }

@@ -355,7 +355,13 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
                         text: refused.text,
                     },
                 };
-                send(worker, &answer)?;
+                match send(worker, &answer) {
+                    Ok(()) => {}
+                    // Whoever asked is gone, with its session: nothing of what it asked happens. Where
+                    // the mediator was lost, its own line says so.
+                    Err(Error::Io { .. }) => return Ok(()),
+                    Err(error) => return Err(error),
+                }
             }
             FromWorker::Outcome(Outcome { of, outcome }) => {
                 let told = supervise.outcome(Index(of), outcome);
@@ -520,7 +526,9 @@ fn stop_too() {
 }
 
 fn take_terminal() {
-    set_front(rustix::process::getpgrp());
+    if let Some(group) = sys::process_group() {
+        set_front(group);
+    }
 }
 
 fn give_terminal(agent: Pid) {

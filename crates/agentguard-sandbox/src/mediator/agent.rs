@@ -216,7 +216,9 @@ fn describe_busy(error: std::io::Error) -> Failure {
 fn is_in_front() -> bool {
     let stdin = std::io::stdin();
     rustix::termios::isatty(&stdin)
-        && rustix::termios::tcgetpgrp(&stdin) == Ok(rustix::process::getpgrp())
+        && rustix::termios::tcgetpgrp(&stdin)
+            .ok()
+            .is_some_and(|front| Some(front) == sys::process_group())
 }
 
 /// A process group of its own, so that a signal to it reaches nobody else; in front, where we were.
@@ -224,7 +226,9 @@ fn own_group(in_front: bool) -> Result<(), Failure> {
     rustix::process::setpgid(None, None).step("make a process group")?;
     if in_front {
         // SIGTTOU is blocked here, so that this does not stop us.
-        let _ = rustix::termios::tcsetpgrp(std::io::stdin(), rustix::process::getpgrp());
+        if let Some(own) = sys::process_group() {
+            let _ = rustix::termios::tcsetpgrp(std::io::stdin(), own);
+        }
     }
     Ok(())
 }

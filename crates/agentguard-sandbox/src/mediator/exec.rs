@@ -364,6 +364,11 @@ impl Worker<'_> {
         let seen = Seen::of(&self.shared.processes, &self.shared.images, process);
         let seen = match seen {
             Ok(seen) => seen,
+            // It is dying already, as everything does at a session's end: that is no finding.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
+                self.kill(process, unverifiable());
+                return Ok(gone());
+            }
             Err(_) => return Ok(self.kill(process, unverifiable())),
         };
         let program = seen.exec.program.sha256;

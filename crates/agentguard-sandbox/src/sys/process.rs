@@ -138,3 +138,10 @@ pub(crate) fn adopt(number: i32) -> Option<OwnedFd> {
     // use: the caller runs first in `main`, before anything else could own a descriptor.
     Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
+
+/// The process group of this process; none where its number means nothing here, since it was made in a pid
+/// namespace outside.
+pub(crate) fn process_group() -> Option<Pid> {
+    // SAFETY: `getpgrp` takes nothing, reads no memory and cannot fail.
+    Pid::from_raw(unsafe { libc::getpgrp() })
+}
