@@ -1,6 +1,7 @@
 /* The order in which a session is set up, and what the kernel answers to others. Run without us: these are
  * facts about the kernel that our order rests on. */
 #include "attack.h"
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -54,6 +55,16 @@ static long map_before_closing(void)
 
 	prctl(PR_SET_DUMPABLE, 0);
 	return result;
+}
+
+static long map_without_capabilities(void)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct none[2] = { { 0 } };
+
+	if (syscall(SYS_capset, &header, none))
+		return -2;
+	return user_namespace(0);
 }
 
 static int idle(void *nothing)
@@ -235,6 +246,7 @@ int orders(int argc, char **argv)
 	(void)argv;
 	in_child("maps-after-closing", map_after_closing);
 	in_child("neighbour-maps-before-closing", map_before_closing);
+	in_child("maps-without-capabilities", map_without_capabilities);
 	in_child("thread-after-unshare", thread_after_unshare);
 	in_child("neighbour-thread", thread);
 	in_child("mount-after-domain", mount_after_domain);
