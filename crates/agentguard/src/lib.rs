@@ -52,5 +52,5 @@ pub use clock::SystemClock;
 pub use doctor::{cause, examine};
 pub use error::Error;
 pub use guard::{Finished, Guard};
-pub use run::{Run, Silent, Tell, Told};
+pub use run::{Run, Silent, Tell, Told, is_read_within};
 pub use verify::verify_session;

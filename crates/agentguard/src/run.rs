@@ -97,6 +97,24 @@ impl Told {
     }
 }
 
+/// Waits until whoever reads the pipe `out` has read all of it: what still lies in a pipe can be taken out
+/// by anyone of the same user who holds its other end. What is no pipe is not waited for.
+#[must_use]
+pub fn is_read_within(patience: std::time::Duration, out: impl std::os::fd::AsFd) -> bool {
+    const TURN: std::time::Duration = std::time::Duration::from_millis(1);
+    let is_pipe = rustix::fs::fstat(&out).is_ok_and(|stat| {
+        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Fifo
+    });
+    let begun = std::time::Instant::now();
+    while is_pipe && rustix::io::ioctl_fionread(&out) != Ok(0) {
+        if begun.elapsed() > patience {
+            return false;
+        }
+        std::thread::sleep(TURN);
+    }
+    true
+}
+
 /// Is told what happens in a session. The agent is told by other means.
 pub trait Tell: Sync {
     /// Something was refused.
@@ -130,5 +148,17 @@ mod tests {
              agentguard: hint: do\\u{1b}[2Jthis\n\
              agentguard: note: no entry, since the log cannot be written\n"
         );
+    }
+
+    #[test]
+    fn a_pipe_is_waited_for_until_it_is_read() {
+        use std::io::{Read as _, Write as _};
+        let (mut reader, mut writer) = std::io::pipe().unwrap();
+        let soon = std::time::Duration::from_millis(20);
+        assert!(is_read_within(soon, &writer));
+        writer.write_all(b"word").unwrap();
+        assert!(!is_read_within(soon, &writer));
+        reader.read_exact(&mut [0; 4]).unwrap();
+        assert!(is_read_within(soon, &writer));
     }
 }

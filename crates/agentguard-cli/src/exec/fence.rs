@@ -7,8 +7,12 @@
 //!   starting workflow commands"
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use crate::failure::Failure;
+
+/// How long a runner may take to read a line.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Keeps the runner from listening, as long as it lives.
 pub(crate) struct Fence(Option<String>);
@@ -21,7 +25,14 @@ impl Fence {
         }
         let word = agentguard::random_word()?;
         say(&format!("::stop-commands::{word}"))?;
-        Ok(Self(Some(word)))
+        // The agent holds the same pipe: what still lies in it when it starts, it could take out.
+        match agentguard::is_read_within(PATIENCE, std::io::stdout()) {
+            true => Ok(Self(Some(word))),
+            false => Err(
+                Failure::new("nobody reads stdout, so that it cannot be fenced off")
+                    .with_hint("in a GitHub Actions job stdout has to lead to the runner"),
+            ),
+        }
     }
 }
 
