@@ -20,6 +20,7 @@ use super::explain::{Telling, Told};
 use super::image::{Image, Images};
 use super::verify::{Judged, Seen};
 use crate::error::Error;
+use crate::filter::{self, Asks};
 use crate::sys::{Listener, Notification, Tracee};
 use crate::wire::{Answer, FromWorker, Outcome, receive, send};
 
@@ -92,6 +93,16 @@ impl Worker<'_> {
     }
 
     fn answer(&self, notification: &Notification) -> Result<(), Error> {
+        match filter::asks(notification.number) {
+            Some(Asks::Program) => self.answer_exec(notification),
+            None => {
+                self.shared.listener.refuse(notification, libc::ENOSYS);
+                Ok(())
+            }
+        }
+    }
+
+    fn answer_exec(&self, notification: &Notification) -> Result<(), Error> {
         let shared = self.shared;
         let Ok(call) = read_call(notification) else {
             shared.listener.refuse(notification, libc::EACCES);
