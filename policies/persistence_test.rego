@@ -17,6 +17,13 @@ test_so_are_those_of_modules_and_worktrees if {
 	}
 }
 
+test_what_is_not_there_yet_is_judged if {
+	every path in {"**/.git/hooks/*", "**/.git", ".github/workflows/**", ".envrc", ".npmrc", ".vscode/**"} {
+		path in sandbox.places with input as request([])
+	}
+	not "src" in sandbox.places with input as request([])
+}
+
 test_work_goes_on if {
 	every path in {".git", ".git/objects", ".git/refs", ".gitmodules", ".gitignore", "src", "Makefile"} {
 		not path in sandbox.pins with input as request([".git"])

@@ -18,6 +18,8 @@ pub enum Action {
     Session(Box<Start>),
     /// Replace a process's image by a program.
     Exec(Exec),
+    /// Make a name at one of the workspace's places that make others run code.
+    File(Making),
 }
 
 impl Action {
@@ -27,6 +29,7 @@ impl Action {
         match self {
             Self::Session(_) => "session",
             Self::Exec(_) => "exec",
+            Self::File(_) => "file",
         }
     }
 }
@@ -59,6 +62,42 @@ pub struct Exec {
     pub environment: BTreeMap<String, String>,
     /// The path of the image that makes the call, or `unknown`.
     pub caller: String,
+}
+
+/// A name that is about to come into being, or to stand for something else, at one of the places that policy
+/// has judged.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Making {
+    /// What makes it.
+    pub by: MadeBy,
+    /// Where it is to be, relative to the workspace. Bytes that are no UTF-8 stand as U+FFFD.
+    pub path: String,
+    /// Which place it is: the pattern of policy's that it matches, or `repository`, where a directory becomes a
+    /// git repository by it, or one that is gets settings or a hook.
+    pub place: String,
+    /// The path of what gets the name, or what a symbolic link is to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The path of the image that makes the call, or `unknown`.
+    pub caller: String,
+}
+
+/// The call that makes a name.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MadeBy {
+    /// A file is made, or what is there opened by a call that could have made it.
+    Open,
+    /// A directory is made.
+    Mkdir,
+    /// A FIFO, a socket or the like is made, or a file without opening it.
+    Mknod,
+    /// A symbolic link is made.
+    Symlink,
+    /// A file gets another name.
+    Link,
+    /// A file, or a directory with all that is in it, is moved.
+    Rename,
 }
 
 /// A program, known by what it contains.

@@ -142,6 +142,8 @@ pub struct Confinement {
     pub masks: Vec<PathBuf>,
     /// Paths relative to the workspace that cannot be changed, renamed or removed.
     pub pins: Vec<PathBuf>,
+    /// Patterns of paths relative to the workspace: a name that comes into being there is judged.
+    pub places: Vec<String>,
     /// Names of variables that pass from the caller's environment; a `*` at the end stands for any rest.
     pub environment: Vec<String>,
     /// Loopback ports of the host that appear on the session's loopback.

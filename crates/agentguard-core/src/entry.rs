@@ -199,6 +199,8 @@ pub enum OutcomeOf {
         /// By which rule.
         rule: Rule,
     },
+    /// It was done.
+    Done,
     /// It was refused, and the reason could not be shown to the agent.
     Untold,
     /// It ended by itself.

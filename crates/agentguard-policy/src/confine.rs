@@ -182,6 +182,7 @@ struct Tiered {
     home: Option<Granted>,
     masks: BTreeSet<String>,
     pins: BTreeSet<String>,
+    places: BTreeSet<String>,
     environment: Option<BTreeSet<String>>,
     ports: Option<BTreeSet<u64>>,
     host_network: Option<bool>,
@@ -225,6 +226,7 @@ impl Tiered {
             ),
             masks: reader.strings("masks", &is_absolute)?.unwrap_or_default(),
             pins: reader.strings("pins", &is_relative)?.unwrap_or_default(),
+            places: reader.strings("places", &is_pattern)?.unwrap_or_default(),
             environment: reader.strings("environment", &is_variable)?,
             ports: reader.numbers("ports")?,
             host_network: network.map(|words| words.contains("host")),
@@ -252,6 +254,7 @@ impl Tiered {
         both(&mut self.host_network, lower.host_network, |a, b| a && b);
         self.masks.extend(lower.masks);
         self.pins.extend(lower.pins);
+        self.places.extend(lower.places);
         for (name, value) in lower.limits {
             let limit = self.limits.entry(name).or_insert(value);
             *limit = value.min(*limit);
@@ -304,6 +307,7 @@ impl Tiered {
                 .list(|path, access| HomeGrant { path, access }),
             masks: masks.into_iter().collect(),
             pins: self.pins.into_iter().map(PathBuf::from).collect(),
+            places: self.places.into_iter().collect(),
             environment: environment.into_iter().collect(),
             ports,
             limits,
@@ -414,6 +418,15 @@ fn is_absolute(path: &str) -> bool {
 fn is_relative(path: &str) -> bool {
     path.split('/')
         .all(|part| !matches!(part, "" | "." | "..") && !part.contains(['*', '\0', '\n']))
+}
+
+/// Plain parts, or `*` for any one name; `**/` at the start for any directory, `/**` at the end for anything
+/// below. Some part of it is a name.
+fn is_pattern(text: &str) -> bool {
+    let rest = text.strip_prefix("**/").unwrap_or(text);
+    let rest = rest.strip_suffix("/**").unwrap_or(rest);
+    rest.split('/').all(|part| part == "*" || is_relative(part))
+        && rest.split('/').any(|part| part != "*")
 }
 
 fn is_variable(pattern: &str) -> bool {

@@ -29,6 +29,7 @@ const MOST_ENGINES: usize = 16;
 pub(crate) struct Rego {
     base: Engine,
     exec: Entry,
+    file: Entry,
     session: Entry,
     sandbox: Vec<String>,
     ready: Mutex<Vec<Engine>>,
@@ -73,9 +74,11 @@ impl Rego {
             Error::invalid(recursion::find(modules, base.get_modules()))?;
         }
         let exec = Entry::of(modules, Purpose::Exec);
+        let file = Entry::of(modules, Purpose::File);
         let session = Entry::of(modules, Purpose::Session);
         let sandbox = entry::defined(modules, Purpose::Sandbox);
-        let text = entry::module(modules, &exec, &session, &sandbox);
+        let asked = [("exec", &exec), ("file", &file), ("session", &session)];
+        let text = entry::module(modules, asked, &sandbox);
         base.add_policy("entry".to_owned(), text)
             .map_err(unreachable)?;
         // Prepares the engine, so that its clones are.
@@ -84,6 +87,7 @@ impl Rego {
         Ok(Self {
             base,
             exec,
+            file,
             session,
             sandbox,
             ready: Mutex::new(Vec::new()),
@@ -93,6 +97,11 @@ impl Rego {
     /// What the rules say about an exec.
     pub(crate) fn exec(&self, input: Value) -> Result<Said, String> {
         self.ask("exec", &self.exec, input)
+    }
+
+    /// What the rules say about a name at a place that is judged.
+    pub(crate) fn file(&self, input: Value) -> Result<Said, String> {
+        self.ask("file", &self.file, input)
     }
 
     /// What the rules say about a session.

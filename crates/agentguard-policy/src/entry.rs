@@ -63,15 +63,11 @@ pub(crate) fn defined(modules: &[Parsed], purpose: Purpose) -> Vec<String> {
 }
 
 /// Rego that collects every set with its place, so that one that is undefined is missed.
-pub(crate) fn module(
-    modules: &[Parsed],
-    exec: &Entry,
-    session: &Entry,
-    sandbox: &[String],
-) -> String {
+pub(crate) fn module(modules: &[Parsed], asked: [(&str, &Entry); 3], sandbox: &[String]) -> String {
     let mut text = format!("package {ENTRY}\nready := true\n");
     for (kind, purpose) in [
         ("exec", Purpose::Exec),
+        ("file", Purpose::File),
         ("session", Purpose::Session),
         ("sandbox", Purpose::Sandbox),
     ] {
@@ -79,7 +75,7 @@ pub(crate) fn module(
             text += &format!("{kind} contains [0, 0] if {{ data.{name}; false }}\n");
         }
     }
-    for (kind, entry) in [("exec", exec), ("session", session)] {
+    for (kind, entry) in asked {
         for (place, (package, word)) in entry.sets.iter().enumerate() {
             text += &format!(
                 "{kind} contains [{place}, data.{package}.{}] if true\n",

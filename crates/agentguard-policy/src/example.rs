@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use agentguard_core::{
     Access, Action, Agent, AgentName, Confinement, Digest, Evidence, Exec, Grant, HomeGrant, Human,
-    Level, Limits, Network, Program, ProgramClass, Session, SessionId, Start, Trigger, TriggerKind,
+    Level, Limits, MadeBy, Making, Network, Program, ProgramClass, Session, SessionId, Start,
+    Trigger, TriggerKind,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -46,6 +47,18 @@ pub(crate) fn exec_of_script() -> Value {
         environment: BTreeMap::new(),
         caller: "/usr/bin/bash".to_owned(),
     })
+}
+
+/// The input of `agentguard.file`: a hook that is moved into a repository.
+pub(crate) fn file() -> Value {
+    let making = Making {
+        by: MadeBy::Rename,
+        path: "vendor/lib/.git/hooks/post-merge".to_owned(),
+        place: "**/.git/hooks/*".to_owned(),
+        from: Some("hook".to_owned()),
+        caller: "/usr/bin/mv".to_owned(),
+    };
+    a_session().map_or(Value::Null, |session| of(&Action::File(making), &session))
 }
 
 fn of_exec(exec: Exec) -> Value {
@@ -152,6 +165,7 @@ fn confinement() -> Confinement {
         }],
         masks: vec![PathBuf::from("/etc/shadow")],
         pins: vec![PathBuf::from(".git/hooks")],
+        places: vec!["**/.git/hooks/*".to_owned()],
         environment: vec!["PATH".to_owned()],
         ports: vec![8080],
         limits: Limits {

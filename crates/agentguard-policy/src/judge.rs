@@ -110,7 +110,7 @@ impl SessionJudge {
 
     fn denied(&self, action: &Action, facts: &Facts) -> Option<Rule> {
         match action {
-            Action::Session(_) => None,
+            Action::Session(_) | Action::File(_) => None,
             Action::Exec(exec) => {
                 let programs = std::iter::once(&exec.program).chain(&exec.script);
                 let by_content = programs
@@ -132,6 +132,7 @@ impl SessionJudge {
         for (place, tier) in self.policies.tiers.iter().enumerate() {
             let said = match &question.action {
                 Action::Exec(_) => tier.exec(input.clone()),
+                Action::File(_) => tier.file(input.clone()),
                 Action::Session(_) => tier.session(input.clone()),
             };
             let said = said.map_err(Undecided::new)?;

@@ -24,6 +24,7 @@ const FILES: &[(&str, &str, Option<Purpose>)] = files![
     "git.rego" for Some(Purpose::Exec),
     "lib.rego" for Some(Purpose::Library),
     "persistence.rego" for Some(Purpose::Sandbox),
+    "planted.rego" for Some(Purpose::File),
     "profiles.rego" for Some(Purpose::Sandbox),
     "programs.rego" for Some(Purpose::Exec),
     "secrets.rego" for Some(Purpose::Sandbox),

@@ -27,6 +27,7 @@ enum Kept {
         sandbox: Box<Rego>,
         session: Box<Later>,
         exec: Box<Later>,
+        file: Box<Later>,
     },
 }
 
@@ -51,6 +52,7 @@ impl TierEngine {
                 sandbox: Box::new(shipped_rego(Purpose::Sandbox)?),
                 session: Box::new(Later::new(Purpose::Session)),
                 exec: Box::new(Later::new(Purpose::Exec)),
+                file: Box::new(Later::new(Purpose::File)),
             },
         })
     }
@@ -71,6 +73,14 @@ impl TierEngine {
         self.named(match &self.kept {
             Kept::Whole(rego) => rego.exec(input),
             Kept::Shipped { exec, .. } => exec.get().and_then(|rego| rego.exec(input)),
+        })
+    }
+
+    /// What the tier's rules say about a name at a place that is judged.
+    pub(crate) fn file(&self, input: Value) -> Result<Said, String> {
+        self.named(match &self.kept {
+            Kept::Whole(rego) => rego.file(input),
+            Kept::Shipped { file, .. } => file.get().and_then(|rego| rego.file(input)),
         })
     }
 

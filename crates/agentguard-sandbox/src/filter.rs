@@ -78,6 +78,8 @@ struct Asked {
 pub(crate) enum Asks {
     /// A program is to be started.
     Program,
+    /// A name is to be made, or to stand for something else.
+    Name,
 }
 
 const fn asked(number: libc::c_long, what: Asks, why: &'static str) -> Asked {
@@ -94,9 +96,46 @@ const fn asked(number: libc::c_long, what: Asks, why: &'static str) -> Asked {
 const ASKED: &[Asked] = &[
     asked(libc::SYS_execve, Asks::Program, PROGRAMS),
     asked(libc::SYS_execveat, Asks::Program, PROGRAMS),
+    Asked {
+        number: libc::SYS_openat,
+        what: Asks::Name,
+        when: &[When::Bits(2, CREATING, flag(libc::O_CREAT))],
+        why: NAMES,
+    },
+    asked(libc::SYS_mkdirat, Asks::Name, NAMES),
+    asked(libc::SYS_mknodat, Asks::Name, NAMES),
+    asked(libc::SYS_symlinkat, Asks::Name, NAMES),
+    asked(libc::SYS_linkat, Asks::Name, NAMES),
+    asked(libc::SYS_renameat, Asks::Name, NAMES),
+    asked(libc::SYS_renameat2, Asks::Name, NAMES),
+    #[cfg(target_arch = "x86_64")]
+    Asked {
+        number: libc::SYS_open,
+        what: Asks::Name,
+        when: &[When::Bits(1, CREATING, flag(libc::O_CREAT))],
+        why: NAMES,
+    },
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_creat, Asks::Name, NAMES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_mkdir, Asks::Name, NAMES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_mknod, Asks::Name, NAMES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_symlink, Asks::Name, NAMES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_link, Asks::Name, NAMES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_rename, Asks::Name, NAMES),
 ];
 
+/// Of an open's flags: it may make a name, and neither makes a file without one (`O_TMPFILE`, which gets its
+/// name by a link) nor only names a file (`O_PATH`, which makes none).
+const CREATING: u64 =
+    flag(libc::O_CREAT) | flag(libc::O_TMPFILE & !libc::O_DIRECTORY) | flag(libc::O_PATH);
+
 const PROGRAMS: &str = "every program that starts is judged";
+const NAMES: &str = "a name that comes into being may be one that makes others run code";
 const TRACING: &str = "reaches into other processes, and would hide an exec from the mediator";
 const MOUNTS: &str = "would take masks and read-only mounts away";
 const NAMESPACES: &str = "a new namespace gives capabilities that nothing here needs";
@@ -367,7 +406,9 @@ const REFUSED: &[Refused] = &[
 ];
 
 /// What the mediator needs of [`REFUSED`], after it has given up everything else.
-const NEEDED_BY_MEDIATOR: [libc::c_long; 4] = [
+const NEEDED_BY_MEDIATOR: [libc::c_long; 5] = [
+    // But for namespaces: see `for_mediator`.
+    libc::SYS_unshare,
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_pidfd_getfd,
@@ -400,7 +441,9 @@ pub(crate) type Filters = (Vec<BpfProgram>, BpfProgram);
 ///
 /// With `files_are_roots`, what the agent writes belongs to root outside: then the set-group-id bit is
 /// refused like the set-user-id bit, though directories could use it.
-pub(crate) fn for_agent(files_are_roots: bool) -> Result<Filters, Error> {
+///
+/// Without `judges_names`, nothing is asked about names.
+pub(crate) fn for_agent(files_are_roots: bool, judges_names: bool) -> Result<Filters, Error> {
     let mut plain = vec![foreign()];
     if files_are_roots {
         plain.push(refusing_group_rights()?);
@@ -408,7 +451,7 @@ pub(crate) fn for_agent(files_are_roots: bool) -> Result<Filters, Error> {
     for errno in [libc::EPERM, libc::ENOSYS, libc::EAFNOSUPPORT] {
         plain.push(refusing(errno, |_| true)?);
     }
-    Ok((plain, asking()?))
+    Ok((plain, asking(judges_names)?))
 }
 
 /// The programs for the mediator: as the agent's, less what it needs, and no exec at all.
@@ -418,8 +461,15 @@ pub(crate) fn for_mediator() -> Result<Vec<BpfProgram>, Error> {
         none.insert(row.number, Vec::new());
     }
     let no_exec = compile(none, SeccompAction::Errno(libc::EPERM.cast_unsigned()))?;
+    let mut namespaces = BTreeMap::new();
+    let own_directory = When::Not(0, flag(libc::CLONE_FS));
+    add_row(&mut namespaces, libc::SYS_unshare, &[own_directory])?;
+    let namespaces = compile(
+        namespaces,
+        SeccompAction::Errno(libc::EPERM.cast_unsigned()),
+    )?;
     let rest = refusing(libc::EPERM, |number| !NEEDED_BY_MEDIATOR.contains(&number))?;
-    Ok(vec![foreign(), no_exec, rest])
+    Ok(vec![foreign(), no_exec, namespaces, rest])
 }
 
 /// What a call that arrived at the mediator is about; nothing where the table does not ask about it.
@@ -521,10 +571,11 @@ fn refusing_group_rights() -> Result<BpfProgram, Error> {
 }
 
 /// seccompiler has no action that asks, so the program is compiled with a tag in its place.
-fn asking() -> Result<BpfProgram, Error> {
+fn asking(judges_names: bool) -> Result<BpfProgram, Error> {
     const TAG: u32 = 0x6167;
     let mut rules = BTreeMap::new();
-    for row in ASKED {
+    let is_asked = |row: &&Asked| judges_names || row.what != Asks::Name;
+    for row in ASKED.iter().filter(is_asked) {
         add_row(&mut rules, row.number, row.when)?;
     }
     let mut program = compile(rules, SeccompAction::Trace(TAG))?;
@@ -598,7 +649,7 @@ mod tests {
 
     #[test]
     fn the_asking_program_asks() {
-        let program = asking().unwrap();
+        let program = asking(true).unwrap();
         assert!(
             program
                 .iter()

@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use agentguard_core::{CommitSeen, Exec, OutcomeOf, RefMove};
+use agentguard_core::{CommitSeen, Exec, Making, OutcomeOf, RefMove};
 use rustix::io::{Errno, read, write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -28,6 +28,11 @@ pub(crate) enum FromWorker {
         is_first: bool,
         /// The entry of the verdict that this follows, where the image differs from what was judged.
         instead_of: Option<u64>,
+    },
+    /// May this name come into being? Answered by [`Answer`].
+    Name {
+        /// The name, and what makes it.
+        making: Making,
     },
     /// Something came of a decision that must be known at once. Not answered.
     Outcome(Outcome),

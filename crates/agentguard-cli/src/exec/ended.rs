@@ -75,6 +75,7 @@ fn exit_of(finished: &Finished) -> (Exit, String) {
         OutcomeOf::Started { .. }
         | OutcomeOf::Failed { .. }
         | OutcomeOf::Killed { .. }
+        | OutcomeOf::Done
         | OutcomeOf::Untold => (Exit::Guard, "ended in no way that we know".to_owned()),
     }
 }

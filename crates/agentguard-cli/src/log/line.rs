@@ -135,6 +135,7 @@ pub(crate) fn came(outcome: &OutcomeOf) -> String {
             )
         }
         OutcomeOf::Killed { rule } => format!("killed ({})", rule.id),
+        OutcomeOf::Done => "did".to_owned(),
         OutcomeOf::Untold => "refused without a word to".to_owned(),
         OutcomeOf::Exited { code } => format!("exited {code}"),
         OutcomeOf::Signaled { signal } => format!("killed by signal {signal}"),

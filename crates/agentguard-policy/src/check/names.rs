@@ -106,6 +106,7 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
     let fields = path.get(1..).unwrap_or(&[]);
     let inputs = match purpose {
         Purpose::Exec => vec![example::exec(), example::exec_of_script()],
+        Purpose::File => vec![example::file()],
         Purpose::Session => vec![example::session()],
         Purpose::Sandbox => vec![example::sandbox()],
         Purpose::Library => vec![

@@ -41,6 +41,46 @@ impl Processes {
             .is_some_and(|tracer| tracer != "0")
     }
 
+    /// The mask that is taken from the modes of what a process makes (umask(2)).
+    pub(super) fn umask(&self, process: Pid) -> Option<u32> {
+        u32::from_str_radix(&self.status(process, "Umask:")?, 8).ok()
+    }
+
+    /// The session of a process, or of this one, and the device of its terminal (proc_pid_stat(5)).
+    pub(super) fn terminal(&self, process: Option<Pid>) -> Option<(i32, u64)> {
+        let place = match process {
+            Some(process) => format!("{}/stat", process.as_raw_nonzero()),
+            None => "self/stat".to_owned(),
+        };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = fs::openat(&self.0, place, flags, Mode::empty()).ok()?;
+        let mut bytes = [0; 1024];
+        let length = rustix::io::read(&file, &mut bytes).ok()?;
+        let text = String::from_utf8_lossy(bytes.get(..length)?);
+        // The name before it may hold anything, parentheses too.
+        let (_, rest) = text.rsplit_once(')')?;
+        let mut numbers = rest.split_ascii_whitespace().skip(3);
+        let session = numbers.next()?.parse().ok()?;
+        let terminal = numbers.next()?.parse().ok()?;
+        Some((session, terminal))
+    }
+
+    /// Opens anew what is held, with other flags.
+    pub(super) fn reopen(&self, file: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
+        use std::os::fd::AsRawFd as _;
+        let link = format!("self/fd/{}", file.as_raw_fd());
+        fs::openat(&self.0, link, flags, Mode::empty())
+    }
+
+    /// The caller's `/proc` itself.
+    pub(super) fn directory(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    pub(super) fn try_clone(&self) -> std::io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// A line of `/proc/PID/status` (proc_pid_status(5)).
     pub(super) fn status(&self, process: Pid, name: &str) -> Option<String> {
         let file = self.follow(process, "status", OFlags::RDONLY).ok()?;

@@ -18,6 +18,7 @@ use super::arguments::{Arguments, read_string};
 use super::caller::{Named, Processes};
 use super::explain::{Telling, Told};
 use super::image::{Image, Images};
+use super::names::Names;
 use super::verify::{Judged, Seen};
 use crate::error::Error;
 use crate::filter::{self, Asks};
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub(super) has_begun: AtomicBool,
     /// How the agent's first process ended, where a worker was the one to learn it.
     pub(super) ended: Mutex<Option<WaitStatus>>,
+    /// Names, and where they are judged.
+    pub(super) names: Names,
     /// What came of decisions, and was not told yet.
     pub(super) outcomes: Mutex<Vec<Outcome>>,
 }
@@ -95,6 +98,7 @@ impl Worker<'_> {
     fn answer(&self, notification: &Notification) -> Result<(), Error> {
         match filter::asks(notification.number) {
             Some(Asks::Program) => self.answer_exec(notification),
+            Some(Asks::Name) => self.answer_name(notification),
             None => {
                 self.shared.listener.refuse(notification, libc::ENOSYS);
                 Ok(())
@@ -160,12 +164,13 @@ impl Worker<'_> {
     }
 
     /// What was ended is told at once; the rest is gathered, and told with the next look around.
-    fn tell_outcome(&self, of: u64, outcome: OutcomeOf) -> Result<(), Error> {
+    pub(super) fn tell_outcome(&self, of: u64, outcome: OutcomeOf) -> Result<(), Error> {
         let told = Outcome { of, outcome };
         match told.outcome {
             OutcomeOf::Killed { .. } => send(&self.guard, &FromWorker::Outcome(told)),
             OutcomeOf::Started { .. }
             | OutcomeOf::Failed { .. }
+            | OutcomeOf::Done
             | OutcomeOf::Untold
             | OutcomeOf::Exited { .. }
             | OutcomeOf::Signaled { .. } => {
@@ -194,6 +199,11 @@ impl Worker<'_> {
             false => shared.told.tell(notification.thread, path, answer),
         };
         shared.listener.refuse(notification, libc::EACCES);
+        self.tell_unless_told(telling, answer)
+    }
+
+    /// What could not be said to the caller is said to be unsaid.
+    pub(super) fn tell_unless_told(&self, telling: Telling, answer: &Answer) -> Result<(), Error> {
         match (telling, answer.entry) {
             (Telling::Lost, Some(entry)) => self.tell_outcome(entry, OutcomeOf::Untold),
             (Telling::Told, _) | (Telling::Lost, None) => Ok(()),

@@ -9,8 +9,8 @@ mod exec;
 mod explain;
 mod image;
 mod init;
+mod names;
 mod places;
-#[expect(dead_code, reason = "no call that names a file is asked about yet")]
 mod resolve;
 mod serve;
 pub(crate) mod setup;

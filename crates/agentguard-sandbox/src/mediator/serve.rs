@@ -19,6 +19,7 @@ use super::caller::Processes;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
 use super::image::Images;
+use super::names::Names;
 use super::places::Places;
 use super::setup::{self, Stage, give_up_capabilities};
 use super::watch::Watch;
@@ -107,7 +108,8 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     }
     // While the guard writes down that the session begins.
     let failed = |error: Error| Failure::new("compile the filter", error.to_string());
-    let for_agent = filter::for_agent(plan.become_user.is_some()).map_err(failed)?;
+    let judges_names = !plan.confinement.places.is_empty();
+    let for_agent = filter::for_agent(plan.become_user.is_some(), judges_names).map_err(failed)?;
     let for_mediator = filter::for_mediator().map_err(failed)?;
     match receive(control).map_err(lost)? {
         Some(FromGuard::Start) => {}
@@ -155,6 +157,7 @@ fn serve(
         agent: agent.process,
         has_begun: AtomicBool::new(false),
         ended: Mutex::new(None),
+        names: Names::of(plan),
         outcomes: Mutex::default(),
     });
     for guard in guards {
@@ -182,6 +185,10 @@ fn serve(
 
 fn start_worker(shared: Arc<Shared>, guard: OwnedFd) -> Result<(), Error> {
     let work = move || {
+        // A mask of its own, and a working directory that it does not use.
+        if sys::unshare(libc::CLONE_FS).is_err() {
+            sys::end(1);
+        }
         let worker = Worker {
             shared: &shared,
             guard,

@@ -121,6 +121,7 @@ impl Place {
                 pins: [".git/hooks", ".git/config", ".github/workflows"]
                     .map(PathBuf::from)
                     .to_vec(),
+                places: Vec::new(),
                 environment: Vec::new(),
                 ports: Vec::new(),
                 limits: Limits {
