@@ -10,18 +10,16 @@ _git_directories contains ".git"
 
 _git_directories contains directory if some directory in input.request.git_directories
 
-pins contains path if some path in _top
-
 # What runs by itself, or for whoever only looks: CI, editors, shells, package managers, other agents.
-_top contains path if {
-	some path in [
-		".agentguard", ".buildkite", ".circleci", ".claude", ".codex", ".continue", ".cursor", ".devcontainer",
-		".drone.yml", ".envrc", ".gemini", ".github/actions", ".github/copilot", ".github/hooks",
-		".github/workflows", ".gitlab-ci.yml", ".husky", ".idea", ".lefthook.yml", ".mcp.json", ".npmrc", ".opencode",
-		".pre-commit-config.yaml", ".travis.yml", ".vscode", ".woodpecker.yml", ".zed", "Jenkinsfile",
-		"azure-pipelines.yml", "bitbucket-pipelines.yml", "lefthook.yml", "opencode.json",
-	]
-}
+_top := [
+	".agentguard", ".buildkite", ".circleci", ".claude", ".codex", ".continue", ".cursor", ".devcontainer",
+	".drone.yml", ".envrc", ".gemini", ".github/actions", ".github/copilot", ".github/hooks",
+	".github/workflows", ".gitlab-ci.yml", ".husky", ".idea", ".lefthook.yml", ".mcp.json", ".npmrc", ".opencode",
+	".pre-commit-config.yaml", ".travis.yml", ".vscode", ".woodpecker.yml", ".zed", "Jenkinsfile",
+	"azure-pipelines.yml", "bitbucket-pipelines.yml", "lefthook.yml", "opencode.json",
+]
+
+pins contains path if some path in _top
 
 pins contains concat("/", [directory, name]) if {
 	some directory in _git_directories

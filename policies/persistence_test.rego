@@ -5,8 +5,9 @@ import data.agentguard.sandbox
 request(directories) := {"request": {"git_directories": directories}}
 
 test_hooks_and_pipelines_are_pinned if {
+	found := sandbox.pins with input as request([])
 	every path in {".git/hooks", ".git/config", ".github/workflows", ".gitlab-ci.yml", ".vscode", ".envrc", ".agentguard"} {
-		path in sandbox.pins with input as request([])
+		path in found
 	}
 }
 
@@ -18,10 +19,11 @@ test_so_are_those_of_modules_and_worktrees if {
 }
 
 test_what_is_not_there_yet_is_judged if {
+	found := sandbox.places with input as request([])
 	every path in {"**/.git/hooks/*", "**/.git", ".github/workflows/**", ".envrc", ".npmrc", ".vscode/**"} {
-		path in sandbox.places with input as request([])
+		path in found
 	}
-	not "src" in sandbox.places with input as request([])
+	not "src" in found
 }
 
 test_work_goes_on if {
