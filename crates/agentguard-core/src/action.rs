@@ -9,10 +9,6 @@ use crate::{Confinement, Digest, Session};
 /// One thing an agent wants to do. Bytes from outside become one of these once, at the edge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every action is the large one"
-)]
 pub enum Action {
     /// Start a session under a confinement. Whatever its static rules allow is admitted with it.
     Session(Box<Start>),

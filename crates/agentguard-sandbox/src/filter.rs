@@ -80,6 +80,8 @@ pub(crate) enum Asks {
     Program,
     /// A name is to be made, or to stand for something else.
     Name,
+    /// The mask for the modes of what is made changes.
+    Mask,
 }
 
 const fn asked(number: libc::c_long, what: Asks, why: &'static str) -> Asked {
@@ -102,6 +104,11 @@ const ASKED: &[Asked] = &[
         when: &[When::Bits(2, CREATING, flag(libc::O_CREAT))],
         why: NAMES,
     },
+    asked(
+        libc::SYS_umask,
+        Asks::Mask,
+        "whoever makes names for others takes on their mask, and need not look for it until one changes",
+    ),
     asked(libc::SYS_mkdirat, Asks::Name, NAMES),
     asked(libc::SYS_mknodat, Asks::Name, NAMES),
     asked(libc::SYS_symlinkat, Asks::Name, NAMES),
@@ -574,7 +581,7 @@ fn refusing_group_rights() -> Result<BpfProgram, Error> {
 fn asking(judges_names: bool) -> Result<BpfProgram, Error> {
     const TAG: u32 = 0x6167;
     let mut rules = BTreeMap::new();
-    let is_asked = |row: &&Asked| judges_names || row.what != Asks::Name;
+    let is_asked = |row: &&Asked| judges_names || row.what == Asks::Program;
     for row in ASKED.iter().filter(is_asked) {
         add_row(&mut rules, row.number, row.when)?;
     }

@@ -99,6 +99,12 @@ impl Worker<'_> {
         match filter::asks(notification.number) {
             Some(Asks::Program) => self.answer_exec(notification),
             Some(Asks::Name) => self.answer_name(notification),
+            Some(Asks::Mask) => {
+                self.shared.names.note_mask(notification.arguments);
+                // Its one argument is a register: nobody changes it.
+                self.shared.listener.resume(notification);
+                Ok(())
+            }
             None => {
                 self.shared.listener.refuse(notification, libc::ENOSYS);
                 Ok(())

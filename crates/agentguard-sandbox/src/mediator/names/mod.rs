@@ -13,6 +13,7 @@ mod perform;
 
 use std::cell::Cell;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use agentguard_core::{Making, OutcomeOf};
@@ -41,6 +42,10 @@ pub(super) struct Names {
     places: Places,
     /// Held alone by whoever moves a directory, and together by whoever makes a name in one.
     tree: RwLock<()>,
+    /// The mask that the first process has.
+    first_mask: u32,
+    /// Whether anyone ever set another: until then everybody has the first one's.
+    has_other_masks: AtomicBool,
 }
 
 impl Names {
@@ -48,8 +53,26 @@ impl Names {
         Self {
             places: Places::of(plan),
             tree: RwLock::new(()),
+            first_mask: own_mask(),
+            has_other_masks: AtomicBool::new(false),
         }
     }
+
+    /// Somebody is about to set this mask (umask(2)).
+    pub(super) fn note_mask(&self, [mask, ..]: [u64; 6]) {
+        const BITS: u64 = 0o777;
+        if mask & BITS != u64::from(self.first_mask) {
+            self.has_other_masks.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// This process's mask, which the agent's first process was given. It can only be read by setting it: the caller
+/// is single-threaded.
+fn own_mask() -> u32 {
+    let mask = rustix::process::umask(Mode::empty());
+    rustix::process::umask(mask);
+    mask.as_raw_mode()
 }
 
 /// What is known to be allowed, and by which entry.
@@ -315,9 +338,14 @@ impl Attempting<'_> {
 
     /// Takes on the caller's mask. The thread has one of its own.
     fn mask(&self) -> Result<()> {
-        let processes = &self.worker.shared.processes;
-        let mask = processes.umask(self.notification.thread);
-        let mask = mask.ok_or(Errno::SRCH)?;
+        let shared = self.worker.shared;
+        let mask = match shared.names.has_other_masks.load(Ordering::Acquire) {
+            false => shared.names.first_mask,
+            true => {
+                let mask = shared.processes.umask(self.notification.thread);
+                mask.ok_or(Errno::SRCH)?
+            }
+        };
         if MASK.get() != Some(mask) {
             rustix::process::umask(Mode::from_raw_mode(mask));
             MASK.set(Some(mask));
