@@ -25,6 +25,7 @@ mod explained;
 mod files;
 mod kernel;
 mod lifetime;
+mod names;
 mod network;
 mod pins;
 mod processes;

@@ -42,6 +42,8 @@ static const struct {
 	{ "full_terminal", full_terminal },
 	{ "mark", mark },
 	{ "race", race },
+	{ "names", names },
+	{ "race_names", race_names },
 	{ "orders", orders },
 };
 
