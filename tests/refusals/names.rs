@@ -176,6 +176,20 @@ fn race(scene: &Scene, kind: &str) {
 }
 
 #[test]
+fn a_supervisor_that_lets_the_call_go_on_loses_these_races() {
+    as_everyone(|scene| {
+        for directory in ["n", "n/a", "n/a/.git", "n/a/dgit", "n/b"] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        for kind in ["path", "symlink", "directory"] {
+            let words = ["./attack", "naive_names", kind, "20000"];
+            let won = scene.run_bare(&words).tried().result("won").to_owned();
+            assert_ne!(won, "0", "{kind}");
+        }
+    });
+}
+
+#[test]
 fn a_thread_that_rewrites_the_name_wins_nothing() {
     as_everyone(|scene| race(scene, "path"));
 }

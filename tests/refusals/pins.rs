@@ -157,14 +157,27 @@ fn the_repositorys_policy_and_the_agents_own_settings_cannot_be_changed() {
 }
 
 #[test]
-fn what_was_absent_when_the_session_began_can_be_made_and_is_found() {
-    as_everyone(|scene| {
+fn what_was_absent_when_the_session_began_cannot_be_made_unless_a_rule_lets_it_and_then_it_is_found()
+ {
+    let script = "mkdir -p .vscode .git/hooks; echo x > .vscode/tasks.json; \
+                  printf '#!/bin/sh\\n' > .git/hooks/pre-commit; chmod 755 .git/hooks/pre-commit; true";
+    let tasks = |scene: &Scene| scene.work().join(".vscode/tasks.json");
+    let hook = |scene: &Scene| scene.work().join(".git/hooks/pre-commit");
+    let prepare = |scene: &Scene| {
         scene.directory("home/work/.git");
         scene.write("home/work/.git/HEAD", "ref: refs/heads/main\n");
-        let script = "mkdir -p .vscode .git/hooks; echo x > .vscode/tasks.json; \
-                      printf '#!/bin/sh\\n' > .git/hooks/pre-commit; chmod 755 .git/hooks/pre-commit";
+    };
+    as_everyone(|scene| {
+        prepare(scene);
         let ran = scene.run(&["sh", "-c", script]);
         assert_eq!(ran.code, Some(0));
+        assert!(!tasks(scene).exists() && !hook(scene).exists());
+    });
+    as_everyone(|scene| {
+        prepare(scene);
+        let policy = scene.policy("package agentguard.file.planted\n\nexcepted if true\n");
+        let ran = scene.run_with(&[&policy], &["sh", "-c", script]);
+        assert!(tasks(scene).exists() && hook(scene).exists());
         assert!(
             scene.refusals().contains(&"persistence/planted".to_owned()),
             "{:?}",

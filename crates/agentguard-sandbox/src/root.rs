@@ -29,6 +29,9 @@ const BASE: &str = "/tmp";
 /// Where the session's own temporary directory on a disk appears.
 const TEMPORARY: &str = "/var/tmp";
 
+/// Each of them is a mount.
+const MOST_SETTINGS: usize = 2048;
+
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const DEVICE_LINKS: [(&str, &str); 5] = [
     ("pts/ptmx", "dev/ptmx"),
@@ -257,6 +260,7 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
     for pin in &plan.confinement.pins {
         hold(base.as_fd(), &plan.confinement.workspace, pin)?;
     }
+    hold_repositories(plan, base.as_fd(), &first_look.snapshot)?;
     Ok(first_look)
 }
 
@@ -510,6 +514,25 @@ fn hold(base: BorrowedFd<'_>, workspace: &Path, pin: &Path) -> Result<(), Failur
         let read_only = so_far.as_os_str() == pin.as_os_str();
         bind_onto_itself(root.as_fd(), &so_far, read_only)
             .map_err(|failure| describe_link(failure, &so_far))?;
+    }
+    Ok(())
+}
+
+/// Makes read-only what other repositories of the workspace run code by. The directories above can be moved, and
+/// what is held moves along: mount points in them would make renames fail with EXDEV. What then gets the old
+/// name is judged.
+fn hold_repositories(plan: &Plan, base: BorrowedFd<'_>, seen: &Snapshot) -> Result<(), Failure> {
+    let settings = seen.settings_of_repositories();
+    if settings.len() > MOST_SETTINGS {
+        let reason = "more repositories lie in the workspace than can be held";
+        return Err(Failure::new("hold the workspace's repositories", reason));
+    }
+    let root =
+        open_plain(base, relative(&plan.confinement.workspace)).step("open the workspace")?;
+    for path in settings {
+        if !is_mount_point(root.as_fd(), &path) {
+            bind_onto_itself(root.as_fd(), &path, true)?;
+        }
     }
     Ok(())
 }

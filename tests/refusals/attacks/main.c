@@ -44,6 +44,7 @@ static const struct {
 	{ "race", race },
 	{ "names", names },
 	{ "race_names", race_names },
+	{ "naive_names", naive_names },
 	{ "orders", orders },
 };
 
