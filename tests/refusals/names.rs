@@ -162,6 +162,106 @@ fn a_policy_excepts_a_place_and_the_rest_stays() {
     });
 }
 
+#[test]
+fn a_repository_that_was_there_is_held_at_any_depth_and_its_directories_move() {
+    as_everyone(|scene| {
+        for directory in [
+            "a",
+            "a/.git",
+            "a/.git/hooks",
+            "a/.git/objects",
+            "a/.git/refs",
+        ] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        for file in [
+            "a/.git/HEAD",
+            "a/.git/config",
+            "a/.git/hooks/update",
+            "b.git",
+        ] {
+            scene.write(&format!("home/work/{file}"), "as it was");
+        }
+        let script = "for f in a/.git/config a/.git/hooks/update; do \
+                      printf changed | dd of=$f conv=notrunc,nocreat status=none; chmod 700 $f; rm -f $f; \
+                      done; mv a c && echo moved; mkdir -p a/.git; echo x > a/.git/config; \
+                      printf changed | dd of=c/.git/config conv=notrunc,nocreat status=none; \
+                      echo y > c/.git/description && echo written";
+        let ran = scene.run(&["sh", "-c", script]);
+        assert_eq!(ran.stdout, "moved\nwritten\n");
+        assert!(!scene.work().join("a/.git/config").exists());
+        for file in ["c/.git/config", "c/.git/hooks/update"] {
+            assert_eq!(
+                fs::read_to_string(scene.work().join(file)).unwrap(),
+                "as it was"
+            );
+        }
+    });
+}
+
+/// A repository of the human's, and then the work of an agent in it.
+const WORK: &str = "set -e
+export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+for n in 1 2 3; do echo $n > file; git add file; git commit -qm $n; done
+git checkout -qb topic; echo t > other; git add other; git commit -qm topic
+git checkout -q main; echo m > third; git add third; git commit -qm third
+git merge -q --no-edit topic; git checkout -q topic; git rebase -q main
+echo dirty >> file; git stash -q; git stash pop -q; git checkout -q file; git tag v1; git gc -q
+echo new > .file.tmp; mv .file.tmp file
+mkdir -p src/hooks; echo x > src/hooks/use.ts; cp -r src copy; ln copy/hooks/use.ts hard; ln -s hard soft
+echo y > soft; tar cf t.tar src copy; mkdir out; tar xf t.tar -C out; mkfifo fifo; echo z > fifo & cat fifo
+echo x > /dev/null; (echo inside > /dev/stdout) | cat; echo there > $TMPDIR/t; git init -q $TMPDIR/r
+mv out moved; rm -r moved; umask 077; touch private; stat -c %a private";
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the human's own git, outside")]
+fn the_work_of_a_day_is_done() {
+    as_everyone(|scene| {
+        let mut init = scene.command("git");
+        assert!(
+            init.args(["init", "-qb", "main"])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let ran = scene.run(&["sh", "-c", WORK]);
+        assert_eq!(ran.code, Some(0));
+        assert_eq!(ran.stdout, "z\ninside\n600\n");
+        assert_eq!(scene.refusals(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn hundreds_of_threads_make_names_while_others_wait_for_a_fifo() {
+    as_everyone(|scene| {
+        let tried = scene.run(&["./attack", "crowd"]).tried();
+        tried.all_are(&["ok"], &[]);
+    });
+}
+
+#[test]
+fn a_terminal_of_its_own_is_opened_by_the_name_that_everybodys_has() {
+    as_everyone(|scene| {
+        let tried = scene.run(&["./attack", "own_terminal"]).tried();
+        assert_eq!(tried.result("none"), "ENXIO");
+        assert_eq!(tried.result("own"), "ok");
+    });
+}
+
+#[test]
+fn odd_calls_are_answered_as_the_kernel_answers_them() {
+    as_everyone(|scene| {
+        let inside = scene.run(&["./attack", "odd_names"]).tried();
+        fs::remove_dir_all(scene.work().join("odd")).unwrap();
+        let bare = scene.run_bare(&["./attack", "odd_names"]).tried();
+        // Root outside may make one; nobody inside may.
+        let others = ["node-device"];
+        let inside: Vec<_> = inside.all_but(&others).collect();
+        let bare: Vec<_> = bare.all_but(&others).collect();
+        assert_eq!(inside, bare);
+    });
+}
+
 /// Thousands of tries in which what was looked at becomes something else.
 fn race(scene: &Scene, kind: &str) {
     let tries = std::env::var("AGENTGUARD_RACES").unwrap_or(TRIES.to_string());

@@ -42,7 +42,7 @@ attack interfaces, clones, legacy, listener, kernel_files;
 attack say, rise, run, memory, deleted, by_descriptor, environment, explained, full_pipe;
 attack fifo, most_arguments, full_terminal;
 attack mark, race;
-attack names, race_names, naive_names;
+attack names, race_names, naive_names, crowd, own_terminal, odd_names;
 attack orders;
 
 #endif

@@ -45,6 +45,9 @@ static const struct {
 	{ "names", names },
 	{ "race_names", race_names },
 	{ "naive_names", naive_names },
+	{ "crowd", crowd },
+	{ "own_terminal", own_terminal },
+	{ "odd_names", odd_names },
 	{ "orders", orders },
 };
 

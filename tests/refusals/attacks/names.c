@@ -2,6 +2,8 @@
  * test: `n/` is empty, `old.git/` is a bare repository that was there before. */
 #include "attack.h"
 #include <pthread.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 
 static long once(int descriptor)
 {
@@ -322,4 +324,151 @@ int race_names(int argc, char **argv)
 		return 0;
 	}
 	return 64;
+}
+
+static volatile long crowd_failed;
+
+static void *one_of_many(void *number)
+{
+	char path[64], other[64];
+	long own = (long)number;
+	for (int i = 0; i < 20; i++) {
+		snprintf(path, sizeof path, "crowd/%ld-%d", own, i);
+		snprintf(other, sizeof other, "crowd/%ld-%d-other", own, i);
+		if (make(path) < 0 || rename(path, other) < 0 || link(other, path) < 0 || unlink(other) < 0)
+			__atomic_add_fetch(&crowd_failed, 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+/* crowd: hundreds of threads make names at once, beside one that waits for a reader of its FIFO. */
+int crowd(int argc, char **argv)
+{
+	enum { MANY = 200 };
+	pthread_t threads[MANY];
+	int status;
+	(void)argc;
+	(void)argv;
+	mkdir("crowd", 0755);
+	mkfifo("crowd/fifo", 0644);
+	pid_t waiting[4];
+	for (int i = 0; i < 4; i++)
+		if ((waiting[i] = fork()) == 0)
+			_exit(once(open("crowd/fifo", O_CREAT | O_WRONLY, 0644)) < 0);
+	for (long i = 0; i < MANY; i++)
+		if (pthread_create(&threads[i], NULL, one_of_many, (void *)i) != 0)
+			return 1;
+	for (int i = 0; i < MANY; i++)
+		pthread_join(threads[i], NULL);
+	errno = EIO;
+	tell("crowd", crowd_failed == 0 ? 0 : -1);
+	kill(waiting[0], SIGKILL);
+	waitpid(waiting[0], &status, 0);
+	tell("killed", WIFSIGNALED(status) ? 0 : -1);
+	int reader = open("crowd/fifo", O_RDONLY);
+	long woken = 0;
+	for (int i = 1; i < 4; i++)
+		if (waitpid(waiting[i], &status, 0) > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+			woken++;
+	tell("woken", woken == 3 ? 0 : -1);
+	close(reader);
+	return 0;
+}
+
+/* own_terminal: a session of its own, on a terminal of its own, opened by the name that everybody's has. */
+int own_terminal(int argc, char **argv)
+{
+	char said[64] = { 0 };
+	(void)argc;
+	(void)argv;
+	tell("none", once(open("/dev/tty", O_CREAT | O_WRONLY, 0644)));
+	int master = posix_openpt(O_RDWR | O_NOCTTY);
+	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
+		return 1;
+	pid_t child = fork();
+	if (child == 0) {
+		setsid();
+		int own = open(ptsname(master), O_RDWR);
+		if (ioctl(own, TIOCSCTTY, 0) < 0)
+			_exit(1);
+		int by_name = open("/dev/tty", O_CREAT | O_WRONLY, 0644);
+		_exit(write(by_name, "said", 4) != 4);
+	}
+	waitpid(child, NULL, 0);
+	tell("own", read(master, said, sizeof said - 1) >= 4 && strncmp(said, "said", 4) == 0 ? 0 : -1);
+	return 0;
+}
+
+static void odd(const char *what, long result)
+{
+	printf("%s %s %d\n", what, result < 0 ? "failed" : "ok", result < 0 ? errno : 0);
+}
+
+/* odd_names: what the kernel says to odd calls is what is said to them here: run with us and without. */
+int odd_names(int argc, char **argv)
+{
+	char name[300], path[5000];
+	struct stat stat;
+	(void)argc;
+	(void)argv;
+	mkdir("odd", 0755);
+	make("odd/file");
+	symlink("round", "odd/round");
+	memset(name, 'x', sizeof name);
+	snprintf(path, sizeof path, "odd/%.255s", name);
+	odd("name-255", make(path));
+	snprintf(path, sizeof path, "odd/%.256s", name);
+	odd("name-256", make(path));
+	path[0] = 0;
+	while (strlen(path) < 4088)
+		strcat(path, "odd/../");
+	odd("path-long", make(strcat(path, "odd/l")));
+	odd("path-too-long", make(strcat(path, "onger")));
+	odd("bytes", make("odd/\xff\xfe\x01"));
+	odd("empty", make(""));
+	odd("null", syscall(SYS_openat, AT_FDCWD, 0L, O_CREAT, 0644));
+	odd("nowhere", syscall(SYS_openat, AT_FDCWD, 1L << 46, O_CREAT, 0644));
+	odd("slash", make("odd/new/"));
+	odd("dot", make("odd/."));
+	odd("dots", make("odd/.."));
+	odd("root", make("/"));
+	odd("directory", make("odd"));
+	odd("file-above", make("odd/file/x"));
+	odd("nothing-above", make("odd/none/x"));
+	odd("round", make("odd/round"));
+	odd("round-not-followed", open("odd/round", O_CREAT | O_NOFOLLOW | O_WRONLY, 0644));
+	odd("exclusive", open("odd/file", O_CREAT | O_EXCL | O_WRONLY, 0644));
+	odd("bad-descriptor", openat(999, "x", O_CREAT | O_WRONLY, 0644));
+	odd("bad-descriptor-absolute", once(openat(999, "/dev/null", O_CREAT | O_WRONLY, 0644)));
+	odd("file-descriptor", openat(open("odd/file", O_RDONLY), "x", O_CREAT | O_WRONLY, 0644));
+	odd("mkdir", mkdir("odd/d/", 0755));
+	odd("mkdir-again", mkdir("odd/d", 0755));
+	odd("mkdir-dot", mkdir("odd/.", 0755));
+	odd("symlink-empty", symlink("", "odd/s"));
+	odd("symlink-slash", symlink("x", "odd/s/"));
+	odd("link-directory", link("odd/d", "odd/e"));
+	odd("link-flags", linkat(AT_FDCWD, "odd/file", AT_FDCWD, "odd/e", 0x8000));
+	odd("link-link", linkat(AT_FDCWD, "odd/round", AT_FDCWD, "odd/round2", 0));
+	odd("rename-dot", rename("odd/.", "odd/e"));
+	odd("rename-into-itself", rename("odd", "odd/d/e"));
+	odd("rename-missing", rename("odd/none", "odd/e"));
+	odd("rename-flags", renameat2(AT_FDCWD, "odd/file", AT_FDCWD, "odd/e", 0x80));
+	odd("rename-onto-directory", rename("odd/file", "odd/d"));
+	odd("rename-no-replace", renameat2(AT_FDCWD, "odd/file", AT_FDCWD, "odd/d", RENAME_NOREPLACE));
+	odd("node-directory", mknod("odd/n", S_IFDIR | 0755, 0));
+	odd("node-odd", mknod("odd/n", 0170000, 0));
+	odd("node-socket", mknod("odd/n", S_IFSOCK | 0644, 0));
+	odd("node-device", mknod("odd/device", S_IFCHR | 0644, 0x103));
+	umask(0);
+	odd("mask", once(open("odd/mask", O_CREAT | O_WRONLY, 0666)));
+	odd("mode", lstat("odd/mask", &stat) < 0 ? -1 : (errno = stat.st_mode, -1));
+	umask(027);
+	odd("mask-2", mkdir("odd/mask-2", 0777));
+	odd("mode-2", lstat("odd/mask-2", &stat) < 0 ? -1 : (errno = stat.st_mode, -1));
+	int close_on_exec = open("odd/file", O_CREAT | O_CLOEXEC | O_RDWR | O_APPEND, 0644);
+	odd("cloexec", (errno = fcntl(close_on_exec, F_GETFD), -1));
+	odd("flags", (errno = fcntl(close_on_exec, F_GETFL) & (O_ACCMODE | O_APPEND | O_NONBLOCK), -1));
+	if (chdir("odd/d") == 0 && rmdir("../d") == 0)
+		odd("gone", make("x"));
+	return 0;
 }
