@@ -159,6 +159,20 @@ fn a_policy_excepts_a_place_and_the_rest_stays() {
         scene.run_with(&[&policy], &["sh", "-c", script]);
         assert!(scene.work().join("target/.git/config").exists());
         assert!(!scene.work().join("other/.git/config").exists());
+        let told = |words: &[&str]| {
+            let mut command = scene.command(scene.root.join("agentguard"));
+            command.args(words);
+            scene.run_command(command)
+        };
+        assert_eq!(told(&["verify"]).code, Some(0));
+        let story = told(&["log", "show"]).stdout;
+        let allowed = "allowed file open target/.git/config (persistence/excepted)";
+        let refused = "refused file open other/.git/config (persistence/repository)";
+        assert!(
+            story.contains(allowed) && story.contains(refused),
+            "{story}"
+        );
+        assert!(story.contains(" did "), "{story}");
     });
 }
 

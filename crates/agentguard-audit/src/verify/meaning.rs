@@ -383,7 +383,7 @@ impl<'c> Meaning<'c> {
 fn is_result(word: Option<&str>) -> bool {
     matches!(
         word,
-        Some("started" | "failed" | "killed" | "exited" | "signaled")
+        Some("started" | "done" | "failed" | "killed" | "exited" | "signaled")
     )
 }
 

@@ -101,9 +101,14 @@ pub(crate) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-/// What was asked for, from the text that an entry commits to: an exec's arguments, a session's command.
+/// What was asked for, from the text that an entry commits to: an exec's arguments, a session's command, a name
+/// with the call that makes it.
 pub(crate) fn action(text: Option<&Value>) -> Option<String> {
     let text = text?;
+    let of_name = |field: &str| text.pointer(field).and_then(Value::as_str);
+    if let (Some(by), Some(path)) = (of_name("/action/by"), of_name("/action/path")) {
+        return Some(format!("{by} {}", command_line(&[path])));
+    }
     let words = ["/argv", "/action/argv", "/command"];
     let words = words.iter().find_map(|at| text.pointer(at))?.as_array()?;
     let words: Vec<Cow<'_, str>> = words
@@ -266,6 +271,13 @@ mod tests {
         let (event, _) = exec("make");
         let line = shown((event, None));
         assert!(line.contains("allowed exec sha256:"), "{line}");
+    }
+
+    #[test]
+    fn a_name_is_shown_with_the_call_that_makes_it() {
+        let text = r#"{"action":{"kind":"file","by":"open","path":"a b/.git/config"}}"#;
+        let text: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(action(Some(&text)).unwrap(), "open 'a b/.git/config'");
     }
 
     #[test]
