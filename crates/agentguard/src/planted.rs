@@ -1,8 +1,9 @@
 //! What a session leaves that makes others run code: outside, later, with nobody's rules.
 //!
-//! What lies at a pinned path is held by the kernel. What does not exist there yet cannot be: a mount
-//! needs something to be mounted on. And any repository further down runs programs of its own, as soon
-//! as somebody asks for the status of the one above it. Neither is refused; both are told.
+//! What lies at a pinned path is held by the kernel, and what comes into being at a place that policy names is
+//! judged. Here is told what a rule let be, and what somebody outside made meanwhile: at pinned paths, and in
+//! any repository further down, which runs programs of its own as soon as somebody asks for the status of
+//! the one above it.
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
@@ -39,6 +40,8 @@ impl Planted {
             let path = change.path.as_str();
             let found = match change.change {
                 ChangeKind::Added | ChangeKind::Changed if is_closed(change.mode) => Some(path),
+                // By itself it makes nobody run anything; what lies in it is told by itself.
+                ChangeKind::Added if is_directory(change.mode) => None,
                 ChangeKind::Added if self.is_pinned(path) => Some(path),
                 ChangeKind::Added => repository_within(path),
                 // What is pinned was there before, and was held.
@@ -86,10 +89,14 @@ impl Planted {
 /// Whether this is the mode of a directory that its own owner cannot list or enter: what lies in it was not
 /// looked at, and yet can be reached by whoever knows its name.
 fn is_closed(mode: Option<u32>) -> bool {
+    const LOOK: u32 = 0o500;
+    is_directory(mode) && mode.is_some_and(|mode| mode & LOOK != LOOK)
+}
+
+fn is_directory(mode: Option<u32>) -> bool {
     const KIND: u32 = 0o170_000;
     const DIRECTORY: u32 = 0o040_000;
-    const LOOK: u32 = 0o500;
-    mode.is_some_and(|mode| mode & KIND == DIRECTORY && mode & LOOK != LOOK)
+    mode.is_some_and(|mode| mode & KIND == DIRECTORY)
 }
 
 /// The repository whose settings or hooks a path is, where that is not the workspace's own.
