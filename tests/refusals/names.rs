@@ -228,7 +228,6 @@ echo x > /dev/null; (echo inside > /dev/stdout) | cat; echo there > $TMPDIR/t; g
 mv out moved; rm -r moved; umask 077; touch private; stat -c %a private";
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the human's own git, outside")]
 fn the_work_of_a_day_is_done() {
     as_everyone(|scene| {
         let mut init = scene.command("git");
