@@ -27,6 +27,7 @@ mod error;
 mod example;
 mod grants;
 mod input;
+mod join;
 mod judge;
 mod memo;
 mod module;

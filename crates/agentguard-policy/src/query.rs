@@ -7,7 +7,6 @@ use regorus::Value;
 use serde::Deserialize;
 
 use crate::bounds;
-use crate::entry;
 use crate::error::{Error, Mistake, engine_message};
 use crate::input::SCHEMA;
 use crate::policies::{self, Policies};
@@ -98,20 +97,17 @@ impl Policies {
 }
 
 fn ask(mut whole: Whole, source: &Source, query: &str, input: Value) -> Result<Vec<String>, Error> {
-    Error::invalid(recursion::find(&whole.parsed, whole.engine.get_modules()))?;
-    let first = entry::split(&whole.parsed);
-    // What is asked for as a whole must be known by name before: see `entry`.
-    let mut text: String = first
-        .iter()
-        .map(|name| format!("{{x | x := data.{name}}}; "))
-        .collect();
-    text.push_str(query);
+    Error::invalid(recursion::find(&whole.parsed))?;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         whole.engine.set_input(input);
-        whole.engine.eval_query(text, false)
+        whole.engine.eval_query(query.to_owned(), false)
     }));
     let failed = |said: &str| Error::Query {
-        reason: format!("{}: {}", source.directory, engine_message(said)),
+        reason: format!(
+            "{}: {}",
+            source.directory,
+            engine_message(&whole.places.restore(said))
+        ),
     };
     let results = match outcome {
         Ok(results) => results.map_err(|error| failed(&error.to_string()))?,

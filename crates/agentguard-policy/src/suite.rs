@@ -1,6 +1,7 @@
 //! The tests that stand beside policies: rules called `test_…` in packages called `…_test`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use regorus::utils::limits::ExecutionTimerConfig;
@@ -10,7 +11,8 @@ use crate::ast;
 use crate::check::check;
 use crate::engine::CHECK_INTERVAL;
 use crate::error::{Error, engine_message};
-use crate::module::{Purpose, mistake};
+use crate::join::Places;
+use crate::module::{self, Purpose};
 use crate::policies;
 use crate::sources::{self, Source, Sources};
 use crate::whole::Whole;
@@ -20,7 +22,14 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// The tests of some policies, ready to be run.
 pub struct Suite {
-    tests: Vec<(Engine, Test)>,
+    tests: Vec<Ready>,
+}
+
+/// A test with the engine that holds its tier.
+struct Ready {
+    engine: Engine,
+    places: Arc<Places>,
+    test: Test,
 }
 
 /// A test, and where it stands.
@@ -102,9 +111,9 @@ impl Suite {
     /// Returns [`Error::Query`] where it is no pattern.
     pub fn keep(&mut self, pattern: &str) -> Result<(), Error> {
         let mut kept = Vec::new();
-        for (engine, test) in std::mem::take(&mut self.tests) {
-            if is_match(pattern, &test.full_name())? {
-                kept.push((engine, test));
+        for ready in std::mem::take(&mut self.tests) {
+            if is_match(pattern, &ready.test.full_name())? {
+                kept.push(ready);
             }
         }
         self.tests = kept;
@@ -119,13 +128,11 @@ impl Suite {
 
     /// Runs the tests, in the order of files and lines.
     pub fn run(self) -> impl Iterator<Item = Ran> {
-        self.tests
-            .into_iter()
-            .map(|(engine, test)| run(engine, test))
+        self.tests.into_iter().map(run)
     }
 }
 
-fn of_tier(source: &Source, mut whole: Whole) -> Vec<(Engine, Test)> {
+fn of_tier(source: &Source, mut whole: Whole) -> Vec<Ready> {
     whole.engine.set_gather_prints(true);
     whole
         .engine
@@ -133,39 +140,42 @@ fn of_tier(source: &Source, mut whole: Whole) -> Vec<(Engine, Test)> {
             limit: LONGEST,
             check_interval: CHECK_INTERVAL,
         });
-    let engine = whole.engine.clone();
-    let modules = whole.engine.get_modules();
-    let mut tests: Vec<(Engine, Test)> = Vec::new();
-    for (parsed, module) in whole.parsed.iter().zip(modules.iter()) {
-        let is_own = source
-            .files
-            .iter()
-            .any(|file| source.path(file) == parsed.path);
-        if parsed.purpose != Purpose::Test || !is_own {
+    let places = Arc::new(whole.places);
+    let mut tests: Vec<Ready> = Vec::new();
+    for parsed in &whole.parsed {
+        let mut own = source.files.iter().map(|file| source.path(file));
+        if parsed.purpose != Purpose::Test || !own.any(|path| path == parsed.path) {
             continue;
         }
-        for head in ast::heads(module) {
+        for head in ast::heads(&parsed.module) {
             let package = format!("data.{}", parsed.package);
-            let is_test = head.name.starts_with("test_") || head.name.starts_with("todo_test_");
             let is_there =
-                |(_, test): &(Engine, Test)| test.package == package && test.name == head.name;
-            if is_test && !tests.iter().any(is_there) {
-                let place = mistake(&parsed.path, &parsed.text, head.span, "");
-                let test = Test {
-                    file: place.file,
-                    line: place.line,
-                    column: place.column,
-                    package,
-                    name: head.name.to_owned(),
-                };
-                tests.push((engine.clone(), test));
+                |ready: &Ready| ready.test.package == package && ready.test.name == head.name;
+            if module::is_test_name(head.name) && !tests.iter().any(is_there) {
+                let place = parsed.mistake(head.span, "");
+                tests.push(Ready {
+                    engine: whole.engine.clone(),
+                    places: Arc::clone(&places),
+                    test: Test {
+                        file: place.file,
+                        line: place.line,
+                        column: place.column,
+                        package,
+                        name: head.name.to_owned(),
+                    },
+                });
             }
         }
     }
     tests
 }
 
-fn run(mut engine: Engine, test: Test) -> Ran {
+fn run(ready: Ready) -> Ran {
+    let Ready {
+        mut engine,
+        places,
+        test,
+    } = ready;
     if test.name.starts_with("todo_") {
         return Ran {
             test,
@@ -182,7 +192,11 @@ fn run(mut engine: Engine, test: Test) -> Ran {
     }));
     let took = begun.elapsed();
     let (outcome, printed) = match ended {
-        Ok((value, printed)) => (outcome(value.map_err(|e| e.to_string())), printed),
+        Ok((value, printed)) => {
+            let value = value.map_err(|error| places.restore(&error.to_string()));
+            let printed = printed.iter().map(|line| places.restore(line)).collect();
+            (outcome(value), printed)
+        }
         Err(_) => (
             Outcome::Error("the engine broke down".to_owned()),
             Vec::new(),

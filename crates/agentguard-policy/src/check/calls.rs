@@ -1,29 +1,32 @@
 //! Calls: whether the function exists, takes so many arguments, and can read the patterns it is given.
 
-use regorus::unstable::{BUILTINS, Expr, Module, Ref};
+use regorus::unstable::{BUILTINS, Expr, Ref};
 use regorus::{Engine, Value};
 
 use super::is_test;
 use super::names::Known;
 use crate::ast::{self, Use};
 use crate::error::{Mistake, engine_message};
-use crate::module::{Parsed, mistake};
+use crate::module::Parsed;
 
 /// What is wrong with a module's calls.
-pub(super) fn mistakes(parsed: &Parsed, module: &Module, known: &Known) -> Vec<Mistake> {
+pub(super) fn mistakes(parsed: &Parsed, known: &Known) -> Vec<Mistake> {
     let mut found = Vec::new();
-    for name in ast::uses(module).iter().flat_map(|uses| &uses.names) {
+    for name in ast::uses(&parsed.module)
+        .iter()
+        .flat_map(|uses| &uses.names)
+    {
         let Some(params) = name.params else { continue };
         let written = name.path.join(".");
-        let wrong = wrong_call(parsed, module, known, name, params);
+        let wrong = wrong_call(parsed, known, name, params);
         found.extend(wrong.map(|message| {
-            let mut at = mistake(&parsed.path, &parsed.text, name.span, message);
+            let mut at = parsed.mistake(name.span, message);
             at.width = written.chars().count();
             at
         }));
         for (span, pattern) in patterns(&written, params) {
             if let Some(why) = unreadable(&pattern) {
-                found.push(mistake(&parsed.path, &parsed.text, span, why));
+                found.push(parsed.mistake(span, why));
             }
         }
     }
@@ -32,7 +35,6 @@ pub(super) fn mistakes(parsed: &Parsed, module: &Module, known: &Known) -> Vec<M
 
 fn wrong_call(
     parsed: &Parsed,
-    module: &Module,
     known: &Known,
     name: &Use<'_>,
     params: &[Ref<Expr>],
@@ -42,7 +44,7 @@ fn wrong_call(
         let message = "`print` is for tests: what rules see is not shown to anybody";
         return (!is_test(parsed)).then(|| message.to_owned());
     }
-    let takes = match known.function(parsed, module, &name.path) {
+    let takes = match known.function(parsed, &name.path) {
         Some(arity) => arity,
         None => match BUILTINS.get(written.as_str()) {
             Some((_, arity)) => usize::from(*arity),

@@ -17,6 +17,7 @@ use crate::policies::{self, Policies};
 use crate::recursion;
 use crate::sources::{self, Source, Sources};
 use crate::whole::Whole;
+use names::Known;
 
 /// What a check found.
 #[derive(Clone, Debug)]
@@ -87,15 +88,16 @@ fn deeper(source: &Source, all: &[Source], is_highest: bool) -> Result<Vec<Mista
     let shipped = all.iter().find(|source| source.tier == Tier::Shipped);
     let library = policies::library(shipped, is_highest);
     let (mut whole, mut mistakes) = Whole::load(source, &library);
-    let circular = recursion::find(&whole.parsed, whole.engine.get_modules());
+    let circular = recursion::find(&whole.parsed);
     let may_be_tried = circular.is_empty() && mistakes.is_empty();
     mistakes.extend(circular);
-    let known = names::Known::of(&whole.parsed, whole.engine.get_modules());
-    let modules = whole.engine.get_modules().clone();
-    for (parsed, module) in whole.parsed.iter().zip(modules.iter()) {
-        mistakes.extend(calls::mistakes(parsed, module, &known));
-        mistakes.extend(names::mistakes(parsed, module, &known));
-        mistakes.extend(names::split(parsed, module, &whole.parsed));
+    // Rules decide without their tests, and without what these define.
+    let rules = whole.parsed.iter().filter(|parsed| !is_test(parsed));
+    let (rules, all) = (Known::of(rules), Known::of(whole.parsed.iter()));
+    for parsed in &whole.parsed {
+        let known = if is_test(parsed) { &all } else { &rules };
+        mistakes.extend(calls::mistakes(parsed, known));
+        mistakes.extend(names::mistakes(parsed, known));
     }
     if may_be_tried && mistakes.is_empty() {
         mistakes.extend(tried::mistakes(&mut whole));

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use regorus::Value;
 
+use crate::ast::{self, Shape};
 use crate::engine::located;
 use crate::error::Mistake;
 use crate::example;
@@ -12,7 +13,9 @@ use crate::whole::Whole;
 
 /// Evaluates every module without input, and each kind with an example of its own.
 pub(super) fn mistakes(whole: &mut Whole) -> Vec<Mistake> {
-    let rules: Vec<String> = whole.parsed.iter().flat_map(asked).collect();
+    let mut rules: Vec<String> = whole.parsed.iter().flat_map(asked).collect();
+    rules.sort();
+    rules.dedup();
     let mut found = Vec::new();
     let empty = std::iter::once(("{}".to_owned(), None));
     let kinds = [
@@ -35,10 +38,18 @@ pub(super) fn mistakes(whole: &mut Whole) -> Vec<Mistake> {
     found
 }
 
-/// The rules of a module that decide or confine.
+/// The rules of a module that are no functions: those that decide, and what stands beside them.
 fn asked(parsed: &Parsed) -> Vec<String> {
-    let name = |word: &String| format!("data.{}.{word}", parsed.package);
-    parsed.defines.iter().map(name).collect()
+    if parsed.purpose == Purpose::Test {
+        return Vec::new();
+    }
+    let is_value =
+        |head: &&ast::Head<'_>| matches!(head.shape, Shape::Set | Shape::Complete) && head.is_plain;
+    let heads = ast::heads(&parsed.module);
+    let names = heads.iter().filter(is_value).map(|head| head.name);
+    names
+        .map(|name| format!("data.{}.{name}", parsed.package))
+        .collect()
 }
 
 fn is_for(whole: &Whole, rule: &str, purpose: Option<Purpose>) -> bool {
@@ -58,7 +69,7 @@ fn evaluate(whole: &mut Whole, rule: &str, input: Value) -> Option<Mistake> {
         Ok(Err(error)) => error.to_string(),
         Err(_) => "the engine broke down".to_owned(),
     };
-    located(&whole.parsed, &said)
+    located(&whole.parsed, &whole.places, &said)
         .mistakes()
         .first()
         .copied()

@@ -157,14 +157,6 @@ fn what_ships_is_without_mistake() {
     assert!(checked.mistakes.is_empty() && checked.files > 10);
 }
 
-#[test]
-fn a_test_does_not_ask_for_a_package_in_several_files() {
-    let test =
-        "package own_test\n\nimport data.agentguard.sandbox\n\ntest_x if count(sandbox) > 1\n";
-    let folder = Folder::new("check-split", &[("own_test.rego", test)]);
-    assert!(said(folder.path())[0].contains("stands in several files"));
-}
-
 /// The engine's table says how many arguments each function takes: it is believed, so it is tried.
 #[test]
 fn the_engine_agrees_with_its_own_table() {

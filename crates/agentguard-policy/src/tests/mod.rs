@@ -3,6 +3,7 @@
 mod baseline;
 mod check;
 mod laws;
+mod packages;
 mod page;
 mod query;
 mod suite;
