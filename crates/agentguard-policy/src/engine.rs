@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
+use serde::{Deserialize, Serialize};
 
 use agentguard_core::Rule;
 
@@ -37,7 +38,7 @@ pub(crate) struct Rego {
 }
 
 /// What rules say about an action.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Said {
     pub(crate) deny: Vec<Rule>,
     pub(crate) ask: Vec<Rule>,
@@ -79,7 +80,7 @@ impl Rego {
             .map_err(unreachable)?;
         // Prepares the engine, so that its clones are.
         base.eval_rule(format!("data.{ENTRY}.ready"))
-            .map_err(|error| located(modules, &places, &error.to_string()))?;
+            .map_err(|error| located(modules, &places.restore(&error.to_string())))?;
         Ok(Self {
             base,
             places,
@@ -189,8 +190,8 @@ fn in_order(value: &Value, count: usize) -> Option<Vec<Value>> {
 }
 
 /// What the engine said, at its place in one of `modules`.
-pub(crate) fn located(modules: &[Parsed], places: &Places, said: &str) -> Error {
-    match places.mistake(modules.iter(), said) {
+pub(crate) fn located(modules: &[Parsed], said: &str) -> Error {
+    match join::mistake(modules.iter(), said) {
         Some(first) => Error::Invalid {
             first,
             others: Vec::new(),

@@ -66,7 +66,8 @@ pub(crate) fn add(engine: &mut Engine, files: &[&Parsed]) -> Result<Places, Vec<
             }
         };
         if let Err(error) = added {
-            mistakes.extend(places.mistake(files.iter().copied(), &error.to_string()));
+            let said = places.restore(&error.to_string());
+            mistakes.extend(mistake(files.iter().copied(), &said));
         }
     }
     match mistakes.is_empty() {
@@ -145,22 +146,20 @@ impl Places {
             .iter()
             .fold(start, |said, joined| joined.restore(&said))
     }
+}
 
-    /// What the engine said, at its place in one of `files`. `None` where it names no place in them.
-    pub(crate) fn mistake<'a>(
-        &self,
-        mut files: impl Iterator<Item = &'a Parsed>,
-        said: &str,
-    ) -> Option<Mistake> {
-        let said = self.restore(said);
-        let place = said.lines().find_map(|line| line.strip_prefix("--> "))?;
-        let inside = files.find(|parsed| {
-            place
-                .strip_prefix(parsed.path.as_str())
-                .is_some_and(|rest| rest.starts_with(':'))
-        })?;
-        Some(Mistake::from_engine(&inside.path, &inside.text, &said))
-    }
+/// What the engine said, at its place in one of `files`. `None` where it names no place in them.
+pub(crate) fn mistake<'a>(
+    mut files: impl Iterator<Item = &'a Parsed>,
+    said: &str,
+) -> Option<Mistake> {
+    let place = said.lines().find_map(|line| line.strip_prefix("--> "))?;
+    let inside = files.find(|parsed| {
+        place
+            .strip_prefix(parsed.path.as_str())
+            .is_some_and(|rest| rest.starts_with(':'))
+    })?;
+    Some(Mistake::from_engine(&inside.path, &inside.text, said))
 }
 
 /// A file's text with spaces for its package and imports.

@@ -1,34 +1,27 @@
 //! The tests that stand beside policies: rules called `test_…` in packages called `…_test`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 
+use crate::apart::{Apart, Kind};
 use crate::ast;
 use crate::check::check;
-use crate::engine::CHECK_INTERVAL;
 use crate::error::{Error, engine_message};
-use crate::join::Places;
-use crate::module::{self, Purpose};
+use crate::module::{self, Parsed, Purpose};
 use crate::policies;
 use crate::sources::{self, Source, Sources};
-use crate::whole::Whole;
-
-/// A test that takes longer has failed.
-const LONGEST: Duration = Duration::from_secs(5);
+use crate::whole;
 
 /// The tests of some policies, ready to be run.
 pub struct Suite {
     tests: Vec<Ready>,
 }
 
-/// A test with the engine that holds its tier.
+/// A test with the tier that it is of.
 struct Ready {
-    engine: Engine,
-    places: Arc<Places>,
+    tier: Arc<Apart>,
     test: Test,
 }
 
@@ -97,9 +90,10 @@ impl Suite {
                 continue;
             }
             let library = policies::library(all.last(), place == policies::authority(&all));
-            let (whole, mistakes) = Whole::load(source, &library);
+            let (parsed, mistakes) = whole::read(source, &library);
             Error::invalid(mistakes)?;
-            tests.extend(of_tier(source, whole));
+            let tier = Apart::load(source, &library, Kind::Whole)?;
+            tests.extend(of_tier(source, &parsed, &Arc::new(tier)));
         }
         Ok(Self { tests })
     }
@@ -132,17 +126,9 @@ impl Suite {
     }
 }
 
-fn of_tier(source: &Source, mut whole: Whole) -> Vec<Ready> {
-    whole.engine.set_gather_prints(true);
-    whole
-        .engine
-        .set_execution_timer_config(ExecutionTimerConfig {
-            limit: LONGEST,
-            check_interval: CHECK_INTERVAL,
-        });
-    let places = Arc::new(whole.places);
+fn of_tier(source: &Source, parsed: &[Parsed], tier: &Arc<Apart>) -> Vec<Ready> {
     let mut tests: Vec<Ready> = Vec::new();
-    for parsed in &whole.parsed {
+    for parsed in parsed {
         let mut own = source.files.iter().map(|file| source.path(file));
         if parsed.purpose != Purpose::Test || !own.any(|path| path == parsed.path) {
             continue;
@@ -154,8 +140,7 @@ fn of_tier(source: &Source, mut whole: Whole) -> Vec<Ready> {
             if module::is_test_name(head.name) && !tests.iter().any(is_there) {
                 let place = parsed.mistake(head.span, "");
                 tests.push(Ready {
-                    engine: whole.engine.clone(),
-                    places: Arc::clone(&places),
+                    tier: Arc::clone(tier),
                     test: Test {
                         file: place.file,
                         line: place.line,
@@ -171,55 +156,41 @@ fn of_tier(source: &Source, mut whole: Whole) -> Vec<Ready> {
 }
 
 fn run(ready: Ready) -> Ran {
-    let Ready {
-        mut engine,
-        places,
+    let Ready { tier, test } = ready;
+    let mut ran = Ran {
         test,
-    } = ready;
-    if test.name.starts_with("todo_") {
-        return Ran {
-            test,
-            outcome: Outcome::Skip,
-            took: Duration::ZERO,
-            printed: Vec::new(),
-        };
+        outcome: Outcome::Skip,
+        took: Duration::ZERO,
+        printed: Vec::new(),
+    };
+    if ran.test.name.starts_with("todo_") {
+        return ran;
     }
     let begun = Instant::now();
-    let ended = catch_unwind(AssertUnwindSafe(|| {
-        let value = engine.eval_rule(test.full_name());
-        let printed = engine.take_prints().unwrap_or_default();
-        (value, printed)
-    }));
-    let took = begun.elapsed();
-    let (outcome, printed) = match ended {
-        Ok((value, printed)) => {
-            let value = value.map_err(|error| places.restore(&error.to_string()));
-            let printed = printed.iter().map(|line| places.restore(line)).collect();
-            (outcome(value), printed)
+    match tier.rule(&ran.test.full_name(), None) {
+        Ok(evaluated) => {
+            ran.outcome = outcome(evaluated.value);
+            ran.took = evaluated.took;
+            ran.printed = evaluated.printed;
         }
-        Err(_) => (
-            Outcome::Error("the engine broke down".to_owned()),
-            Vec::new(),
-        ),
-    };
-    Ran {
-        test,
-        outcome,
-        took,
-        printed,
+        Err(reason) => {
+            ran.outcome = Outcome::Error(reason);
+            ran.took = begun.elapsed();
+        }
     }
+    ran
 }
 
-fn outcome(value: Result<Value, String>) -> Outcome {
+fn outcome(value: Result<Option<Value>, String>) -> Outcome {
     match value {
-        Ok(Value::Bool(true)) => Outcome::Pass,
-        Ok(Value::Bool(false) | Value::Undefined) => Outcome::Fail,
+        Ok(Some(Value::Bool(true))) => Outcome::Pass,
+        Ok(Some(Value::Bool(false)) | None) => Outcome::Fail,
         // The engine gives the cases that pass alone: one that fails would not be missed.
-        Ok(Value::Object(_)) => Outcome::Error(
+        Ok(Some(Value::Object(_))) => Outcome::Error(
             "cases in brackets are not seen where they fail: use `every`, or a test for each"
                 .to_owned(),
         ),
-        Ok(other) => Outcome::Error(format!("a test is true or false, not {other}")),
+        Ok(Some(other)) => Outcome::Error(format!("a test is true or false, not {other}")),
         Err(said) => Outcome::Error(engine_message(&said)),
     }
 }

@@ -7,6 +7,7 @@
 //! use agentguard::{Guard, Places, Run, Silent};
 //!
 //! agentguard::sandbox::enter_if_asked(); // first in `main`: the mediator is this program again
+//! if agentguard::policy::evaluate_if_asked() { return Ok(()) } // and so is who evaluates policies
 //! let signals = agentguard::sandbox::HeldSignals::hold()?;
 //! let places = Places { state: "/var/lib/runner/agentguard".into(), config: "/etc/runner/agentguard".into() };
 //! let run = Run::new("/srv/checkout".into(), vec!["make".into(), "test".into()]);
