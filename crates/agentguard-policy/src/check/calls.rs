@@ -24,6 +24,13 @@ pub(super) fn mistakes(parsed: &Parsed, known: &Known) -> Vec<Mistake> {
             at.width = written.chars().count();
             at
         }));
+        if written == "sprintf"
+            && let Some((span, format)) = params.first().and_then(|format| ast::literal(format))
+            && let Some(verb) = unknown_verb(&format)
+        {
+            let message = format!("`sprintf` knows no `{verb}`: it would be an error, or left out");
+            found.push(parsed.mistake(span, message));
+        }
         for (span, pattern) in patterns(&written, params) {
             if let Some(why) = unreadable(&pattern) {
                 found.push(parsed.mistake(span, why));
@@ -71,6 +78,28 @@ fn patterns<'a>(
     };
     let pattern = params.get(place).and_then(|param| ast::literal(param));
     pattern.into_iter().collect()
+}
+
+/// The first verb that Go's formats have and the engine's have not: what it does not know it leaves out.
+fn unknown_verb(format: &str) -> Option<String> {
+    let mut rest = format;
+    while let Some((_, after)) = rest.split_once('%') {
+        let digits = after.strip_prefix('.').unwrap_or(after);
+        let verb = digits.trim_start_matches(|c: char| c.is_ascii_digit());
+        let first = verb.chars().next()?;
+        let known = if digits.len() == verb.len() {
+            "%sdvqbcoOxXeEfFg"
+        } else {
+            "doOxXfF"
+        };
+        let length = after.len() - verb.len() + first.len_utf8();
+        let (token, left) = after.split_at_checked(length)?;
+        if !known.contains(first) {
+            return Some(format!("%{token}"));
+        }
+        rest = left;
+    }
+    None
 }
 
 /// Why the engine cannot read a pattern, if it cannot.

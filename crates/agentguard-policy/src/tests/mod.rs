@@ -4,6 +4,7 @@ mod baseline;
 mod bounds;
 mod check;
 mod laws;
+mod opa;
 mod packages;
 mod page;
 mod query;
