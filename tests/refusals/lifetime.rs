@@ -10,7 +10,7 @@ use crate::scene::{Scene, Who, as_everyone};
 const SOON: Duration = Duration::from_secs(20);
 
 /// Processes whose arguments hold `word`, by their numbers.
-fn with_argument(word: &str) -> Vec<u32> {
+pub(crate) fn with_argument(word: &str) -> Vec<u32> {
     let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let number = entry.unwrap().file_name().to_str()?.parse().ok()?;
         let arguments = fs::read(format!("/proc/{number}/cmdline")).ok()?;
@@ -22,7 +22,7 @@ fn with_argument(word: &str) -> Vec<u32> {
     numbers.collect()
 }
 
-fn parent(number: u32) -> Option<u32> {
+pub(crate) fn parent(number: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
     stat.rsplit_once(')')?
         .1
@@ -32,7 +32,7 @@ fn parent(number: u32) -> Option<u32> {
         .ok()
 }
 
-fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < SOON, "{what}: it never was so");
@@ -41,7 +41,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// A session in which processes live and write, in several ways out of their parents' hands.
-fn living(scene: &Scene, name: &str) -> Child {
+pub(crate) fn living(scene: &Scene, name: &str) -> Child {
     let mut command = scene.command(scene.root.join("agentguard"));
     let child = command
         .args(["exec", "--", "./attack", "stay", name])
@@ -57,7 +57,7 @@ fn living(scene: &Scene, name: &str) -> Child {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test ends what it started")]
-fn kill(number: u32) {
+pub(crate) fn kill(number: u32) {
     let killed = Command::new("sh")
         .args(["-c", &format!("kill -9 {number}")])
         .status();
@@ -81,7 +81,7 @@ fn all_dead(scene: &Scene, name: &str) {
     assert_eq!((length(name), length(&other)), before);
 }
 
-fn name(scene: &Scene, test: &str) -> String {
+pub(crate) fn name(scene: &Scene, test: &str) -> String {
     format!("living-{test}-{}-{:?}", std::process::id(), scene.who)
 }
 
