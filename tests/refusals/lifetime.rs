@@ -4,6 +4,8 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use agentguard::core::Event;
+
 use crate::scene::{Scene, Who, as_everyone};
 
 /// Longer than a machine under load takes to end a handful of processes.
@@ -100,6 +102,32 @@ fn a_daemon_ends_with_its_session() {
     });
 }
 
+/// What a process did to its very end is in the log, and nothing comes after the end.
+#[test]
+fn the_log_of_a_session_ends_once_everything_is_dead_and_told() {
+    as_everyone(|scene| {
+        let name = name(scene, "end");
+        scene.run(&["./attack", "daemons", &name]);
+        let mut last = Vec::new();
+        scene.each_event(|event| {
+            last.push(match event {
+                Event::Difference { .. } => "difference",
+                Event::End { .. } => "end",
+                Event::Start { .. }
+                | Event::Decision { .. }
+                | Event::Outcome { .. }
+                | Event::Repeat { .. }
+                | Event::Refs { .. }
+                | Event::Credential { .. }
+                | Event::Finding { .. }
+                | Event::Anchor { .. } => "other",
+            });
+        });
+        assert_eq!(last[last.len() - 2..], ["difference", "end"], "{last:?}");
+        assert_eq!(last.iter().filter(|kind| **kind == "end").count(), 1);
+    });
+}
+
 #[test]
 fn everything_inside_dies_with_the_guard() {
     as_everyone(|scene| {
@@ -127,9 +155,14 @@ fn everything_inside_dies_with_the_mediator() {
             .into_iter()
             .find(|number| parent(*number) == Some(guard.id()))
             .expect("the guard has a mediator");
+        let begun = Instant::now();
         kill(mediator);
         let ended = guard.wait().unwrap();
         assert_eq!(ended.code(), Some(125));
+        assert!(
+            begun.elapsed() < SOON,
+            "the guard waits for what nobody reaps"
+        );
         all_dead(scene, &name);
     });
 }
