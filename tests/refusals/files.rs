@@ -197,6 +197,29 @@ fn secrets_of_the_human_are_not_there() {
     });
 }
 
+/// Package caches hold what is private too, and whoever fills one runs code in the next build.
+#[test]
+fn the_agents_home_and_caches_are_its_own() {
+    as_everyone(|scene| {
+        let caches = [".npm", ".cache/pip", ".cargo/registry/cache", ".m2"];
+        for cache in caches {
+            scene.directory(&format!("home/{cache}"));
+            scene.write(&format!("home/{cache}/entry"), SECRET);
+        }
+        let script = format!(
+            "for c in {}; do cat $HOME/$c/entry; mkdir -p $HOME/$c; echo planted > $HOME/$c/entry; \
+             cat $HOME/$c/entry; done",
+            caches.join(" ")
+        );
+        let ran = scene.run(&["sh", "-c", &script]);
+        assert_eq!(ran.stdout, "planted\n".repeat(caches.len()));
+        for cache in caches {
+            let entry = scene.root.join("home").join(cache).join("entry");
+            assert_eq!(fs::read_to_string(entry).unwrap(), SECRET, "{cache}");
+        }
+    });
+}
+
 #[test]
 fn accounts_and_host_keys_cannot_be_opened() {
     as_everyone(|scene| {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::process::Child;
 
 use crate::lifetime::{living, name, parent, with_argument};
 use crate::scene::{Scene, Who, as_everyone};
@@ -55,21 +56,29 @@ fn children(process: u32) -> Vec<u32> {
         .collect()
 }
 
+/// A guard that lives, ended when dropped.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Runs a session in which something lives, shows mediator and pid 1 of it, and ends it.
 fn while_living(test: &str, look: impl Fn(&Scene, u32, u32)) {
     as_everyone(|scene| {
-        let mut guard = living(scene, &name(scene, test));
+        let guard = Guard(living(scene, &name(scene, test)));
         let mediator = with_argument("agentguard-mediator")
             .into_iter()
-            .find(|number| parent(*number) == Some(guard.id()))
+            .find(|number| parent(*number) == Some(guard.0.id()))
             .expect("the guard has a mediator");
         let init = children(mediator)
             .into_iter()
             .find(|child| status(*child, "NSpid:").ends_with("\t1"))
             .expect("the session has a pid 1");
         look(scene, mediator, init);
-        guard.kill().unwrap();
-        guard.wait().unwrap();
     });
 }
 
