@@ -301,7 +301,7 @@ impl Prepared {
             });
             // Whatever happened: no question is answered any more, and who asks ends.
             drop(control);
-            wait_until_gone(&init, agent.get().map(|(_, handle)| handle));
+            wait_until_gone(&mediator, &init, agent.get().map(|(_, handle)| handle));
             workers.iter().for_each(shut_down);
             let answered = answering
                 .into_iter()
@@ -500,12 +500,21 @@ fn deadline(seconds: Option<u64>) -> Option<Instant> {
 }
 
 /// Waits until pid 1 is gone, and with it everything inside. It is not gone before the agent's first
-/// process is reaped, and where the mediator was killed that is left to us.
-fn wait_until_gone(init: &OwnedFd, agent: Option<&OwnedFd>) {
+/// process is reaped, and where the mediator was killed that is left to us. Until it is wholly gone its
+/// threads inherit from one another what it leaves, and nothing of that is ours yet.
+fn wait_until_gone(mediator: &Mediator, init: &OwnedFd, agent: Option<&OwnedFd>) {
     let patience = Timespec {
         tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(30),
         tv_nsec: 0,
     };
+    // Reaped when it is dropped, so that the number is its own.
+    let mediator = pidfd_open(Pid::from_child(&mediator.0), PidfdFlags::empty()).ok();
+    if let Some(mediator) = mediator {
+        let _ = poll(
+            &mut [PollFd::new(&mediator, PollFlags::IN)],
+            Some(&patience),
+        );
+    }
     for process in [agent, Some(init)].into_iter().flatten() {
         let mut polled = [PollFd::new(process, PollFlags::IN)];
         let _ = poll(&mut polled, Some(&patience));
