@@ -21,7 +21,7 @@ use crate::plan::{KnownIdentity, Plan};
 use crate::relay::Relay;
 use crate::sys::{self, Signals};
 use crate::wire::{
-    Answer, FromGuard, FromMediator, FromWorker, Outcome, receive, receive_descriptors, send,
+    Answer, FromGuard, FromMediator, FromWorker, Line, Outcome, receive, receive_descriptors, send,
     send_descriptors,
 };
 
@@ -339,28 +339,30 @@ impl Drop for Answering<'_> {
 /// Answers one worker until it is gone.
 fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Error> {
     let _answering = Answering(worker);
-    while let Some(message) = receive(worker)? {
+    let mut line = Line::new(worker);
+    while let Some(message) = line.receive()? {
         match message {
             FromWorker::Judge {
                 exec,
                 is_first,
                 instead_of,
             } => {
-                let answer = match supervise.exec(exec, is_first, instead_of.map(Index)) {
-                    Ok(permit) => Answer {
-                        allow: true,
-                        entry: Some(permit.spend().1.0),
-                        rule: String::new(),
-                        text: String::new(),
-                    },
-                    Err(refused) => Answer {
-                        allow: false,
-                        entry: refused.entry.map(|entry| entry.0),
-                        rule: refused.rule.as_str().to_owned(),
-                        text: refused.text,
-                    },
-                };
-                match send(worker, &answer) {
+                let answer =
+                    match supervise.exec(exec.into_owned(), is_first, instead_of.map(Index)) {
+                        Ok(permit) => Answer {
+                            allow: true,
+                            entry: Some(permit.spend().1.0),
+                            rule: String::new(),
+                            text: String::new(),
+                        },
+                        Err(refused) => Answer {
+                            allow: false,
+                            entry: refused.entry.map(|entry| entry.0),
+                            rule: refused.rule.as_str().to_owned(),
+                            text: refused.text,
+                        },
+                    };
+                match line.send(&answer) {
                     Ok(()) => {}
                     // Whoever asked is gone, with its session: nothing of what it asked happens. Where
                     // the mediator was lost, its own line says so.
