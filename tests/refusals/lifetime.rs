@@ -155,6 +155,7 @@ fn everything_inside_dies_with_the_mediator() {
             .into_iter()
             .find(|number| parent(*number) == Some(guard.id()))
             .expect("the guard has a mediator");
+        assert!(inside(scene).contains(&mediator));
         let begun = Instant::now();
         kill(mediator);
         let ended = guard.wait().unwrap();
@@ -216,5 +217,32 @@ fn in_a_container_without_an_init_a_session_ends_like_anywhere() {
             assert_eq!(output.status.code(), Some(5), "{told}");
             assert_eq!(output.stdout, b"inside\n");
         }
+    });
+}
+
+/// Processes that stand in a session of this scene: its workspace is mounted for them.
+fn inside(scene: &Scene) -> Vec<u32> {
+    let workspace = scene.work().display().to_string();
+    let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let number = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        let mounts = fs::read_to_string(format!("/proc/{number}/mountinfo")).ok()?;
+        mounts.contains(&workspace).then_some(number)
+    });
+    numbers.collect()
+}
+
+/// The agent's process is made before the session is admitted, and waits.
+#[test]
+fn a_refused_session_runs_nothing_and_leaves_nothing() {
+    as_everyone(|scene| {
+        let policy = scene.policy(
+            "package agentguard.session.closed\n\nimport rego.v1\n\n\
+             deny contains {\"id\": \"test/closed\", \"reason\": \"not today\"}\n",
+        );
+        let ran = scene.run_with(&[&policy], &["sh", "-c", "echo ran > ran"]);
+        assert_eq!(ran.code, Some(126), "{}", ran.stderr);
+        assert!(ran.stderr.contains("`test/closed`"), "{}", ran.stderr);
+        assert!(!scene.work().join("ran").exists());
+        assert_eq!(inside(scene), Vec::<u32>::new());
     });
 }
