@@ -194,8 +194,19 @@ impl Pass<'_> {
         let path = self.directory.join("texts");
         let found = self.texts.find(index, &commitment);
         match found.map_err(|e| Error::io("read", &path, e))? {
-            Found::Text(_) => {}
-            Found::Nothing => report.remark(Remark::Erased, index),
+            Found::Text(_) => {
+                if self.keys.is_erased(&report.origin, index) == Some(true) {
+                    report.remark(Remark::Unerased, index);
+                }
+            }
+            Found::Erased(_) => match self.keys.is_erased(&report.origin, index) {
+                Some(true) | None => report.remark(Remark::Erased, index),
+                Some(false) => {
+                    let detail = "its text is said to be erased, which nothing records";
+                    report.find(Fault::Text, index, detail);
+                }
+            },
+            Found::Nothing => report.remark(Remark::NoText, index),
             Found::Other => {
                 let detail = "its text is not what it commits to";
                 report.find(Fault::Text, index, detail);
@@ -233,7 +244,7 @@ impl Pass<'_> {
         let (Some(offset), Some(file)) = (offset, store::open(&path)?) else {
             return Ok(());
         };
-        if wal::is_sound_beyond(&file, offset, &path)? {
+        if wal::sound_beyond(&file, offset, &path)?.is_some() {
             report.find(
                 Fault::Changed,
                 index,
