@@ -218,6 +218,7 @@ impl Scene {
             | Event::Refs { .. }
             | Event::Credential { .. }
             | Event::Anchor { .. }
+            | Event::Erasure { .. }
             | Event::End { .. } => {}
         });
         rules

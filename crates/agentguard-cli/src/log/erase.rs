@@ -158,7 +158,7 @@ fn tell(log: &LogInfo, erased: &Erased, json: bool, voice: &mut Voice) -> Result
         count => format!("{count} texts"),
     };
     voice.line(&format!(
-        "erased: session {}: {texts}, of entries {}; recorded in the anchor log, entry {}",
+        "erased: session {}: {texts}, of {}; recorded in the anchor log, {}",
         log.session,
         shown(entries),
         shown(&[*recorded])

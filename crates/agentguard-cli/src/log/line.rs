@@ -87,22 +87,24 @@ pub(crate) fn told(event: &Event, text: Option<&Value>) -> String {
             log,
             entries,
             reason,
-        } => format!(
-            "erased texts of {log}, entries {}: {reason}",
-            places(entries)
-        ),
+        } => format!("erased texts of {log}, {}: {reason}", places(entries)),
         Event::End { status, tally } => format!("ended, {}: {}", came(status), counted(*tally)),
     }
 }
 
-/// `4, 7-8`.
+/// `entry 4`, `entries 4, 7-8`.
 pub(crate) fn places(spans: &[Span]) -> String {
+    if let [Span { first, last }] = spans
+        && first == last
+    {
+        return format!("entry {first}");
+    }
     let shown = |span: &Span| match span.first == span.last {
         true => span.first.to_string(),
         false => format!("{}-{}", span.first, span.last),
     };
     let shown: Vec<_> = spans.iter().map(shown).collect();
-    shown.join(", ")
+    format!("entries {}", shown.join(", "))
 }
 
 /// The time of day, UTC, to the second; what is no time stands as it is.
@@ -313,6 +315,14 @@ mod tests {
         ] {
             assert_eq!(shown(told), format!("3 09:12:03 {words}"));
         }
+    }
+
+    #[test]
+    fn spans_are_told_as_they_are_counted() {
+        let span = |first, last| Span { first, last };
+        assert_eq!(places(&[span(4, 4)]), "entry 4");
+        assert_eq!(places(&[span(7, 8)]), "entries 7-8");
+        assert_eq!(places(&[span(4, 4), span(7, 8)]), "entries 4, 7-8");
     }
 
     #[test]
