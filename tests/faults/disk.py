@@ -100,6 +100,14 @@ class Disk:
         """The directory that a path lies in, and its name there."""
         return self.find(path.rsplit("/", 1)[0]), path.rsplit("/", 1)[1]
 
+    def can(self, call):
+        """Whether what the call needs is there: of two at once, the later to begin may have been the first."""
+        paths = [path for path in call.paths() if self.holds(path)]
+        is_move = len(paths) == 2
+        return all(self.beside(path)[0] is not None for path in paths if path != self.root) and not (
+            is_move and self.find(paths[0]) is None
+        )
+
     def all(self):
         """Every file and directory that a process can find, and those that only the disk still knows."""
         waiting, seen = [self.top], []

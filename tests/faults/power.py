@@ -106,7 +106,7 @@ class Told:
 
 def cuts(recording):
     """The disk after each call, with what was told by then."""
-    disk, told, syncs = Disk(recording.home.path), Told(), []
+    disk, told, syncs, waiting = Disk(recording.home.path), Told(), [], []
     for call in recording.calls:
         for sync in [sync for sync in syncs if sync[0] <= call.begun]:
             syncs.remove(sync)
@@ -116,8 +116,13 @@ def cuts(recording):
         if call.name in ("fsync", "fdatasync", "syncfs"):
             syncs.append((call.ended, disk.reached(call)))
         elif disk.holds(call.file()) or any(disk.holds(path) for path in call.paths()):
-            disk.do(call)
+            waiting.append(call)
+        for done in [call for call in waiting if disk.can(call)]:
+            waiting.remove(done)
+            disk.do(done)
             yield disk, told.facts
+    if waiting:
+        raise RuntimeError(f"it cannot be told when this was done: {waiting}")
     for sync in syncs:
         settle(sync)
     yield disk, told.facts
@@ -187,7 +192,8 @@ def judge(recording, files, facts, home):
 def forgotten(facts, logs):
     """What was told and is not there."""
     problems = []
-    anchored = [(event["log"][-32:], event["state"]) for event in logs["anchor"].events()]
+    events = [event for event in logs["anchor"].events() if event["kind"] == "anchor"]
+    anchored = [(event["log"][-32:], event["state"]) for event in events]
     for session, fact in facts:
         entries = logs[session].entries if session in logs else []
         if fact == "begun" and ((session, "begun") not in anchored or not entries):
