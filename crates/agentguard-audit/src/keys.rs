@@ -116,13 +116,12 @@ impl Keys {
         Ok(own.into_iter().chain(witnesses).collect())
     }
 
-    /// Whether the anchor log says that the text of this entry was erased. `None` where that log is not known,
-    /// or not this one.
-    pub(crate) fn is_erased(&self, origin: &str, index: u64) -> Option<bool> {
+    /// The entries of the log `origin` whose texts the anchor log says were erased. `None` where that log is
+    /// not known, or not this one.
+    pub(crate) fn erased_of(&self, origin: &str) -> Option<&[Span]> {
         let erased = self.erased.as_ref()?;
         self.known.get(origin)?;
-        let spans = erased.get(origin).map_or(&[][..], Vec::as_slice);
-        Some(spans.iter().any(|span| span.contains(index)))
+        Some(erased.get(origin).map_or(&[], Vec::as_slice))
     }
 
     /// The states that the log `origin` is known to have had.

@@ -156,8 +156,8 @@ mod tests {
     use super::*;
 
     /// Three entries of boot `b1`, the second broken. Answers where they lie, and the end of the first.
-    fn broken() -> (std::path::PathBuf, u64) {
-        let path = crate::tests::directory().join("wal");
+    fn broken() -> (crate::tests::Directory, u64) {
+        let directory = crate::tests::directory();
         let mut bytes = wal::first_line("agentguard/x").into_bytes();
         let mut ends = Vec::new();
         for number in 0..3 {
@@ -169,8 +169,8 @@ mod tests {
             ends.push(bytes.len());
         }
         bytes[ends[1] - 3] = 0;
-        fs::write(&path, bytes).unwrap();
-        (path, u64::try_from(ends[0]).unwrap())
+        fs::write(directory.join("wal"), bytes).unwrap();
+        (directory, u64::try_from(ends[0]).unwrap())
     }
 
     fn found(path: &Path, signed: u64, boot: &str) -> Result<Tail, Error> {
@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn what_a_loss_of_power_left_is_cut_and_what_is_signed_or_of_this_boot_is_not() {
-        let (path, end) = broken();
+        let (directory, end) = broken();
+        let path = directory.join("wal");
         let before = fs::read(&path).unwrap();
         for (signed, boot) in [(1, "b1"), (2, "b2"), (3, "b2"), (2, "b1")] {
             let refused = found(&path, signed, boot);

@@ -431,3 +431,34 @@ fn replace(kept: &mut String, with: &str) {
         kept.push_str(with);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_erased_of_logs_that_are_over_only_and_in_order() {
+        let check = |_: &Entry| true;
+        let mut meaning = Meaning::new(&check);
+        let may = |meaning: &Meaning<'_>, log: &str, spans: &[(u64, u64)]| {
+            let spans: Vec<Span> = spans.iter().copied().map(Into::into).collect();
+            meaning.may_be_erased(log, &spans)
+        };
+        assert!(!may(&meaning, "a/b", &[(0, 0)]), "it is not known");
+        assert!(meaning.see_state("a/b", 1, SessionStatus::Begun));
+        assert!(!may(&meaning, "a/b", &[(0, 0)]), "it is not over");
+        assert!(meaning.see_state("a/b", 9, SessionStatus::Ended));
+        for (spans, expected) in [
+            (&[(0, 0)][..], true),
+            (&[(0, 3), (4, 4), (7, 8)], true),
+            (&[], false),
+            (&[(0, 9)], false),
+            (&[(3, 2)], false),
+            (&[(4, 5), (5, 6)], false),
+            (&[(4, 5), (1, 2)], false),
+            (&[(0, u64::MAX)], false),
+        ] {
+            assert_eq!(may(&meaning, "a/b", spans), expected, "{spans:?}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ mod report;
 
 use std::path::Path;
 
-use agentguard_core::Entry;
+use agentguard_core::{Entry, Span};
 
 use crate::merkle::{self, Edge};
 use crate::source::{Source, read_checkpoint};
@@ -79,6 +79,7 @@ fn verify_once(
         files: Files::new(directory, report.signed),
         meaning: Meaning::new(check),
         texts: Texts::open(directory, false)?,
+        erased: keys.erased_of(&origin),
         edge: Edge::default(),
         directory,
         keys,
@@ -138,6 +139,8 @@ struct Pass<'p> {
     files: Files<'p>,
     meaning: Meaning<'p>,
     texts: Texts,
+    /// What the anchor log says was erased, where it is known.
+    erased: Option<&'p [Span]>,
     edge: Edge,
     directory: &'p Path,
     keys: &'p Keys,
@@ -193,13 +196,17 @@ impl Pass<'_> {
         };
         let path = self.directory.join("texts");
         let found = self.texts.find(index, &commitment);
+        let is_recorded = || {
+            self.erased
+                .map(|all| all.iter().any(|span| span.contains(index)))
+        };
         match found.map_err(|e| Error::io("read", &path, e))? {
             Found::Text(_) => {
-                if self.keys.is_erased(&report.origin, index) == Some(true) {
+                if is_recorded() == Some(true) {
                     report.remark(Remark::Unerased, index);
                 }
             }
-            Found::Erased(_) => match self.keys.is_erased(&report.origin, index) {
+            Found::Erased(_) => match is_recorded() {
                 Some(true) | None => report.remark(Remark::Erased, index),
                 Some(false) => {
                     let detail = "its text is said to be erased, which nothing records";
