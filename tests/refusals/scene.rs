@@ -237,6 +237,7 @@ impl Scene {
             | Event::Refs { .. }
             | Event::Credential { .. }
             | Event::Anchor { .. }
+            | Event::Erasure { .. }
             | Event::End { .. } => {}
         });
         rules
