@@ -247,7 +247,7 @@ fn the_work_of_a_day_is_done() {
 #[test]
 fn hundreds_of_threads_make_names_while_others_wait_for_a_fifo() {
     as_everyone(|scene| {
-        let tried = scene.run(&["./attack", "crowd"]).tried();
+        let tried = scene.run(&["./attack", "many_names"]).tried();
         tried.all_are(&["ok"], &[]);
     });
 }

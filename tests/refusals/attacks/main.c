@@ -36,7 +36,7 @@ static const struct {
 	{ "by_descriptor", by_descriptor },
 	{ "environment", environment },
 	{ "explained", explained },
-	{ "full_pipe", full_pipe },
+	{ "full_outputs", full_outputs },
 	{ "fifo", fifo },
 	{ "most_arguments", most_arguments },
 	{ "full_terminal", full_terminal },
@@ -45,10 +45,17 @@ static const struct {
 	{ "names", names },
 	{ "race_names", race_names },
 	{ "naive_names", naive_names },
-	{ "crowd", crowd },
+	{ "many_names", many_names },
 	{ "own_terminal", own_terminal },
 	{ "odd_names", odd_names },
 	{ "orders", orders },
+	{ "nesting", nesting },
+	{ "wait_closed", wait_closed },
+	{ "traced", traced },
+	{ "closed", closed },
+	{ "remap", remap },
+	{ "storm", storm },
+	{ "crowd", crowd },
 };
 
 static const struct {
@@ -83,6 +90,7 @@ static const struct {
 	{ EIO, "EIO" },
 	{ ETXTBSY, "ETXTBSY" },
 	{ ENOEXEC, "ENOEXEC" },
+	{ ELIBBAD, "ELIBBAD" },
 };
 
 static const char *name_of(int error)

@@ -341,8 +341,8 @@ static void *one_of_many(void *number)
 	return NULL;
 }
 
-/* crowd: hundreds of threads make names at once, beside one that waits for a reader of its FIFO. */
-int crowd(int argc, char **argv)
+/* many_names: hundreds of threads make names at once, beside one that waits for a reader of its FIFO. */
+int many_names(int argc, char **argv)
 {
 	enum { MANY = 200 };
 	pthread_t threads[MANY];

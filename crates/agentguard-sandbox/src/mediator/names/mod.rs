@@ -29,7 +29,7 @@ use super::resolve::{Place, Resolver, kind};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::sys::Notification;
-use crate::wire::{Answer, FromWorker, receive, send};
+use crate::wire::{Answer, FromWorker};
 
 /// What is judged may be another place each time, where somebody keeps changing it.
 const MOST_TRIES: usize = 8;
@@ -190,8 +190,8 @@ impl Worker<'_> {
             from: call.from().map(text),
             caller: program.unwrap_or_else(|| "unknown".to_owned()),
         };
-        send(&self.guard, &FromWorker::Name { making })?;
-        receive(&self.guard)?.ok_or(Error::Garbled)
+        self.guard.borrow().send(&FromWorker::Name { making })?;
+        self.guard.borrow_mut().receive()?.ok_or(Error::Garbled)
     }
 
     fn refuse_name(
