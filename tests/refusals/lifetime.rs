@@ -120,7 +120,8 @@ fn the_log_of_a_session_ends_once_everything_is_dead_and_told() {
                 | Event::Refs { .. }
                 | Event::Credential { .. }
                 | Event::Finding { .. }
-                | Event::Anchor { .. } => "other",
+                | Event::Anchor { .. }
+                | Event::Erasure { .. } => "other",
             });
         });
         assert_eq!(last[last.len() - 2..], ["difference", "end"], "{last:?}");
