@@ -21,6 +21,7 @@
 )]
 
 mod attack;
+mod execs;
 mod explained;
 mod files;
 mod kernel;
@@ -31,4 +32,5 @@ mod processes;
 mod programs;
 mod races;
 mod scene;
+mod session;
 mod table;
