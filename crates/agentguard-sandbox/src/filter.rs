@@ -65,10 +65,17 @@ const fn absent(number: libc::c_long, why: &'static str) -> Refused {
 }
 
 /// What is asked of the mediator, and why.
-const ASKED: [(libc::c_long, &str); 2] = [
-    (libc::SYS_execve, "every program that starts is judged"),
-    (libc::SYS_execveat, "every program that starts is judged"),
+const ASKED: [(libc::c_long, &str); 3] = [
+    (libc::SYS_execve, PROGRAMS),
+    (libc::SYS_execveat, PROGRAMS),
+    (
+        libc::SYS_connect,
+        "a unix socket of the host leads to whoever listens there, past every mount; all families, since \
+         the descriptor could be exchanged after a look at it",
+    ),
 ];
+
+const PROGRAMS: &str = "every program that starts is judged";
 
 const TRACING: &str = "reaches into other processes, and would hide an exec from the mediator";
 const MOUNTS: &str = "would take masks and read-only mounts away";
@@ -77,6 +84,8 @@ const KERNEL: &str = "a kernel interface with a history of holes that no agent's
 const HANDLES: &str = "opens files past every directory that was checked";
 const KEYS: &str = "keyrings are shared with the session outside";
 const SOCKETS: &str = "a kind of socket that no network rule would see";
+const DATAGRAMS: &str = "each datagram names its receiver in memory that no filter reads, and could reach a \
+    unix socket of the host; a pair can do so too";
 const TERMINAL: &str = "types into, or takes over, the terminal of whoever watches";
 const RIGHTS: &str = "a set-user-id program runs outside with the rights of whose workspace it is, which may be root";
 const MACHINE: &str = "changes the machine, not the workspace";
@@ -309,6 +318,25 @@ const REFUSED: &[Refused] = &[
         &[When::Is(0, family(libc::AF_INET6)), When::Is(2, SMC)],
         SOCKETS,
     ),
+    // For unix sockets the kernel takes SOCK_RAW for SOCK_DGRAM (unix_create); that is refused above.
+    when(
+        libc::SYS_socket,
+        &[
+            When::Is(0, family(libc::AF_UNIX)),
+            When::Bits(1, 0xf, family(libc::SOCK_DGRAM)),
+        ],
+        DATAGRAMS,
+    ),
+    when(
+        libc::SYS_socketpair,
+        &[When::Bits(1, 0xf, family(libc::SOCK_DGRAM))],
+        DATAGRAMS,
+    ),
+    when(
+        libc::SYS_socketpair,
+        &[When::Bits(1, 0xf, family(libc::SOCK_RAW))],
+        DATAGRAMS,
+    ),
     #[cfg(target_arch = "x86_64")]
     when(libc::SYS_mknod, &[When::Bits(1, SUID, SUID)], RIGHTS),
     #[cfg(target_arch = "x86_64")]
@@ -387,7 +415,7 @@ pub(crate) fn for_agent(files_are_roots: bool) -> Result<Filters, Error> {
 /// The programs for the mediator: as the agent's, less what it needs, and no exec at all.
 pub(crate) fn for_mediator() -> Result<Vec<BpfProgram>, Error> {
     let mut none = BTreeMap::new();
-    for (number, _) in ASKED {
+    for number in [libc::SYS_execve, libc::SYS_execveat] {
         none.insert(number, Vec::new());
     }
     let no_exec = compile(none, SeccompAction::Errno(libc::EPERM.cast_unsigned()))?;

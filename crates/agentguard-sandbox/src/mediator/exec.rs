@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use agentguard_core::{Digest, Exec, OutcomeOf, Program, ProgramClass, Rule};
 use rustix::fs::OFlags;
@@ -18,7 +18,9 @@ use super::arguments::{Arguments, read_string};
 use super::caller::{Named, Processes};
 use super::explain::{Telling, Told};
 use super::image::{Image, Images};
+use super::peers::Peers;
 use super::verify::{Judged, Seen};
+use super::waits::Waits;
 use crate::error::Error;
 use crate::sys::{Listener, Notification, Tracee};
 use crate::wire::{Answer, FromWorker, Outcome, receive, send};
@@ -36,6 +38,8 @@ pub(super) struct Shared {
     pub(super) processes: Processes,
     pub(super) images: Images,
     pub(super) told: Told,
+    pub(super) peers: Peers,
+    pub(super) waits: Waits,
     /// The agent's first process.
     pub(super) agent: Pid,
     /// Whether the session's own command runs.
@@ -48,7 +52,7 @@ pub(super) struct Shared {
 
 /// One worker.
 pub(super) struct Worker<'s> {
-    pub(super) shared: &'s Shared,
+    pub(super) shared: &'s Arc<Shared>,
     pub(super) guard: OwnedFd,
 }
 
@@ -70,6 +74,7 @@ impl Worker<'_> {
     pub(super) fn run(&self) -> Result<(), Error> {
         loop {
             match self.shared.listener.receive() {
+                Ok(asked) if asked.number == libc::SYS_connect => self.connect(&asked)?,
                 Ok(notification) => self.answer(&notification)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The caller is gone before its question was read; or everyone is.
