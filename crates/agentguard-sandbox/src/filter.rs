@@ -64,19 +64,44 @@ const fn absent(number: libc::c_long, why: &'static str) -> Refused {
     }
 }
 
-/// What is asked of the mediator, and why.
-const ASKED: [(libc::c_long, &str); 3] = [
-    (libc::SYS_execve, PROGRAMS),
-    (libc::SYS_execveat, PROGRAMS),
-    (
-        libc::SYS_connect,
-        "a unix socket of the host leads to whoever listens there, past every mount; all families, since \
-         the descriptor could be exchanged after a look at it",
-    ),
+/// A system call about which the mediator is asked.
+struct Asked {
+    number: libc::c_long,
+    what: Asks,
+    /// All of them must hold; none means always.
+    when: &'static [When],
+    why: &'static str,
+}
+
+/// What a call that is asked about is about: who answers it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Asks {
+    /// A program is to be started.
+    Program,
+    /// A socket is to be connected.
+    Connection,
+}
+
+const fn asked(number: libc::c_long, what: Asks, why: &'static str) -> Asked {
+    Asked {
+        number,
+        what,
+        when: &[],
+        why,
+    }
+}
+
+/// What is asked of the mediator, and why. Where a call is asked about only with some arguments, several
+/// rows may name it.
+const ASKED: &[Asked] = &[
+    asked(libc::SYS_execve, Asks::Program, PROGRAMS),
+    asked(libc::SYS_execveat, Asks::Program, PROGRAMS),
+    asked(libc::SYS_connect, Asks::Connection, CONNECTIONS),
 ];
 
 const PROGRAMS: &str = "every program that starts is judged";
-
+const CONNECTIONS: &str = "a unix socket of the host leads past every mount to whoever listens there; every family is \
+    asked about, since the descriptor could be exchanged after a look at it";
 const TRACING: &str = "reaches into other processes, and would hide an exec from the mediator";
 const MOUNTS: &str = "would take masks and read-only mounts away";
 const NAMESPACES: &str = "a new namespace gives capabilities that nothing here needs";
@@ -415,12 +440,18 @@ pub(crate) fn for_agent(files_are_roots: bool) -> Result<Filters, Error> {
 /// The programs for the mediator: as the agent's, less what it needs, and no exec at all.
 pub(crate) fn for_mediator() -> Result<Vec<BpfProgram>, Error> {
     let mut none = BTreeMap::new();
-    for number in [libc::SYS_execve, libc::SYS_execveat] {
-        none.insert(number, Vec::new());
+    for row in ASKED.iter().filter(|row| row.what == Asks::Program) {
+        none.insert(row.number, Vec::new());
     }
     let no_exec = compile(none, SeccompAction::Errno(libc::EPERM.cast_unsigned()))?;
     let rest = refusing(libc::EPERM, |number| !NEEDED_BY_MEDIATOR.contains(&number))?;
     Ok(vec![foreign(), no_exec, rest])
+}
+
+/// What a call that arrived at the mediator is about; nothing where the table does not ask about it.
+pub(crate) fn asks(number: libc::c_long) -> Option<Asks> {
+    let row = ASKED.iter().find(|row| row.number == number)?;
+    Some(row.what)
 }
 
 /// The table as text, for `doctor` and the documentation: call, error, reason.
@@ -434,7 +465,7 @@ pub fn table() -> Vec<(i64, &'static str, &'static str)> {
         (row.number, word, row.why)
     });
     refused
-        .chain(ASKED.map(|(number, why)| (number, "asked", why)))
+        .chain(ASKED.iter().map(|row| (row.number, "asked", row.why)))
         .collect()
 }
 
@@ -475,17 +506,23 @@ fn refusing(errno: i32, include: impl Fn(libc::c_long) -> bool) -> Result<BpfPro
         .iter()
         .filter(|row| row.errno == errno && include(row.number))
     {
-        let conditions = row
-            .when
-            .iter()
-            .map(condition)
-            .collect::<Result<Vec<_>, _>>()?;
-        let rules = rules.entry(row.number).or_default();
-        if !conditions.is_empty() {
-            rules.push(SeccompRule::new(conditions).map_err(Error::filter)?);
-        }
+        add_row(&mut rules, row.number, row.when)?;
     }
     compile(rules, SeccompAction::Errno(errno.cast_unsigned()))
+}
+
+/// Adds a row to rules: a call without conditions is met always.
+fn add_row(
+    rules: &mut BTreeMap<i64, Vec<SeccompRule>>,
+    number: libc::c_long,
+    when: &[When],
+) -> Result<(), Error> {
+    let conditions = when.iter().map(condition).collect::<Result<Vec<_>, _>>()?;
+    let rules = rules.entry(number).or_default();
+    if !conditions.is_empty() {
+        rules.push(SeccompRule::new(conditions).map_err(Error::filter)?);
+    }
+    Ok(())
 }
 
 /// The rows about the set-user-id bit, about the set-group-id bit.
@@ -512,10 +549,10 @@ fn refusing_group_rights() -> Result<BpfProgram, Error> {
 /// seccompiler has no action that asks, so the program is compiled with a tag in its place.
 fn asking() -> Result<BpfProgram, Error> {
     const TAG: u32 = 0x6167;
-    let rules = ASKED
-        .iter()
-        .map(|(number, _)| (*number, Vec::new()))
-        .collect();
+    let mut rules = BTreeMap::new();
+    for row in ASKED {
+        add_row(&mut rules, row.number, row.when)?;
+    }
     let mut program = compile(rules, SeccompAction::Trace(TAG))?;
     let tagged = libc::SECCOMP_RET_TRACE | TAG;
     for instruction in program

@@ -70,14 +70,22 @@ impl Processes {
     }
 
     /// A line of `/proc/PID/status` (proc_pid_status(5)).
-    fn status(&self, process: Pid, name: &str) -> Option<String> {
+    pub(super) fn status(&self, process: Pid, name: &str) -> Option<String> {
         let file = self.follow(process, "status", OFlags::RDONLY).ok()?;
         let mut bytes = [0; 4096];
         let length = rustix::io::read(&file, &mut bytes).ok()?;
-        let text = std::str::from_utf8(bytes.get(..length)?).ok()?;
+        // The name in it is the process's own choice, and may be no text.
+        let text = String::from_utf8_lossy(bytes.get(..length)?);
         text.lines()
             .find_map(|line| line.strip_prefix(name))
             .map(|value| value.trim().to_owned())
+    }
+
+    /// The path of an open file, as the kernel names it, byte by byte.
+    pub(super) fn path_of_bytes(&self, file: BorrowedFd<'_>) -> Result<Vec<u8>> {
+        use std::os::fd::AsRawFd as _;
+        let link = format!("self/fd/{}", file.as_raw_fd());
+        Ok(fs::readlinkat(&self.0, link, Vec::new())?.into_bytes())
     }
 
     /// The path of an open file, as the kernel names it.

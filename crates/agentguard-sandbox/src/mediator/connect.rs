@@ -20,6 +20,7 @@ use super::caller::Named;
 use super::exec::{Shared, Worker};
 use super::explain::Telling;
 use super::peers::{Peer, address_of};
+use super::resolve::Resolver;
 use crate::error::Error;
 use crate::sys::{self, Notification, read_memory};
 use crate::wire::{Answer, FromWorker, Outcome, receive, send};
@@ -59,7 +60,7 @@ enum Target {
 
 impl Worker<'_> {
     /// Answers a connect.
-    pub(super) fn connect(&self, notification: &Notification) -> Result<(), Error> {
+    pub(super) fn answer_connect(&self, notification: &Notification) -> Result<(), Error> {
         let shared = self.shared;
         let asked = match Asked::of(shared, notification) {
             Ok(asked) => asked,
@@ -99,10 +100,8 @@ impl Worker<'_> {
             Err(errno) => return Ok(Err(errno)),
         };
         let named = Named { at: None, path };
-        let found = shared
-            .processes
-            .open_named(notification.thread, &named, OFlags::PATH);
-        let pinned = match found {
+        let mut resolver = Resolver::new(&shared.processes, notification.thread);
+        let pinned = match resolver.file(&named, true) {
             Ok(pinned) => pinned,
             Err(errno) => return Ok(Err(errno)),
         };

@@ -22,6 +22,7 @@ use super::peers::Peers;
 use super::verify::{Judged, Seen};
 use super::waits::Waits;
 use crate::error::Error;
+use crate::filter::{self, Asks};
 use crate::sys::{Listener, Notification, Tracee};
 use crate::wire::{Answer, FromWorker, Outcome, receive, send};
 
@@ -74,7 +75,6 @@ impl Worker<'_> {
     pub(super) fn run(&self) -> Result<(), Error> {
         loop {
             match self.shared.listener.receive() {
-                Ok(asked) if asked.number == libc::SYS_connect => self.connect(&asked)?,
                 Ok(notification) => self.answer(&notification)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The caller is gone before its question was read; or everyone is.
@@ -97,6 +97,17 @@ impl Worker<'_> {
     }
 
     fn answer(&self, notification: &Notification) -> Result<(), Error> {
+        match filter::asks(notification.number) {
+            Some(Asks::Program) => self.answer_exec(notification),
+            Some(Asks::Connection) => self.answer_connect(notification),
+            None => {
+                self.shared.listener.refuse(notification, libc::ENOSYS);
+                Ok(())
+            }
+        }
+    }
+
+    fn answer_exec(&self, notification: &Notification) -> Result<(), Error> {
         let shared = self.shared;
         let Ok(call) = read_call(notification) else {
             shared.listener.refuse(notification, libc::EACCES);
