@@ -146,6 +146,9 @@ pub struct Confinement {
     pub environment: Vec<String>,
     /// Loopback ports of the host that appear on the session's loopback.
     pub ports: Vec<u16>,
+    /// Unix sockets of the host, by absolute paths at which they also appear inside, to which it may connect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sockets: Vec<PathBuf>,
     /// Bounds on use.
     pub limits: Limits,
 }

@@ -38,7 +38,7 @@ mod secret;
 mod session;
 mod verdict;
 
-pub use action::{Action, Exec, Program, ProgramClass, Start};
+pub use action::{Action, Connect, Exec, Program, ProgramClass, Start};
 pub use agent::{Agent, AgentName, InvalidName};
 pub use clock::{Clock, FixedClock, Moment, Timestamp};
 pub use confinement::{

@@ -185,6 +185,7 @@ struct Tiered {
     environment: Option<BTreeSet<String>>,
     ports: Option<BTreeSet<u64>>,
     host_network: Option<bool>,
+    sockets: Option<BTreeSet<String>>,
     limits: BTreeMap<&'static str, u64>,
     require_level: Level,
     require_evidence: Evidence,
@@ -227,6 +228,7 @@ impl Tiered {
             pins: reader.strings("pins", &is_relative)?.unwrap_or_default(),
             environment: reader.strings("environment", &is_variable)?,
             ports: reader.numbers("ports")?,
+            sockets: reader.strings("sockets", &is_absolute)?,
             host_network: network.map(|words| words.contains("host")),
             limits,
             require_level: reader
@@ -250,6 +252,9 @@ impl Tiered {
             a.intersection(&b).copied().collect()
         });
         both(&mut self.host_network, lower.host_network, |a, b| a && b);
+        both(&mut self.sockets, lower.sockets, |a, b| {
+            a.intersection(&b).cloned().collect()
+        });
         self.masks.extend(lower.masks);
         self.pins.extend(lower.pins);
         for (name, value) in lower.limits {
@@ -287,6 +292,7 @@ impl Tiered {
         let host = request.network == Network::Host && self.host_network == Some(true);
         let ports = asked_ports(&self.ports.unwrap_or_default())?;
         let environment = self.environment.unwrap_or_default();
+        let sockets = self.sockets.unwrap_or_default();
         granted_whole(request, host, &ports, &environment)?;
         let confinement = Confinement {
             level: request.level.max(self.require_level),
@@ -306,6 +312,7 @@ impl Tiered {
             pins: self.pins.into_iter().map(PathBuf::from).collect(),
             environment: environment.into_iter().collect(),
             ports,
+            sockets: sockets.into_iter().map(PathBuf::from).collect(),
             limits,
         };
         Ok(Confined {

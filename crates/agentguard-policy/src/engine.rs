@@ -29,6 +29,7 @@ const MOST_ENGINES: usize = 16;
 pub(crate) struct Rego {
     base: Engine,
     exec: Entry,
+    connect: Entry,
     session: Entry,
     sandbox: Vec<String>,
     ready: Mutex<Vec<Engine>>,
@@ -73,9 +74,10 @@ impl Rego {
             Error::invalid(recursion::find(modules, base.get_modules()))?;
         }
         let exec = Entry::of(modules, Purpose::Exec);
+        let connect = Entry::of(modules, Purpose::Connect);
         let session = Entry::of(modules, Purpose::Session);
         let sandbox = entry::defined(modules, Purpose::Sandbox);
-        let text = entry::module(modules, &exec, &session, &sandbox);
+        let text = entry::module(modules, &exec, &connect, &session, &sandbox);
         base.add_policy("entry".to_owned(), text)
             .map_err(unreachable)?;
         // Prepares the engine, so that its clones are.
@@ -84,6 +86,7 @@ impl Rego {
         Ok(Self {
             base,
             exec,
+            connect,
             session,
             sandbox,
             ready: Mutex::new(Vec::new()),
@@ -93,6 +96,11 @@ impl Rego {
     /// What the rules say about an exec.
     pub(crate) fn exec(&self, input: Value) -> Result<Said, String> {
         self.ask("exec", &self.exec, input)
+    }
+
+    /// What the rules say about a connection.
+    pub(crate) fn connect(&self, input: Value) -> Result<Said, String> {
+        self.ask("connect", &self.connect, input)
     }
 
     /// What the rules say about a session.

@@ -66,12 +66,14 @@ pub(crate) fn defined(modules: &[Parsed], purpose: Purpose) -> Vec<String> {
 pub(crate) fn module(
     modules: &[Parsed],
     exec: &Entry,
+    connect: &Entry,
     session: &Entry,
     sandbox: &[String],
 ) -> String {
     let mut text = format!("package {ENTRY}\nready := true\n");
     for (kind, purpose) in [
         ("exec", Purpose::Exec),
+        ("connect", Purpose::Connect),
         ("session", Purpose::Session),
         ("sandbox", Purpose::Sandbox),
     ] {
@@ -79,7 +81,7 @@ pub(crate) fn module(
             text += &format!("{kind} contains [0, 0] if {{ data.{name}; false }}\n");
         }
     }
-    for (kind, entry) in [("exec", exec), ("session", session)] {
+    for (kind, entry) in [("exec", exec), ("connect", connect), ("session", session)] {
         for (place, (package, word)) in entry.sets.iter().enumerate() {
             text += &format!(
                 "{kind} contains [{place}, data.{package}.{}] if true\n",

@@ -110,7 +110,7 @@ impl SessionJudge {
 
     fn denied(&self, action: &Action, facts: &Facts) -> Option<Rule> {
         match action {
-            Action::Session(_) => None,
+            Action::Session(_) | Action::Connect(_) => None,
             Action::Exec(exec) => {
                 let programs = std::iter::once(&exec.program).chain(&exec.script);
                 let by_content = programs
@@ -133,6 +133,7 @@ impl SessionJudge {
             let said = match &question.action {
                 Action::Exec(_) => tier.exec(input.clone()),
                 Action::Session(_) => tier.session(input.clone()),
+                Action::Connect(_) => tier.connect(input.clone()),
             };
             let said = said.map_err(Undecided::new)?;
             if place == 0 {

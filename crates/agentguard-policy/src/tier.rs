@@ -27,6 +27,7 @@ enum Kept {
         sandbox: Box<Rego>,
         session: Box<Later>,
         exec: Box<Later>,
+        connect: Box<Later>,
     },
 }
 
@@ -51,6 +52,7 @@ impl TierEngine {
                 sandbox: Box::new(shipped_rego(Purpose::Sandbox)?),
                 session: Box::new(Later::new(Purpose::Session)),
                 exec: Box::new(Later::new(Purpose::Exec)),
+                connect: Box::new(Later::new(Purpose::Connect)),
             },
         })
     }
@@ -71,6 +73,14 @@ impl TierEngine {
         self.named(match &self.kept {
             Kept::Whole(rego) => rego.exec(input),
             Kept::Shipped { exec, .. } => exec.get().and_then(|rego| rego.exec(input)),
+        })
+    }
+
+    /// What the tier's rules say about a connection.
+    pub(crate) fn connect(&self, input: Value) -> Result<Said, String> {
+        self.named(match &self.kept {
+            Kept::Whole(rego) => rego.connect(input),
+            Kept::Shipped { connect, .. } => connect.get().and_then(|rego| rego.connect(input)),
         })
     }
 

@@ -64,12 +64,44 @@ const fn absent(number: libc::c_long, why: &'static str) -> Refused {
     }
 }
 
-/// What is asked of the mediator, and why.
-const ASKED: [(libc::c_long, &str); 2] = [
-    (libc::SYS_execve, "every program that starts is judged"),
-    (libc::SYS_execveat, "every program that starts is judged"),
+/// A system call about which the mediator is asked.
+struct Asked {
+    number: libc::c_long,
+    what: Asks,
+    /// All of them must hold; none means always.
+    when: &'static [When],
+    why: &'static str,
+}
+
+/// What a call that is asked about is about: who answers it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Asks {
+    /// A program is to be started.
+    Program,
+    /// A socket is to be connected.
+    Connection,
+}
+
+const fn asked(number: libc::c_long, what: Asks, why: &'static str) -> Asked {
+    Asked {
+        number,
+        what,
+        when: &[],
+        why,
+    }
+}
+
+/// What is asked of the mediator, and why. Where a call is asked about only with some arguments, several
+/// rows may name it.
+const ASKED: &[Asked] = &[
+    asked(libc::SYS_execve, Asks::Program, PROGRAMS),
+    asked(libc::SYS_execveat, Asks::Program, PROGRAMS),
+    asked(libc::SYS_connect, Asks::Connection, CONNECTIONS),
 ];
 
+const PROGRAMS: &str = "every program that starts is judged";
+const CONNECTIONS: &str = "a unix socket of the host leads past every mount to whoever listens there; every family is \
+    asked about, since the descriptor could be exchanged after a look at it";
 const TRACING: &str = "reaches into other processes, and would hide an exec from the mediator";
 const MOUNTS: &str = "would take masks and read-only mounts away";
 const NAMESPACES: &str = "a new namespace gives capabilities that nothing here needs";
@@ -77,6 +109,8 @@ const KERNEL: &str = "a kernel interface with a history of holes that no agent's
 const HANDLES: &str = "opens files past every directory that was checked";
 const KEYS: &str = "keyrings are shared with the session outside";
 const SOCKETS: &str = "a kind of socket that no network rule would see";
+const DATAGRAMS: &str = "each datagram names its receiver in memory that no filter reads, and could reach a \
+    unix socket of the host; a pair can do so too";
 const TERMINAL: &str = "types into, or takes over, the terminal of whoever watches";
 const RIGHTS: &str = "a set-user-id program runs outside with the rights of whose workspace it is, which may be root";
 const MACHINE: &str = "changes the machine, not the workspace";
@@ -309,6 +343,25 @@ const REFUSED: &[Refused] = &[
         &[When::Is(0, family(libc::AF_INET6)), When::Is(2, SMC)],
         SOCKETS,
     ),
+    // For unix sockets the kernel takes SOCK_RAW for SOCK_DGRAM (unix_create); that is refused above.
+    when(
+        libc::SYS_socket,
+        &[
+            When::Is(0, family(libc::AF_UNIX)),
+            When::Bits(1, 0xf, family(libc::SOCK_DGRAM)),
+        ],
+        DATAGRAMS,
+    ),
+    when(
+        libc::SYS_socketpair,
+        &[When::Bits(1, 0xf, family(libc::SOCK_DGRAM))],
+        DATAGRAMS,
+    ),
+    when(
+        libc::SYS_socketpair,
+        &[When::Bits(1, 0xf, family(libc::SOCK_RAW))],
+        DATAGRAMS,
+    ),
     #[cfg(target_arch = "x86_64")]
     when(libc::SYS_mknod, &[When::Bits(1, SUID, SUID)], RIGHTS),
     #[cfg(target_arch = "x86_64")]
@@ -387,12 +440,18 @@ pub(crate) fn for_agent(files_are_roots: bool) -> Result<Filters, Error> {
 /// The programs for the mediator: as the agent's, less what it needs, and no exec at all.
 pub(crate) fn for_mediator() -> Result<Vec<BpfProgram>, Error> {
     let mut none = BTreeMap::new();
-    for (number, _) in ASKED {
-        none.insert(number, Vec::new());
+    for row in ASKED.iter().filter(|row| row.what == Asks::Program) {
+        none.insert(row.number, Vec::new());
     }
     let no_exec = compile(none, SeccompAction::Errno(libc::EPERM.cast_unsigned()))?;
     let rest = refusing(libc::EPERM, |number| !NEEDED_BY_MEDIATOR.contains(&number))?;
     Ok(vec![foreign(), no_exec, rest])
+}
+
+/// What a call that arrived at the mediator is about; nothing where the table does not ask about it.
+pub(crate) fn asks(number: libc::c_long) -> Option<Asks> {
+    let row = ASKED.iter().find(|row| row.number == number)?;
+    Some(row.what)
 }
 
 /// The table as text, for `doctor` and the documentation: call, error, reason.
@@ -406,7 +465,7 @@ pub fn table() -> Vec<(i64, &'static str, &'static str)> {
         (row.number, word, row.why)
     });
     refused
-        .chain(ASKED.map(|(number, why)| (number, "asked", why)))
+        .chain(ASKED.iter().map(|row| (row.number, "asked", row.why)))
         .collect()
 }
 
@@ -447,17 +506,23 @@ fn refusing(errno: i32, include: impl Fn(libc::c_long) -> bool) -> Result<BpfPro
         .iter()
         .filter(|row| row.errno == errno && include(row.number))
     {
-        let conditions = row
-            .when
-            .iter()
-            .map(condition)
-            .collect::<Result<Vec<_>, _>>()?;
-        let rules = rules.entry(row.number).or_default();
-        if !conditions.is_empty() {
-            rules.push(SeccompRule::new(conditions).map_err(Error::filter)?);
-        }
+        add_row(&mut rules, row.number, row.when)?;
     }
     compile(rules, SeccompAction::Errno(errno.cast_unsigned()))
+}
+
+/// Adds a row to rules: a call without conditions is met always.
+fn add_row(
+    rules: &mut BTreeMap<i64, Vec<SeccompRule>>,
+    number: libc::c_long,
+    when: &[When],
+) -> Result<(), Error> {
+    let conditions = when.iter().map(condition).collect::<Result<Vec<_>, _>>()?;
+    let rules = rules.entry(number).or_default();
+    if !conditions.is_empty() {
+        rules.push(SeccompRule::new(conditions).map_err(Error::filter)?);
+    }
+    Ok(())
 }
 
 /// The rows about the set-user-id bit, about the set-group-id bit.
@@ -484,10 +549,10 @@ fn refusing_group_rights() -> Result<BpfProgram, Error> {
 /// seccompiler has no action that asks, so the program is compiled with a tag in its place.
 fn asking() -> Result<BpfProgram, Error> {
     const TAG: u32 = 0x6167;
-    let rules = ASKED
-        .iter()
-        .map(|(number, _)| (*number, Vec::new()))
-        .collect();
+    let mut rules = BTreeMap::new();
+    for row in ASKED {
+        add_row(&mut rules, row.number, row.when)?;
+    }
     let mut program = compile(rules, SeccompAction::Trace(TAG))?;
     let tagged = libc::SECCOMP_RET_TRACE | TAG;
     for instruction in program

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use agentguard_audit::SessionLog;
 use agentguard_core::{
-    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Exec, Index, Network, OutcomeOf,
-    Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
+    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Index, Network, OutcomeOf,
+    Program, Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
 };
 use agentguard_credentials::{AgentKey, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
@@ -204,18 +204,18 @@ impl SessionRecord {
 
     fn decision(
         &self,
-        exec: &Exec,
+        program: Option<&Program>,
         question: &Question,
         ruling: &Ruling,
     ) -> Result<Index, Unrecorded> {
         match ruling {
             Ruling::Allow { .. } => {
                 self.count(|tally| tally.allowed += 1);
-                self.write_decision(Class::Normal, exec, question, ruling)
+                self.write_decision(Class::Normal, program, question, ruling)
             }
             Ruling::Deny { .. } => {
                 self.count(|tally| tally.refused += 1);
-                self.refusal(exec, question, ruling)
+                self.refusal(program, question, ruling)
             }
         }
     }
@@ -224,7 +224,7 @@ impl SessionRecord {
     /// doubles, and at the end.
     fn refusal(
         &self,
-        exec: &Exec,
+        program: Option<&Program>,
         question: &Question,
         ruling: &Ruling,
     ) -> Result<Index, Unrecorded> {
@@ -240,7 +240,7 @@ impl SessionRecord {
             }
             return Ok(known.first);
         }
-        let first = self.write_decision(Class::Critical, exec, question, ruling)?;
+        let first = self.write_decision(Class::Critical, program, question, ruling)?;
         if refusals.len() < MOST_REFUSALS {
             refusals.insert(
                 key,
@@ -257,15 +257,15 @@ impl SessionRecord {
     fn write_decision(
         &self,
         class: Class,
-        exec: &Exec,
+        program: Option<&Program>,
         question: &Question,
         ruling: &Ruling,
     ) -> Result<Index, Unrecorded> {
         let event = |text| Event::Decision {
             action: question.action().kind().to_owned(),
             text,
-            program: Some(exec.program.sha256),
-            class: Some(exec.program.class),
+            program: program.map(|program| program.sha256),
+            class: program.map(|program| program.class),
             ruling: ruling.clone(),
         };
         self.append_with_text(class, &question.own_input(), event)
@@ -302,7 +302,8 @@ impl Record<Question> for SessionRecord {
     fn record(&self, question: &Question, ruling: &Ruling) -> Result<Index, Unrecorded> {
         match question.action() {
             Action::Session(start) => self.start(start, ruling),
-            Action::Exec(exec) => self.decision(exec, question, ruling),
+            Action::Exec(exec) => self.decision(Some(&exec.program), question, ruling),
+            Action::Connect(_) => self.decision(None, question, ruling),
         }
     }
 }

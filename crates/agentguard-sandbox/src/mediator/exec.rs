@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use agentguard_core::{Digest, Exec, OutcomeOf, Program, ProgramClass, Rule};
 use rustix::fs::OFlags;
@@ -18,8 +18,11 @@ use super::arguments::{Arguments, read_string};
 use super::caller::{Named, Processes};
 use super::explain::{Telling, Told};
 use super::image::{Image, Images};
+use super::peers::Peers;
 use super::verify::{Judged, Seen};
+use super::waits::Waits;
 use crate::error::Error;
+use crate::filter::{self, Asks};
 use crate::sys::{Listener, Notification, Tracee};
 use crate::wire::{Answer, FromWorker, Outcome, receive, send};
 
@@ -36,6 +39,8 @@ pub(super) struct Shared {
     pub(super) processes: Processes,
     pub(super) images: Images,
     pub(super) told: Told,
+    pub(super) peers: Peers,
+    pub(super) waits: Waits,
     /// The agent's first process.
     pub(super) agent: Pid,
     /// Whether the session's own command runs.
@@ -48,7 +53,7 @@ pub(super) struct Shared {
 
 /// One worker.
 pub(super) struct Worker<'s> {
-    pub(super) shared: &'s Shared,
+    pub(super) shared: &'s Arc<Shared>,
     pub(super) guard: OwnedFd,
 }
 
@@ -92,6 +97,17 @@ impl Worker<'_> {
     }
 
     fn answer(&self, notification: &Notification) -> Result<(), Error> {
+        match filter::asks(notification.number) {
+            Some(Asks::Program) => self.answer_exec(notification),
+            Some(Asks::Connection) => self.answer_connect(notification),
+            None => {
+                self.shared.listener.refuse(notification, libc::ENOSYS);
+                Ok(())
+            }
+        }
+    }
+
+    fn answer_exec(&self, notification: &Notification) -> Result<(), Error> {
         let shared = self.shared;
         let Ok(call) = read_call(notification) else {
             shared.listener.refuse(notification, libc::EACCES);

@@ -18,8 +18,10 @@ use super::caller::Processes;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
 use super::image::Images;
+use super::peers::Peers;
 use super::places::Places;
 use super::setup::{self, Stage, give_up_capabilities};
+use super::waits::Waits;
 use super::watch::Watch;
 use crate::error::{Error, Failure, Step};
 use crate::plan::{Layer, Plan};
@@ -100,6 +102,7 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     let for_agent = filter::for_agent(plan.become_user.is_some()).map_err(failed)?;
     let for_mediator = filter::for_mediator().map_err(failed)?;
     let agent = agent::make(&plan, &stage, &for_agent)?;
+    let peers = Peers::of(&plan, stage.proc.as_fd())?;
     close_up(&plan, &for_mediator)?;
     match receive(control).map_err(lost)? {
         Some(FromGuard::Start) => {}
@@ -108,7 +111,7 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
             return Ok(());
         }
     }
-    serve(control, &plan, stage, agent, lines.workers, watch).map_err(lost)
+    serve(control, &plan, (stage, peers), agent, lines.workers, watch).map_err(lost)
 }
 
 /// Ends a session that was not to begin, and waits until nothing is left of it.
@@ -136,7 +139,7 @@ fn close_up(plan: &Plan, programs: &[BpfProgram]) -> Result<(), Failure> {
 fn serve(
     control: BorrowedFd<'_>,
     plan: &Plan,
-    stage: Stage,
+    (stage, peers): (Stage, Peers),
     agent: Agent,
     guards: Vec<OwnedFd>,
     mut watch: Watch,
@@ -157,11 +160,18 @@ fn serve(
         processes: Processes::new(stage.proc),
         images: Images::new(Places::of(plan), &plan.identities),
         told: Told::default(),
+        peers,
+        waits: Waits::default(),
         agent: agent.process,
         has_begun: AtomicBool::new(false),
         ended: Mutex::new(None),
         outcomes: Mutex::default(),
     });
+    sys::be_woken().map_err(Error::io("be woken"))?;
+    start_thread("waits", {
+        let shared = Arc::clone(&shared);
+        move || Waits::watch(&shared)
+    })?;
     for guard in guards {
         let shared = Arc::clone(&shared);
         start_worker(shared, guard)?;
@@ -196,10 +206,13 @@ fn start_worker(shared: Arc<Shared>, guard: OwnedFd) -> Result<(), Error> {
             sys::end(1);
         }
     };
-    let started = std::thread::Builder::new()
-        .name("worker".to_owned())
-        .spawn(work);
-    started.map(|_| ()).map_err(Error::io("start a worker"))
+    start_thread("worker", work)
+}
+
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let started = thread.spawn(work);
+    started.map(|_| ()).map_err(Error::io("start a thread"))
 }
 
 /// Waits until the agent's first process is gone, looking after refs and stops meanwhile.

@@ -9,6 +9,7 @@ mod mount;
 mod process;
 mod seccomp;
 mod signal;
+mod socket;
 mod trace;
 
 pub(crate) use mount::{Attributes, change_tree, idmap_tree, raise_loopback};
@@ -20,6 +21,7 @@ pub(crate) use seccomp::{
     Listener, Notification, install_filter, install_listener, landlock_version,
 };
 pub(crate) use signal::{Signals, block_forwarded, forget_blocked};
+pub(crate) use socket::{be_woken, connect, network_of, wake};
 pub(crate) use trace::{Tracee, read_memory, read_pieces};
 
 use std::io;
