@@ -44,7 +44,7 @@ pub struct Request {
 /// What policy makes of a request.
 #[derive(Clone, Debug)]
 pub struct Confined {
-    /// What the kernel will hold the session to. Its level is never below `require_level`.
+    /// What the kernel will hold the session to, at the level that was asked for.
     pub confinement: Confinement,
     /// The least level any tier requires. A request below it is to be refused.
     pub require_level: Level,
@@ -295,7 +295,7 @@ impl Tiered {
         let sockets = self.sockets.unwrap_or_default();
         granted_whole(request, host, &ports, &environment)?;
         let confinement = Confinement {
-            level: request.level.max(self.require_level),
+            level: request.level,
             network: if host {
                 Network::Host
             } else {

@@ -11,13 +11,19 @@ use seccompiler::{
     SeccompRule, TargetArch, sock_filter,
 };
 
+use agentguard_core::Network;
+
 use crate::Error;
+use beside::{BESIDE, NETWORKS};
+
+mod beside;
 
 /// The highest system call number this table has thought about (`removexattrat`, Linux 6.13).
 /// Later ones do not exist inside: programs fall back on what they used before.
 const LAST_KNOWN: u32 = 466;
 
 /// A system call that is refused inside.
+#[derive(Clone, Copy)]
 struct Refused {
     number: libc::c_long,
     errno: i32,
@@ -437,6 +443,26 @@ pub(crate) fn for_agent(files_are_roots: bool) -> Result<Filters, Error> {
     Ok((plain, asking()?))
 }
 
+/// The programs for an agent that has no namespaces of its own, besides those of [`for_agent`].
+pub(crate) fn beside_others(network: Network) -> Result<Vec<BpfProgram>, Error> {
+    let rows = match network {
+        Network::Isolated => [BESIDE, NETWORKS].concat(),
+        Network::Host => BESIDE.to_vec(),
+    };
+    let mut programs = Vec::new();
+    for errno in [libc::EPERM, libc::ENOSYS, libc::EAFNOSUPPORT] {
+        let mut rules = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.errno == errno) {
+            add_row(&mut rules, row.number, row.when)?;
+        }
+        if !rules.is_empty() {
+            let refused = SeccompAction::Errno(errno.cast_unsigned());
+            programs.push(compile(rules, refused)?);
+        }
+    }
+    Ok(programs)
+}
+
 /// The programs for the mediator: as the agent's, less what it needs, and no exec at all.
 pub(crate) fn for_mediator() -> Result<Vec<BpfProgram>, Error> {
     let mut none = BTreeMap::new();
@@ -456,7 +482,7 @@ pub(crate) fn asks(number: libc::c_long) -> Option<Asks> {
 
 /// The table as text, for `doctor` and the documentation: call, error, reason.
 pub fn table() -> Vec<(i64, &'static str, &'static str)> {
-    let refused = REFUSED.iter().map(|row| {
+    let refused = REFUSED.iter().chain(BESIDE).chain(NETWORKS).map(|row| {
         let word = if row.errno == libc::ENOSYS {
             "absent"
         } else {

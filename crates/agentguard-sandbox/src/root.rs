@@ -21,14 +21,11 @@ use rustix::mount::{
 
 use crate::difference::{Snapshot, WalkLimits};
 use crate::error::{Failure, Step};
-use crate::plan::{Layer, Plan};
+use crate::plan::{Layer, Plan, TEMPORARY};
 use crate::sys::{Attributes, change_tree, idmap_tree};
 
 /// Where the new root is put together. It is covered, so what lies there is not lost.
 const BASE: &str = "/tmp";
-
-/// Where the session's own temporary directory on a disk appears.
-const TEMPORARY: &str = "/var/tmp";
 
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const DEVICE_LINKS: [(&str, &str); 5] = [
@@ -293,7 +290,10 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
 
 /// Walks the workspace for the first time. Sockets in it lead to whoever listens outside, and are to be
 /// covered like what policy masks.
-fn look(plan: &Plan, base: BorrowedFd<'_>) -> Result<(FirstLook, Vec<PathBuf>), Failure> {
+pub(crate) fn look(
+    plan: &Plan,
+    base: BorrowedFd<'_>,
+) -> Result<(FirstLook, Vec<PathBuf>), Failure> {
     let began = Instant::now();
     let path = &plan.confinement.workspace;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -46,10 +46,11 @@ fn below(confined: &Confined, start: &agentguard_core::Start) -> Option<Rule> {
     }
     if start.confinement.level < confined.require_level {
         let reason = format!(
-            "policy requires level `{}`",
-            confined.require_level.as_str()
+            "policy requires level `{}`, and `{}` was asked for",
+            confined.require_level.as_str(),
+            start.confinement.level.as_str()
         );
-        return Some(Rule::new("session/level", reason));
+        return Some(Rule::new("session/level", reason).with_remedy("run it without `--level`"));
     }
     None
 }

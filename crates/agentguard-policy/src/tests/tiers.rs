@@ -481,7 +481,7 @@ require_level contains \"no-namespaces\"\nrequire_evidence contains \"event\"";
 }
 
 #[test]
-fn no_flag_lowers_what_is_required() {
+fn no_flag_lowers_what_is_required_and_what_is_asked_for_is_not_raised_in_silence() {
     let text = "package agentguard.sandbox\nrequire_level contains \"full\"\n";
     let policies = load("level", Some(text), None, None).unwrap();
     let mut wants = request();
@@ -489,7 +489,7 @@ fn no_flag_lowers_what_is_required() {
     let confined = policies.confine(&wants).unwrap();
     assert_eq!(
         (confined.require_level, confined.confinement.level),
-        (Level::Full, Level::Full)
+        (Level::Full, Level::OldKernel)
     );
 }
 

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use agentguard_core::Level;
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -15,7 +16,7 @@ use rustix::process::{
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::{Deserialize, Serialize};
 
-use super::setup::{Stage, give_up_capabilities, stream_pair};
+use super::setup::{Around, Stage, give_up_capabilities, stream_pair};
 use crate::error::{Failure, Step};
 use crate::filter::Filters;
 use crate::landlock;
@@ -134,14 +135,13 @@ fn help(
 }
 
 fn enter_and_fork(stage: &Stage) -> Result<sys::Forked, Failure> {
-    // The pid namespace first: it belongs to this user namespace, and not to the next.
-    move_into_link_name_space(
-        stage.pid_namespace.as_fd(),
-        Some(LinkNameSpaceType::ProcessID),
-    )
-    .step("enter the pid namespace")?;
-    move_into_link_name_space(stage.user_namespace.as_fd(), Some(LinkNameSpaceType::User))
-        .step("enter the agent's user namespace")?;
+    if let Around::Namespaces { pid, user, .. } = &stage.around {
+        // The pid namespace first: it belongs to this user namespace, and not to the next.
+        move_into_link_name_space(pid.as_fd(), Some(LinkNameSpaceType::ProcessID))
+            .step("enter the pid namespace")?;
+        move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User))
+            .step("enter the agent's user namespace")?;
+    }
     sys::fork_sibling().step("make the agent's process")
 }
 
@@ -161,7 +161,12 @@ fn confine(plan: &Plan, (plain, asking): &Filters, talk: &OwnedFd) -> Result<(),
     give_up_capabilities()?;
     limit(plan)?;
     if !plan.without.contains(&Layer::Landlock) {
-        landlock::enter(plan, None)?;
+        match plan.confinement.level {
+            Level::Full => landlock::enter(plan, None)?,
+            Level::NoNamespaces | Level::OldKernel => {
+                landlock::enter_nested(plan.confinement.network)?;
+            }
+        }
     }
     rustix::process::chdir(&plan.directory)
         .step(format!("enter `{}`", plan.directory.display()))?;

@@ -87,13 +87,7 @@ impl Worker<'_> {
 
     /// Whether the session's last process is gone: its listener has nobody left to ask.
     pub(super) fn is_over(&self) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let mut polled = [PollFd::new(&self.shared.listener.0, PollFlags::empty())];
-        matches!(poll(&mut polled, Some(&now)), Ok(1..))
+        self.shared.listener.is_deserted(0)
     }
 
     fn answer(&self, notification: &Notification) -> Result<(), Error> {

@@ -115,7 +115,7 @@ impl Images {
 
     /// What a file holds, and whether nobody inside can change it.
     ///
-    /// A file that `may_be_fixed` is so on a read-only mount. What lies where an agent can write is not, not
+    /// A file that `may_be_fixed` is so on a read-only mount, or where Landlock holds it alone. What lies where an agent can write is not, not
     /// even where it is pinned: another name of it may lead past the pin.
     fn identify(
         &self,
@@ -126,7 +126,7 @@ impl Images {
         let is_read_only = fs::fstatvfs(file)?
             .f_flag
             .contains(StatVfsMountFlags::RDONLY);
-        let is_fixed = may_be_fixed && is_read_only;
+        let is_fixed = may_be_fixed && (is_read_only || self.places.held_without_mounts);
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(digest) = known().get(&key).filter(|_| is_fixed) {
             return Ok((*digest, true));

@@ -3,6 +3,7 @@
 
 mod agent;
 mod arguments;
+mod beside;
 mod caller;
 mod connect;
 mod diagnosis;

@@ -15,7 +15,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use agentguard_core::Network;
+use agentguard_core::{Level, Network};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
@@ -85,12 +85,15 @@ impl Peers {
         let probe = make(AddressFamily::UNIX, SocketType::DGRAM, None).step(STEP)?;
         let protocol = Some(netlink::SOCK_DIAG);
         let diagnosis = make(AddressFamily::NETLINK, SocketType::RAW, protocol).ok();
-        let own_devices = OWN
+        // Without namespaces these are the host's, and so is the network that the kernel would be asked about.
+        let has_own = plan.confinement.level == Level::Full;
+        let own: &[&str] = if has_own { &OWN } else { &[] };
+        let own_devices = own
             .iter()
             .map(|path| fs::stat(*path).map(|stat| stat.st_dev));
         Ok(Self {
             network: sys::network_of(probe.as_fd()).step(STEP)?,
-            is_own: plan.confinement.network == Network::Isolated,
+            is_own: has_own && plan.confinement.network == Network::Isolated,
             own_devices: own_devices.collect::<Result<_, _>>().step(STEP)?,
             granted: plan.confinement.sockets.iter().filter_map(hold).collect(),
             devices: devices(&read("self/mountinfo").step(STEP)?),

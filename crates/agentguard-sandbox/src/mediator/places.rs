@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use agentguard_core::{Access, ProgramClass};
+use agentguard_core::{Access, Level, ProgramClass};
 
 use crate::plan::Plan;
 
 /// Directories in memory, for data and not for programs.
 const TEMPORARY: [&str; 2] = ["/tmp", "/dev/shm"];
-/// The session's own on a disk: what tools build and run in passing lies there.
-const OWN: &str = "/var/tmp";
 /// Directories of the system, always read-only inside.
 const SYSTEM: [&str; 9] = [
     "/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32", "/opt", "/etc",
@@ -23,18 +21,25 @@ pub(super) struct Places {
     writable: Vec<PathBuf>,
     /// What is granted to read only.
     readable: Vec<PathBuf>,
+    /// Whether what is granted to read only cannot be changed for another reason than its mount's.
+    pub(super) held_without_mounts: bool,
 }
 
 impl Places {
     pub(super) fn of(plan: &Plan) -> Self {
-        let (mut writable, mut readable) = (vec![PathBuf::from(OWN)], Vec::new());
+        // What tools build and run in passing lies in the session's own on a disk.
+        let (mut writable, mut readable) = (vec![plan.temporary_inside()], Vec::new());
         for grant in plan.confinement.trees() {
             match grant.access {
                 Access::Write => writable.push(grant.path),
                 Access::Read => readable.push(grant.path),
             }
         }
-        Self { writable, readable }
+        Self {
+            writable,
+            readable,
+            held_without_mounts: plan.confinement.level != Level::Full,
+        }
     }
 
     /// The class of a program at `path`, as the kernel names it. The longest place that holds it counts.
@@ -95,6 +100,7 @@ mod tests {
                 "/home/ada/.cargo/bin".into(),
                 "/srv/tools".into(),
             ],
+            held_without_mounts: false,
         }
     }
 
@@ -130,6 +136,7 @@ mod tests {
         let places = Places {
             writable: vec!["/tmp/work".into()],
             readable: vec![],
+            held_without_mounts: false,
         };
         assert_eq!(places.class("/tmp/work/a", 1), ProgramClass::Workspace);
         assert_eq!(places.class("/tmp/other/a", 1), ProgramClass::Temporary);

@@ -7,24 +7,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use agentguard_core::OutcomeOf;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    DumpableBehavior, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open,
+    DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open,
     set_dumpable_behavior, set_parent_process_death_signal,
 };
 
 use seccompiler::BpfProgram;
 
 use super::agent::{self, Agent, Go, NotRun};
+use super::beside::Beside;
 use super::caller::Processes;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
 use super::image::Images;
 use super::peers::Peers;
 use super::places::Places;
-use super::setup::{self, Stage, give_up_capabilities};
+use super::setup::{self, Around, Stage, give_up_capabilities};
 use super::waits::Waits;
 use super::watch::Watch;
 use crate::error::{Error, Failure, Step};
 use crate::plan::{Layer, Plan};
+use crate::sys::Listener;
 use crate::wire::{FromGuard, FromMediator, receive, receive_descriptors, send, send_descriptors};
 use crate::{again, doctor, filter, sys};
 
@@ -99,7 +101,11 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     }
     // While the guard writes down that the session begins: the agent's process waits, and runs nothing.
     let failed = |error: Error| Failure::new("compile the filter", error.to_string());
-    let for_agent = filter::for_agent(plan.become_user.is_some()).map_err(failed)?;
+    let mut for_agent = filter::for_agent(plan.become_user.is_some()).map_err(failed)?;
+    if let Around::Scope(_) = stage.around {
+        let more = filter::beside_others(plan.confinement.network).map_err(failed)?;
+        for_agent.0.extend(more);
+    }
     let for_mediator = filter::for_mediator().map_err(failed)?;
     let agent = agent::make(&plan, &stage, &for_agent)?;
     let peers = Peers::of(&plan, stage.proc.as_fd())?;
@@ -114,9 +120,28 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     serve(control, &plan, (stage, peers), agent, lines.workers, watch).map_err(lost)
 }
 
+/// Ends everything inside, and returns when nothing of it is left. What is returned is to be held until this
+/// process has said its last: the reaper ends it with everything else once that is gone.
+fn end_everything(around: Around, init: Pid, listener: &Listener) -> Option<Beside> {
+    match around {
+        // The end of the lifeline is pid 1's; it is waited for, and with it all.
+        Around::Namespaces { lifeline, .. } => {
+            drop(lifeline);
+            while let Err(rustix::io::Errno::INTR) =
+                rustix::process::waitpid(Some(init), WaitOptions::empty())
+            {}
+            None
+        }
+        Around::Scope(beside) => {
+            beside.end(listener);
+            Some(beside)
+        }
+    }
+}
+
 /// Ends a session that was not to begin, and waits until nothing is left of it.
 fn give_up(stage: Stage, agent: Agent) {
-    drop((agent.go, agent.listener, stage.lifeline));
+    drop((agent.go, agent.listener, stage.around));
     for process in [agent.process, stage.init] {
         while let Err(rustix::io::Errno::INTR) =
             rustix::process::waitpid(Some(process), super::exec::wait_options())
@@ -176,13 +201,14 @@ fn serve(
         let shared = Arc::clone(&shared);
         start_worker(shared, guard)?;
     }
-    let not_run = wait_for_agent(control, &handle, &agent.report, &shared, &mut watch)?;
+    let not_run = wait_for_agent(
+        (control, &stage.around),
+        (&handle, &agent.report),
+        &shared,
+        &mut watch,
+    )?;
     let outcome = outcome_of(status_of(&shared));
-    // The end of the lifeline is the end of everything inside; pid 1 is waited for, and with it all.
-    drop(stage.lifeline);
-    while let Err(rustix::io::Errno::INTR) =
-        rustix::process::waitpid(Some(stage.init), WaitOptions::empty())
-    {}
+    let _reaper = end_everything(stage.around, stage.init, &shared.listener);
     if let Some(NotRun::Failed(failure)) = not_run {
         return send(control, &FromMediator::Failed(failure));
     }
@@ -217,9 +243,8 @@ fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), 
 
 /// Waits until the agent's first process is gone, looking after refs and stops meanwhile.
 fn wait_for_agent(
-    control: BorrowedFd<'_>,
-    handle: &OwnedFd,
-    report: &OwnedFd,
+    (control, around): (BorrowedFd<'_>, &Around),
+    (handle, report): (&OwnedFd, &OwnedFd),
     shared: &Shared,
     watch: &mut Watch,
 ) -> Result<Option<NotRun>, Error> {
@@ -253,6 +278,9 @@ fn wait_for_agent(
         if is_ready.get(1) == Some(&true) {
             // The guard says nothing more: it is gone, and so is everything inside.
             return Err(Error::Garbled);
+        }
+        if let Around::Scope(beside) = around {
+            beside.tend(shared.agent);
         }
         tell_outcomes(control, shared)?;
         is_stopped = note_stop(control, shared, is_stopped)?;

@@ -115,6 +115,17 @@ impl Listener {
         })
     }
 
+    /// Whether, within some nanoseconds, no process is left that could ask.
+    pub(crate) fn is_deserted(&self, nanoseconds: i64) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let wait = Timespec {
+            tv_sec: 0,
+            tv_nsec: nanoseconds,
+        };
+        let mut polled = [PollFd::new(&self.0, PollFlags::empty())];
+        matches!(poll(&mut polled, Some(&wait)), Ok(1..))
+    }
+
     /// Whether the caller still waits, so that what was read of it was read of *it*.
     pub(crate) fn still_waits(&self, notification: &Notification) -> bool {
         // SAFETY: the request reads one `u64`, which is what the pointer points to.
