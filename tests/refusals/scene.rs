@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
 
 use agentguard::audit::{Entries, logs};
-use agentguard::core::{Event, OutcomeOf, Ruling};
+use agentguard::core::{Event, Level, OutcomeOf, Promise, Ruling};
 
 use crate::attack::{self, Tried};
 
@@ -26,9 +26,42 @@ pub(crate) enum Who {
     Ordinary,
 }
 
-/// Runs a test as everyone that this process can be.
+/// The level at which the whole suite is run: what `AGENTGUARD_TEST_LEVEL` names, else `full`.
+pub(crate) fn level() -> Level {
+    let named = env::var("AGENTGUARD_TEST_LEVEL").ok();
+    let level = named.map_or(Some(Level::Full), |word| Level::parse(&word));
+    level.expect("AGENTGUARD_TEST_LEVEL is to name a level")
+}
+
+/// Runs a test that needs `promises` of its level as everyone that this process can be. Where one of them is
+/// not made, a session has to say so.
+pub(crate) fn where_held(promises: &[Promise], test: impl Fn(&Scene)) {
+    let broken: Vec<_> = promises
+        .iter()
+        .filter(|promise| !level().holds(**promise))
+        .collect();
+    if broken.is_empty() {
+        return as_everyone(test);
+    }
+    as_everyone(|scene| {
+        let ran = scene.run(&["true"]);
+        let said = scene.missing();
+        for promise in &broken {
+            println!("not held at this level: {}", promise.text());
+            assert!(said.contains(promise), "{said:?}");
+            let told = format!("not promised: {}", promise.text());
+            assert!(ran.stderr.contains(&told), "{}", ran.stderr);
+        }
+    });
+}
+
+/// Runs a test as everyone that this process can be, and that can have a session of this level.
 pub(crate) fn as_everyone(test: impl Fn(&Scene)) {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    if level() == Level::NoNamespaces {
+        // That root has no such session is a test of its own.
+        return test(&Scene::new(Who::Ordinary));
+    }
     if !is_root {
         println!("not run as root: this shows it for an ordinary user only");
         return test(&Scene::new(Who::Ordinary));
@@ -89,6 +122,8 @@ impl Scene {
             fs::copy(built, &binary).unwrap();
         }
         scene.program("attack", attack::program());
+        fs::write(scene.hide(), attack::program()).unwrap();
+        fs::set_permissions(scene.hide(), fs::Permissions::from_mode(0o755)).unwrap();
         scene
     }
 
@@ -103,6 +138,11 @@ impl Scene {
 
     pub(crate) fn outside(&self) -> PathBuf {
         self.root.join("outside")
+    }
+
+    /// The program that hides what the kernel has.
+    fn hide(&self) -> PathBuf {
+        self.root.join("hide")
     }
 
     fn own(&self, path: &Path) {
@@ -169,10 +209,14 @@ impl Scene {
     /// `agentguard exec` with these flags and this command, ended when it takes too long.
     pub(crate) fn exec(&self, flags: &[&str], words: &[&str]) -> Command {
         let mut command = self.command("timeout");
+        command.args(["-s", "KILL", PATIENCE]);
+        if level() == Level::NoNamespaces {
+            command.arg(self.hide()).args(["hide", "namespaces"]);
+        }
         command
-            .args(["-s", "KILL", PATIENCE])
             .arg(self.root.join("agentguard"))
             .arg("exec")
+            .arg(format!("--level={}", level().as_str()))
             .args(flags)
             .arg("--")
             .args(words);
@@ -195,6 +239,17 @@ impl Scene {
     pub(crate) fn run_bare(&self, words: &[&str]) -> Ran {
         let mut command = self.command(words[0]);
         Ran::of(command.args(&words[1..]).output().unwrap())
+    }
+
+    /// What the last session said that it does not hold.
+    pub(crate) fn missing(&self) -> Vec<Promise> {
+        let mut last = Vec::new();
+        self.each_event(|event| {
+            if let Event::Start { missing, .. } = event {
+                last.clone_from(missing);
+            }
+        });
+        last
     }
 
     /// The rules of the log that refused, in its order.

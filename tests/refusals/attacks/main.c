@@ -43,6 +43,7 @@ static const struct {
 	{ "mark", mark },
 	{ "race", race },
 	{ "orders", orders },
+	{ "hide", hide },
 };
 
 static const struct {
