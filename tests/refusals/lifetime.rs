@@ -4,13 +4,15 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::scene::{Scene, Who, as_everyone};
+use agentguard::core::Level;
+
+use crate::scene::{Scene, Who, as_everyone, level};
 
 /// Longer than a machine under load takes to end a handful of processes.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Processes whose arguments hold `word`, by their numbers.
-fn with_argument(word: &str) -> Vec<u32> {
+pub(crate) fn with_argument(word: &str) -> Vec<u32> {
     let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let number = entry.unwrap().file_name().to_str()?.parse().ok()?;
         let arguments = fs::read(format!("/proc/{number}/cmdline")).ok()?;
@@ -22,7 +24,7 @@ fn with_argument(word: &str) -> Vec<u32> {
     numbers.collect()
 }
 
-fn parent(number: u32) -> Option<u32> {
+pub(crate) fn parent(number: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
     stat.rsplit_once(')')?
         .1
@@ -42,9 +44,13 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 
 /// A session in which processes live and write, in several ways out of their parents' hands.
 fn living(scene: &Scene, name: &str) -> Child {
-    let mut command = scene.command(scene.root.join("agentguard"));
-    let child = command
-        .args(["exec", "--", "./attack", "stay", name])
+    living_at(level(), scene, name)
+}
+
+pub(crate) fn living_at(level: Level, scene: &Scene, name: &str) -> Child {
+    let child = scene
+        .guard_at(level)
+        .args(["--", "./attack", "stay", name])
         .spawn()
         .unwrap();
     for file in [name.to_owned(), format!("{name}-other")] {
@@ -57,7 +63,7 @@ fn living(scene: &Scene, name: &str) -> Child {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test ends what it started")]
-fn kill(number: u32) {
+pub(crate) fn kill(number: u32) {
     let killed = Command::new("sh")
         .args(["-c", &format!("kill -9 {number}")])
         .status();
@@ -65,7 +71,7 @@ fn kill(number: u32) {
 }
 
 /// Everything that wrote is dead, and the files stay as they are.
-fn all_dead(scene: &Scene, name: &str) {
+pub(crate) fn all_dead(scene: &Scene, name: &str) {
     until("nothing of the session lives", || {
         with_argument(name).iter().all(|number| {
             fs::read_to_string(format!("/proc/{number}/stat")).map_or(true, |stat| {
@@ -170,8 +176,8 @@ fn a_session_ends_when_its_time_is_over_even_if_it_stops_itself() {
 #[test]
 fn in_a_container_without_an_init_a_session_ends_like_anywhere() {
     as_everyone(|scene| {
-        let guard = scene.root.join("agentguard").display().to_string();
-        let session = format!("{guard} exec -- sh -c '(setsid sleep 600 &); echo inside; exit 5'");
+        let guard = scene.guard_words();
+        let session = format!("{guard} -- sh -c '(setsid sleep 600 &); echo inside; exit 5'");
         for pid_1 in [format!("exec {session}"), format!("{session}; exit $?")] {
             let mut container = scene.command("timeout");
             container.args(["-s", "KILL", "60", "unshare"]);
@@ -187,11 +193,16 @@ fn in_a_container_without_an_init_a_session_ends_like_anywhere() {
     });
 }
 
-/// Processes that stand in a session of this scene: its workspace is mounted for them.
+/// Processes that stand in a session of this scene: its workspace is mounted for them, or, where nothing is
+/// mounted, they run a program of the scene.
 fn inside(scene: &Scene) -> Vec<u32> {
     let workspace = scene.work().display().to_string();
     let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let number = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        if level() != Level::Full {
+            let program = fs::read_link(format!("/proc/{number}/exe")).ok()?;
+            return program.starts_with(&scene.root).then_some(number);
+        }
         let mounts = fs::read_to_string(format!("/proc/{number}/mountinfo")).ok()?;
         mounts.contains(&workspace).then_some(number)
     });

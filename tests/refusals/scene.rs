@@ -55,6 +55,11 @@ pub(crate) fn where_held(promises: &[Promise], test: impl Fn(&Scene)) {
     });
 }
 
+/// Runs a test about sessions without namespaces as one who can have one.
+pub(crate) fn without_namespaces(test: impl Fn(&Scene)) {
+    test(&Scene::new(Who::Ordinary));
+}
+
 /// Runs a test as everyone that this process can be, and that can have a session of this level.
 pub(crate) fn as_everyone(test: impl Fn(&Scene)) {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
@@ -206,21 +211,50 @@ impl Scene {
         command
     }
 
+    /// `agentguard exec` at a level, to which flags, `--` and a command are to be added. What runs has the number of
+    /// the process that is started.
+    pub(crate) fn guard_at(&self, level: Level) -> Command {
+        let words = self.words_at(level);
+        let mut command = self.command(&words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    /// The same as a part of a shell line.
+    pub(crate) fn guard_words(&self) -> String {
+        self.words_at(level()).join(" ")
+    }
+
+    fn words_at(&self, level: Level) -> Vec<String> {
+        let hidden = [&self.hide().display().to_string(), "hide", "namespaces"].map(str::to_owned);
+        let mut words = match level {
+            Level::NoNamespaces => hidden.to_vec(),
+            Level::Full | Level::OldKernel => Vec::new(),
+        };
+        words.push(self.root.join("agentguard").display().to_string());
+        words.push("exec".to_owned());
+        words.push(format!("--level={}", level.as_str()));
+        words
+    }
+
     /// `agentguard exec` with these flags and this command, ended when it takes too long.
     pub(crate) fn exec(&self, flags: &[&str], words: &[&str]) -> Command {
+        self.exec_at(level(), flags, words)
+    }
+
+    fn exec_at(&self, level: Level, flags: &[&str], words: &[&str]) -> Command {
         let mut command = self.command("timeout");
-        command.args(["-s", "KILL", PATIENCE]);
-        if level() == Level::NoNamespaces {
-            command.arg(self.hide()).args(["hide", "namespaces"]);
-        }
         command
-            .arg(self.root.join("agentguard"))
-            .arg("exec")
-            .arg(format!("--level={}", level().as_str()))
+            .args(["-s", "KILL", PATIENCE])
+            .args(self.words_at(level))
             .args(flags)
             .arg("--")
             .args(words);
         command
+    }
+
+    pub(crate) fn run_at(&self, level: Level, flags: &[&str], words: &[&str]) -> Ran {
+        Ran::of(self.exec_at(level, flags, words).output().unwrap())
     }
 
     pub(crate) fn run(&self, words: &[&str]) -> Ran {

@@ -106,37 +106,36 @@ const SCOPE: &str = "enter a domain of signals of its own";
 /// Enters a domain that holds signals and abstract sockets, and nothing else. `outsider` is a process
 /// outside of it.
 pub(crate) fn enter_scope(outsider: Pid) -> Result<Scoped, Failure> {
-    let created = Ruleset::default()
-        .set_compatibility(CompatLevel::HardRequirement)
-        .scope(Scope::from_all(NEWEST))
-        .and_then(Ruleset::create);
-    whole(
-        created
-            .and_then(RulesetCreated::restrict_self)
-            .map_err(failed)?
-            .ruleset,
-    )?;
+    enter_bare(scope()?)?;
     Scoped::prove(outsider)
 }
 
 /// Enters the agent's domain of a session without namespaces, within the mediator's: with no network of its
 /// own it may neither bind nor connect.
 pub(crate) fn enter_nested(network: Network) -> Result<(), Failure> {
-    let scoped = Ruleset::default()
-        .set_compatibility(CompatLevel::HardRequirement)
-        .scope(Scope::from_all(NEWEST))
-        .map_err(failed)?;
-    let held = match network {
-        Network::Isolated => scoped.handle_access(AccessNet::from_all(NEWEST)),
-        Network::Host => Ok(scoped),
+    let scope = scope()?;
+    enter_bare(match network {
+        Network::Isolated => scope
+            .handle_access(AccessNet::from_all(NEWEST))
+            .map_err(failed)?,
+        Network::Host => scope,
+    })
+}
+
+fn scope() -> Result<Ruleset, Failure> {
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    ruleset.scope(Scope::from_all(NEWEST)).map_err(failed)
+}
+
+/// Enters a domain that holds nothing of files. Moving them between directories is refused in every domain
+/// that does not grant it (landlock(7), `LANDLOCK_ACCESS_FS_REFER`).
+fn enter_bare(ruleset: Ruleset) -> Result<(), Failure> {
+    let held = ruleset.handle_access(AccessFs::Refer).map_err(failed)?;
+    let mut rules = Rules {
+        created: held.create().map_err(failed)?,
     };
-    let created = held.and_then(Ruleset::create);
-    whole(
-        created
-            .and_then(RulesetCreated::restrict_self)
-            .map_err(failed)?
-            .ruleset,
-    )
+    rules.add_path(Path::new("/"), AccessFs::Refer.into())?;
+    whole(rules.created.restrict_self().map_err(failed)?.ruleset)
 }
 
 /// Enters the mediator's domain of a session without namespaces, in which the agent's will be: what is

@@ -44,6 +44,8 @@ static const struct {
 	{ "race", race },
 	{ "orders", orders },
 	{ "hide", hide },
+	{ "slow", slow },
+	{ "chains", chains },
 };
 
 static const struct {

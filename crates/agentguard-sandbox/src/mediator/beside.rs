@@ -43,8 +43,6 @@ pub(super) struct Beside {
     reaper: OwnedFd,
     /// Its end is the guard's, or its word that the session's time is over.
     guard: OwnedFd,
-    /// Whose end the reaper waits for.
-    _lifeline: OwnedFd,
 }
 
 /// Builds the session. The process that was started as the mediator becomes the reaper; its child goes on.
@@ -63,7 +61,12 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
             drop((mediator, reaper));
             reap(&scope, &guard, &mediator_end, &reaper_end)
         }
-        sys::Forked::Child => drop((mediator_end, reaper_end)),
+        sys::Forked::Child => {
+            drop((mediator_end, reaper_end));
+            // The kernel closes it with this process, and nobody before: what this process has to say last, of a
+            // step that failed above all, it says while the reaper waits.
+            std::mem::forget(mediator);
+        }
     }
     set_child_subreaper(Some(getpid())).step("look after the session's processes")?;
     let init = parent()?;
@@ -78,7 +81,6 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
             scope,
             reaper,
             guard,
-            _lifeline: mediator,
         }),
     };
     Ok((stage, first_look))

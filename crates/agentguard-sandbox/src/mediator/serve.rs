@@ -14,7 +14,6 @@ use rustix::process::{
 use seccompiler::BpfProgram;
 
 use super::agent::{self, Agent, Go, NotRun};
-use super::beside::Beside;
 use super::caller::Processes;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
@@ -120,9 +119,8 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     serve(control, &plan, (stage, peers), agent, lines.workers, watch).map_err(lost)
 }
 
-/// Ends everything inside, and returns when nothing of it is left. What is returned is to be held until this
-/// process has said its last: the reaper ends it with everything else once that is gone.
-fn end_everything(around: Around, init: Pid, listener: &Listener) -> Option<Beside> {
+/// Ends everything inside, and returns when nothing of it is left.
+fn end_everything(around: Around, init: Pid, listener: &Listener) {
     match around {
         // The end of the lifeline is pid 1's; it is waited for, and with it all.
         Around::Namespaces { lifeline, .. } => {
@@ -130,12 +128,8 @@ fn end_everything(around: Around, init: Pid, listener: &Listener) -> Option<Besi
             while let Err(rustix::io::Errno::INTR) =
                 rustix::process::waitpid(Some(init), WaitOptions::empty())
             {}
-            None
         }
-        Around::Scope(beside) => {
-            beside.end(listener);
-            Some(beside)
-        }
+        Around::Scope(beside) => beside.end(listener),
     }
 }
 
@@ -208,7 +202,7 @@ fn serve(
         &mut watch,
     )?;
     let outcome = outcome_of(status_of(&shared));
-    let _reaper = end_everything(stage.around, stage.init, &shared.listener);
+    end_everything(stage.around, stage.init, &shared.listener);
     if let Some(NotRun::Failed(failure)) = not_run {
         return send(control, &FromMediator::Failed(failure));
     }
