@@ -10,7 +10,7 @@ use std::time::Duration;
 use agentguard::core::{Event, Level, Network, Promise};
 
 use crate::files::{ATTRIBUTES, targets};
-use crate::lifetime::{all_dead, kill, living_at, parent, with_argument};
+use crate::lifetime::{all_dead, kill_all, living_at, parent, with_argument};
 use crate::pins::repository;
 use crate::processes::Victim;
 use crate::scene::{SECRET, Scene, Who, without_namespaces};
@@ -247,13 +247,12 @@ fn without_namespaces_everything_dies_with_any_process_of_ours() {
             };
             let reaper = child_of(guard.id());
             let mediator = child_of(reaper);
-            for victim in victims {
-                kill(match *victim {
-                    "guard" => guard.id(),
-                    "reaper" => reaper,
-                    _ => mediator,
-                });
-            }
+            let numbers = victims.iter().map(|victim| match *victim {
+                "guard" => guard.id(),
+                "reaper" => reaper,
+                _ => mediator,
+            });
+            kill_all(&numbers.collect::<Vec<_>>());
             let ended = guard.wait().unwrap();
             assert_ne!(ended.code(), Some(0));
             all_dead(scene, &name);

@@ -63,11 +63,20 @@ pub(crate) fn living_at(level: Level, scene: &Scene, name: &str) -> Child {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test ends what it started")]
-pub(crate) fn kill(number: u32) {
+fn kill(number: u32) {
     let killed = Command::new("sh")
         .args(["-c", &format!("kill -9 {number}")])
         .status();
     assert!(killed.unwrap().success());
+}
+
+/// Kills them at one go: the second may be gone with the first.
+#[expect(clippy::disallowed_methods, reason = "a test ends what it started")]
+pub(crate) fn kill_all(numbers: &[u32]) {
+    let numbers = numbers.iter().map(u32::to_string);
+    let line = format!("kill -9 {}", numbers.collect::<Vec<_>>().join(" "));
+    let started = Command::new("sh").args(["-c", &line]).status();
+    assert!(started.is_ok());
 }
 
 /// Everything that wrote is dead, and the files stay as they are.
