@@ -87,8 +87,9 @@ pub(crate) fn enter(plan: &Plan, outside_proc: Option<BorrowedFd<'_>>) -> Result
     }
 }
 
-/// Says that this process is in a domain past which no signal of its goes. Made only where that was tried.
-#[derive(Debug)]
+/// Says that this process is in a domain past which no signal of its goes. Made only where that was tried, and
+/// true from then on: no domain is ever left.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Scoped(());
 
 impl Scoped {

@@ -86,7 +86,19 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
     Ok((stage, first_look))
 }
 
+/// Whatever this process ends for: should the reaper be gone too, nobody else is left to do it.
+impl Drop for Beside {
+    fn drop(&mut self) {
+        sys::end_scope(&self.scope);
+    }
+}
+
 impl Beside {
+    /// What lets a thread of the mediator end everything of the agent's.
+    pub(super) fn scope(&self) -> Scoped {
+        self.scope
+    }
+
     /// Looks after the session: ends it where guard or reaper did, and reaps what was orphaned. `agent` is
     /// waited for by others.
     pub(super) fn tend(&self, agent: Pid) {

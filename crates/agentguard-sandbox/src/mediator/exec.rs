@@ -23,6 +23,7 @@ use super::verify::{Judged, Seen};
 use super::waits::Waits;
 use crate::error::Error;
 use crate::filter::{self, Asks};
+use crate::landlock::Scoped;
 use crate::sys::{Listener, Notification, Tracee};
 use crate::wire::{Answer, FromWorker, Outcome, receive, send};
 
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub(super) waits: Waits,
     /// The agent's first process.
     pub(super) agent: Pid,
+    /// The mediator's domain, where nothing but that holds the agent's processes.
+    pub(super) scope: Option<Scoped>,
     /// Whether the session's own command runs.
     pub(super) has_begun: AtomicBool,
     /// How the agent's first process ended, where a worker was the one to learn it.

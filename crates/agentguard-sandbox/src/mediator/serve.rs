@@ -182,6 +182,10 @@ fn serve(
         peers,
         waits: Waits::default(),
         agent: agent.process,
+        scope: match &stage.around {
+            Around::Namespaces { .. } => None,
+            Around::Scope(beside) => Some(beside.scope()),
+        },
         has_begun: AtomicBool::new(false),
         ended: Mutex::new(None),
         outcomes: Mutex::default(),
@@ -223,6 +227,7 @@ fn start_worker(shared: Arc<Shared>, guard: OwnedFd) -> Result<(), Error> {
         };
         if worker.run().is_err() && !worker.is_over() {
             // Without its guard no verdict can be had: everything inside ends with this process.
+            shared.scope.iter().for_each(sys::end_scope);
             sys::end(1);
         }
     };
