@@ -22,7 +22,7 @@ use rustix::process::{
     set_dumpable_behavior, set_parent_process_death_signal,
 };
 
-use super::setup::{Around, Stage};
+use super::setup::{self, Around, Stage};
 use crate::error::{Failure, Step};
 use crate::landlock::{self, Scoped};
 use crate::plan::Plan;
@@ -71,6 +71,7 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
     set_child_subreaper(Some(getpid())).step("look after the session's processes")?;
     let init = parent()?;
     let scope = landlock::enter_granted(plan, init)?;
+    try_tracing()?;
     let root = fs::open("/", flags, Mode::empty()).step("open the root")?;
     let (first_look, _) = root::look(plan, root.as_fd())?;
     let stage = Stage {
@@ -84,6 +85,23 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
         }),
     };
     Ok((stage, first_look))
+}
+
+/// Tries it on a child, before there is an agent of which every exec would be refused.
+fn try_tracing() -> Result<(), Failure> {
+    let (wait, done) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
+    let child = match sys::fork().step("make a short-lived process")? {
+        sys::Forked::Child => {
+            drop(done);
+            let _ = rustix::io::read(&wait, &mut [0u8; 1]);
+            sys::end(0)
+        }
+        sys::Forked::Parent(child) => child,
+    };
+    let tried = setup::try_tracing(child);
+    drop(done);
+    let _ = rustix::process::waitpid(Some(child), super::exec::wait_options());
+    tried
 }
 
 /// Whatever this process ends for: should the reaper be gone too, nobody else is left to do it.
