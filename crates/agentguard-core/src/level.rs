@@ -50,16 +50,14 @@ impl Level {
                 Self::NoNamespaces,
                 Promise::Execs
                 | Promise::Writes
+                | Promise::Attributes
                 | Promise::Reads
                 | Promise::Network
                 | Promise::Sockets
                 | Promise::Processes
                 | Promise::Lifetime,
             ) => true,
-            (
-                Self::NoNamespaces,
-                Promise::Attributes | Promise::Names | Promise::Pins | Promise::Unseen,
-            ) => false,
+            (Self::NoNamespaces, Promise::Names | Promise::Pins | Promise::Unseen) => false,
         }
     }
 
@@ -163,12 +161,7 @@ mod tests {
         assert!(Level::Full.missing(Network::Isolated).is_empty());
         assert_eq!(Level::Full.missing(Network::Host), [Promise::Network]);
         let weaker = Level::NoNamespaces.missing(Network::Isolated);
-        let expected = [
-            Promise::Attributes,
-            Promise::Pins,
-            Promise::Names,
-            Promise::Unseen,
-        ];
+        let expected = [Promise::Pins, Promise::Names, Promise::Unseen];
         assert_eq!(weaker, expected);
         assert_eq!(
             Level::OldKernel.missing(Network::Isolated),

@@ -14,7 +14,7 @@ use seccompiler::{
 use agentguard_core::Network;
 
 use crate::Error;
-use beside::{BESIDE, NETWORKS};
+use beside::{ASKED_BESIDE, BESIDE, NETWORKS};
 
 mod beside;
 
@@ -86,6 +86,8 @@ pub(crate) enum Asks {
     Program,
     /// A socket is to be connected.
     Connection,
+    /// A mode, an owner or times are to be changed.
+    Attributes,
 }
 
 const fn asked(number: libc::c_long, what: Asks, why: &'static str) -> Asked {
@@ -431,8 +433,9 @@ pub(crate) type Filters = (Vec<BpfProgram>, BpfProgram);
 /// The programs for the agent: those to install as they are, then the one with a listener.
 ///
 /// With `files_are_roots`, what the agent writes belongs to root outside: then the set-group-id bit is
-/// refused like the set-user-id bit, though directories could use it.
-pub(crate) fn for_agent(files_are_roots: bool) -> Result<Filters, Error> {
+/// refused like the set-user-id bit, though directories could use it. An agent that `is_beside` others, with no
+/// mounts of its own, is asked about attributes too.
+pub(crate) fn for_agent(files_are_roots: bool, is_beside: bool) -> Result<Filters, Error> {
     let mut plain = vec![foreign()];
     if files_are_roots {
         plain.push(refusing_group_rights()?);
@@ -440,7 +443,8 @@ pub(crate) fn for_agent(files_are_roots: bool) -> Result<Filters, Error> {
     for errno in [libc::EPERM, libc::ENOSYS, libc::EAFNOSUPPORT] {
         plain.push(refusing(errno, |_| true)?);
     }
-    Ok((plain, asking()?))
+    let asked = if is_beside { ASKED_BESIDE } else { &[] };
+    Ok((plain, asking(asked)?))
 }
 
 /// The programs for an agent that has no namespaces of its own, besides those of [`for_agent`].
@@ -450,7 +454,12 @@ pub(crate) fn beside_others(network: Network) -> Result<Vec<BpfProgram>, Error> 
         Network::Host => BESIDE.to_vec(),
     };
     let mut programs = Vec::new();
-    for errno in [libc::EPERM, libc::ENOSYS, libc::EAFNOSUPPORT] {
+    for errno in [
+        libc::EPERM,
+        libc::ENOSYS,
+        libc::EAFNOSUPPORT,
+        libc::EOPNOTSUPP,
+    ] {
         let mut rules = BTreeMap::new();
         for row in rows.iter().filter(|row| row.errno == errno) {
             add_row(&mut rules, row.number, row.when)?;
@@ -476,7 +485,8 @@ pub(crate) fn for_mediator() -> Result<Vec<BpfProgram>, Error> {
 
 /// What a call that arrived at the mediator is about; nothing where the table does not ask about it.
 pub(crate) fn asks(number: libc::c_long) -> Option<Asks> {
-    let row = ASKED.iter().find(|row| row.number == number)?;
+    let mut rows = ASKED.iter().chain(ASKED_BESIDE);
+    let row = rows.find(|row| row.number == number)?;
     Some(row.what)
 }
 
@@ -490,8 +500,9 @@ pub fn table() -> Vec<(i64, &'static str, &'static str)> {
         };
         (row.number, word, row.why)
     });
+    let asked = ASKED.iter().chain(ASKED_BESIDE);
     refused
-        .chain(ASKED.iter().map(|row| (row.number, "asked", row.why)))
+        .chain(asked.map(|row| (row.number, "asked", row.why)))
         .collect()
 }
 
@@ -573,10 +584,10 @@ fn refusing_group_rights() -> Result<BpfProgram, Error> {
 }
 
 /// seccompiler has no action that asks, so the program is compiled with a tag in its place.
-fn asking() -> Result<BpfProgram, Error> {
+fn asking(more: &[Asked]) -> Result<BpfProgram, Error> {
     const TAG: u32 = 0x6167;
     let mut rules = BTreeMap::new();
-    for row in ASKED {
+    for row in ASKED.iter().chain(more) {
         add_row(&mut rules, row.number, row.when)?;
     }
     let mut program = compile(rules, SeccompAction::Trace(TAG))?;
@@ -650,7 +661,7 @@ mod tests {
 
     #[test]
     fn the_asking_program_asks() {
-        let program = asking().unwrap();
+        let program = asking(&[]).unwrap();
         assert!(
             program
                 .iter()

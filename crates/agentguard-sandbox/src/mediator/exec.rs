@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use super::arguments::{Arguments, read_string};
+use super::attributes::Trees;
 use super::caller::{Named, Processes};
 use super::explain::{Telling, Told};
 use super::image::{Image, Images};
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) agent: Pid,
     /// The mediator's domain, where nothing but that holds the agent's processes.
     pub(super) scope: Option<Scoped>,
+    /// Where attributes may be changed, where the mediator is asked about that.
+    pub(super) writable: Option<Trees>,
     /// Whether the session's own command runs.
     pub(super) has_begun: AtomicBool,
     /// How the agent's first process ended, where a worker was the one to learn it.
@@ -97,6 +100,10 @@ impl Worker<'_> {
         match filter::asks(notification.number) {
             Some(Asks::Program) => self.answer_exec(notification),
             Some(Asks::Connection) => self.answer_connect(notification),
+            Some(Asks::Attributes) => {
+                self.answer_attributes(notification);
+                Ok(())
+            }
             None => {
                 self.shared.listener.refuse(notification, libc::ENOSYS);
                 Ok(())

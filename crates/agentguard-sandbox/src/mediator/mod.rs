@@ -3,6 +3,7 @@
 
 mod agent;
 mod arguments;
+mod attributes;
 mod beside;
 mod caller;
 mod connect;

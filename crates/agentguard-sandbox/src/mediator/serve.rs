@@ -14,6 +14,7 @@ use rustix::process::{
 use seccompiler::BpfProgram;
 
 use super::agent::{self, Agent, Go, NotRun};
+use super::attributes::Trees;
 use super::caller::Processes;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
@@ -100,8 +101,9 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     }
     // While the guard writes down that the session begins: the agent's process waits, and runs nothing.
     let failed = |error: Error| Failure::new("compile the filter", error.to_string());
-    let mut for_agent = filter::for_agent(plan.become_user.is_some()).map_err(failed)?;
-    if let Around::Scope(_) = stage.around {
+    let is_beside = matches!(stage.around, Around::Scope(_));
+    let mut for_agent = filter::for_agent(plan.become_user.is_some(), is_beside).map_err(failed)?;
+    if is_beside {
         let more = filter::beside_others(plan.confinement.network).map_err(failed)?;
         for_agent.0.extend(more);
     }
@@ -174,18 +176,21 @@ fn serve(
     agent.listener.wake_synchronously();
     // Nobody reads it any more where the agent's process has ended, which is met below.
     let _ = send(&agent.go, &Go);
+    let processes = Processes::new(stage.proc);
+    let (scope, writable) = match &stage.around {
+        Around::Namespaces { .. } => (None, None),
+        Around::Scope(beside) => (Some(beside.scope()), Some(Trees::of(plan, &processes))),
+    };
     let shared = Arc::new(Shared {
         listener: agent.listener,
-        processes: Processes::new(stage.proc),
+        processes,
         images: Images::new(Places::of(plan), &plan.identities),
         told: Told::default(),
         peers,
         waits: Waits::default(),
         agent: agent.process,
-        scope: match &stage.around {
-            Around::Namespaces { .. } => None,
-            Around::Scope(beside) => Some(beside.scope()),
-        },
+        scope,
+        writable,
         has_begun: AtomicBool::new(false),
         ended: Mutex::new(None),
         outcomes: Mutex::default(),
