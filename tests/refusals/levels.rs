@@ -132,6 +132,33 @@ fn without_mounts_files_outside_stay_as_they_are() {
 }
 
 #[test]
+fn without_mounts_no_call_changes_attributes_outside() {
+    without_namespaces(|scene| {
+        let outside = targets(scene, "outside");
+        targets(scene, "home/work/own");
+        let policy = scene.policy(&format!(
+            "package agentguard.sandbox\n\nread contains \"{outside}\"\n"
+        ));
+        let before = state(Path::new(&outside));
+        let file = format!("{outside}/mode");
+        let words = ["./attack", "attributes", &file, "own/mode"];
+        let tried = scene.run_at(LEVEL, &[&policy], &words).tried();
+        for (name, result) in tried.all_but(&["raced"]) {
+            // The link itself lies inside, and its own times are the agent's.
+            let is_own = name.starts_with("own-") || name == "link-utimensat";
+            let is_link = ["link-fchmodat2", "link-lchown"].contains(&name);
+            assert!(is_link || (result == "ok") == is_own, "{name} came to {result}");
+        }
+        let raced: u32 = tried.result("raced").parse().unwrap();
+        assert!(raced > 50, "its own file was met now and then: {raced}");
+        assert_eq!(state(Path::new(&outside)), before);
+        fs::remove_file(scene.work().join("to-outside")).unwrap();
+        let bare = scene.run_bare(&words).tried();
+        assert_eq!(bare.result("path-chmod"), "ok");
+    });
+}
+
+#[test]
 fn without_mounts_what_is_masked_is_left_out_of_what_is_granted() {
     without_namespaces(|scene| {
         let outside = scene.outside().display().to_string();

@@ -43,6 +43,6 @@ attack say, rise, run, memory, deleted, by_descriptor, environment, explained, f
 attack fifo, most_arguments, full_terminal;
 attack mark, race;
 attack orders;
-attack hide, slow, chains;
+attack hide, slow, attributes, chains;
 
 #endif

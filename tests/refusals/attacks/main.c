@@ -45,6 +45,7 @@ static const struct {
 	{ "orders", orders },
 	{ "hide", hide },
 	{ "slow", slow },
+	{ "attributes", attributes },
 	{ "chains", chains },
 };
 
