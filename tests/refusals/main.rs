@@ -31,4 +31,5 @@ mod processes;
 mod programs;
 mod races;
 mod scene;
+mod sockets;
 mod table;

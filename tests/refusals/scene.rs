@@ -105,7 +105,7 @@ impl Scene {
         self.root.join("outside")
     }
 
-    fn own(&self, path: &Path) {
+    pub(crate) fn own(&self, path: &Path) {
         if self.is_root && self.who == Who::Ordinary {
             chown(path, Some(ORDINARY), Some(ORDINARY)).unwrap();
         }
