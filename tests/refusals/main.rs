@@ -21,6 +21,7 @@
 )]
 
 mod attack;
+mod execs;
 mod explained;
 mod files;
 mod kernel;
@@ -31,5 +32,6 @@ mod processes;
 mod programs;
 mod races;
 mod scene;
+mod session;
 mod sockets;
 mod table;

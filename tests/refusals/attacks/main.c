@@ -44,13 +44,20 @@ static const struct {
 	{ "by_descriptor", by_descriptor },
 	{ "environment", environment },
 	{ "explained", explained },
-	{ "full_pipe", full_pipe },
+	{ "full_outputs", full_outputs },
 	{ "fifo", fifo },
 	{ "most_arguments", most_arguments },
 	{ "full_terminal", full_terminal },
 	{ "mark", mark },
 	{ "race", race },
 	{ "orders", orders },
+	{ "nesting", nesting },
+	{ "wait_closed", wait_closed },
+	{ "traced", traced },
+	{ "closed", closed },
+	{ "remap", remap },
+	{ "storm", storm },
+	{ "crowd", crowd },
 };
 
 static const struct {
@@ -90,6 +97,7 @@ static const struct {
 	{ EIO, "EIO" },
 	{ ETXTBSY, "ETXTBSY" },
 	{ ENOEXEC, "ENOEXEC" },
+	{ ELIBBAD, "ELIBBAD" },
 };
 
 static const char *name_of(int error)
