@@ -147,7 +147,10 @@ fn without_mounts_no_call_changes_attributes_outside() {
             // The link itself lies inside, and its own times are the agent's.
             let is_own = name.starts_with("own-") || name == "link-utimensat";
             let is_link = ["link-fchmodat2", "link-lchown"].contains(&name);
-            assert!(is_link || (result == "ok") == is_own, "{name} came to {result}");
+            assert!(
+                is_link || (result == "ok") == is_own,
+                "{name} came to {result}"
+            );
         }
         let raced: u32 = tried.result("raced").parse().unwrap();
         assert!(raced > 50, "its own file was met now and then: {raced}");

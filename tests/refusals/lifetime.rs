@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use agentguard::core::Level;
+use agentguard::core::{Event, Level};
 
 use crate::scene::{Scene, Who, as_everyone, level};
 
@@ -34,7 +34,7 @@ pub(crate) fn parent(number: u32) -> Option<u32> {
         .ok()
 }
 
-fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < SOON, "{what}: it never was so");
@@ -43,7 +43,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// A session in which processes live and write, in several ways out of their parents' hands.
-fn living(scene: &Scene, name: &str) -> Child {
+pub(crate) fn living(scene: &Scene, name: &str) -> Child {
     living_at(level(), scene, name)
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn living_at(level: Level, scene: &Scene, name: &str) -> Child {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test ends what it started")]
-fn kill(number: u32) {
+pub(crate) fn kill(number: u32) {
     let killed = Command::new("sh")
         .args(["-c", &format!("kill -9 {number}")])
         .status();
@@ -96,7 +96,7 @@ pub(crate) fn all_dead(scene: &Scene, name: &str) {
     assert_eq!((length(name), length(&other)), before);
 }
 
-fn name(scene: &Scene, test: &str) -> String {
+pub(crate) fn name(scene: &Scene, test: &str) -> String {
     format!("living-{test}-{}-{:?}", std::process::id(), scene.who)
 }
 
@@ -112,6 +112,33 @@ fn a_daemon_ends_with_its_session() {
         assert!(before > 0);
         std::thread::sleep(Duration::from_millis(50)); // ten times as long as a living one waits
         assert_eq!(length(), before);
+    });
+}
+
+/// What a process did to its very end is in the log, and nothing comes after the end.
+#[test]
+fn the_log_of_a_session_ends_once_everything_is_dead_and_told() {
+    as_everyone(|scene| {
+        let name = name(scene, "end");
+        scene.run(&["./attack", "daemons", &name]);
+        let mut last = Vec::new();
+        scene.each_event(|event| {
+            last.push(match event {
+                Event::Difference { .. } => "difference",
+                Event::End { .. } => "end",
+                Event::Start { .. }
+                | Event::Decision { .. }
+                | Event::Outcome { .. }
+                | Event::Repeat { .. }
+                | Event::Refs { .. }
+                | Event::Credential { .. }
+                | Event::Finding { .. }
+                | Event::Erasure { .. }
+                | Event::Anchor { .. } => "other",
+            });
+        });
+        assert_eq!(last[last.len() - 2..], ["difference", "end"], "{last:?}");
+        assert_eq!(last.iter().filter(|kind| **kind == "end").count(), 1);
     });
 }
 
@@ -143,9 +170,14 @@ fn everything_inside_dies_with_the_mediator() {
             .find(|number| parent(*number) == Some(guard.id()))
             .expect("the guard has a mediator");
         assert!(inside(scene).contains(&mediator));
+        let begun = Instant::now();
         kill(mediator);
         let ended = guard.wait().unwrap();
         assert_eq!(ended.code(), Some(125));
+        assert!(
+            begun.elapsed() < SOON,
+            "the guard waits for what nobody reaps"
+        );
         all_dead(scene, &name);
     });
 }

@@ -25,6 +25,7 @@
 )]
 
 mod attack;
+mod execs;
 mod explained;
 mod files;
 mod kernel;
@@ -36,4 +37,6 @@ mod processes;
 mod programs;
 mod races;
 mod scene;
+mod session;
+mod sockets;
 mod table;

@@ -150,7 +150,7 @@ impl Scene {
         self.root.join("hide")
     }
 
-    fn own(&self, path: &Path) {
+    pub(crate) fn own(&self, path: &Path) {
         if self.is_root && self.who == Who::Ordinary {
             chown(path, Some(ORDINARY), Some(ORDINARY)).unwrap();
         }
@@ -286,6 +286,25 @@ impl Scene {
         last
     }
 
+    /// A shell that may mount, in a mount namespace that shares what is mounted with whoever is made from it.
+    /// In its script `$guard` is `agentguard exec` by the one who is to start it.
+    pub(crate) fn mounting(&self, script: &str) -> Command {
+        let guard = self.guard_words();
+        let mut command = self.command("timeout");
+        command.args(["-s", "KILL", PATIENCE, "unshare", "--mount"]);
+        command.args(["--propagation", "shared"]);
+        let lower = match self.who {
+            Who::Root => "",
+            Who::Ordinary => {
+                command.args(["--user", "--map-root-user"]);
+                "unshare --user --map-user=1000 --map-group=1000 "
+            }
+        };
+        let script = format!("guard='{lower}{guard}'; {script}");
+        command.args(["sh", "-c", &script]);
+        command
+    }
+
     /// The rules of the log that refused, in its order.
     pub(crate) fn refusals(&self) -> Vec<String> {
         let mut rules = Vec::new();
@@ -307,6 +326,7 @@ impl Scene {
             | Event::Refs { .. }
             | Event::Credential { .. }
             | Event::Anchor { .. }
+            | Event::Erasure { .. }
             | Event::End { .. } => {}
         });
         rules

@@ -46,7 +46,7 @@ pub use confinement::{Access, Confinement, Grant, HomeGrant, Limits, Network, Ti
 pub use digest::{Commitment, Digest, InvalidDigest, Salt};
 pub use entry::{
     Change, ChangeKind, Class, CommitSeen, CredentialAct, Entry, Event, Origin, OutcomeOf, RefMove,
-    SessionStatus, Tally,
+    SessionStatus, Span, Tally,
 };
 pub use gate::{
     Approve, Effect, Gate, Index, Judge, Lend, NobodyToAsk, Permit, Record, Refusal, Undecided,

@@ -23,7 +23,7 @@ use crate::plan::{KnownIdentity, Plan};
 use crate::relay::Relay;
 use crate::sys::{self, Signals};
 use crate::wire::{
-    Answer, FromGuard, FromMediator, FromWorker, Outcome, receive, receive_descriptors, send,
+    Answer, FromGuard, FromMediator, FromWorker, Line, Outcome, receive, receive_descriptors, send,
     send_descriptors,
 };
 
@@ -313,7 +313,7 @@ impl Prepared {
             let served = main.serve(lifeline);
             // Whatever happened: no question is answered any more, and who asks ends.
             drop(control);
-            wait_until_gone(&init, agent.get().map(|(_, handle)| handle));
+            wait_until_gone(&mediator, &init, agent.get().map(|(_, handle)| handle));
             workers.iter().for_each(shut_down);
             let answered = answering
                 .into_iter()
@@ -348,20 +348,21 @@ impl Drop for Answering<'_> {
 /// Answers one worker until it is gone.
 fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Error> {
     let _answering = Answering(worker);
-    while let Some(message) = receive(worker)? {
+    let mut line = Line::new(worker);
+    while let Some(message) = line.receive()? {
         match message {
             FromWorker::Judge {
                 exec,
                 is_first,
                 instead_of,
             } => {
-                let judged = supervise.exec(exec, is_first, instead_of.map(Index));
-                if !tell(worker, judged)? {
+                let judged = supervise.exec(exec.into_owned(), is_first, instead_of.map(Index));
+                if !tell(&mut line, judged)? {
                     return Ok(());
                 }
             }
             FromWorker::Connect { connect } => {
-                if !tell(worker, supervise.connect(connect))? {
+                if !tell(&mut line, supervise.connect(connect))? {
                     return Ok(());
                 }
             }
@@ -376,7 +377,10 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
 
 /// Tells a worker what was decided, and whether it was still there. Whoever asked may be gone, with its
 /// session: nothing of what it asked happens. Where the mediator was lost, its own line says so.
-fn tell<A>(worker: BorrowedFd<'_>, judged: Result<Permit<A>, Refused>) -> Result<bool, Error> {
+fn tell<A>(
+    line: &mut Line<BorrowedFd<'_>>,
+    judged: Result<Permit<A>, Refused>,
+) -> Result<bool, Error> {
     let answer = match judged {
         Ok(permit) => Answer {
             allow: true,
@@ -391,7 +395,7 @@ fn tell<A>(worker: BorrowedFd<'_>, judged: Result<Permit<A>, Refused>) -> Result
             text: refused.text,
         },
     };
-    match send(worker, &answer) {
+    match line.send(&answer) {
         Ok(()) => Ok(true),
         Err(Error::Io { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -527,12 +531,21 @@ fn deadline(seconds: Option<u64>) -> Option<Instant> {
 }
 
 /// Waits until pid 1 is gone, and with it everything inside. It is not gone before the agent's first
-/// process is reaped, and where the mediator was killed that is left to us.
-fn wait_until_gone(init: &OwnedFd, agent: Option<&OwnedFd>) {
+/// process is reaped, and where the mediator was killed that is left to us. Until it is wholly gone its
+/// threads inherit from one another what it leaves, and nothing of that is ours yet.
+fn wait_until_gone(mediator: &Mediator, init: &OwnedFd, agent: Option<&OwnedFd>) {
     let patience = Timespec {
         tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(30),
         tv_nsec: 0,
     };
+    // Reaped when it is dropped, so that the number is its own.
+    let mediator = pidfd_open(Pid::from_child(&mediator.0), PidfdFlags::empty()).ok();
+    if let Some(mediator) = mediator {
+        let _ = poll(
+            &mut [PollFd::new(&mediator, PollFlags::IN)],
+            Some(&patience),
+        );
+    }
     for process in [agent, Some(init)].into_iter().flatten() {
         let mut polled = [PollFd::new(process, PollFlags::IN)];
         let _ = poll(&mut polled, Some(&patience));

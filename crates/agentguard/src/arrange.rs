@@ -68,6 +68,10 @@ impl Arranged {
             .cloned()
             .collect();
         confined.confinement.masks.extend(seen);
+        // Not for policy to say: a directory of that name is where git works, and cannot be held whole.
+        if workspace::names_its_repository(&directory) {
+            confined.confinement.pins.push(PathBuf::from(".git"));
+        }
         let names = (&session.id, &session.agent.name);
         let layout = Layout::make(places, names, &mut confined.confinement, &human_home)?;
         let homes = (human_home.as_path(), directory.as_path());

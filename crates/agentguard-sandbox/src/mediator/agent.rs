@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use agentguard_core::Level;
+use agentguard_core::{Level, Network};
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, set_dumpable_behavior,
@@ -157,7 +158,7 @@ fn become_agent(plan: &Plan, filters: &Filters, talk: &OwnedFd, in_front: bool) 
 fn confine(plan: &Plan, (plain, asking): &Filters, talk: &OwnedFd) -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the agent to the mediator")?;
     set_dumpable_behavior(DumpableBehavior::Dumpable).step("open the agent to the mediator")?;
-    refuse_directories()?;
+    refuse_ways_out(plan)?;
     give_up_capabilities()?;
     limit(plan)?;
     if !plan.without.contains(&Layer::Landlock) {
@@ -193,9 +194,10 @@ fn come_forward(talk: &OwnedFd, in_front: bool) -> Result<(), Failure> {
     sys::forget_blocked().step("unblock signals")
 }
 
-/// The caller's standard descriptors stay open. A directory among them would lead past every mount:
-/// modes and times of files below it could be changed.
-fn refuse_directories() -> Result<(), Failure> {
+/// The caller's standard descriptors stay open, but for those that lead outside. Below a directory modes and
+/// times of files could be changed past every mount. A datagram socket reaches every unix socket, a socket of
+/// the host's network whatever that does.
+fn refuse_ways_out(plan: &Plan) -> Result<(), Failure> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let all = [
         ("input", stdin.as_fd()),
@@ -203,14 +205,31 @@ fn refuse_directories() -> Result<(), Failure> {
         ("error", stderr.as_fd()),
     ];
     for (name, descriptor) in all {
-        let is_directory = rustix::fs::fstat(descriptor)
-            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
-        if is_directory {
+        let kind = rustix::fs::fstat(descriptor).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        let way = match kind {
+            Ok(FileType::Directory) => Some("it is a directory, which leads outside"),
+            Ok(FileType::Socket) => way_of_socket(plan.confinement.network, descriptor),
+            Ok(_) | Err(_) => None,
+        };
+        if let Some(way) = way {
             let step = format!("hand over standard {name}");
-            return Err(Failure::new(step, "it is a directory, which leads outside"));
+            return Err(Failure::new(step, way));
         }
     }
     Ok(())
+}
+
+/// Why a socket leads outside, where it does.
+fn way_of_socket(network: Network, socket: BorrowedFd<'_>) -> Option<&'static str> {
+    let family = sockopt::socket_domain(socket).ok();
+    let is_datagram = sockopt::socket_type(socket).ok() == Some(SocketType::DGRAM);
+    match (family, network) {
+        (Some(AddressFamily::UNIX), _) if is_datagram => {
+            Some("it is a datagram socket, which reaches others outside")
+        }
+        (Some(AddressFamily::UNIX), _) | (_, Network::Host) => None,
+        (_, Network::Isolated) => Some("it is a socket of the host's network, which leads outside"),
+    }
 }
 
 fn describe_busy(error: std::io::Error) -> Failure {

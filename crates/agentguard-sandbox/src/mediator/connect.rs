@@ -23,7 +23,7 @@ use super::peers::{Peer, address_of};
 use super::resolve::Resolver;
 use crate::error::Error;
 use crate::sys::{self, Notification, read_memory};
-use crate::wire::{Answer, FromWorker, Outcome, receive, send};
+use crate::wire::{FromWorker, Outcome};
 
 /// `struct sockaddr_storage`: the kernel copies no more.
 const LONGEST: usize = 128;
@@ -145,8 +145,8 @@ impl Worker<'_> {
             granted,
             caller,
         };
-        send(&self.guard, &FromWorker::Connect { connect })?;
-        let answer: Answer = receive(&self.guard)?.ok_or(Error::Garbled)?;
+        self.guard.borrow().send(&FromWorker::Connect { connect })?;
+        let answer = self.answered()?;
         match answer.entry {
             Some(entry) if answer.allow && granted => return Ok(Some(entry)),
             Some(_) | None => {}

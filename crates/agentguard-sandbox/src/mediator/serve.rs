@@ -1,5 +1,6 @@
 //! The mediator's life: take the plan, build, wait for the word, serve, end.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,14 +21,15 @@ use super::exec::{Shared, Worker};
 use super::explain::Told;
 use super::image::Images;
 use super::peers::Peers;
-use super::places::Places;
 use super::setup::{self, Around, Stage, give_up_capabilities};
 use super::waits::Waits;
 use super::watch::Watch;
 use crate::error::{Error, Failure, Step};
 use crate::plan::{Layer, Plan};
 use crate::sys::Listener;
-use crate::wire::{FromGuard, FromMediator, receive, receive_descriptors, send, send_descriptors};
+use crate::wire::{
+    FromGuard, FromMediator, Line, receive, receive_descriptors, send, send_descriptors,
+};
 use crate::{again, doctor, filter, sys};
 
 /// The name under which a program runs itself as a mediator.
@@ -184,7 +186,7 @@ fn serve(
     let shared = Arc::new(Shared {
         listener: agent.listener,
         processes,
-        images: Images::new(Places::of(plan), &plan.identities),
+        images: Images::new(plan),
         told: Told::default(),
         peers,
         waits: Waits::default(),
@@ -228,7 +230,7 @@ fn start_worker(shared: Arc<Shared>, guard: OwnedFd) -> Result<(), Error> {
     let work = move || {
         let worker = Worker {
             shared: &shared,
-            guard,
+            guard: RefCell::new(Line::new(guard)),
         };
         if worker.run().is_err() && !worker.is_over() {
             // Without its guard no verdict can be had: everything inside ends with this process.
