@@ -102,7 +102,7 @@ fn submodules_and_work_trees_are_held_as_the_repository_is() {
 /// What git itself would write into a file that is held fails, and says so.
 #[test]
 fn git_cannot_change_its_configuration_either() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         let git = |words: &str| {
             let script = format!("git {words}");
             scene.run_bare(&["sh", "-c", &script])
@@ -127,7 +127,7 @@ fn git_cannot_change_its_configuration_either() {
 /// In a linked work tree `.git` is a file, which names where the repository is.
 #[test]
 fn the_file_that_names_the_repository_is_held() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         scene.write("home/work/.git", "gitdir: ../elsewhere\n");
         let script = "echo 'gitdir: planted' > .git && echo written; rm .git && echo removed; \
                       mv .git x && echo moved; ln -sf planted .git && echo linked; true";

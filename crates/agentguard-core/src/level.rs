@@ -57,7 +57,10 @@ impl Level {
                 | Promise::Processes
                 | Promise::Lifetime,
             ) => true,
-            (Self::NoNamespaces, Promise::Names | Promise::Pins | Promise::Unseen) => false,
+            (
+                Self::NoNamespaces,
+                Promise::Names | Promise::Own | Promise::Pins | Promise::Unseen,
+            ) => false,
         }
     }
 
@@ -92,6 +95,8 @@ pub enum Promise {
     Network,
     /// No unix socket of the host's but the granted ones can be reached.
     Sockets,
+    /// What programs use between them is the session's own: `/tmp`, terminals, unix sockets, a loopback.
+    Own,
     /// No process outside can be signalled, traced, limited or read.
     Processes,
     /// No process outside can be seen.
@@ -102,7 +107,7 @@ pub enum Promise {
 
 impl Promise {
     /// Every promise.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Execs,
         Self::Writes,
         Self::Attributes,
@@ -111,6 +116,7 @@ impl Promise {
         Self::Names,
         Self::Network,
         Self::Sockets,
+        Self::Own,
         Self::Processes,
         Self::Unseen,
         Self::Lifetime,
@@ -132,6 +138,9 @@ impl Promise {
             Self::Names => "what is not granted has no name, size or time inside",
             Self::Network => "nothing but the granted loopback ports can be reached",
             Self::Sockets => "no unix socket of the host's can be reached but those granted",
+            Self::Own => {
+                "`/tmp`, terminals, unix sockets and a loopback are there, and the session's own"
+            }
             Self::Processes => {
                 "no process outside can be signalled, traced, limited, nor its memory or variables read"
             }
@@ -161,7 +170,7 @@ mod tests {
         assert!(Level::Full.missing(Network::Isolated).is_empty());
         assert_eq!(Level::Full.missing(Network::Host), [Promise::Network]);
         let weaker = Level::NoNamespaces.missing(Network::Isolated);
-        let expected = [Promise::Pins, Promise::Names, Promise::Unseen];
+        let expected = [Promise::Pins, Promise::Names, Promise::Own, Promise::Unseen];
         assert_eq!(weaker, expected);
         assert_eq!(
             Level::OldKernel.missing(Network::Isolated),

@@ -77,6 +77,8 @@ int attributes(int argc, char **argv)
 	attribute_calls(argv[0], "path");
 	attribute_calls("to-outside", "link");
 	attribute_calls(argv[1], "own");
+	tell("nothing-fchmod", fchmod(-1, 0600));
+	tell("nothing-futimens", futimens(-1, NULL));
 	both[0] = argv[0];
 	both[1] = argv[1];
 	int stop = 0, done = 0;

@@ -37,6 +37,9 @@ impl Processes {
 
     /// Takes a descriptor of a thread's, by its number.
     pub(super) fn descriptor(&self, thread: Pid, number: i32) -> Result<OwnedFd> {
+        if number < 0 {
+            return Err(Errno::BADF);
+        }
         let any_thread = PidfdFlags::from_bits_retain(THREAD);
         let handle = pidfd_open(thread, any_thread).or_else(|_| {
             // An older kernel has handles of processes only, whose threads share their descriptors.
