@@ -70,7 +70,11 @@ impl Trees {
         let lies_nowhere = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => stat.st_nlink == 0,
             FileType::Fifo | FileType::Socket => !processes.path_of(file.as_fd())?.starts_with('/'),
-            _ => false,
+            FileType::Directory
+            | FileType::Symlink
+            | FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Unknown => false,
         };
         let path = PathBuf::from(processes.path_of(file.as_fd())?);
         Ok(lies_nowhere || self.0.iter().any(|tree| path.starts_with(tree)))
