@@ -88,6 +88,12 @@ impl Place {
         self.run(machine, filter, &["exec", "--", "touch", "ran"])
     }
 
+    /// As [`Self::exec`], without namespaces.
+    pub(crate) fn exec_beside(&self, machine: &Machine, filter: Option<&Filter>) -> Told {
+        let words = ["exec", "--level=no-namespaces", "--", "touch", "ran"];
+        self.run(machine, filter, &words)
+    }
+
     pub(crate) fn doctor_inside(&self) -> Told {
         let words = ["exec", "--", "./agentguard", "doctor", "--json"];
         self.run(&Machine::as_it_is(), None, &words)
@@ -183,9 +189,22 @@ impl From<Output> for Told {
 }
 
 impl Told {
+    fn said(&self) -> Vec<Value> {
+        let said = self.stdout.lines().map(serde_json::from_str);
+        said.collect::<Result<_, _>>().unwrap()
+    }
+
     fn findings(&self) -> Vec<Value> {
-        let findings = self.stdout.lines().map(serde_json::from_str);
-        findings.collect::<Result<_, _>>().unwrap()
+        let mut findings = self.said();
+        findings.retain(|one| !one["what"].is_null());
+        findings
+    }
+
+    /// Whether a level can be enforced; null where that could not be found out.
+    pub(crate) fn level(&self, level: &str) -> Value {
+        let said = self.said().into_iter().find(|one| one["level"] == level);
+        said.unwrap_or_else(|| panic!("nothing is said of level `{level}`: {self:#?}"))["holds"]
+            .clone()
     }
 
     /// The finding about `what`.
@@ -194,10 +213,10 @@ impl Told {
         found.unwrap_or_else(|| panic!("nothing is said of `{what}`: {self:#?}"))
     }
 
-    /// What is missing first of what a level needs.
+    /// What is missing first of what level `full` needs.
     pub(crate) fn first_missing(&self) -> String {
         let mut findings = self.findings().into_iter();
-        let missing = findings.find(|one| one["holds"] == false && !one["level"].is_null());
+        let missing = findings.find(|one| one["holds"] == false && needed(one, "full"));
         missing.unwrap()["what"].as_str().unwrap().to_owned()
     }
 
@@ -215,6 +234,11 @@ impl Told {
         let found = lines.find(|line| line.contains(within));
         found.unwrap_or_else(|| panic!("no line begins `{before}`: {self:#?}"))
     }
+}
+
+fn needed(finding: &Value, level: &str) -> bool {
+    let levels = finding["levels"].as_array().unwrap();
+    levels.iter().any(|one| one == level)
 }
 
 /// The mounts of this process.

@@ -9,15 +9,13 @@ use crate::{Confinement, Digest, Session};
 /// One thing an agent wants to do. Bytes from outside become one of these once, at the edge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every action is the large one"
-)]
 pub enum Action {
     /// Start a session under a confinement. Whatever its static rules allow is admitted with it.
     Session(Box<Start>),
     /// Replace a process's image by a program.
     Exec(Exec),
+    /// Connect to a unix socket that is none of the session's own.
+    Connect(Connect),
 }
 
 impl Action {
@@ -27,6 +25,7 @@ impl Action {
         match self {
             Self::Session(_) => "session",
             Self::Exec(_) => "exec",
+            Self::Connect(_) => "connect",
         }
     }
 }
@@ -57,6 +56,17 @@ pub struct Exec {
     /// The variables that change what a program does: the loader's, shells', git's, interpreters'.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// The path of the image that makes the call, or `unknown`.
+    pub caller: String,
+}
+
+/// A connection to a unix socket of the host, as the mediator is about to make it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Connect {
+    /// Where the socket lies, with every link followed, as seen inside the session.
+    pub path: String,
+    /// Whether the session was granted it. What was not is never connected.
+    pub granted: bool,
     /// The path of the image that makes the call, or `unknown`.
     pub caller: String,
 }

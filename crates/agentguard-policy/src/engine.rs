@@ -32,6 +32,7 @@ pub(crate) struct Rego {
     base: Engine,
     places: Places,
     exec: Entry,
+    connect: Entry,
     session: Entry,
     sandbox: Vec<String>,
     ready: Mutex<Vec<Engine>>,
@@ -73,9 +74,10 @@ impl Rego {
         let places =
             places.or_else(|mistakes| Error::invalid(mistakes).map(|()| Places::default()))?;
         let exec = Entry::of(modules, Purpose::Exec);
+        let connect = Entry::of(modules, Purpose::Connect);
         let session = Entry::of(modules, Purpose::Session);
         let sandbox = entry::defined(modules, Purpose::Sandbox);
-        let text = entry::module(&exec, &session, &sandbox);
+        let text = entry::module(&exec, &connect, &session, &sandbox);
         base.add_policy("entry".to_owned(), text)
             .map_err(unreachable)?;
         // Prepares the engine, so that its clones are.
@@ -85,6 +87,7 @@ impl Rego {
             base,
             places,
             exec,
+            connect,
             session,
             sandbox,
             ready: Mutex::new(Vec::new()),
@@ -94,6 +97,11 @@ impl Rego {
     /// What the rules say about an exec.
     pub(crate) fn exec(&self, input: Value) -> Result<Said, String> {
         self.ask("exec", &self.exec, input)
+    }
+
+    /// What the rules say about a connection.
+    pub(crate) fn connect(&self, input: Value) -> Result<Said, String> {
+        self.ask("connect", &self.connect, input)
     }
 
     /// What the rules say about a session.

@@ -62,9 +62,9 @@ pub(crate) fn defined(modules: &[Parsed], purpose: Purpose) -> Vec<String> {
 }
 
 /// Rego that collects every set with its place, so that one that is undefined is missed.
-pub(crate) fn module(exec: &Entry, session: &Entry, sandbox: &[String]) -> String {
+pub(crate) fn module(exec: &Entry, connect: &Entry, session: &Entry, sandbox: &[String]) -> String {
     let mut text = format!("package {ENTRY}\nready := true\n");
-    for (kind, entry) in [("exec", exec), ("session", session)] {
+    for (kind, entry) in [("exec", exec), ("connect", connect), ("session", session)] {
         for (place, (package, word)) in entry.sets.iter().enumerate() {
             text += &format!(
                 "{kind} contains [{place}, data.{package}.{}] if true\n",

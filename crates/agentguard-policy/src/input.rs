@@ -45,6 +45,7 @@ impl Facts {
         match action {
             Action::Exec(exec) => Self::of_exec(exec),
             Action::Session(start) => Self::of_argv(&start.command, &session.workspace),
+            Action::Connect(_) => Self::default(),
         }
     }
 

@@ -42,6 +42,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "require_evidence",
     "require_level",
     "seconds",
+    "sockets",
     "temporary_bytes",
     "write",
 ];
@@ -51,6 +52,8 @@ pub(crate) const SANDBOX: &[&str] = &[
 pub(crate) enum Purpose {
     /// `agentguard.exec` and below: asked about execs.
     Exec,
+    /// `agentguard.connect` and below: asked about connections to sockets of the host.
+    Connect,
     /// `agentguard.session` and below: asked about sessions.
     Session,
     /// `agentguard.sandbox`: the static confinement.
@@ -164,6 +167,8 @@ impl Checker<'_> {
             Purpose::Test
         } else if below("agentguard.exec") {
             Purpose::Exec
+        } else if below("agentguard.connect") {
+            Purpose::Connect
         } else if below("agentguard.session") {
             Purpose::Session
         } else if package == "agentguard.sandbox" {
@@ -175,7 +180,7 @@ impl Checker<'_> {
                 span,
                 format!(
                     "package `{package}` is never asked: use `agentguard.exec.*`, \
-                     `agentguard.session.*`, `agentguard.sandbox` or `agentguard.lib.*`"
+                     `agentguard.connect.*`, `agentguard.session.*`, `agentguard.sandbox` or `agentguard.lib.*`"
                 ),
             );
             Purpose::Library
@@ -222,7 +227,7 @@ impl Checker<'_> {
             let decides = WORDS.contains(&head.name);
             let confines = SANDBOX.contains(&head.name);
             match purpose {
-                Purpose::Exec | Purpose::Session if decides => {
+                Purpose::Exec | Purpose::Connect | Purpose::Session if decides => {
                     if head.shape != Shape::Set {
                         self.say(
                             head.span,
@@ -251,6 +256,7 @@ impl Checker<'_> {
                     self.say(head.span, message);
                 }
                 Purpose::Exec
+                | Purpose::Connect
                 | Purpose::Session
                 | Purpose::Sandbox
                 | Purpose::Library
@@ -267,7 +273,7 @@ impl Checker<'_> {
         for (name, expr) in ast::given(module) {
             let decides = WORDS.contains(&name);
             let is_rule = match purpose {
-                Purpose::Exec | Purpose::Session => decides,
+                Purpose::Exec | Purpose::Connect | Purpose::Session => decides,
                 Purpose::Sandbox => name == "covered",
                 Purpose::Library | Purpose::Test => false,
             };

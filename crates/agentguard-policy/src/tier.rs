@@ -35,6 +35,7 @@ enum Kept {
         sandbox: Box<Rego>,
         session: Box<Later>,
         exec: Box<Later>,
+        connect: Box<Later>,
     },
 }
 
@@ -58,6 +59,7 @@ impl TierEngine {
                 sandbox: Box::new(shipped_rego(Purpose::Sandbox)?),
                 session: Box::new(Later::new(Purpose::Session)),
                 exec: Box::new(Later::new(Purpose::Exec)),
+                connect: Box::new(Later::new(Purpose::Connect)),
             },
         })
     }
@@ -80,6 +82,16 @@ impl TierEngine {
             Kept::Shipped { exec, .. } => {
                 exec.get().and_then(|rego| rego.exec(input.value.clone()))
             }
+        })
+    }
+
+    /// What the tier's rules say about a connection.
+    pub(crate) fn connect(&self, input: &Input<'_>) -> Result<Said, String> {
+        self.named(match &self.kept {
+            Kept::Apart(apart) => apart.connect(&input.text),
+            Kept::Shipped { connect, .. } => connect
+                .get()
+                .and_then(|rego| rego.connect(input.value.clone())),
         })
     }
 

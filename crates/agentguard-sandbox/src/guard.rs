@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use agentguard_core::{CommitSeen, Exec, Index, OutcomeOf, Permit, RefMove, RuleId, Unrecorded};
+use agentguard_core::{
+    CommitSeen, Connect, Exec, Index, OutcomeOf, Permit, RefMove, RuleId, Unrecorded,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
@@ -50,7 +52,14 @@ pub trait Supervise: Sync {
         instead_of: Option<Index>,
     ) -> Result<Permit<Self::Action>, Refused>;
 
-    /// What came of an admitted exec.
+    /// May this socket, which is none of the session's, be connected to?
+    ///
+    /// # Errors
+    ///
+    /// Returns what the agent is told of a refusal.
+    fn connect(&self, connect: Connect) -> Result<Permit<Self::Action>, Refused>;
+
+    /// What came of an admitted exec or connect.
     ///
     /// # Errors
     ///
@@ -347,27 +356,14 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
                 is_first,
                 instead_of,
             } => {
-                let answer =
-                    match supervise.exec(exec.into_owned(), is_first, instead_of.map(Index)) {
-                        Ok(permit) => Answer {
-                            allow: true,
-                            entry: Some(permit.spend().1.0),
-                            rule: String::new(),
-                            text: String::new(),
-                        },
-                        Err(refused) => Answer {
-                            allow: false,
-                            entry: refused.entry.map(|entry| entry.0),
-                            rule: refused.rule.as_str().to_owned(),
-                            text: refused.text,
-                        },
-                    };
-                match line.send(&answer) {
-                    Ok(()) => {}
-                    // Whoever asked is gone, with its session: nothing of what it asked happens. Where
-                    // the mediator was lost, its own line says so.
-                    Err(Error::Io { .. }) => return Ok(()),
-                    Err(error) => return Err(error),
+                let judged = supervise.exec(exec.into_owned(), is_first, instead_of.map(Index));
+                if !tell(&mut line, judged)? {
+                    return Ok(());
+                }
+            }
+            FromWorker::Connect { connect } => {
+                if !tell(&mut line, supervise.connect(connect))? {
+                    return Ok(());
                 }
             }
             FromWorker::Outcome(Outcome { of, outcome }) => {
@@ -377,6 +373,33 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
         }
     }
     Ok(())
+}
+
+/// Tells a worker what was decided, and whether it was still there. Whoever asked may be gone, with its
+/// session: nothing of what it asked happens. Where the mediator was lost, its own line says so.
+fn tell<A>(
+    line: &mut Line<BorrowedFd<'_>>,
+    judged: Result<Permit<A>, Refused>,
+) -> Result<bool, Error> {
+    let answer = match judged {
+        Ok(permit) => Answer {
+            allow: true,
+            entry: Some(permit.spend().1.0),
+            rule: String::new(),
+            text: String::new(),
+        },
+        Err(refused) => Answer {
+            allow: false,
+            entry: refused.entry.map(|entry| entry.0),
+            rule: refused.rule.as_str().to_owned(),
+            text: refused.text,
+        },
+    };
+    match line.send(&answer) {
+        Ok(()) => Ok(true),
+        Err(Error::Io { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 struct Main<'s, S> {

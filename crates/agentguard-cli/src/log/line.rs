@@ -127,9 +127,15 @@ pub(crate) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-/// What was asked for, from the text that an entry commits to: an exec's arguments, a session's command.
+/// What was asked for, from the text that an entry commits to: an exec's arguments, a session's command, the
+/// socket to connect to.
 pub(crate) fn action(text: Option<&Value>) -> Option<String> {
     let text = text?;
+    let is_connect = text.pointer("/action/kind").and_then(Value::as_str) == Some("connect");
+    if is_connect {
+        let path = text.pointer("/action/path").and_then(Value::as_str)?;
+        return Some(format!("to {}", command_line(&[path])));
+    }
     let words = ["/argv", "/action/argv", "/command"];
     let words = words.iter().find_map(|at| text.pointer(at))?.as_array()?;
     let words: Vec<Cow<'_, str>> = words

@@ -53,6 +53,7 @@ enum Ask {
     /// A query and its input.
     Query(String, String),
     Exec(String),
+    Connect(String),
     Session(String),
     Sandbox(String),
 }
@@ -119,6 +120,11 @@ impl Apart {
     /// What the rules say about an exec.
     pub(crate) fn exec(&self, input: &str) -> Result<Said, String> {
         self.ask(&Ask::Exec(input.to_owned()), LONGEST)?
+    }
+
+    /// What the rules say about a connection.
+    pub(crate) fn connect(&self, input: &str) -> Result<Said, String> {
+        self.ask(&Ask::Connect(input.to_owned()), LONGEST)?
     }
 
     /// What the rules say about a session.

@@ -81,11 +81,13 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
     let fields = path.get(1..).unwrap_or(&[]);
     let inputs = match purpose {
         Purpose::Exec => vec![example::exec(), example::exec_of_script()],
+        Purpose::Connect => vec![example::connect()],
         Purpose::Session => vec![example::session()],
         Purpose::Sandbox => vec![example::sandbox()],
         Purpose::Library => vec![
             example::exec(),
             example::exec_of_script(),
+            example::connect(),
             example::session(),
             example::sandbox(),
         ],

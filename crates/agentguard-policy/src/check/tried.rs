@@ -17,6 +17,7 @@ pub(super) fn mistakes(parsed: &[Parsed], tier: &Apart) -> Vec<Mistake> {
     let kinds = [
         (Purpose::Exec, example::exec()),
         (Purpose::Exec, example::exec_of_script()),
+        (Purpose::Connect, example::connect()),
         (Purpose::Session, example::session()),
         (Purpose::Sandbox, example::sandbox()),
     ];

@@ -115,6 +115,17 @@ impl Listener {
         })
     }
 
+    /// Whether, within some nanoseconds, no process is left that could ask.
+    pub(crate) fn is_deserted(&self, nanoseconds: i64) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let wait = Timespec {
+            tv_sec: 0,
+            tv_nsec: nanoseconds,
+        };
+        let mut polled = [PollFd::new(&self.0, PollFlags::empty())];
+        matches!(poll(&mut polled, Some(&wait)), Ok(1..))
+    }
+
     /// Whether the caller still waits, so that what was read of it was read of *it*.
     pub(crate) fn still_waits(&self, notification: &Notification) -> bool {
         // SAFETY: the request reads one `u64`, which is what the pointer points to.
@@ -131,6 +142,11 @@ impl Listener {
     /// Makes the call fail with `errno`.
     pub(crate) fn refuse(&self, notification: &Notification, errno: i32) {
         self.send(notification, -errno, 0);
+    }
+
+    /// Makes the call succeed with 0: it was done for the caller.
+    pub(crate) fn succeed(&self, notification: &Notification) {
+        self.send(notification, 0, 0);
     }
 
     /// Lets the kernel go on with the call, which then reads its arguments anew.

@@ -123,6 +123,7 @@ impl Place {
                     .to_vec(),
                 environment: Vec::new(),
                 ports: Vec::new(),
+                sockets: Vec::new(),
                 limits: Limits {
                     processes: 512,
                     files: 1024,
