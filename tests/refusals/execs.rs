@@ -3,10 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use agentguard::core::Event;
+use agentguard::core::{Event, Level};
 
 use crate::attack;
-use crate::scene::{Scene, as_everyone};
+use crate::scene::{Scene, as_everyone, level};
 
 /// How many execs the ended sessions of this home allowed.
 fn allowed(scene: &Scene) -> u64 {
@@ -48,9 +48,15 @@ fn a_caller_that_closed_itself_is_judged_like_any_other() {
         let run = |words: &[&str]| scene.run(&[&["./attack", "closed"], words].concat());
         let tried = run(&["/usr/bin/mount"]).tried();
         assert_eq!(tried.result("closed"), "EACCES");
+        let spoken = run(&["./attack", "say", "x"]).stdout;
+        if level() != Level::Full {
+            // Without a namespace that it owns the mediator may not look at it either, and refuses what it asks.
+            assert!(!spoken.contains("said"));
+            return;
+        }
         let refused = "privilege/namespaces".to_owned();
         assert!(scene.refusals().contains(&refused));
-        assert_eq!(run(&["./attack", "say", "x"]).stdout, "said x\n");
+        assert_eq!(spoken, "said x\n");
     });
 }
 

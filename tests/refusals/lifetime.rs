@@ -4,9 +4,9 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use agentguard::core::Event;
+use agentguard::core::{Event, Level};
 
-use crate::scene::{Scene, Who, as_everyone};
+use crate::scene::{Scene, Who, as_everyone, level};
 
 /// Longer than a machine under load takes to end a handful of processes.
 const SOON: Duration = Duration::from_secs(20);
@@ -44,9 +44,13 @@ pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
 
 /// A session in which processes live and write, in several ways out of their parents' hands.
 pub(crate) fn living(scene: &Scene, name: &str) -> Child {
-    let mut command = scene.command(scene.root.join("agentguard"));
-    let child = command
-        .args(["exec", "--", "./attack", "stay", name])
+    living_at(level(), scene, name)
+}
+
+pub(crate) fn living_at(level: Level, scene: &Scene, name: &str) -> Child {
+    let child = scene
+        .guard_at(level)
+        .args(["--", "./attack", "stay", name])
         .spawn()
         .unwrap();
     for file in [name.to_owned(), format!("{name}-other")] {
@@ -66,8 +70,17 @@ pub(crate) fn kill(number: u32) {
     assert!(killed.unwrap().success());
 }
 
+/// Kills them at one go: the second may be gone with the first.
+#[expect(clippy::disallowed_methods, reason = "a test ends what it started")]
+pub(crate) fn kill_all(numbers: &[u32]) {
+    let numbers = numbers.iter().map(u32::to_string);
+    let line = format!("kill -9 {}", numbers.collect::<Vec<_>>().join(" "));
+    let started = Command::new("sh").args(["-c", &line]).status();
+    assert!(started.is_ok());
+}
+
 /// Everything that wrote is dead, and the files stay as they are.
-fn all_dead(scene: &Scene, name: &str) {
+pub(crate) fn all_dead(scene: &Scene, name: &str) {
     until("nothing of the session lives", || {
         with_argument(name).iter().all(|number| {
             fs::read_to_string(format!("/proc/{number}/stat")).map_or(true, |stat| {
@@ -120,8 +133,8 @@ fn the_log_of_a_session_ends_once_everything_is_dead_and_told() {
                 | Event::Refs { .. }
                 | Event::Credential { .. }
                 | Event::Finding { .. }
-                | Event::Erasure { .. }
-                | Event::Anchor { .. } => "other",
+                | Event::Anchor { .. }
+                | Event::Erasure { .. } => "other",
             });
         });
         assert_eq!(last[last.len() - 2..], ["difference", "end"], "{last:?}");
@@ -204,8 +217,8 @@ fn a_session_ends_when_its_time_is_over_even_if_it_stops_itself() {
 #[test]
 fn in_a_container_without_an_init_a_session_ends_like_anywhere() {
     as_everyone(|scene| {
-        let guard = scene.root.join("agentguard").display().to_string();
-        let session = format!("{guard} exec -- sh -c '(setsid sleep 600 &); echo inside; exit 5'");
+        let guard = scene.guard_words();
+        let session = format!("{guard} -- sh -c '(setsid sleep 600 &); echo inside; exit 5'");
         for pid_1 in [format!("exec {session}"), format!("{session}; exit $?")] {
             let mut container = scene.command("timeout");
             container.args(["-s", "KILL", "60", "unshare"]);
@@ -221,11 +234,16 @@ fn in_a_container_without_an_init_a_session_ends_like_anywhere() {
     });
 }
 
-/// Processes that stand in a session of this scene: its workspace is mounted for them.
+/// Processes that stand in a session of this scene: its workspace is mounted for them, or, where nothing is
+/// mounted, they run a program of the scene.
 fn inside(scene: &Scene) -> Vec<u32> {
     let workspace = scene.work().display().to_string();
     let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let number = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        if level() != Level::Full {
+            let program = fs::read_link(format!("/proc/{number}/exe")).ok()?;
+            return program.starts_with(&scene.root).then_some(number);
+        }
         let mounts = fs::read_to_string(format!("/proc/{number}/mountinfo")).ok()?;
         mounts.contains(&workspace).then_some(number)
     });

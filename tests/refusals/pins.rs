@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::scene::{Scene, as_everyone};
+use agentguard::core::Promise;
 
-fn repository(scene: &Scene) {
+use crate::scene::{Scene, as_everyone, where_held};
+
+pub(crate) fn repository(scene: &Scene) {
     for directory in [".git", ".git/hooks", ".github", ".github/workflows"] {
         scene.directory(&format!("home/work/{directory}"));
     }
@@ -21,7 +23,7 @@ fn repository(scene: &Scene) {
 
 #[test]
 fn nothing_can_be_planted_where_git_and_ci_would_run_it() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         repository(scene);
         let neighbours = ["neighbour", "neighbour-github"];
         let tried = scene.run(&["./attack", "pins"]).tried();
@@ -65,7 +67,7 @@ fn the_same_attack_succeeds_where_nobody_holds_it() {
 
 #[test]
 fn submodules_and_work_trees_are_held_as_the_repository_is() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         repository(scene);
         for directory in [
             ".git/modules",
@@ -100,7 +102,7 @@ fn submodules_and_work_trees_are_held_as_the_repository_is() {
 /// What git itself would write into a file that is held fails, and says so.
 #[test]
 fn git_cannot_change_its_configuration_either() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         let git = |words: &str| {
             let script = format!("git {words}");
             scene.run_bare(&["sh", "-c", &script])
@@ -125,7 +127,7 @@ fn git_cannot_change_its_configuration_either() {
 /// In a linked work tree `.git` is a file, which names where the repository is.
 #[test]
 fn the_file_that_names_the_repository_is_held() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         scene.write("home/work/.git", "gitdir: ../elsewhere\n");
         let script = "echo 'gitdir: planted' > .git && echo written; rm .git && echo removed; \
                       mv .git x && echo moved; ln -sf planted .git && echo linked; true";

@@ -16,6 +16,8 @@ pub enum Action {
     Exec(Exec),
     /// Make a name at one of the workspace's places that make others run code.
     File(Making),
+    /// Connect to a unix socket that is none of the session's own.
+    Connect(Connect),
 }
 
 impl Action {
@@ -26,6 +28,7 @@ impl Action {
             Self::Session(_) => "session",
             Self::Exec(_) => "exec",
             Self::File(_) => "file",
+            Self::Connect(_) => "connect",
         }
     }
 }
@@ -74,6 +77,17 @@ pub struct Making {
     /// The path of what gets the name, or what a symbolic link is to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// The path of the image that makes the call, or `unknown`.
+    pub caller: String,
+}
+
+/// A connection to a unix socket of the host, as the mediator is about to make it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Connect {
+    /// Where the socket lies, with every link followed, as seen inside the session.
+    pub path: String,
+    /// Whether the session was granted it. What was not is never connected.
+    pub granted: bool,
     /// The path of the image that makes the call, or `unknown`.
     pub caller: String,
 }

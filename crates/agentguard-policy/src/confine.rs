@@ -44,7 +44,7 @@ pub struct Request {
 /// What policy makes of a request.
 #[derive(Clone, Debug)]
 pub struct Confined {
-    /// What the kernel will hold the session to. Its level is never below `require_level`.
+    /// What the kernel will hold the session to, at the level that was asked for.
     pub confinement: Confinement,
     /// The least level any tier requires. A request below it is to be refused.
     pub require_level: Level,
@@ -190,6 +190,7 @@ struct Tiered {
     environment: Option<BTreeSet<String>>,
     ports: Option<BTreeSet<u64>>,
     host_network: Option<bool>,
+    sockets: Option<BTreeSet<String>>,
     limits: BTreeMap<&'static str, u64>,
     require_level: Level,
     require_evidence: Evidence,
@@ -233,6 +234,7 @@ impl Tiered {
             places: reader.strings("places", &is_pattern)?.unwrap_or_default(),
             environment: reader.strings("environment", &is_variable)?,
             ports: reader.numbers("ports")?,
+            sockets: reader.strings("sockets", &is_absolute)?,
             host_network: network.map(|words| words.contains("host")),
             limits,
             require_level: reader
@@ -256,6 +258,9 @@ impl Tiered {
             a.intersection(&b).copied().collect()
         });
         both(&mut self.host_network, lower.host_network, |a, b| a && b);
+        both(&mut self.sockets, lower.sockets, |a, b| {
+            a.intersection(&b).cloned().collect()
+        });
         self.masks.extend(lower.masks);
         self.pins.extend(lower.pins);
         self.places.extend(lower.places);
@@ -294,9 +299,10 @@ impl Tiered {
         let host = request.network == Network::Host && self.host_network == Some(true);
         let ports = asked_ports(&self.ports.unwrap_or_default())?;
         let environment = self.environment.unwrap_or_default();
+        let sockets = self.sockets.unwrap_or_default();
         granted_whole(request, host, &ports, &environment)?;
         let confinement = Confinement {
-            level: request.level.max(self.require_level),
+            level: request.level,
             network: if host {
                 Network::Host
             } else {
@@ -314,6 +320,7 @@ impl Tiered {
             places: self.places.into_iter().collect(),
             environment: environment.into_iter().collect(),
             ports,
+            sockets: sockets.into_iter().map(PathBuf::from).collect(),
             limits,
         };
         Ok(Confined {

@@ -33,6 +33,7 @@ pub(crate) struct Rego {
     places: Places,
     exec: Entry,
     file: Entry,
+    connect: Entry,
     session: Entry,
     sandbox: Vec<String>,
     ready: Mutex<Vec<Engine>>,
@@ -75,9 +76,15 @@ impl Rego {
             places.or_else(|mistakes| Error::invalid(mistakes).map(|()| Places::default()))?;
         let exec = Entry::of(modules, Purpose::Exec);
         let file = Entry::of(modules, Purpose::File);
+        let connect = Entry::of(modules, Purpose::Connect);
         let session = Entry::of(modules, Purpose::Session);
         let sandbox = entry::defined(modules, Purpose::Sandbox);
-        let asked = [("exec", &exec), ("file", &file), ("session", &session)];
+        let asked = [
+            ("exec", &exec),
+            ("file", &file),
+            ("connect", &connect),
+            ("session", &session),
+        ];
         let text = entry::module(asked, &sandbox);
         base.add_policy("entry".to_owned(), text)
             .map_err(unreachable)?;
@@ -89,6 +96,7 @@ impl Rego {
             places,
             exec,
             file,
+            connect,
             session,
             sandbox,
             ready: Mutex::new(Vec::new()),
@@ -103,6 +111,11 @@ impl Rego {
     /// What the rules say about a name at a place that is judged.
     pub(crate) fn file(&self, input: Value) -> Result<Said, String> {
         self.ask("file", &self.file, input)
+    }
+
+    /// What the rules say about a connection.
+    pub(crate) fn connect(&self, input: Value) -> Result<Said, String> {
+        self.ask("connect", &self.connect, input)
     }
 
     /// What the rules say about a session.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use agentguard_core::{
-    Access, Action, Agent, AgentName, Confinement, Digest, Evidence, Exec, Grant, HomeGrant, Human,
-    Level, Limits, MadeBy, Making, Network, Program, ProgramClass, Session, SessionId, Start,
-    Trigger, TriggerKind,
+    Access, Action, Agent, AgentName, Confinement, Connect, Digest, Evidence, Exec, Grant,
+    HomeGrant, Human, Level, Limits, MadeBy, Making, Network, Program, ProgramClass, Session,
+    SessionId, Start, Trigger, TriggerKind,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -59,6 +59,18 @@ pub(crate) fn file() -> Value {
         caller: "/usr/bin/mv".to_owned(),
     };
     a_session().map_or(Value::Null, |session| of(&Action::File(making), &session))
+}
+
+/// The input of `agentguard.connect`: a call to an ssh agent.
+pub(crate) fn connect() -> Value {
+    let connect = Connect {
+        path: "/run/user/1000/ssh-agent".to_owned(),
+        granted: true,
+        caller: "/usr/bin/ssh-add".to_owned(),
+    };
+    a_session().map_or(Value::Null, |session| {
+        of(&Action::Connect(connect), &session)
+    })
 }
 
 fn of_exec(exec: Exec) -> Value {
@@ -168,6 +180,7 @@ fn confinement() -> Confinement {
         places: vec!["**/.git/hooks/*".to_owned()],
         environment: vec!["PATH".to_owned()],
         ports: vec![8080],
+        sockets: vec![PathBuf::from("/run/user/1000/ssh-agent")],
         limits: Limits {
             processes: 4096,
             files: 65_536,

@@ -46,6 +46,7 @@ impl Facts {
             Action::Exec(exec) => Self::of_exec(exec),
             Action::File(_) => Self::default(),
             Action::Session(start) => Self::of_argv(&start.command, &session.workspace),
+            Action::Connect(_) => Self::default(),
         }
     }
 

@@ -112,7 +112,7 @@ impl SessionJudge {
 
     fn denied(&self, action: &Action, facts: &Facts) -> Option<Rule> {
         match action {
-            Action::Session(_) | Action::File(_) => None,
+            Action::Session(_) | Action::File(_) | Action::Connect(_) => None,
             Action::Exec(exec) => {
                 let programs = std::iter::once(&exec.program).chain(&exec.script);
                 let by_content = programs
@@ -136,6 +136,7 @@ impl SessionJudge {
                 Action::Exec(_) => tier.exec(&input),
                 Action::File(_) => tier.file(&input),
                 Action::Session(_) => tier.session(&input),
+                Action::Connect(_) => tier.connect(&input),
             };
             let said = said.map_err(Undecided::new)?;
             if place == 0 {

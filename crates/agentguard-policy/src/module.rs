@@ -43,6 +43,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "require_evidence",
     "require_level",
     "seconds",
+    "sockets",
     "temporary_bytes",
     "write",
 ];
@@ -54,6 +55,8 @@ pub(crate) enum Purpose {
     Exec,
     /// `agentguard.file` and below: asked about names at the places that are judged.
     File,
+    /// `agentguard.connect` and below: asked about connections to sockets of the host.
+    Connect,
     /// `agentguard.session` and below: asked about sessions.
     Session,
     /// `agentguard.sandbox`: the static confinement.
@@ -169,6 +172,8 @@ impl Checker<'_> {
             Purpose::Exec
         } else if below("agentguard.file") {
             Purpose::File
+        } else if below("agentguard.connect") {
+            Purpose::Connect
         } else if below("agentguard.session") {
             Purpose::Session
         } else if package == "agentguard.sandbox" {
@@ -180,7 +185,8 @@ impl Checker<'_> {
                 span,
                 format!(
                     "package `{package}` is never asked: use `agentguard.exec.*`, `agentguard.file.*`, \
-                     `agentguard.session.*`, `agentguard.sandbox` or `agentguard.lib.*`"
+                     `agentguard.connect.*`, `agentguard.session.*`, `agentguard.sandbox` or \
+                     `agentguard.lib.*`"
                 ),
             );
             Purpose::Library
@@ -227,7 +233,7 @@ impl Checker<'_> {
             let decides = WORDS.contains(&head.name);
             let confines = SANDBOX.contains(&head.name);
             match purpose {
-                Purpose::Exec | Purpose::File | Purpose::Session if decides => {
+                Purpose::Exec | Purpose::File | Purpose::Connect | Purpose::Session if decides => {
                     if head.shape != Shape::Set {
                         self.say(
                             head.span,
@@ -257,6 +263,7 @@ impl Checker<'_> {
                 }
                 Purpose::Exec
                 | Purpose::File
+                | Purpose::Connect
                 | Purpose::Session
                 | Purpose::Sandbox
                 | Purpose::Library
@@ -273,7 +280,7 @@ impl Checker<'_> {
         for (name, expr) in ast::given(module) {
             let decides = WORDS.contains(&name);
             let is_rule = match purpose {
-                Purpose::Exec | Purpose::File | Purpose::Session => decides,
+                Purpose::Exec | Purpose::File | Purpose::Connect | Purpose::Session => decides,
                 Purpose::Sandbox => name == "covered",
                 Purpose::Library | Purpose::Test => false,
             };

@@ -104,7 +104,13 @@ fn ask(
     Error::invalid(mistakes)?;
     Error::invalid(recursion::find(&parsed))?;
     let apart = Apart::load(source, library, Kind::Whole)?;
-    apart.query(query, input).map_err(|said| Error::Query {
-        reason: format!("{}: {}", source.directory, engine_message(&said)),
+    apart.query(query, input).map_err(|said| {
+        let message = match engine_message(&said) {
+            // All that the engine says of a query whose first expression cannot be read.
+            empty if empty == "expecting" => "the query cannot be read".to_owned(),
+            message => message,
+        };
+        let reason = format!("{}: {message}", source.directory);
+        Error::Query { reason }
     })
 }

@@ -29,6 +29,7 @@ const FILES: &[(&str, &str, Option<Purpose>)] = files![
     "programs.rego" for Some(Purpose::Exec),
     "secrets.rego" for Some(Purpose::Sandbox),
     "session.rego" for Some(Purpose::Session),
+    "sockets.rego" for Some(Purpose::Connect),
 ];
 
 /// The shipped tier.

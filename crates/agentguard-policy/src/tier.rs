@@ -36,6 +36,7 @@ enum Kept {
         session: Box<Later>,
         exec: Box<Later>,
         file: Box<Later>,
+        connect: Box<Later>,
     },
 }
 
@@ -60,6 +61,7 @@ impl TierEngine {
                 session: Box::new(Later::new(Purpose::Session)),
                 exec: Box::new(Later::new(Purpose::Exec)),
                 file: Box::new(Later::new(Purpose::File)),
+                connect: Box::new(Later::new(Purpose::Connect)),
             },
         })
     }
@@ -92,6 +94,16 @@ impl TierEngine {
             Kept::Shipped { file, .. } => {
                 file.get().and_then(|rego| rego.file(input.value.clone()))
             }
+        })
+    }
+
+    /// What the tier's rules say about a connection.
+    pub(crate) fn connect(&self, input: &Input<'_>) -> Result<Said, String> {
+        self.named(match &self.kept {
+            Kept::Apart(apart) => apart.connect(&input.text),
+            Kept::Shipped { connect, .. } => connect
+                .get()
+                .and_then(|rego| rego.connect(input.value.clone())),
         })
     }
 

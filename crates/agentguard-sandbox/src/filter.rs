@@ -11,13 +11,19 @@ use seccompiler::{
     SeccompRule, TargetArch, sock_filter,
 };
 
+use agentguard_core::Network;
+
 use crate::Error;
+use beside::{ASKED_BESIDE, BESIDE, NETWORKS};
+
+mod beside;
 
 /// The highest system call number this table has thought about (`removexattrat`, Linux 6.13).
 /// Later ones do not exist inside: programs fall back on what they used before.
 const LAST_KNOWN: u32 = 466;
 
 /// A system call that is refused inside.
+#[derive(Clone, Copy)]
 struct Refused {
     number: libc::c_long,
     errno: i32,
@@ -82,6 +88,10 @@ pub(crate) enum Asks {
     Name,
     /// The mask for the modes of what is made changes.
     Mask,
+    /// A socket is to be connected.
+    Connection,
+    /// A mode, an owner or times are to be changed.
+    Attributes,
 }
 
 const fn asked(number: libc::c_long, what: Asks, why: &'static str) -> Asked {
@@ -134,6 +144,7 @@ const ASKED: &[Asked] = &[
     asked(libc::SYS_link, Asks::Name, NAMES),
     #[cfg(target_arch = "x86_64")]
     asked(libc::SYS_rename, Asks::Name, NAMES),
+    asked(libc::SYS_connect, Asks::Connection, CONNECTIONS),
 ];
 
 /// Of an open's flags: it may make a name, and neither makes a file without one (`O_TMPFILE`, which gets its
@@ -143,6 +154,8 @@ const CREATING: u64 =
 
 const PROGRAMS: &str = "every program that starts is judged";
 const NAMES: &str = "a name that comes into being may be one that makes others run code";
+const CONNECTIONS: &str = "a unix socket of the host leads past every mount to whoever listens there; every family is \
+    asked about, since the descriptor could be exchanged after a look at it";
 const TRACING: &str = "reaches into other processes, and would hide an exec from the mediator";
 const MOUNTS: &str = "would take masks and read-only mounts away";
 const NAMESPACES: &str = "a new namespace gives capabilities that nothing here needs";
@@ -150,6 +163,8 @@ const KERNEL: &str = "a kernel interface with a history of holes that no agent's
 const HANDLES: &str = "opens files past every directory that was checked";
 const KEYS: &str = "keyrings are shared with the session outside";
 const SOCKETS: &str = "a kind of socket that no network rule would see";
+const DATAGRAMS: &str = "each datagram names its receiver in memory that no filter reads, and could reach a \
+    unix socket of the host; a pair can do so too";
 const TERMINAL: &str = "types into, or takes over, the terminal of whoever watches";
 const RIGHTS: &str = "a set-user-id program runs outside with the rights of whose workspace it is, which may be root";
 const MACHINE: &str = "changes the machine, not the workspace";
@@ -382,6 +397,25 @@ const REFUSED: &[Refused] = &[
         &[When::Is(0, family(libc::AF_INET6)), When::Is(2, SMC)],
         SOCKETS,
     ),
+    // For unix sockets the kernel takes SOCK_RAW for SOCK_DGRAM (unix_create); that is refused above.
+    when(
+        libc::SYS_socket,
+        &[
+            When::Is(0, family(libc::AF_UNIX)),
+            When::Bits(1, 0xf, family(libc::SOCK_DGRAM)),
+        ],
+        DATAGRAMS,
+    ),
+    when(
+        libc::SYS_socketpair,
+        &[When::Bits(1, 0xf, family(libc::SOCK_DGRAM))],
+        DATAGRAMS,
+    ),
+    when(
+        libc::SYS_socketpair,
+        &[When::Bits(1, 0xf, family(libc::SOCK_RAW))],
+        DATAGRAMS,
+    ),
     #[cfg(target_arch = "x86_64")]
     when(libc::SYS_mknod, &[When::Bits(1, SUID, SUID)], RIGHTS),
     #[cfg(target_arch = "x86_64")]
@@ -447,10 +481,13 @@ pub(crate) type Filters = (Vec<BpfProgram>, BpfProgram);
 /// The programs for the agent: those to install as they are, then the one with a listener.
 ///
 /// With `files_are_roots`, what the agent writes belongs to root outside: then the set-group-id bit is
-/// refused like the set-user-id bit, though directories could use it.
-///
-/// Without `judges_names`, nothing is asked about names.
-pub(crate) fn for_agent(files_are_roots: bool, judges_names: bool) -> Result<Filters, Error> {
+/// refused like the set-user-id bit, though directories could use it. An agent that `is_beside` others, with no
+/// mounts of its own, is asked about attributes too. Without `judges_names`, nothing is asked about names.
+pub(crate) fn for_agent(
+    files_are_roots: bool,
+    judges_names: bool,
+    is_beside: bool,
+) -> Result<Filters, Error> {
     let mut plain = vec![foreign()];
     if files_are_roots {
         plain.push(refusing_group_rights()?);
@@ -458,7 +495,33 @@ pub(crate) fn for_agent(files_are_roots: bool, judges_names: bool) -> Result<Fil
     for errno in [libc::EPERM, libc::ENOSYS, libc::EAFNOSUPPORT] {
         plain.push(refusing(errno, |_| true)?);
     }
-    Ok((plain, asking(judges_names)?))
+    let asked = if is_beside { ASKED_BESIDE } else { &[] };
+    Ok((plain, asking(judges_names, asked)?))
+}
+
+/// The programs for an agent that has no namespaces of its own, besides those of [`for_agent`].
+pub(crate) fn beside_others(network: Network) -> Result<Vec<BpfProgram>, Error> {
+    let rows = match network {
+        Network::Isolated => [BESIDE, NETWORKS].concat(),
+        Network::Host => BESIDE.to_vec(),
+    };
+    let mut programs = Vec::new();
+    for errno in [
+        libc::EPERM,
+        libc::ENOSYS,
+        libc::EAFNOSUPPORT,
+        libc::EOPNOTSUPP,
+    ] {
+        let mut rules = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.errno == errno) {
+            add_row(&mut rules, row.number, row.when)?;
+        }
+        if !rules.is_empty() {
+            let refused = SeccompAction::Errno(errno.cast_unsigned());
+            programs.push(compile(rules, refused)?);
+        }
+    }
+    Ok(programs)
 }
 
 /// The programs for the mediator: as the agent's, less what it needs, and no exec at all.
@@ -481,13 +544,14 @@ pub(crate) fn for_mediator() -> Result<Vec<BpfProgram>, Error> {
 
 /// What a call that arrived at the mediator is about; nothing where the table does not ask about it.
 pub(crate) fn asks(number: libc::c_long) -> Option<Asks> {
-    let row = ASKED.iter().find(|row| row.number == number)?;
+    let mut rows = ASKED.iter().chain(ASKED_BESIDE);
+    let row = rows.find(|row| row.number == number)?;
     Some(row.what)
 }
 
 /// The table as text, for `doctor` and the documentation: call, error, reason.
 pub fn table() -> Vec<(i64, &'static str, &'static str)> {
-    let refused = REFUSED.iter().map(|row| {
+    let refused = REFUSED.iter().chain(BESIDE).chain(NETWORKS).map(|row| {
         let word = if row.errno == libc::ENOSYS {
             "absent"
         } else {
@@ -495,8 +559,9 @@ pub fn table() -> Vec<(i64, &'static str, &'static str)> {
         };
         (row.number, word, row.why)
     });
+    let asked = ASKED.iter().chain(ASKED_BESIDE);
     refused
-        .chain(ASKED.iter().map(|row| (row.number, "asked", row.why)))
+        .chain(asked.map(|row| (row.number, "asked", row.why)))
         .collect()
 }
 
@@ -578,11 +643,14 @@ fn refusing_group_rights() -> Result<BpfProgram, Error> {
 }
 
 /// seccompiler has no action that asks, so the program is compiled with a tag in its place.
-fn asking(judges_names: bool) -> Result<BpfProgram, Error> {
+fn asking(judges_names: bool, more: &[Asked]) -> Result<BpfProgram, Error> {
     const TAG: u32 = 0x6167;
     let mut rules = BTreeMap::new();
-    let is_asked = |row: &&Asked| judges_names || row.what == Asks::Program;
-    for row in ASKED.iter().filter(is_asked) {
+    let is_asked = |row: &&Asked| match row.what {
+        Asks::Name | Asks::Mask => judges_names,
+        Asks::Program | Asks::Connection | Asks::Attributes => true,
+    };
+    for row in ASKED.iter().chain(more).filter(is_asked) {
         add_row(&mut rules, row.number, row.when)?;
     }
     let mut program = compile(rules, SeccompAction::Trace(TAG))?;
@@ -673,7 +741,7 @@ mod tests {
 
     #[test]
     fn the_asking_program_asks() {
-        let program = asking(true).unwrap();
+        let program = asking(true, &[]).unwrap();
         assert!(
             program
                 .iter()

@@ -7,7 +7,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use agentguard_core::{
-    CommitSeen, Exec, Index, Making, OutcomeOf, Permit, RefMove, RuleId, Unrecorded,
+    CommitSeen, Connect, Exec, Index, Making, OutcomeOf, Permit, RefMove, RuleId, Unrecorded,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -58,6 +58,13 @@ pub trait Supervise: Sync {
     ///
     /// Returns what the agent is told of a refusal.
     fn name(&self, making: Making) -> Result<Permit<Self::Action>, Refused>;
+
+    /// May this socket, which is none of the session's, be connected to?
+    ///
+    /// # Errors
+    ///
+    /// Returns what the agent is told of a refusal.
+    fn connect(&self, connect: Connect) -> Result<Permit<Self::Action>, Refused>;
 
     /// What came of an admitted action.
     ///
@@ -356,14 +363,18 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
                 is_first,
                 instead_of,
             } => {
-                let exec = exec.into_owned();
-                let admitted = supervise.exec(exec, is_first, instead_of.map(Index));
-                if !tell(&line, admitted)? {
+                let judged = supervise.exec(exec.into_owned(), is_first, instead_of.map(Index));
+                if !tell(&line, judged)? {
                     return Ok(());
                 }
             }
             FromWorker::Name { making } => {
                 if !tell(&line, supervise.name(making))? {
+                    return Ok(());
+                }
+            }
+            FromWorker::Connect { connect } => {
+                if !tell(&line, supervise.connect(connect))? {
                     return Ok(());
                 }
             }
@@ -376,13 +387,10 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
     Ok(())
 }
 
-/// Tells a worker what became of its question, unless it is gone, with its session: nothing of what it asked
-/// happens then. Where the mediator was lost, its own line says so.
-fn tell<A>(
-    line: &Line<BorrowedFd<'_>>,
-    admitted: Result<Permit<A>, Refused>,
-) -> Result<bool, Error> {
-    let answer = match admitted {
+/// Tells a worker what was decided, and whether it was still there. Whoever asked may be gone, with its
+/// session: nothing of what it asked happens. Where the mediator was lost, its own line says so.
+fn tell<A>(line: &Line<BorrowedFd<'_>>, judged: Result<Permit<A>, Refused>) -> Result<bool, Error> {
+    let answer = match judged {
         Ok(permit) => Answer {
             allow: true,
             entry: Some(permit.spend().1.0),

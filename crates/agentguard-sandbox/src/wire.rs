@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use agentguard_core::{CommitSeen, Exec, Making, OutcomeOf, RefMove};
+use agentguard_core::{CommitSeen, Connect, Exec, Making, OutcomeOf, RefMove};
 use rustix::io::{Errno, read, write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -38,6 +38,11 @@ pub(crate) enum FromWorker<'e> {
     Name {
         /// The name, and what makes it.
         making: Making,
+    },
+    /// May this socket be connected to? Answered by [`Answer`].
+    Connect {
+        /// Whose it is.
+        connect: Connect,
     },
     /// Something came of a decision that must be known at once. Not answered.
     Outcome(Outcome),

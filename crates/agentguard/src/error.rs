@@ -32,11 +32,15 @@ pub enum Error {
         /// Why not.
         reason: &'static str,
     },
-    /// A weaker level was asked for by name, and this build enforces everything or nothing.
-    #[error("level `{}` cannot be enforced by this build", level.as_str())]
+    /// A weaker level was asked for by name, and cannot be had.
+    #[error("level `{}` cannot be had: {reason}", level.as_str())]
     Level {
         /// Which level.
         level: Level,
+        /// Why not.
+        reason: &'static str,
+        /// What to do instead.
+        remedy: &'static str,
     },
     /// Something about the surroundings could not be read or made.
     #[error("cannot {doing}")]
@@ -77,9 +81,7 @@ impl Error {
             Self::Refused { rule } | Self::Unbegun { rule } => rule.remedy.as_deref(),
             Self::Policy(error) => error.remedy(),
             Self::Workspace { .. } => Some("name a directory of the project with --workspace"),
-            Self::Level { .. } => {
-                Some("run without --level; `agentguard doctor` says what this machine can enforce")
-            }
+            Self::Level { remedy, .. } => Some(remedy),
             Self::Unerased(_)
             | Self::Log(_)
             | Self::Identity(_)

@@ -30,6 +30,7 @@ mod erase;
 mod error;
 mod guard;
 mod human;
+mod layout;
 mod planted;
 mod programs;
 mod record;

@@ -19,17 +19,21 @@ const NAMED: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Planted {
     pins: Vec<String>,
+    /// Whether what was at a pin when the session began cannot have changed.
+    pins_are_held: bool,
     found: BTreeSet<String>,
 }
 
 impl Planted {
     /// Looks out for what appears at `pins`, and for repositories within the workspace.
-    pub(crate) fn new(pins: &[PathBuf]) -> Self {
+    /// Where pins are not held, what is changed or gone there counts too.
+    pub(crate) fn new(pins: &[PathBuf], pins_are_held: bool) -> Self {
         let pins = pins
             .iter()
             .map(|pin| escape_path(pin.as_os_str().as_bytes()));
         Self {
             pins: pins.collect(),
+            pins_are_held,
             found: BTreeSet::new(),
         }
     }
@@ -43,8 +47,13 @@ impl Planted {
                 // By itself it makes nobody run anything; what lies in it is told by itself.
                 ChangeKind::Added if is_directory(change.mode) => None,
                 ChangeKind::Added if self.is_pinned(path) => Some(path),
+                ChangeKind::Changed | ChangeKind::Removed
+                    if !self.pins_are_held && self.is_pinned(path) =>
+                {
+                    Some(path)
+                }
                 ChangeKind::Added => repository_within(path),
-                // What is pinned was there before, and was held.
+                // What is pinned and held was there before.
                 ChangeKind::Changed => repository_within(path),
                 ChangeKind::Removed => {
                     self.found.remove(path);
@@ -70,8 +79,12 @@ impl Planted {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
+        let happened = match self.pins_are_held {
+            true => "appeared",
+            false => "appeared or changed",
+        };
         let reason = format!(
-            "{}{more} appeared in the workspace, and can make others run code outside",
+            "{}{more} {happened} in the workspace, and can make others run code outside",
             named.join(", ")
         );
         let remedy = "look at them before you use git, an editor or another agent there";
@@ -120,7 +133,7 @@ mod tests {
 
     fn planted(changes: &[(&str, ChangeKind)]) -> Planted {
         let pins = [".git/hooks", ".git/commondir", ".claude", "Jenkinsfile"].map(PathBuf::from);
-        let mut planted = Planted::new(&pins);
+        let mut planted = Planted::new(&pins, true);
         let changes: Vec<_> = changes
             .iter()
             .map(|(path, change)| Change {
@@ -165,7 +178,7 @@ mod tests {
     #[test]
     fn a_directory_closed_to_its_owner_is_told_of() {
         let of_mode = |mode| {
-            let mut planted = Planted::new(&[]);
+            let mut planted = Planted::new(&[], true);
             planted.note(&[Change {
                 path: "sub".to_owned(),
                 change: ChangeKind::Added,

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use agentguard_audit::SessionLog;
 use agentguard_core::{
-    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Index, Network, OutcomeOf,
-    Program, Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
+    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Index, OutcomeOf, Program,
+    Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
 };
 use agentguard_credentials::{AgentKey, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
@@ -49,7 +49,9 @@ struct Refusals {
 
 impl SessionRecord {
     pub(crate) fn new(log: SessionLog, beginning: Beginning) -> Self {
-        let planted = Planted::new(&beginning.confined.confinement.pins);
+        let confinement = &beginning.confined.confinement;
+        let pins_are_held = confinement.level.holds(Promise::Pins);
+        let planted = Planted::new(&confinement.pins, pins_are_held);
         Self {
             log,
             beginning,
@@ -188,7 +190,7 @@ impl SessionRecord {
             policy: policies.digests(),
             level: start.confinement.level,
             network: start.confinement.network,
-            missing: missing(start.confinement.network),
+            missing: start.confinement.missing(),
             require_evidence: confined.require_evidence,
             covered: confined
                 .covered
@@ -305,16 +307,8 @@ impl Record<Question> for SessionRecord {
         match question.action() {
             Action::Session(start) => self.start(start, ruling),
             Action::Exec(exec) => self.decision(Some(&exec.program), question, ruling),
-            Action::File(_) => self.decision(None, question, ruling),
+            Action::File(_) | Action::Connect(_) => self.decision(None, question, ruling),
         }
-    }
-}
-
-/// What a session with this network does not promise.
-fn missing(network: Network) -> Vec<Promise> {
-    match network {
-        Network::Isolated => Vec::new(),
-        Network::Host => vec![Promise::Network],
     }
 }
 

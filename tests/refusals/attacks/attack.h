@@ -50,6 +50,7 @@ extern char **environ;
 attack files, reads, pins, at_descriptor, reopen, descriptors, set_user_id;
 attack signals, reach, shared_memory, terminal, daemons, stay, devices;
 attack unix_stream, unix_datagram, abstract, tcp, sockets;
+attack late, own, receive, waiting, network, connects, births, naive;
 attack interfaces, clones, legacy, listener, kernel_files;
 attack say, rise, run, memory, deleted, by_descriptor, environment, explained, full_outputs;
 attack fifo, most_arguments, full_terminal;
@@ -57,5 +58,6 @@ attack mark, race;
 attack names, race_names, naive_names, many_names, own_terminal, odd_names;
 attack orders, nesting, wait_closed, traced;
 attack closed, remap, storm, crowd;
+attack hide, slow, attributes, chains;
 
 #endif

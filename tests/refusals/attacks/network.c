@@ -31,7 +31,7 @@ static long send_to(const char *name, int is_abstract)
 	struct iovec text = { "reached", 7 };
 	struct msghdr message = { .msg_name = &address, .msg_namelen = length, .msg_iov = &text, .msg_iovlen = 1 };
 	int socket_ = socket(AF_UNIX, SOCK_DGRAM, 0);
-	return socket_ < 0 ? -1 : sendmsg(socket_, &message, 0);
+	return sendmsg(socket_, &message, 0);
 }
 
 int unix_stream(int argc, char **argv)

@@ -128,12 +128,16 @@ pub(crate) fn short(id: &str) -> &str {
 }
 
 /// What was asked for, from the text that an entry commits to: an exec's arguments, a session's command, a name
-/// with the call that makes it.
+/// with the call that makes it, the socket to connect to.
 pub(crate) fn action(text: Option<&Value>) -> Option<String> {
     let text = text?;
-    let of_name = |field: &str| text.pointer(field).and_then(Value::as_str);
-    if let (Some(by), Some(path)) = (of_name("/action/by"), of_name("/action/path")) {
+    let of_action = |field: &str| text.pointer(field).and_then(Value::as_str);
+    if let (Some(by), Some(path)) = (of_action("/action/by"), of_action("/action/path")) {
         return Some(format!("{by} {}", command_line(&[path])));
+    }
+    if of_action("/action/kind") == Some("connect") {
+        let path = of_action("/action/path")?;
+        return Some(format!("to {}", command_line(&[path])));
     }
     let words = ["/argv", "/action/argv", "/command"];
     let words = words.iter().find_map(|at| text.pointer(at))?.as_array()?;

@@ -54,6 +54,7 @@ enum Ask {
     Query(String, String),
     Exec(String),
     File(String),
+    Connect(String),
     Session(String),
     Sandbox(String),
 }
@@ -125,6 +126,11 @@ impl Apart {
     /// What the rules say about a name at a place that is judged.
     pub(crate) fn file(&self, input: &str) -> Result<Said, String> {
         self.ask(&Ask::File(input.to_owned()), LONGEST)?
+    }
+
+    /// What the rules say about a connection.
+    pub(crate) fn connect(&self, input: &str) -> Result<Said, String> {
+        self.ask(&Ask::Connect(input.to_owned()), LONGEST)?
     }
 
     /// What the rules say about a session.

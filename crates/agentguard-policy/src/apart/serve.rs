@@ -71,6 +71,7 @@ fn decide(ask: Ask, rego: &Rego) -> io::Result<Vec<u8>> {
     match ask {
         Ask::Exec(input) => json(&value(&input).and_then(|input| rego.exec(input))),
         Ask::File(input) => json(&value(&input).and_then(|input| rego.file(input))),
+        Ask::Connect(input) => json(&value(&input).and_then(|input| rego.connect(input))),
         Ask::Session(input) => json(&value(&input).and_then(|input| rego.session(input))),
         Ask::Sandbox(input) => json(&value(&input).and_then(|input| rego.sandbox(input))),
         Ask::Load(..) | Ask::Rule(..) | Ask::Query(..) => json(&UNREAD),
@@ -87,9 +88,12 @@ fn evaluate(ask: Ask, whole: &Whole) -> io::Result<Vec<u8>> {
         Ask::Query(query, input) => {
             json(&value(&input).and_then(|input| whole.query(&query, input)))
         }
-        Ask::Load(..) | Ask::Exec(_) | Ask::File(_) | Ask::Session(_) | Ask::Sandbox(_) => {
-            json(&UNREAD)
-        }
+        Ask::Load(..)
+        | Ask::Exec(_)
+        | Ask::File(_)
+        | Ask::Connect(_)
+        | Ask::Session(_)
+        | Ask::Sandbox(_) => json(&UNREAD),
     }
 }
 

@@ -82,11 +82,13 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
     let inputs = match purpose {
         Purpose::Exec => vec![example::exec(), example::exec_of_script()],
         Purpose::File => vec![example::file()],
+        Purpose::Connect => vec![example::connect()],
         Purpose::Session => vec![example::session()],
         Purpose::Sandbox => vec![example::sandbox()],
         Purpose::Library => vec![
             example::exec(),
             example::exec_of_script(),
+            example::connect(),
             example::session(),
             example::sandbox(),
         ],

@@ -18,6 +18,7 @@ pub(super) fn mistakes(parsed: &[Parsed], tier: &Apart) -> Vec<Mistake> {
         (Purpose::Exec, example::exec()),
         (Purpose::Exec, example::exec_of_script()),
         (Purpose::File, example::file()),
+        (Purpose::Connect, example::connect()),
         (Purpose::Session, example::session()),
         (Purpose::Sandbox, example::sandbox()),
     ];

@@ -1,10 +1,13 @@
-//! A process that calls execve, seen through the `/proc` of the world outside.
+//! A process that asks, seen through the `/proc` of the world outside.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::{Errno, Result};
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+/// `PIDFD_THREAD` of `linux/pidfd.h`: any thread, not only the first (Linux 6.9).
+pub(super) const THREAD: u32 = OFlags::EXCL.bits();
 
 /// What is asked of a file's state, by whichever way it is reached.
 pub(super) const STATE: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
@@ -30,6 +33,34 @@ impl Processes {
     pub(super) fn follow(&self, process: Pid, name: &str, flags: OFlags) -> Result<OwnedFd> {
         let path = format!("{}/{name}", process.as_raw_nonzero());
         fs::openat(&self.0, path, careful(flags), Mode::empty())
+    }
+
+    /// Takes a descriptor of a thread's, by its number.
+    pub(super) fn descriptor(&self, thread: Pid, number: i32) -> Result<OwnedFd> {
+        if number < 0 {
+            return Err(Errno::BADF);
+        }
+        let any_thread = PidfdFlags::from_bits_retain(THREAD);
+        let handle = pidfd_open(thread, any_thread).or_else(|_| {
+            // An older kernel has handles of processes only, whose threads share their descriptors.
+            let first = self
+                .status(thread, "Tgid:")
+                .and_then(|number| number.parse().ok());
+            let first = first.and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+            pidfd_open(first, PidfdFlags::empty())
+        })?;
+        pidfd_getfd(handle, number, PidfdGetfdFlags::empty())
+    }
+
+    /// Whether a signal waits for a thread that it neither blocks nor ignores.
+    pub(super) fn has_signal(&self, thread: Pid) -> bool {
+        let set = |name| {
+            let text = self.status(thread, name)?;
+            u64::from_str_radix(&text, 16).ok()
+        };
+        let pending = set("SigPnd:").unwrap_or(0) | set("ShdPnd:").unwrap_or(0);
+        let held = set("SigBlk:").unwrap_or(0) | set("SigIgn:").unwrap_or(0);
+        pending & !held != 0
     }
 
     /// Whether a process was stopped by a signal, and not by a tracer.

@@ -117,6 +117,17 @@ impl Listener {
         })
     }
 
+    /// Whether, within some nanoseconds, no process is left that could ask.
+    pub(crate) fn is_deserted(&self, nanoseconds: i64) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let wait = Timespec {
+            tv_sec: 0,
+            tv_nsec: nanoseconds,
+        };
+        let mut polled = [PollFd::new(&self.0, PollFlags::empty())];
+        matches!(poll(&mut polled, Some(&wait)), Ok(1..))
+    }
+
     /// Whether the caller still waits, so that what was read of it was read of *it*.
     pub(crate) fn still_waits(&self, notification: &Notification) -> bool {
         // SAFETY: the request reads one `u64`, which is what the pointer points to.
@@ -133,11 +144,6 @@ impl Listener {
     /// Makes the call fail with `errno`.
     pub(crate) fn refuse(&self, notification: &Notification, errno: i32) {
         self.respond(notification, (0, -errno), 0);
-    }
-
-    /// Makes the call return `value`.
-    pub(crate) fn answer(&self, notification: &Notification, value: i64) {
-        self.respond(notification, (value, 0), 0);
     }
 
     /// Makes the call return a descriptor of the caller's, for the file behind `file`: the kernel gives it
@@ -175,6 +181,11 @@ impl Listener {
     /// Another descriptor for the same questions.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
         self.0.try_clone().map(Self)
+    }
+
+    /// Makes the call succeed with 0: it was done for the caller.
+    pub(crate) fn succeed(&self, notification: &Notification) {
+        self.respond(notification, (0, 0), 0);
     }
 
     /// Lets the kernel go on with the call, which then reads its arguments anew.

@@ -124,6 +124,7 @@ impl Place {
                 places: Vec::new(),
                 environment: Vec::new(),
                 ports: Vec::new(),
+                sockets: Vec::new(),
                 limits: Limits {
                     processes: 512,
                     files: 1024,

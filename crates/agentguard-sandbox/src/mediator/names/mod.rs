@@ -155,7 +155,7 @@ impl Worker<'_> {
             | Call::Rename { .. } => OFlags::empty(),
         };
         match result {
-            Ok(Done::Nothing) => listener.answer(notification, 0),
+            Ok(Done::Nothing) => listener.succeed(notification),
             Ok(Done::File(file)) => {
                 listener.hand_over(notification, file.as_fd(), flags.contains(OFlags::CLOEXEC));
             }
