@@ -21,6 +21,7 @@
 )]
 
 mod attack;
+mod calls;
 mod explained;
 mod files;
 mod kernel;

@@ -43,5 +43,6 @@ attack say, rise, run, memory, deleted, by_descriptor, environment, explained, f
 attack fifo, most_arguments, full_terminal;
 attack mark, race;
 attack orders;
+attack forgotten, narrower, first_process, lease, queues, consoles;
 
 #endif

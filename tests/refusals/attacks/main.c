@@ -43,6 +43,12 @@ static const struct {
 	{ "mark", mark },
 	{ "race", race },
 	{ "orders", orders },
+	{ "forgotten", forgotten },
+	{ "narrower", narrower },
+	{ "first_process", first_process },
+	{ "lease", lease },
+	{ "queues", queues },
+	{ "consoles", consoles },
 };
 
 static const struct {
