@@ -22,11 +22,13 @@
 
 mod attack;
 mod calls;
+mod chance;
 mod explained;
 mod files;
 mod kernel;
 mod lifetime;
 mod network;
+mod outside;
 mod pins;
 mod processes;
 mod programs;

@@ -43,6 +43,8 @@ static const struct {
 	{ "mark", mark },
 	{ "race", race },
 	{ "orders", orders },
+	{ "chance", chance },
+	{ "bystander", bystander },
 	{ "forgotten", forgotten },
 	{ "narrower", narrower },
 	{ "first_process", first_process },
