@@ -102,7 +102,9 @@ fn sequences_of_calls_at_random_change_nothing_outside() {
         assert_eq!(ran.stdout, "as it was");
         let look = || {
             let mut found = tree(&scene.root, &but);
-            found.extend(tree(&scene.work().join(".git"), &[]));
+            for held in [".git/config", ".git/hooks"] {
+                found.extend(tree(&scene.work().join(held), &[]));
+            }
             found
         };
         let before = look();
@@ -176,6 +178,9 @@ fn aims(scene: &Scene, bystander: &Bystander, listeners: &Listeners) -> Vec<Stri
 
 /// The workspace was the agent's: what it did to its own program is undone.
 fn renew(scene: &Scene) {
+    for own in ["home/work", "home/work/.git"] {
+        scene.directory(own);
+    }
     for entry in fs::read_dir(scene.work()).unwrap().map(Result::unwrap) {
         if entry.file_name() != ".git" {
             remove(&entry.path());
