@@ -21,6 +21,7 @@
 )]
 
 mod attack;
+mod bounds;
 mod calls;
 mod chance;
 mod explained;

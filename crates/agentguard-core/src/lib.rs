@@ -42,7 +42,7 @@ pub use action::{Action, Exec, Program, ProgramClass, Start};
 pub use agent::{Agent, AgentName, InvalidName};
 pub use clock::{Clock, FixedClock, Moment, Timestamp};
 pub use confinement::{
-    Access, Confinement, Grant, HomeGrant, Level, Limits, Network, Promise, Tier, TierDigest,
+    Access, Confinement, Grant, Held, HomeGrant, Level, Limits, Network, Promise, Tier, TierDigest,
 };
 pub use digest::{Commitment, Digest, InvalidDigest, Salt};
 pub use entry::{

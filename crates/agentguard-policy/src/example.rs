@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use agentguard_core::{
-    Access, Action, Agent, AgentName, Confinement, Digest, Evidence, Exec, Grant, HomeGrant, Human,
-    Level, Limits, Network, Program, ProgramClass, Session, SessionId, Start, Trigger, TriggerKind,
+    Access, Action, Agent, AgentName, Confinement, Digest, Evidence, Exec, Grant, Held, HomeGrant,
+    Human, Level, Limits, Network, Program, ProgramClass, Session, SessionId, Start, Trigger,
+    TriggerKind,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -158,7 +159,9 @@ fn confinement() -> Confinement {
             processes: 4096,
             files: 65_536,
             temporary_bytes: 1 << 30,
+            memory_bytes: Some(4 << 30),
             seconds: Some(3600),
+            held: Held::Process,
         },
     }
 }

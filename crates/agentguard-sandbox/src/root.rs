@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use agentguard_core::{Access, Network};
+use agentguard_core::{Access, Limits, Network};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -221,7 +221,7 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
     ] {
         make_directory(base.as_fd(), Path::new(directory))?;
     }
-    let size = plan.confinement.limits.temporary_bytes;
+    let size = size_in_memory(&plan.confinement.limits);
     for shared in ["tmp", "dev/shm"] {
         tmpfs(
             &format!("{BASE}/{shared}"),
@@ -258,6 +258,12 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
         hold(base.as_fd(), &plan.confinement.workspace, pin)?;
     }
     Ok(first_look)
+}
+
+/// The size of each directory that lies in memory: never more than all memory together.
+fn size_in_memory(limits: &Limits) -> u64 {
+    let most = limits.memory_bytes.unwrap_or(u64::MAX);
+    limits.temporary_bytes.min(most)
 }
 
 /// Walks the workspace for the first time. Sockets in it lead to whoever listens outside, and are to be

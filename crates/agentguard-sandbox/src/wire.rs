@@ -96,6 +96,8 @@ pub(crate) enum FromMediator {
         /// Whether these are all.
         complete: bool,
     },
+    /// Which of its bounds the session came to.
+    Reached(Reached),
     /// Programs were digested that nobody inside can change.
     Learnt(Vec<KnownIdentity>),
     /// Everything inside is dead.
@@ -103,6 +105,15 @@ pub(crate) enum FromMediator {
         /// How the command ended.
         outcome: OutcomeOf,
     },
+}
+
+/// Bounds that a session came to, as far as the mediator can see.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Processes could not be made.
+    pub processes: bool,
+    /// A private directory that lies in memory was full.
+    pub temporary: bool,
 }
 
 /// What the guard tells the mediator.

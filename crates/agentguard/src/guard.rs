@@ -16,7 +16,7 @@ use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
 use crate::supervise::{Floors, Supervisor};
 use crate::text::command_line;
-use crate::{Arranged, Error, SystemClock, temporary};
+use crate::{Arranged, Error, SystemClock, limits, temporary};
 
 /// Guards the sessions of one user.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Finished {
     pub not_executed: Option<i32>,
     /// Whether its time was over.
     pub is_out_of_time: bool,
+    /// Bounds that it came to.
+    pub reached: Vec<Rule>,
     /// What it leaves that makes others run code.
     pub planted: Option<Rule>,
     /// What was counted.
@@ -83,7 +85,7 @@ impl Guard {
         let launched = Launched::launch()?; // it starts while we make its plan
         let arranged = Arranged::new(&self.places, run)?;
         let _temporary = Temporary(arranged.plan.temporary.clone());
-        let building = launched.build(&arranged.plan)?; // it builds while we open the log
+        let building = launched.build(&arranged.plan, arranged.group.as_ref())?; // it builds while we open the log
         let Arranged {
             mut session,
             confined,
@@ -91,6 +93,7 @@ impl Guard {
             key,
             denied,
             programs,
+            group,
             ..
         } = arranged;
         let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
@@ -138,7 +141,9 @@ impl Guard {
         };
         // What was learnt only saves time: the session is complete without it.
         let _ = programs.keep(&ended.learnt);
-        finish(session.id, record, ended)
+        let reached = limits::reached(&confined.confinement.limits, &ended, group.as_ref());
+        drop(group); // what is left in it, if anything is, ends before the session's last entry
+        finish(session.id, record, ended, reached)
     }
 }
 
@@ -151,7 +156,12 @@ impl Drop for Temporary {
     }
 }
 
-fn finish(session: SessionId, record: SessionRecord, ended: Ended) -> Result<Finished, Error> {
+fn finish(
+    session: SessionId,
+    record: SessionRecord,
+    ended: Ended,
+    reached: Vec<Rule>,
+) -> Result<Finished, Error> {
     let Ended {
         outcome,
         not_executed,
@@ -164,6 +174,9 @@ fn finish(session: SessionId, record: SessionRecord, ended: Ended) -> Result<Fin
             "the session's time was over, and it was ended",
         ))?;
     }
+    for rule in &reached {
+        record.finding(rule.clone())?;
+    }
     let planted = record.planted()?;
     let tally = record.end(outcome.clone())?;
     Ok(Finished {
@@ -171,6 +184,7 @@ fn finish(session: SessionId, record: SessionRecord, ended: Ended) -> Result<Fin
         outcome,
         not_executed,
         is_out_of_time,
+        reached,
         planted,
         tally,
     })

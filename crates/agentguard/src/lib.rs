@@ -28,6 +28,7 @@ mod environment;
 mod error;
 mod guard;
 mod human;
+mod limits;
 mod planted;
 mod programs;
 mod record;

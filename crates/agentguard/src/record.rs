@@ -188,6 +188,7 @@ impl SessionRecord {
             level: start.confinement.level,
             network: start.confinement.network,
             missing: missing(start.confinement.network),
+            held: Some(start.confinement.limits.held),
             require_evidence: confined.require_evidence,
             covered: confined
                 .covered

@@ -43,7 +43,7 @@ attack say, rise, run, memory, deleted, by_descriptor, environment, explained, f
 attack fifo, most_arguments, full_terminal;
 attack mark, race;
 attack orders;
-attack chance, bystander;
+attack chance, bystander, bomb, hog, fill_up;
 attack forgotten, narrower, first_process, lease, queues, consoles;
 
 #endif

@@ -32,11 +32,11 @@ pub(crate) fn tell(
     if json {
         voice.say_json(&json!({
             "session": finished.session, "outcome": finished.outcome, "errno": finished.not_executed,
-            "planted": finished.planted, "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
+            "planted": finished.planted, "limits": finished.reached, "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
         }))?;
         return Ok(exit);
     }
-    if let Some(rule) = &finished.planted {
+    for rule in finished.reached.iter().chain(&finished.planted) {
         voice.say(Word::Note, &format!("{} (rule `{}`)", rule.reason, rule.id));
         if let Some(remedy) = &rule.remedy {
             voice.say(Word::Hint, remedy);

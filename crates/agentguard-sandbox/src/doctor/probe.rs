@@ -13,9 +13,9 @@ use rustix::process::{
 };
 
 use super::finding::What;
+use super::image;
 use super::prober::Subject;
 use super::surroundings::Surroundings;
-use super::{image, surroundings};
 use crate::error::{Failure, Step};
 use crate::mediator::setup;
 use crate::{filter, landlock, root, sys};
@@ -37,7 +37,7 @@ pub(super) fn attempt(what: What, subject: &Subject) -> Option<Result<(), Failur
         What::Scopes => landlock_has(landlock::SCOPES),
         What::Notifications => notifications(),
         What::Images => image::cannot_be_written(),
-        What::Limits => surroundings::delegated_limits(),
+        What::Limits => crate::cgroup::SessionGroup::could_be_made(),
     })
 }
 

@@ -3,6 +3,7 @@
 
 mod agent;
 mod arguments;
+mod bounds;
 mod caller;
 mod environment;
 mod exec;

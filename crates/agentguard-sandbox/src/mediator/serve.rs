@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agentguard_core::OutcomeOf;
+use agentguard_core::{Held, OutcomeOf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     DumpableBehavior, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open,
@@ -15,6 +15,7 @@ use rustix::process::{
 use seccompiler::BpfProgram;
 
 use super::agent::{self, Agent, NotRun};
+use super::bounds::Bounds;
 use super::caller::Processes;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
@@ -86,6 +87,10 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     let plan: Plan = receive(control)
         .map_err(lost)?
         .ok_or_else(|| Failure::new("talk to the guard", "no plan came"))?;
+    let group = match plan.confinement.limits.held {
+        Held::Session => receive_descriptors(control).map_err(lost)?.pop(),
+        Held::Process => None,
+    };
     let (stage, first_look) = setup::build(&plan, lines.lifeline)?;
     let watch = Watch::begin(&plan, first_look)?;
     let (refs, branch) = watch.start_of_session();
@@ -113,7 +118,7 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
         Some(FromGuard::Start) => {}
         None => return Ok(()),
     }
-    let agent = agent::make(&plan, &stage, &for_agent)?;
+    let agent = agent::make(&plan, &stage, &for_agent, group)?;
     close_up(&plan, &for_mediator)?;
     serve(control, &plan, stage, agent, lines.workers, watch).map_err(lost)
 }
@@ -161,7 +166,12 @@ fn serve(
         let shared = Arc::clone(&shared);
         start_worker(shared, guard)?;
     }
-    let not_run = wait_for_agent(control, &handle, &agent.report, &shared, &mut watch)?;
+    let mut looking = Looking {
+        watch: &mut watch,
+        bounds: Bounds::of(plan),
+    };
+    let not_run = wait_for_agent(control, &handle, &agent.report, &shared, &mut looking)?;
+    let reached = looking.bounds.reached();
     let outcome = outcome_of(status_of(&shared));
     // The end of the lifeline is the end of everything inside; pid 1 is waited for, and with it all.
     drop(stage.lifeline);
@@ -176,8 +186,15 @@ fn serve(
     }
     tell_outcomes(control, &shared)?;
     watch.finish(control)?;
+    send(control, &FromMediator::Reached(reached))?;
     send(control, &FromMediator::Learnt(shared.images.learnt()))?;
     send(control, &FromMediator::Ended { outcome })
+}
+
+/// What is looked after while the agent runs.
+struct Looking<'w> {
+    watch: &'w mut Watch,
+    bounds: Bounds,
 }
 
 fn start_worker(shared: Arc<Shared>, guard: OwnedFd) -> Result<(), Error> {
@@ -203,7 +220,7 @@ fn wait_for_agent(
     handle: &OwnedFd,
     report: &OwnedFd,
     shared: &Shared,
-    watch: &mut Watch,
+    looking: &mut Looking<'_>,
 ) -> Result<Option<NotRun>, Error> {
     let mut not_run = None;
     let (mut is_reporting, mut is_stopped) = (true, false);
@@ -238,7 +255,8 @@ fn wait_for_agent(
         }
         tell_outcomes(control, shared)?;
         is_stopped = note_stop(control, shared, is_stopped)?;
-        watch.look(control)?;
+        looking.watch.look(control)?;
+        looking.bounds.look();
     }
 }
 
