@@ -447,14 +447,10 @@ int chance(int argc, char **argv)
 	counted = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	bounded(RLIMIT_FSIZE, 1 << 20);
 	bounded(RLIMIT_AS, 256 << 20);
-	char home[4096];
-	if (!getcwd(home, sizeof home))
-		return 1;
-	int back = open(".", O_PATH);
+	int back = open(".", O_RDONLY | O_DIRECTORY);
 	for (uint64_t i = first; i < first + count; i++) {
 		state = seed * 0x100000001b3u + i;
-		chmod(home, 0755);
-		if (fchdir(back) < 0)
+		if (fchmod(back, 0755) < 0 || fchdir(back) < 0)
 			return 1;
 		furnish();
 		fflush(stdout);
