@@ -25,13 +25,13 @@ fn a_bomb_of_forks_hits_its_session_and_nobody_else() {
         let bystander = Bystander::start(scene);
         let policy = scene.policy("package agentguard.sandbox\n\nprocesses contains 60\n");
         let mark = scene.work().join("mark");
-        let session = scene
+        let mut session = scene
             .exec(&[&policy], &["./attack", "bomb", "mark"])
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        while !mark.exists() {
+        while !mark.exists() && session.try_wait().unwrap().is_none() {
             std::thread::yield_now();
         }
         // All of them are alive, and there is room outside.

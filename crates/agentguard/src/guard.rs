@@ -141,8 +141,7 @@ impl Guard {
         };
         // What was learnt only saves time: the session is complete without it.
         let _ = programs.keep(&ended.learnt);
-        let reached = limits::reached(&confined.confinement.limits, &ended, group.as_ref());
-        drop(group); // what is left in it, if anything is, ends before the session's last entry
+        let reached = limits::reached(&confined.confinement.limits, &ended, group);
         finish(session.id, record, ended, reached)
     }
 }

@@ -3,9 +3,10 @@
 use agentguard_core::{Limits, Rule};
 use agentguard_sandbox::{Ended, GroupEvents, SessionGroup};
 
-/// The bounds that a session came to, as findings.
-pub(crate) fn reached(limits: &Limits, ended: &Ended, group: Option<&SessionGroup>) -> Vec<Rule> {
-    let events = group.map(SessionGroup::events).unwrap_or_default();
+/// The bounds that a session came to, as findings. Its group goes, and what is left in it, if anything
+/// is: before the session's last entry.
+pub(crate) fn reached(limits: &Limits, ended: &Ended, group: Option<SessionGroup>) -> Vec<Rule> {
+    let events = group.map(|group| group.events()).unwrap_or_default();
     findings(
         limits,
         events,
