@@ -29,3 +29,7 @@ pub use mediator::{content_key, content_of, enter_if_asked};
 pub use plan::{FileKey, InsideFile, KnownIdentity, Layer, Plan, User};
 pub use repository::{NewCommits, Refs, Repository, moved_refs};
 pub use wire::Reached;
+
+#[cfg(test)]
+#[path = "../../../tests/fuzz/mutate.rs"]
+mod mutate;

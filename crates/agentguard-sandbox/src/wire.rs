@@ -239,4 +239,49 @@ mod tests {
         assert_eq!(pieces(vec![1, 2, 3], |_| PIECE / 2), [vec![1, 2], vec![3]]);
         assert_eq!(pieces(vec![1, 2], |_| usize::MAX), [vec![1], vec![2]]);
     }
+
+    #[test]
+    fn fuzz_a_message_is_one_or_an_error() {
+        const WORDS: &[&str] = &[
+            "{\"Judge\":",
+            "\"Outcome\"",
+            "\"Ready\"",
+            "\"Reached\"",
+            "null",
+            "true",
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            "-1",
+            "1e999",
+            "\"\\ud800\"",
+            "18446744073709551616",
+        ];
+        crate::mutate::fuzz("wire", WORDS, |bytes| {
+            let sent = || {
+                let flags = rustix::fs::MemfdFlags::CLOEXEC;
+                let file = rustix::fs::memfd_create("message", flags).unwrap();
+                rustix::io::write(&file, bytes).unwrap();
+                rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).unwrap();
+                file
+            };
+            fn said<T: std::fmt::Debug>(received: Result<Option<T>, Error>) -> String {
+                let text = match received {
+                    Ok(message) => format!("{message:?}"),
+                    Err(_) => "error".to_owned(),
+                };
+                text.split(['{', '(']).next().unwrap_or_default().to_owned()
+            }
+            [
+                said(receive::<FromWorker>(sent())),
+                said(receive::<FromMediator>(sent())),
+                said(receive::<FromGuard>(sent())),
+                said(receive::<Answer>(sent())),
+                said(receive::<crate::Plan>(sent())),
+            ]
+            .join(" ")
+        });
+    }
 }

@@ -2,6 +2,7 @@
 
 mod baseline;
 mod check;
+mod fuzz;
 mod laws;
 mod page;
 mod query;

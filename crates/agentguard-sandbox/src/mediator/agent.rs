@@ -248,20 +248,19 @@ fn own_group(in_front: bool) -> Result<(), Failure> {
 
 fn limit(plan: &Plan) -> Result<(), Failure> {
     let limits = &plan.confinement.limits;
-    let memory = match limits.held {
-        // All of the session together are bounded already.
-        Held::Session => None,
-        // What a process writes privately: address space that is only set aside is as wide as a program
-        // likes, and JavaScript's likes it wide.
-        Held::Process => limits.memory_bytes.map(|most| (Resource::Data, most)),
-    };
-    let others = [
+    let mut all = vec![
         // One byte, since none would not stop a core that goes into a pipe (core(5)).
         (Resource::Core, 1),
         (Resource::Nofile, limits.files),
-        (Resource::Nproc, limits.processes),
     ];
-    for (resource, most) in others.into_iter().chain(memory) {
+    // Where a cgroup bounds all of the session together, it is the one to refuse, since it tells of it.
+    if limits.held == Held::Process {
+        all.push((Resource::Nproc, limits.processes));
+        // What a process writes privately: address space that is only set aside is as wide as a program
+        // likes, and JavaScript's likes it wide.
+        all.extend(limits.memory_bytes.map(|most| (Resource::Data, most)));
+    }
+    for (resource, most) in all {
         let highest = rustix::process::getrlimit(resource).maximum;
         let most = highest.map_or(most, |highest| highest.min(most));
         setrlimit(

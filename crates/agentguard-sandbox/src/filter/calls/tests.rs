@@ -128,8 +128,8 @@ const OTHER_NAMES: &[&str] = &[
 ];
 
 /// The header may be older than the kernel, whose own symbols tell the rest.
-#[test]
 #[cfg(target_arch = "x86_64")]
+#[test]
 fn every_call_of_the_running_kernel_is_classified() {
     let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
     assert!(
