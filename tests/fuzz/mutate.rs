@@ -120,15 +120,23 @@ fn hash(bytes: &[u8]) -> u64 {
     })
 }
 
+/// What was said, without places, lengths and what was quoted of the input.
+fn gist(said: &str) -> String {
+    let mut is_quoted = false;
+    let plain = said.chars().filter(|character| {
+        is_quoted ^= matches!(character, '`' | '"');
+        !is_quoted && !character.is_ascii_digit()
+    });
+    plain.take(120).collect()
+}
+
 /// The shortest input for each thing that was said.
 #[derive(Default)]
 struct Found(BTreeMap<String, Vec<u8>>);
 
 impl Found {
     fn note(&mut self, said: String, input: Vec<u8>) {
-        // Places and lengths are not what was said.
-        let plain = said.chars().filter(|character| !character.is_ascii_digit());
-        let said: String = plain.take(120).collect();
+        let said = gist(&said);
         let known = self.0.entry(said).or_insert_with(|| input.clone());
         if input.len() < known.len() {
             *known = input;

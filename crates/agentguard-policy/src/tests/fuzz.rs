@@ -162,9 +162,11 @@ fn fuzz_an_argument_list_is_normalised_the_same_each_time() {
             format!("{parsed:?}"),
             format!("{:?}", command::parse(&argv, "/home/ann/work"))
         );
-        let mut tools: Vec<_> = parsed.iter().map(|one| one.tool.clone()).collect();
-        tools.truncate(3);
-        format!("{} {tools:?}", parsed.len().min(4))
+        // What is known by name is what can be told apart.
+        let known = words.map(|word| word.trim_end_matches('\0'));
+        let tools = parsed.iter().map(|one| one.tool.as_str());
+        let tools: Vec<_> = tools.filter(|tool| known.contains(tool)).take(3).collect();
+        format!("{} {}", "x".repeat(parsed.len().min(4)), tools.join(" "))
     });
 }
 

@@ -310,7 +310,11 @@ mod tests {
                             && length <= bytes.len() * found.argv.len()
                     );
                     let some = found.argv.len().min(3);
-                    format!("{} {:?}", "x".repeat(some), found.environment.keys())
+                    format!(
+                        "{} {}",
+                        "x".repeat(some),
+                        "y".repeat(found.environment.len().min(3))
+                    )
                 }
                 None => "none".to_owned(),
             },
