@@ -25,6 +25,19 @@ const TARGETS: [&str; 15] = [
     "flags",
 ];
 
+/// Credentials, and what names files that later steps of a job run code from.
+const NEVER_PASSED: [&str; 9] = [
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    "ACTIONS_RUNTIME_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "CI_JOB_TOKEN",
+    "GITHUB_ENV",
+    "GITHUB_OUTPUT",
+    "GITHUB_PATH",
+    "GITHUB_TOKEN",
+    "NPM_TOKEN",
+];
+
 /// A directory full of what `files` attacks.
 fn targets(scene: &Scene, name: &str) -> String {
     let path = scene.directory(name);
@@ -184,6 +197,29 @@ fn secrets_of_the_human_are_not_there() {
     });
 }
 
+/// Package caches hold what is private too, and whoever fills one runs code in the next build.
+#[test]
+fn the_agents_home_and_caches_are_its_own() {
+    as_everyone(|scene| {
+        let caches = [".npm", ".cache/pip", ".cargo/registry/cache", ".m2"];
+        for cache in caches {
+            scene.directory(&format!("home/{cache}"));
+            scene.write(&format!("home/{cache}/entry"), SECRET);
+        }
+        let script = format!(
+            "for c in {}; do cat $HOME/$c/entry; mkdir -p $HOME/$c; echo planted > $HOME/$c/entry; \
+             cat $HOME/$c/entry; done",
+            caches.join(" ")
+        );
+        let ran = scene.run(&["sh", "-c", &script]);
+        assert_eq!(ran.stdout, "planted\n".repeat(caches.len()));
+        for cache in caches {
+            let entry = scene.root.join("home").join(cache).join("entry");
+            assert_eq!(fs::read_to_string(entry).unwrap(), SECRET, "{cache}");
+        }
+    });
+}
+
 #[test]
 fn accounts_and_host_keys_cannot_be_opened() {
     as_everyone(|scene| {
@@ -263,9 +299,12 @@ fn variables_of_the_caller_stay_outside() {
     as_everyone(|scene| {
         let script = "env; cat /proc/self/environ /proc/1/environ /proc/$PPID/environ 2>/dev/null";
         let mut command = scene.exec(&[], &["sh", "-c", script]);
-        command.env("GITHUB_TOKEN", SECRET).env("LANG", "C.UTF-8");
+        command.env("LANG", "C.UTF-8");
+        for name in NEVER_PASSED {
+            command.env(name, SECRET);
+        }
         let ran = scene.run_command(command);
-        assert!(!ran.stdout.contains(SECRET));
+        assert!(!ran.stdout.contains(SECRET), "{}", ran.stdout);
         assert!(ran.stdout.contains("LANG=C.UTF-8"));
     });
 }

@@ -4,13 +4,15 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use agentguard::core::Event;
+
 use crate::scene::{Scene, Who, as_everyone};
 
 /// Longer than a machine under load takes to end a handful of processes.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Processes whose arguments hold `word`, by their numbers.
-fn with_argument(word: &str) -> Vec<u32> {
+pub(crate) fn with_argument(word: &str) -> Vec<u32> {
     let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let number = entry.unwrap().file_name().to_str()?.parse().ok()?;
         let arguments = fs::read(format!("/proc/{number}/cmdline")).ok()?;
@@ -22,7 +24,7 @@ fn with_argument(word: &str) -> Vec<u32> {
     numbers.collect()
 }
 
-fn parent(number: u32) -> Option<u32> {
+pub(crate) fn parent(number: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
     stat.rsplit_once(')')?
         .1
@@ -32,7 +34,7 @@ fn parent(number: u32) -> Option<u32> {
         .ok()
 }
 
-fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < SOON, "{what}: it never was so");
@@ -41,7 +43,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// A session in which processes live and write, in several ways out of their parents' hands.
-fn living(scene: &Scene, name: &str) -> Child {
+pub(crate) fn living(scene: &Scene, name: &str) -> Child {
     let mut command = scene.command(scene.root.join("agentguard"));
     let child = command
         .args(["exec", "--", "./attack", "stay", name])
@@ -57,7 +59,7 @@ fn living(scene: &Scene, name: &str) -> Child {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test ends what it started")]
-fn kill(number: u32) {
+pub(crate) fn kill(number: u32) {
     let killed = Command::new("sh")
         .args(["-c", &format!("kill -9 {number}")])
         .status();
@@ -81,7 +83,7 @@ fn all_dead(scene: &Scene, name: &str) {
     assert_eq!((length(name), length(&other)), before);
 }
 
-fn name(scene: &Scene, test: &str) -> String {
+pub(crate) fn name(scene: &Scene, test: &str) -> String {
     format!("living-{test}-{}-{:?}", std::process::id(), scene.who)
 }
 
@@ -97,6 +99,33 @@ fn a_daemon_ends_with_its_session() {
         assert!(before > 0);
         std::thread::sleep(Duration::from_millis(50)); // ten times as long as a living one waits
         assert_eq!(length(), before);
+    });
+}
+
+/// What a process did to its very end is in the log, and nothing comes after the end.
+#[test]
+fn the_log_of_a_session_ends_once_everything_is_dead_and_told() {
+    as_everyone(|scene| {
+        let name = name(scene, "end");
+        scene.run(&["./attack", "daemons", &name]);
+        let mut last = Vec::new();
+        scene.each_event(|event| {
+            last.push(match event {
+                Event::Difference { .. } => "difference",
+                Event::End { .. } => "end",
+                Event::Start { .. }
+                | Event::Decision { .. }
+                | Event::Outcome { .. }
+                | Event::Repeat { .. }
+                | Event::Refs { .. }
+                | Event::Credential { .. }
+                | Event::Finding { .. }
+                | Event::Erasure { .. }
+                | Event::Anchor { .. } => "other",
+            });
+        });
+        assert_eq!(last[last.len() - 2..], ["difference", "end"], "{last:?}");
+        assert_eq!(last.iter().filter(|kind| **kind == "end").count(), 1);
     });
 }
 
@@ -127,9 +156,15 @@ fn everything_inside_dies_with_the_mediator() {
             .into_iter()
             .find(|number| parent(*number) == Some(guard.id()))
             .expect("the guard has a mediator");
+        assert!(inside(scene).contains(&mediator));
+        let begun = Instant::now();
         kill(mediator);
         let ended = guard.wait().unwrap();
         assert_eq!(ended.code(), Some(125));
+        assert!(
+            begun.elapsed() < SOON,
+            "the guard waits for what nobody reaps"
+        );
         all_dead(scene, &name);
     });
 }
@@ -192,5 +227,32 @@ fn a_home_that_an_agent_closed_is_open_to_the_next_session() {
         let ran = scene.run(&["sh", "-c", "chmod 0 ~ && stat -c %a ~"]);
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "0\n"));
         assert_eq!(scene.run(&["sh", "-c", "ls -d ~/.. > ~/x"]).code, Some(0));
+    });
+}
+
+/// Processes that stand in a session of this scene: its workspace is mounted for them.
+fn inside(scene: &Scene) -> Vec<u32> {
+    let workspace = scene.work().display().to_string();
+    let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let number = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        let mounts = fs::read_to_string(format!("/proc/{number}/mountinfo")).ok()?;
+        mounts.contains(&workspace).then_some(number)
+    });
+    numbers.collect()
+}
+
+/// The agent's process is made before the session is admitted, and waits.
+#[test]
+fn a_refused_session_runs_nothing_and_leaves_nothing() {
+    as_everyone(|scene| {
+        let policy = scene.policy(
+            "package agentguard.session.closed\n\nimport rego.v1\n\n\
+             deny contains {\"id\": \"test/closed\", \"reason\": \"not today\"}\n",
+        );
+        let ran = scene.run_with(&[&policy], &["sh", "-c", "echo ran > ran"]);
+        assert_eq!(ran.code, Some(126), "{}", ran.stderr);
+        assert!(ran.stderr.contains("`test/closed`"), "{}", ran.stderr);
+        assert!(!scene.work().join("ran").exists());
+        assert_eq!(inside(scene), Vec::<u32>::new());
     });
 }

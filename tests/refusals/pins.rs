@@ -97,6 +97,46 @@ fn submodules_and_work_trees_are_held_as_the_repository_is() {
     });
 }
 
+/// What git itself would write into a file that is held fails, and says so.
+#[test]
+fn git_cannot_change_its_configuration_either() {
+    as_everyone(|scene| {
+        let git = |words: &str| {
+            let script = format!("git {words}");
+            scene.run_bare(&["sh", "-c", &script])
+        };
+        git("init -q -b main");
+        let config = scene.work().join(".git/config");
+        let before = fs::read_to_string(&config).unwrap();
+        for words in [
+            "config core.fsmonitor ./attack",
+            "remote add evil https://example.org/x",
+            "sparse-checkout set a",
+        ] {
+            let ran = scene.run(&["sh", "-c", &format!("git {words}")]);
+            assert_ne!(ran.code, Some(0), "{words}");
+            assert_eq!(fs::read_to_string(&config).unwrap(), before, "{words}");
+        }
+        let commit = "git -c user.name=a -c user.email=b commit -q --allow-empty -m x && git log --format=%s";
+        assert_eq!(scene.run(&["sh", "-c", commit]).stdout, "x\n");
+    });
+}
+
+/// In a linked work tree `.git` is a file, which names where the repository is.
+#[test]
+fn the_file_that_names_the_repository_is_held() {
+    as_everyone(|scene| {
+        scene.write("home/work/.git", "gitdir: ../elsewhere\n");
+        let script = "echo 'gitdir: planted' > .git && echo written; rm .git && echo removed; \
+                      mv .git x && echo moved; ln -sf planted .git && echo linked; true";
+        let ran = scene.run(&["sh", "-c", script]);
+        assert_eq!(ran.stdout, "");
+        assert_eq!(scene.refusals(), Vec::<String>::new());
+        let named = fs::read_to_string(scene.work().join(".git")).unwrap();
+        assert_eq!(named, "gitdir: ../elsewhere\n");
+    });
+}
+
 #[test]
 fn a_set_user_id_bit_is_not_set_by_chmod() {
     as_everyone(|scene| {
@@ -180,5 +220,15 @@ fn what_was_absent_when_the_session_began_can_be_made_and_is_found() {
     as_everyone(|scene| {
         scene.run(&["sh", "-c", "echo x > plain"]);
         assert_eq!(scene.refusals(), Vec::<String>::new());
+    });
+}
+
+/// A file `.git` makes git follow a configuration that lies anywhere, under any name.
+#[test]
+fn a_file_that_names_a_repository_is_found_where_there_was_none() {
+    as_everyone(|scene| {
+        let ran = scene.run(&["sh", "-c", "echo 'gitdir: planted' > .git"]);
+        assert_eq!(scene.refusals(), ["persistence/planted"]);
+        assert!(ran.stderr.contains("`.git`"), "{}", ran.stderr);
     });
 }

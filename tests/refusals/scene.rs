@@ -197,6 +197,25 @@ impl Scene {
         Ran::of(command.args(&words[1..]).output().unwrap())
     }
 
+    /// A shell that may mount, in a mount namespace that shares what is mounted with whoever is made from it.
+    /// In its script `$guard` is `agentguard exec` by the one who is to start it.
+    pub(crate) fn mounting(&self, script: &str) -> Command {
+        let guard = self.root.join("agentguard").display().to_string();
+        let mut command = self.command("timeout");
+        command.args(["-s", "KILL", PATIENCE, "unshare", "--mount"]);
+        command.args(["--propagation", "shared"]);
+        let lower = match self.who {
+            Who::Root => "",
+            Who::Ordinary => {
+                command.args(["--user", "--map-root-user"]);
+                "unshare --user --map-user=1000 --map-group=1000 "
+            }
+        };
+        let script = format!("guard='{lower}{guard} exec'; {script}");
+        command.args(["sh", "-c", &script]);
+        command
+    }
+
     /// The rules of the log that refused, in its order.
     pub(crate) fn refusals(&self) -> Vec<String> {
         let mut rules = Vec::new();
@@ -218,6 +237,7 @@ impl Scene {
             | Event::Refs { .. }
             | Event::Credential { .. }
             | Event::Anchor { .. }
+            | Event::Erasure { .. }
             | Event::End { .. } => {}
         });
         rules

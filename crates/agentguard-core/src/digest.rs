@@ -42,7 +42,8 @@ impl fmt::Debug for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.to_hex())
+        f.write_str("sha256:")?;
+        f.write_str(&self.to_hex())
     }
 }
 
@@ -110,14 +111,16 @@ impl Commitment {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a `String` cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    let digit = |nibble: u8| match nibble {
+        0..10 => char::from(b'0' + nibble),
+        _ => char::from(b'a' + nibble - 10),
+    };
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0xf));
+    }
+    text
 }
 
 fn unhex<const N: usize>(digits: &str) -> Option<[u8; N]> {

@@ -47,7 +47,7 @@ pub use confinement::{
 pub use digest::{Commitment, Digest, InvalidDigest, Salt};
 pub use entry::{
     Change, ChangeKind, Class, CommitSeen, CredentialAct, Entry, Event, Origin, OutcomeOf, RefMove,
-    SessionStatus, Tally,
+    SessionStatus, Span, Tally,
 };
 pub use gate::{
     Approve, Effect, Gate, Index, Judge, Lend, NobodyToAsk, Permit, Record, Refusal, Undecided,

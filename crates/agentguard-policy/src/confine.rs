@@ -16,7 +16,7 @@ use crate::grants::{self, Granted};
 use crate::input::SCHEMA;
 use crate::policies::Policies;
 use crate::rules;
-use crate::tier::TierEngine;
+use crate::tier::{self, TierEngine};
 
 /// What flags and surroundings ask for. Policy decides.
 #[derive(Clone, Debug)]
@@ -167,13 +167,17 @@ impl Policies {
     }
 }
 
-fn input(request: &Request) -> Result<Value, Error> {
+fn input(request: &Request) -> Result<tier::Input<'static>, Error> {
     let unreadable = |reason: String| Error::Unreachable {
         what: format!("the request cannot be written: {reason}"),
     };
     let text = serde_json::to_string(&Input::of(request))
         .map_err(|error| unreadable(error.to_string()))?;
-    Value::from_json_str(&text).map_err(|error| unreadable(error.to_string()))
+    let value = Value::from_json_str(&text).map_err(|error| unreadable(error.to_string()))?;
+    Ok(tier::Input {
+        text: text.into(),
+        value,
+    })
 }
 
 /// What one tier says, or several together. `None` is no opinion.
@@ -201,12 +205,12 @@ const LIMITS: [&str; 5] = [
 ];
 
 impl Tiered {
-    fn read(tier: &TierEngine, input: &Value) -> Result<Self, Error> {
+    fn read(tier: &TierEngine, input: &tier::Input<'_>) -> Result<Self, Error> {
         let unconfined = |reason: String| Error::Unconfined {
             tier: tier_word(tier.tier),
             reason,
         };
-        let values = tier.sandbox(input.clone()).map_err(unconfined)?;
+        let values = tier.sandbox(input).map_err(unconfined)?;
         Self::of(&Reader { values }).map_err(unconfined)
     }
 

@@ -615,6 +615,23 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is what must fail")]
+    fn a_mediator_can_start_no_program() {
+        let status = || std::process::Command::new("/bin/true").status();
+        assert!(status().unwrap().success());
+        let filtered = move || {
+            rustix::thread::set_no_new_privs(true).unwrap();
+            for program in for_mediator().unwrap() {
+                crate::sys::install_filter(&program).unwrap();
+            }
+            status().map_err(|error| error.raw_os_error())
+        };
+        // The filters hold for this one thread, and what it starts.
+        let answer = std::thread::spawn(filtered).join().unwrap();
+        assert_eq!(answer.unwrap_err(), Some(libc::EPERM));
+    }
+
+    #[test]
     fn the_asking_program_asks() {
         let program = asking().unwrap();
         assert!(

@@ -22,8 +22,8 @@ use crate::plan::{KnownIdentity, Plan};
 use crate::relay::Relay;
 use crate::sys::{self, Signals};
 use crate::wire::{
-    Answer, FromGuard, FromMediator, FromWorker, Outcome, Reached, receive, receive_descriptors,
-    send, send_descriptors,
+    Answer, FromGuard, FromMediator, FromWorker, Line, Outcome, Reached, receive,
+    receive_descriptors, send, send_descriptors,
 };
 
 /// Workers of the mediator: two keep two processors busy, more only wait.
@@ -120,8 +120,9 @@ pub struct Prepared {
     pub branch: Option<String>,
 }
 
-/// How a session ended. Everything in it is dead.
-#[derive(Clone, Debug)]
+/// How a session ended. Everything in it is dead; what held it may still be on its way out, and is waited for
+/// when this is dropped.
+#[derive(Debug)]
 pub struct Ended {
     /// How its command ended.
     pub outcome: OutcomeOf,
@@ -133,6 +134,7 @@ pub struct Ended {
     pub reached: Reached,
     /// What was learnt about programs that nobody inside can change.
     pub learnt: Vec<KnownIdentity>,
+    _mediator: Option<Mediator>,
 }
 
 /// A mediator that was started and waits for its plan. Starting takes a while: whoever has a plan to make
@@ -181,7 +183,8 @@ impl Launched {
             .collect::<Result<Vec<_>, _>>()?;
         let mediator = Mediator(again::start(NAME, theirs)?);
         let (workers, ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let handed: Vec<BorrowedFd<'_>> = [lifeline_end.as_fd()]
+        let stdin = std::io::stdin(); // the agent's; the mediator's own was its line
+        let handed: Vec<BorrowedFd<'_>> = [stdin.as_fd(), lifeline_end.as_fd()]
             .into_iter()
             .chain(ends.iter().map(AsFd::as_fd))
             .collect();
@@ -296,19 +299,19 @@ impl Prepared {
                 .iter()
                 .map(|worker| scope.spawn(|| answer(worker.as_fd(), supervise)))
                 .collect();
-            let served = send(&control, &FromGuard::Start).and_then(|()| {
-                let main = Main {
-                    control: control.as_fd(),
-                    signals,
-                    supervise,
-                    deadline: deadline(seconds),
-                    agent: &agent,
-                };
-                main.serve(lifeline)
-            });
+            // A mediator that failed meanwhile reads it no more, and said why.
+            let _ = send(&control, &FromGuard::Start);
+            let main = Main {
+                control: control.as_fd(),
+                signals,
+                supervise,
+                deadline: deadline(seconds),
+                agent: &agent,
+            };
+            let served = main.serve(lifeline);
             // Whatever happened: no question is answered any more, and who asks ends.
             drop(control);
-            wait_until_gone(&init, agent.get().map(|(_, handle)| handle));
+            wait_until_gone(&mediator, &init, agent.get().map(|(_, handle)| handle));
             workers.iter().for_each(shut_down);
             let answered = answering
                 .into_iter()
@@ -317,9 +320,11 @@ impl Prepared {
             served.and_then(|ended| answered.map(|_| ended))
         });
         drop(relay);
-        drop(mediator);
         take_terminal();
-        served
+        served.map(|ended| Ended {
+            _mediator: Some(mediator),
+            ..ended
+        })
     }
 }
 
@@ -341,28 +346,30 @@ impl Drop for Answering<'_> {
 /// Answers one worker until it is gone.
 fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Error> {
     let _answering = Answering(worker);
-    while let Some(message) = receive(worker)? {
+    let mut line = Line::new(worker);
+    while let Some(message) = line.receive()? {
         match message {
             FromWorker::Judge {
                 exec,
                 is_first,
                 instead_of,
             } => {
-                let answer = match supervise.exec(exec, is_first, instead_of.map(Index)) {
-                    Ok(permit) => Answer {
-                        allow: true,
-                        entry: Some(permit.spend().1.0),
-                        rule: String::new(),
-                        text: String::new(),
-                    },
-                    Err(refused) => Answer {
-                        allow: false,
-                        entry: refused.entry.map(|entry| entry.0),
-                        rule: refused.rule.as_str().to_owned(),
-                        text: refused.text,
-                    },
-                };
-                match send(worker, &answer) {
+                let answer =
+                    match supervise.exec(exec.into_owned(), is_first, instead_of.map(Index)) {
+                        Ok(permit) => Answer {
+                            allow: true,
+                            entry: Some(permit.spend().1.0),
+                            rule: String::new(),
+                            text: String::new(),
+                        },
+                        Err(refused) => Answer {
+                            allow: false,
+                            entry: refused.entry.map(|entry| entry.0),
+                            rule: refused.rule.as_str().to_owned(),
+                            text: refused.text,
+                        },
+                    };
+                match line.send(&answer) {
                     Ok(()) => {}
                     // Whoever asked is gone, with its session: nothing of what it asked happens. Where
                     // the mediator was lost, its own line says so.
@@ -400,6 +407,7 @@ impl<S: Supervise> Main<'_, S> {
             is_out_of_time: false,
             reached: Reached::default(),
             learnt: Vec::new(),
+            _mediator: None,
         };
         loop {
             // Once its time is over, its end is waited for.
@@ -510,12 +518,21 @@ fn deadline(seconds: Option<u64>) -> Option<Instant> {
 }
 
 /// Waits until pid 1 is gone, and with it everything inside. It is not gone before the agent's first
-/// process is reaped, and where the mediator was killed that is left to us.
-fn wait_until_gone(init: &OwnedFd, agent: Option<&OwnedFd>) {
+/// process is reaped, and where the mediator was killed that is left to us. Until it is wholly gone its
+/// threads inherit from one another what it leaves, and nothing of that is ours yet.
+fn wait_until_gone(mediator: &Mediator, init: &OwnedFd, agent: Option<&OwnedFd>) {
     let patience = Timespec {
         tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(30),
         tv_nsec: 0,
     };
+    // Reaped when it is dropped, so that the number is its own.
+    let mediator = pidfd_open(Pid::from_child(&mediator.0), PidfdFlags::empty()).ok();
+    if let Some(mediator) = mediator {
+        let _ = poll(
+            &mut [PollFd::new(&mediator, PollFlags::IN)],
+            Some(&patience),
+        );
+    }
     for process in [agent, Some(init)].into_iter().flatten() {
         let mut polled = [PollFd::new(process, PollFlags::IN)];
         let _ = poll(&mut polled, Some(&patience));

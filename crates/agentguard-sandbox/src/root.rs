@@ -8,6 +8,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use agentguard_core::{Access, Limits, Network};
@@ -51,7 +52,7 @@ pub(crate) struct Source {
 /// The maps through which files of another owner become the agent's.
 pub(crate) struct Owners<'a> {
     /// Asks for the user namespace that shows `uid:gid` as the agent's.
-    pub(crate) namespace_for: &'a dyn Fn(u32, u32) -> Result<OwnedFd, Failure>,
+    pub(crate) namespace_for: &'a dyn Fn(u32, u32) -> Result<Rc<OwnedFd>, Failure>,
 }
 
 /// Opens every tree that the plan names. With `owners`, what can be written is shown as the agent's.

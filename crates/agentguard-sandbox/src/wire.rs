@@ -2,7 +2,8 @@
 //!
 //! Both ends are ours; the bounds are there because an agent fills some of the fields.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::borrow::Cow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use agentguard_core::{CommitSeen, Exec, OutcomeOf, RefMove};
 use rustix::io::{Errno, read, write};
@@ -14,16 +15,20 @@ use crate::plan::KnownIdentity;
 
 /// More than the largest argument list the kernel takes, as JSON: 6 MiB, of which each byte may become six.
 const LONGEST: usize = 64 << 20;
+/// The length before each message.
+const HEAD: usize = 4;
+/// More than most messages take.
+const MOST_READ: usize = 16 << 10;
 /// A list longer than this is told in pieces.
 pub(crate) const PIECE: usize = 4 << 20;
 
 /// What a worker of the mediator asks or tells.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum FromWorker {
+pub(crate) enum FromWorker<'e> {
     /// May this happen? Answered by [`Answer`].
     Judge {
         /// What is about to be executed.
-        exec: Exec,
+        exec: Cow<'e, Exec>,
         /// Whether it is the session's own command.
         is_first: bool,
         /// The entry of the verdict that this follows, where the image differs from what was judged.
@@ -142,10 +147,11 @@ pub(crate) fn pieces<T>(all: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> 
 
 /// Sends one message.
 pub(crate) fn send(to: impl AsFd, message: &impl Serialize) -> Result<(), Error> {
-    let body = serde_json::to_vec(message).map_err(|_| Error::Garbled)?;
+    let mut frame = vec![0; HEAD];
+    serde_json::to_writer(&mut frame, message).map_err(|_| Error::Garbled)?;
+    let (head, body) = frame.split_at_mut(HEAD);
     let length = u32::try_from(body.len()).map_err(|_| Error::Garbled)?;
-    let mut frame = length.to_le_bytes().to_vec();
-    frame.extend_from_slice(&body);
+    head.copy_from_slice(&length.to_le_bytes());
     let mut rest = frame.as_slice();
     while !rest.is_empty() {
         match write(to.as_fd(), rest) {
@@ -157,9 +163,70 @@ pub(crate) fn send(to: impl AsFd, message: &impl Serialize) -> Result<(), Error>
     Ok(())
 }
 
+/// A line on which one message follows another, read as they come.
+#[derive(Debug)]
+pub(crate) struct Line<F> {
+    end: F,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+impl<F: AsFd> Line<F> {
+    pub(crate) fn new(end: F) -> Self {
+        Self {
+            end,
+            buffer: vec![0; MOST_READ],
+            filled: 0,
+        }
+    }
+
+    /// Sends one message.
+    pub(crate) fn send(&self, message: &impl Serialize) -> Result<(), Error> {
+        send(&self.end, message)
+    }
+
+    /// Waits for one message. `None` when the other side has closed.
+    pub(crate) fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
+        if !self.fill(HEAD)? {
+            return Ok(None);
+        }
+        let head = self.buffer.first_chunk().copied().unwrap_or_default();
+        let length = usize::try_from(u32::from_le_bytes(head)).map_err(|_| Error::Garbled)?;
+        if length > LONGEST {
+            return Err(Error::Garbled);
+        }
+        let whole = HEAD + length;
+        if !self.fill(whole)? {
+            return Ok(None);
+        }
+        let body = self.buffer.get(HEAD..whole).unwrap_or_default();
+        let message = serde_json::from_slice(body).map_err(|_| Error::Garbled)?;
+        self.buffer.copy_within(whole..self.filled, 0);
+        self.filled -= whole;
+        // What the longest took is not kept.
+        self.buffer.truncate(self.filled.max(MOST_READ));
+        self.buffer.shrink_to(2 * MOST_READ);
+        Ok(Some(message))
+    }
+
+    fn fill(&mut self, wanted: usize) -> Result<bool, Error> {
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        while self.filled < wanted {
+            let space = self.buffer.get_mut(self.filled..).unwrap_or_default();
+            match read_some(self.end.as_fd(), space)? {
+                0 => return Ok(false),
+                length => self.filled += length,
+            }
+        }
+        Ok(true)
+    }
+}
+
 /// Waits for one message. `None` when the other side has closed.
 pub(crate) fn receive<T: DeserializeOwned>(from: impl AsFd) -> Result<Option<T>, Error> {
-    let mut header = [0; 4];
+    let mut header = [0; HEAD];
     if !fill(from.as_fd(), &mut header)? {
         return Ok(None);
     }
@@ -178,15 +245,24 @@ pub(crate) fn receive<T: DeserializeOwned>(from: impl AsFd) -> Result<Option<T>,
 
 fn fill(from: impl AsFd, mut into: &mut [u8]) -> Result<bool, Error> {
     while !into.is_empty() {
-        match read(from.as_fd(), &mut *into) {
-            Ok(0) => return Ok(false),
-            Ok(length) => into = into.get_mut(length..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            Err(Errno::CONNRESET) => return Ok(false),
-            Err(error) => return Err(Error::io("read from the other side")(error.into())),
+        match read_some(from.as_fd(), into)? {
+            0 => return Ok(false),
+            length => into = into.get_mut(length..).unwrap_or_default(),
         }
     }
     Ok(true)
+}
+
+/// Reads what is there, once something is; nothing when the other side has closed.
+fn read_some(from: BorrowedFd<'_>, into: &mut [u8]) -> Result<usize, Error> {
+    loop {
+        match read(from, &mut *into) {
+            Ok(length) => return Ok(length),
+            Err(Errno::INTR) => {}
+            Err(Errno::CONNRESET) => return Ok(0),
+            Err(error) => return Err(Error::io("read from the other side")(error.into())),
+        }
+    }
 }
 
 /// Sends descriptors along with one byte.
@@ -231,6 +307,27 @@ pub(crate) fn receive_descriptors(from: impl AsFd) -> Result<Vec<OwnedFd>, Error
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_are_read_one_by_one_however_they_come() {
+        let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let long = "x".repeat(5 * MOST_READ);
+        let writer = std::thread::spawn({
+            let long = long.clone();
+            move || {
+                for text in ["a", "b", &long, "", "c", &long, "d"] {
+                    send(&far, &text).unwrap();
+                }
+                rustix::io::write(&far, &[9, 0, 0, 0, b'"']).unwrap();
+            }
+        });
+        let mut line = Line::new(near);
+        for text in ["a", "b", &long, "", "c", &long, "d"] {
+            assert_eq!(line.receive::<String>().unwrap().as_deref(), Some(text));
+        }
+        assert_eq!(line.receive::<String>().unwrap(), None);
+        writer.join().unwrap();
+    }
 
     #[test]
     fn a_long_list_is_cut_and_keeps_its_order() {

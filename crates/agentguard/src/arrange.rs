@@ -71,6 +71,10 @@ impl Arranged {
             .cloned()
             .collect();
         confined.confinement.masks.extend(seen);
+        // Not for policy to say: a directory of that name is where git works, and cannot be held whole.
+        if workspace::names_its_repository(&directory) {
+            confined.confinement.pins.push(PathBuf::from(".git"));
+        }
         let group = group(&session, &mut confined);
         let plan = plan(
             places,

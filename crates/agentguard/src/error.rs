@@ -15,6 +15,9 @@ pub enum Error {
     /// The log cannot be written.
     #[error("the log cannot be written")]
     Log(#[from] agentguard_audit::Error),
+    /// Texts beside a log are not erased.
+    #[error(transparent)]
+    Unerased(agentguard_audit::Error),
     /// It is not known who acts, or who asked.
     #[error(transparent)]
     Identity(#[from] agentguard_credentials::Error),
@@ -77,7 +80,8 @@ impl Error {
             Self::Level { .. } => {
                 Some("run without --level; `agentguard doctor` says what this machine can enforce")
             }
-            Self::Log(_)
+            Self::Unerased(_)
+            | Self::Log(_)
             | Self::Identity(_)
             | Self::Sandbox(_)
             | Self::Surroundings { .. }

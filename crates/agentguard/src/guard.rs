@@ -70,7 +70,8 @@ impl Guard {
 
     /// Runs a command as a session, and returns when everything in it is dead.
     ///
-    /// Call `agentguard::sandbox::enter_if_asked` first in `main`: the mediator is this program again.
+    /// Call `agentguard::sandbox::enter_if_asked` first in `main`, and `agentguard::policy::evaluate_if_asked`
+    /// next: the mediator, and who evaluates policies that are read, are this program again.
     ///
     /// # Errors
     ///

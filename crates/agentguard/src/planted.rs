@@ -96,7 +96,7 @@ fn is_closed(mode: Option<u32>) -> bool {
 fn repository_within(path: &str) -> Option<&str> {
     let end = match path.strip_prefix(".git/modules/") {
         Some(module) => path.len() - module.len() + module.find('/')?,
-        None if path.ends_with("/.git") => path.len(),
+        None if path == ".git" || path.ends_with("/.git") => path.len(),
         None => path.find("/.git/")? + "/.git".len(),
     };
     let (repository, rest) = path.split_at_checked(end)?;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use agentguard::core::{
     Change, ChangeKind, CredentialAct, Entry, Event, Human, Origin, OutcomeOf, RefMove, Ruling,
-    SessionStatus, Tally, Timestamp,
+    SessionStatus, Span, Tally, Timestamp,
 };
 use serde_json::Value;
 
@@ -18,8 +18,14 @@ const NAMED: usize = 3;
 /// `text` is what the entry commits to, where it was not erased. What deceives is left in: whoever
 /// shows the line escapes it.
 pub(crate) fn line(index: u64, entry: &Entry, text: Option<&Value>) -> String {
+    // Whoever asked for an erasure is not who asked for the session.
+    let by = if matches!(entry.event, Event::Erasure { .. }) {
+        format!("{} ({}) ", entry.human, entry.evidence.as_str())
+    } else {
+        String::new()
+    };
     format!(
-        "{index} {} {}",
+        "{index} {} {by}{}",
         clock(&entry.time),
         told(&entry.event, text)
     )
@@ -77,8 +83,28 @@ pub(crate) fn told(event: &Event, text: Option<&Value>) -> String {
         Event::Anchor {
             log, size, state, ..
         } => format!("{} {log} at {size} entries", stands(*state)),
+        Event::Erasure {
+            log,
+            entries,
+            reason,
+        } => format!("erased texts of {log}, {}: {reason}", places(entries)),
         Event::End { status, tally } => format!("ended, {}: {}", came(status), counted(*tally)),
     }
+}
+
+/// `entry 4`, `entries 4, 7-8`.
+pub(crate) fn places(spans: &[Span]) -> String {
+    if let [Span { first, last }] = spans
+        && first == last
+    {
+        return format!("entry {first}");
+    }
+    let shown = |span: &Span| match span.first == span.last {
+        true => span.first.to_string(),
+        false => format!("{}-{}", span.first, span.last),
+    };
+    let shown: Vec<_> = spans.iter().map(shown).collect();
+    format!("entries {}", shown.join(", "))
 }
 
 /// The time of day, UTC, to the second; what is no time stands as it is.
@@ -289,6 +315,14 @@ mod tests {
         ] {
             assert_eq!(shown(told), format!("3 09:12:03 {words}"));
         }
+    }
+
+    #[test]
+    fn spans_are_told_as_they_are_counted() {
+        let span = |first, last| Span { first, last };
+        assert_eq!(places(&[span(4, 4)]), "entry 4");
+        assert_eq!(places(&[span(7, 8)]), "entries 7-8");
+        assert_eq!(places(&[span(4, 4), span(7, 8)]), "entries 4, 7-8");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The prober: this program again, without threads, which tries each thing in a child of its own.
 
-use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -90,18 +89,14 @@ fn ask_prober(subject: &Subject) -> Result<Vec<(What, Tried)>, Error> {
     answer?.ok_or(Error::Garbled)
 }
 
-/// Runs as the prober. `number` is the descriptor that was passed.
-pub(crate) fn run(number: OsString) -> i32 {
-    let control = number.to_str().and_then(|number| number.parse().ok());
-    let Some(control) = control.and_then(sys::adopt) else {
-        return 2;
-    };
+/// Runs as the prober, with its line.
+pub(crate) fn run(control: &OwnedFd) -> i32 {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    let Ok(Some(subject)) = receive::<Subject>(&control) else {
+    let Ok(Some(subject)) = receive::<Subject>(control) else {
         return 2;
     };
     let tried = What::ALL.map(|what| (what, in_a_child(what, &subject)));
-    send(&control, &Vec::from(tried)).map_or(1, |()| 0)
+    send(control, &Vec::from(tried)).map_or(1, |()| 0)
 }
 
 fn in_a_child(what: What, subject: &Subject) -> Tried {

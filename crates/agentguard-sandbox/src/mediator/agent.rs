@@ -21,7 +21,7 @@ use crate::error::{Failure, Step};
 use crate::filter::Filters;
 use crate::plan::{Layer, Plan};
 use crate::sys::{self, Listener};
-use crate::wire::{receive_descriptors, send, send_descriptors};
+use crate::wire::{receive, receive_descriptors, send, send_descriptors};
 use crate::{cgroup, landlock};
 
 /// Where programs are looked for when nothing says so (execvp(3)).
@@ -33,9 +33,15 @@ pub(super) struct Agent {
     pub(super) process: Pid,
     /// Where its execs are asked about.
     pub(super) listener: Listener,
+    /// Lets it go on to its first exec, by [`Go`]; closed without, it ends.
+    pub(super) go: OwnedFd,
     /// Says why it never ran; closed without a word when it does.
     pub(super) report: OwnedFd,
 }
+
+/// The session is recorded: the agent may ask for its first exec.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Go;
 
 /// Why the command never ran.
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,6 +87,7 @@ pub(super) fn make(
         Some(listener) => Ok(Agent {
             process,
             listener: Listener(listener),
+            go: ours,
             report,
         }),
         None => {
@@ -93,7 +100,7 @@ pub(super) fn make(
 }
 
 fn not_made(report: &OwnedFd) -> Failure {
-    match crate::wire::receive::<NotRun>(report) {
+    match receive::<NotRun>(report) {
         Ok(Some(NotRun::Failed(failure))) => failure,
         Ok(Some(NotRun::NotExecuted { .. }) | None) | Err(_) => {
             Failure::new("make the agent's process", "it ended early")
@@ -126,7 +133,7 @@ fn help(
         Ok(sys::Forked::Child) => {
             drop(number);
             let not_run = match group.map_or(Ok(()), cgroup::enter) {
-                Ok(()) => become_agent(plan, filters, talk, in_front),
+                Ok(()) => become_agent(plan, filters, &talk, in_front),
                 Err(failure) => NotRun::Failed(failure),
             };
             let _ = send(&report, &not_run);
@@ -152,22 +159,17 @@ fn enter_and_fork(stage: &Stage) -> Result<sys::Forked, Failure> {
 }
 
 /// Only ever returns why it could not.
-fn become_agent(plan: &Plan, filters: &Filters, talk: OwnedFd, in_front: bool) -> NotRun {
-    match confine(plan, filters, talk, in_front) {
+fn become_agent(plan: &Plan, filters: &Filters, talk: &OwnedFd, in_front: bool) -> NotRun {
+    let confined = confine(plan, filters, talk);
+    match confined.and_then(|()| come_forward(talk, in_front)) {
         Ok(()) => execute(plan),
         Err(failure) => NotRun::Failed(failure),
     }
 }
 
-fn confine(
-    plan: &Plan,
-    (plain, asking): &Filters,
-    talk: OwnedFd,
-    in_front: bool,
-) -> Result<(), Failure> {
+fn confine(plan: &Plan, (plain, asking): &Filters, talk: &OwnedFd) -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the agent to the mediator")?;
     set_dumpable_behavior(DumpableBehavior::Dumpable).step("open the agent to the mediator")?;
-    own_group(in_front)?;
     refuse_directories()?;
     give_up_capabilities()?;
     limit(plan)?;
@@ -176,7 +178,6 @@ fn confine(
     }
     rustix::process::chdir(&plan.directory)
         .step(format!("enter `{}`", plan.directory.display()))?;
-    sys::forget_blocked().step("unblock signals")?;
     if !plan.without.contains(&Layer::Filter) {
         for program in plain {
             sys::install_filter(program).step("install the filter")?;
@@ -184,10 +185,20 @@ fn confine(
     }
     let listener = sys::install_listener(asking).map_err(describe_busy)?;
     // Not asked about: sendmsg is no exec.
-    send_descriptors(&talk, &[listener.as_fd()])
+    send_descriptors(talk, &[listener.as_fd()])
         .map_err(|error| Failure::new("hand over the listener", error.to_string()))?;
-    drop((listener, talk));
+    drop(listener);
     sys::close_above(3, true).step("close what was inherited")
+}
+
+/// Waits until the session is recorded, and takes the terminal and the signals that are the agent's then.
+fn come_forward(talk: &OwnedFd, in_front: bool) -> Result<(), Failure> {
+    match receive::<Go>(talk) {
+        Ok(Some(Go)) => {}
+        Ok(None) | Err(_) => return Err(Failure::new("begin", "the session was not to begin")),
+    }
+    own_group(in_front)?;
+    sys::forget_blocked().step("unblock signals")
 }
 
 /// The caller's standard descriptors stay open. A directory among them would lead past every mount:

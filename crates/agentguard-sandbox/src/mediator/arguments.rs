@@ -17,7 +17,9 @@ const MOST: usize = 6 << 20;
 const MOST_STRINGS: usize = MOST / 8;
 const PAGE: u64 = 4096;
 /// How much of each string is read at first: most are shorter.
-const GUESS: u64 = 256;
+const GUESS: usize = 256;
+/// How much of the path and of each list.
+const BEGINNING: usize = 1024;
 /// The kernel takes no more pieces at once (`UIO_MAXIOV`).
 const AT_ONCE: usize = 1024;
 
@@ -27,23 +29,85 @@ pub(super) struct Arguments {
     /// The argument list.
     pub(super) argv: Vec<Vec<u8>>,
     /// Those variables that policy sees.
-    pub(super) environment: BTreeMap<String, String>,
+    pub(super) environment: Environment,
+}
+
+/// What a caller of execve points to.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Pointed {
+    /// The path.
+    pub(super) path: Vec<u8>,
+    argv: Vec<u64>,
+    environment: Vec<u64>,
+}
+
+impl Pointed {
+    /// Reads a path, and the addresses of arguments and variables.
+    pub(super) fn read(caller: Pid, path: u64, argv: u64, environment: u64) -> io::Result<Self> {
+        if let Some(found) = Self::read_at_once(caller, [path, argv, environment]) {
+            return Ok(found);
+        }
+        Ok(Self {
+            path: read_string(caller, path)?,
+            argv: read_pointers(caller, argv)?,
+            environment: read_pointers(caller, environment)?,
+        })
+    }
+
+    /// Reads where most lie, which is enough for all but the longest.
+    fn read_at_once(caller: Pid, addresses: [u64; 3]) -> Option<Self> {
+        let pieces = addresses.map(|address| (address, up_to_page(address, BEGINNING)));
+        if addresses.contains(&0) {
+            return None;
+        }
+        let mut bytes = [0; 3 * BEGINNING];
+        let total = pieces.iter().map(|(_, length)| length).sum();
+        let bytes = bytes.get_mut(..total)?;
+        if read_pieces(caller, &pieces, bytes).ok()? < total {
+            return None;
+        }
+        let [(_, first), (_, second), _] = pieces;
+        let (path, rest) = bytes.split_at_checked(first)?;
+        let (argv, environment) = rest.split_at_checked(second)?;
+        let end = path.iter().position(|byte| *byte == 0)?;
+        Some(Self {
+            path: path.get(..end)?.to_vec(),
+            argv: pointers(argv)?,
+            environment: pointers(environment)?,
+        })
+    }
 }
 
 impl Arguments {
-    /// Reads what a caller of execve points to.
-    pub(super) fn of_call(caller: Pid, argv: u64, environment: u64) -> io::Result<Self> {
-        let argv = read_strings(caller, argv)?;
-        let environment = read_strings(caller, environment)?;
-        // The kernel takes no more for both together, and the guard no longer question.
-        let total: usize = argv.iter().chain(&environment).map(Vec::len).sum();
-        if total > MOST {
-            return Err(io::Error::other("more arguments than the kernel takes"));
+    /// Reads the strings that a caller of execve points to.
+    pub(super) fn of_call(caller: Pid, pointed: &Pointed) -> io::Result<Self> {
+        let mut found = Self::default();
+        let mut total = 0usize;
+        let count = pointed.argv.len();
+        let addresses: Vec<u64> = [pointed.argv.as_slice(), &pointed.environment].concat();
+        for (batch, some) in addresses.chunks(AT_ONCE).enumerate() {
+            let strings = Batch::read(caller, some)?;
+            for (place, address) in some.iter().enumerate() {
+                let long;
+                let string = match strings.get(place) {
+                    Some(string) => string,
+                    None => {
+                        long = read_string(caller, *address)?;
+                        &long
+                    }
+                };
+                total = total.saturating_add(string.len());
+                match batch * AT_ONCE + place < count {
+                    true => found.argv.push(string.to_vec()),
+                    false => found.environment.add(string),
+                }
+            }
+            // The kernel takes no more for both together, and the guard no longer question.
+            if total > MOST {
+                return Err(io::Error::other("more arguments than the kernel takes"));
+            }
         }
-        Ok(Self {
-            argv,
-            environment: chosen(&environment),
-        })
+        Ok(found)
     }
 
     /// Reads what lies on the stack of a program that has not run yet: a count, the argument list,
@@ -72,6 +136,33 @@ impl Arguments {
     }
 }
 
+/// Variables that policy sees.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Environment(pub(super) BTreeMap<String, String>);
+
+impl Environment {
+    /// Of two variables of one name the last is kept by some programs and the first by others: both count.
+    fn add(&mut self, variable: &[u8]) {
+        let Some(end) = variable.iter().position(|byte| *byte == b'=') else {
+            return;
+        };
+        let (name, value) = variable.split_at(end);
+        if !counts(name) {
+            return;
+        }
+        let value = String::from_utf8_lossy(value.get(1..).unwrap_or_default());
+        let place = self
+            .0
+            .entry(String::from_utf8_lossy(name).into_owned())
+            .or_default();
+        if place.is_empty() {
+            *place = value.into_owned();
+        } else {
+            *place = format!("{place}\n{value}");
+        }
+    }
+}
+
 fn parse_stack(bytes: &[u8], top: u64) -> Option<Arguments> {
     let word = |index: usize| -> Option<u64> {
         let start = index.checked_mul(8)?;
@@ -88,47 +179,21 @@ fn parse_stack(bytes: &[u8], top: u64) -> Option<Arguments> {
     let count = usize::try_from(word(0)?)
         .ok()
         .filter(|count| *count <= MOST_STRINGS)?;
-    let mut argv = Vec::with_capacity(count.min(1024));
+    let mut found = Arguments {
+        argv: Vec::with_capacity(count.min(1024)),
+        ..Arguments::default()
+    };
     for index in 1..=count {
-        argv.push(string(word(index)?)?.to_vec());
+        found.argv.push(string(word(index)?)?.to_vec());
     }
-    let mut environment = Vec::new();
     let mut index = count.checked_add(2)?;
     loop {
         match word(index)? {
-            0 => break,
-            address => environment.push(string(address)?.to_vec()),
+            0 => return Some(found),
+            address => found.environment.add(string(address)?),
         }
         index += 1;
     }
-    Some(Arguments {
-        argv,
-        environment: chosen(&environment),
-    })
-}
-
-/// Of two variables of one name the last is kept by some programs and the first by others: both count.
-fn chosen(environment: &[Vec<u8>]) -> BTreeMap<String, String> {
-    let mut found: BTreeMap<String, String> = BTreeMap::new();
-    for variable in environment {
-        let Some(end) = variable.iter().position(|byte| *byte == b'=') else {
-            continue;
-        };
-        let (name, value) = variable.split_at(end);
-        if !counts(name) {
-            continue;
-        }
-        let value = String::from_utf8_lossy(value.get(1..).unwrap_or_default());
-        let place = found
-            .entry(String::from_utf8_lossy(name).into_owned())
-            .or_default();
-        if place.is_empty() {
-            *place = value.into_owned();
-        } else {
-            *place = format!("{place}\n{value}");
-        }
-    }
-    found
 }
 
 /// Reads one string.
@@ -157,55 +222,85 @@ pub(super) fn read_string(process: Pid, address: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-fn read_strings(process: Pid, array: u64) -> io::Result<Vec<Vec<u8>>> {
-    if array == 0 {
-        return Ok(Vec::new());
-    }
-    let addresses = read_pointers(process, array)?;
-    let mut found = Vec::with_capacity(addresses.len());
-    let mut total = 0usize;
-    for some in addresses.chunks(AT_ONCE) {
-        read_batch(process, some, &mut found)?;
-        total = found.iter().map(Vec::len).sum();
-        if total > MOST {
-            break;
-        }
-    }
-    if total > MOST {
-        return Err(io::Error::other("more arguments than the kernel takes"));
-    }
-    Ok(found)
+/// The beginnings of strings, read at once. Most lie one after the other, and share a piece.
+struct Batch {
+    bytes: Vec<u8>,
+    /// Where each string begins, and where the piece ends that holds it.
+    places: Vec<(usize, usize)>,
 }
 
-fn read_batch(process: Pid, addresses: &[u64], found: &mut Vec<Vec<u8>>) -> io::Result<()> {
-    let piece = |address: &u64| {
-        (
-            *address,
-            usize::try_from(GUESS.min(PAGE - address % PAGE)).unwrap_or(1),
-        )
-    };
-    let pieces: Vec<(u64, usize)> = addresses.iter().map(piece).collect();
-    let mut bytes = vec![0; pieces.iter().map(|(_, length)| length).sum()];
-    let read = read_pieces(process, &pieces, &mut bytes)?;
-    if read < bytes.len() {
-        return Err(io::Error::other("an argument cannot be read"));
+impl Batch {
+    fn read(process: Pid, addresses: &[u64]) -> io::Result<Self> {
+        let mut pieces: Vec<(u64, usize)> = Vec::new();
+        let mut before = 0; // in all pieces but the last
+        let mut starts = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let length = up_to_page(*address, GUESS);
+            match pieces.last_mut() {
+                Some((start, known)) if (*start..=end_of(*start, *known)).contains(address) => {
+                    let offset = usize::try_from(address - *start).map_err(io::Error::other)?;
+                    *known = (*known).max(offset + length);
+                    starts.push((before + offset, pieces.len()));
+                }
+                last => {
+                    before += last.map_or(0, |(_, length)| *length);
+                    pieces.push((*address, length));
+                    starts.push((before, pieces.len()));
+                }
+            }
+        }
+        let mut ends = Vec::with_capacity(pieces.len());
+        let mut total = 0;
+        for (_, length) in &pieces {
+            total += length;
+            ends.push(total);
+        }
+        let mut bytes = vec![0; total];
+        if read_pieces(process, &pieces, &mut bytes)? < total {
+            return Err(io::Error::other("an argument cannot be read"));
+        }
+        let end = |count: usize| ends.get(count - 1).copied().unwrap_or(0);
+        let places = starts.into_iter().map(|(start, count)| (start, end(count)));
+        Ok(Self {
+            places: places.collect(),
+            bytes,
+        })
     }
-    let mut rest = bytes.as_slice();
-    for (address, length) in pieces {
-        let (this, further) = rest
-            .split_at_checked(length)
-            .ok_or_else(|| io::Error::other("an argument is cut short"))?;
-        rest = further;
-        match this.iter().position(|byte| *byte == 0) {
-            Some(end) => found.push(this.get(..end).unwrap_or_default().to_vec()),
-            None => found.push(read_string(process, address)?),
+
+    /// A string, if it ends within what was read.
+    fn get(&self, place: usize) -> Option<&[u8]> {
+        let (start, end) = self.places.get(place)?;
+        let bytes = self.bytes.get(*start..*end)?;
+        bytes.get(..bytes.iter().position(|byte| *byte == 0)?)
+    }
+}
+
+fn end_of(start: u64, length: usize) -> u64 {
+    start.saturating_add(u64::try_from(length).unwrap_or(u64::MAX))
+}
+
+/// How much may be read from `address` on without leaving its page, and `most` at most.
+fn up_to_page(address: u64, most: usize) -> usize {
+    usize::try_from(PAGE - address % PAGE).map_or(1, |rest| rest.min(most))
+}
+
+/// The addresses of a list, if it ends here.
+fn pointers(bytes: &[u8]) -> Option<Vec<u64>> {
+    let mut found = Vec::new();
+    for raw in bytes.chunks_exact(8) {
+        match raw.first_chunk().map(|raw| u64::from_ne_bytes(*raw))? {
+            0 => return Some(found),
+            address => found.push(address),
         }
     }
-    Ok(())
+    None
 }
 
 fn read_pointers(process: Pid, array: u64) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
+    if array == 0 {
+        return Ok(found);
+    }
     let mut at = array;
     let mut bytes = [0; 4096];
     loop {
@@ -231,6 +326,9 @@ fn read_pointers(process: Pid, array: u64) -> io::Result<Vec<u64>> {
 mod tests {
     use super::*;
 
+    /// A list that ends at once.
+    static END: u64 = 0;
+
     fn myself() -> Pid {
         rustix::process::getpid()
     }
@@ -252,17 +350,64 @@ mod tests {
             .map(|w| address(w.as_ptr()))
             .chain([0])
             .collect();
-        let found = read_strings(myself(), address(pointers.as_ptr())).unwrap();
-        assert_eq!(found, [b"a".to_vec(), long.into_bytes(), b"".to_vec()]);
+        for path in [c"/bin/true".to_owned(), words[1].clone()] {
+            let (array, nothing) = (address(pointers.as_ptr()), address(&raw const END));
+            for environment in [nothing, 0] {
+                let pointed =
+                    Pointed::read(myself(), address(path.as_ptr()), array, environment).unwrap();
+                assert_eq!(pointed.path, path.to_bytes());
+                let found = Arguments::of_call(myself(), &pointed).unwrap();
+                assert_eq!(found.argv, words.each_ref().map(|w| w.to_bytes()));
+                assert_eq!(found.environment, Environment::default());
+            }
+        }
+    }
+
+    #[test]
+    fn arguments_are_told_from_variables_also_past_a_batch() {
+        let words: Vec<_> = (0..AT_ONCE + 10)
+            .map(|number| std::ffi::CString::new(format!("PATH={number}")).unwrap())
+            .collect();
+        let addresses: Vec<u64> = words.iter().map(|word| address(word.as_ptr())).collect();
+        for count in [0, 1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 9] {
+            let pointed = Pointed {
+                path: Vec::new(),
+                argv: addresses[..count].to_vec(),
+                environment: addresses[count..count + 1].to_vec(),
+            };
+            let found = Arguments::of_call(myself(), &pointed).unwrap();
+            let argv: Vec<_> = words[..count].iter().map(|word| word.to_bytes()).collect();
+            assert_eq!(found.argv, argv);
+            assert_eq!(found.environment.0["PATH"], count.to_string());
+        }
+    }
+
+    #[test]
+    fn strings_are_found_in_whatever_order_they_lie() {
+        let text = *b"one\0two\0three\0";
+        let place = |offset: u64| address(text.as_ptr()) + offset;
+        for order in [[0, 4, 8], [8, 4, 0], [4, 4, 0], [2, 0, 6]] {
+            let batch = Batch::read(myself(), &order.map(place)).unwrap();
+            for (number, offset) in order.into_iter().enumerate() {
+                let rest = &text[usize::try_from(offset).unwrap()..];
+                let expected = rest.split(|byte| *byte == 0).next();
+                assert_eq!(batch.get(number), expected, "{order:?}");
+            }
+        }
     }
 
     #[test]
     fn what_cannot_be_read_is_an_error() {
-        let pointers = [8u64, 0];
-        assert!(read_strings(myself(), address(pointers.as_ptr())).is_err());
-        assert!(read_strings(myself(), 16).is_err());
-        assert!(read_string(myself(), u64::MAX - 2).is_err());
-        assert_eq!(read_strings(myself(), 0).unwrap(), Vec::<Vec<u8>>::new());
+        for bad in [8u64, 4095, u64::MAX, u64::MAX - 2] {
+            let pointers = [bad, bad, 0];
+            let array = address(pointers.as_ptr());
+            let path = address(c"x".as_ptr());
+            let pointed = Pointed::read(myself(), path, array, 0).unwrap();
+            assert!(Arguments::of_call(myself(), &pointed).is_err(), "{bad}");
+            assert!(Pointed::read(myself(), path, bad, 0).is_err(), "{bad}");
+            assert!(Pointed::read(myself(), bad, array, array).is_err(), "{bad}");
+            assert!(read_string(myself(), bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -277,7 +422,7 @@ mod tests {
         let found = parse_stack(&bytes, top).unwrap();
         assert_eq!(found.argv, [b"a".to_vec()]);
         assert_eq!(
-            found.environment.get("PATH").map(String::as_str),
+            found.environment.0.get("PATH").map(String::as_str),
             Some("/bin")
         );
         for length in 0..bytes.len() {
@@ -287,14 +432,12 @@ mod tests {
 
     #[test]
     fn both_of_two_variables_of_one_name_are_seen() {
-        let found = chosen(&[
-            b"PATH=/bin".to_vec(),
-            b"PATH=/evil".to_vec(),
-            b"HOME=/".to_vec(),
-            b"junk".to_vec(),
-        ]);
-        assert_eq!(found.get("PATH").map(String::as_str), Some("/bin\n/evil"));
-        assert_eq!(found.len(), 1);
+        let mut found = Environment::default();
+        for variable in ["PATH=/bin", "PATH=/evil", "HOME=/", "junk"] {
+            found.add(variable.as_bytes());
+        }
+        assert_eq!(found.0.get("PATH").map(String::as_str), Some("/bin\n/evil"));
+        assert_eq!(found.0.len(), 1);
     }
 
     #[test]
@@ -313,7 +456,7 @@ mod tests {
                     format!(
                         "{} {}",
                         "x".repeat(some),
-                        "y".repeat(found.environment.len().min(3))
+                        "y".repeat(found.environment.0.len().min(3))
                     )
                 }
                 None => "none".to_owned(),

@@ -2,9 +2,12 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::{Errno, Result};
 use rustix::process::Pid;
+
+/// What is asked of a file's state, by whichever way it is reached.
+pub(super) const STATE: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
 
 /// Reads processes of the session by their ids outside.
 #[derive(Debug)]
@@ -82,11 +85,18 @@ impl Processes {
             return self.follow(caller, &own, flags & !OFlags::NOFOLLOW);
         }
         let base = match (named.path.first(), named.at) {
-            (Some(b'/'), _) => self.follow(caller, "root", OFlags::PATH)?,
+            // The caller's root is the session's, as this process's own is: nobody inside may change it.
+            (Some(b'/'), _) => return open_below(fs::CWD, &named.path, flags),
             (_, Some(number)) => self.follow(caller, &format!("fd/{number}"), OFlags::PATH)?,
             (_, None) => self.follow(caller, "cwd", OFlags::PATH)?,
         };
         open_below(base.as_fd(), &named.path, flags)
+    }
+
+    /// The state of the file behind a link of a process: `exe`.
+    pub(super) fn state(&self, process: Pid, name: &str) -> Result<Statx> {
+        let path = format!("{}/{name}", process.as_raw_nonzero());
+        fs::statx(&self.0, path, AtFlags::empty(), STATE)
     }
 }
 
@@ -106,8 +116,7 @@ fn own_link(path: &[u8]) -> Option<String> {
 }
 
 fn open_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
-    // The caller's root is the session's, as this process's own is, so that a path from the top and a
-    // link to it mean the same here; only magic links would not.
+    // A link to the top means the same here as to the caller; only magic links would not.
     fs::openat2(
         base,
         path,

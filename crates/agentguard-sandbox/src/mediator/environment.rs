@@ -1,5 +1,8 @@
 //! The variables that change what a program does, so that policy judges them with it.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 /// Names that count, each with what reads it.
 const NAMES: &[&str] = &[
     // Shells run or read these at their start (bash(1), dash(1), zsh(1)).
@@ -106,7 +109,9 @@ const PREFIXES: &[&str] = &[
 
 /// Whether policy sees this variable.
 pub(super) fn counts(name: &[u8]) -> bool {
-    NAMES.iter().any(|known| known.as_bytes() == name)
+    static KNOWN: LazyLock<HashSet<&[u8]>> =
+        LazyLock::new(|| NAMES.iter().map(|name| name.as_bytes()).collect());
+    KNOWN.contains(name)
         || PREFIXES
             .iter()
             .any(|prefix| name.starts_with(prefix.as_bytes()))

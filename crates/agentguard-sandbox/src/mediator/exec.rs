@@ -4,8 +4,10 @@
 //! workers never trace one thread: a caller that is interrupted before it is let go cannot ask again
 //! while it is traced.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,19 +16,17 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
-use super::arguments::{Arguments, read_string};
+use super::arguments::{Arguments, Pointed};
 use super::caller::{Named, Processes};
 use super::explain::{Telling, Told};
-use super::image::{Image, Images};
+use super::image::{Image, Images, Shebang};
 use super::verify::{Judged, Seen};
 use crate::error::Error;
 use crate::sys::{Listener, Notification, Tracee};
-use crate::wire::{Answer, FromWorker, Outcome, receive, send};
+use crate::wire::{Answer, FromWorker, Line, Outcome};
 
 /// The kernel goes through no more interpreters (`BINPRM_MAX_RECURSION`, binfmt_script).
 const INTERPRETERS: usize = 5;
-/// How much of a script's first line the kernel reads (`BINPRM_BUF_SIZE`).
-const FIRST_LINE: usize = 256;
 const LONGEST_PATH: usize = 4096;
 
 /// What all workers share.
@@ -49,7 +49,7 @@ pub(super) struct Shared {
 /// One worker.
 pub(super) struct Worker<'s> {
     pub(super) shared: &'s Shared,
-    pub(super) guard: OwnedFd,
+    pub(super) guard: RefCell<Line<OwnedFd>>,
 }
 
 /// What a call asks for.
@@ -93,14 +93,14 @@ impl Worker<'_> {
 
     fn answer(&self, notification: &Notification) -> Result<(), Error> {
         let shared = self.shared;
-        let Ok(call) = read_call(notification) else {
+        let Ok(mut call) = read_call(notification) else {
             shared.listener.refuse(notification, libc::EACCES);
             return Ok(());
         };
         if !shared.listener.still_waits(notification) {
             return Ok(());
         }
-        let mut expected = match self.expect(notification.thread, &call) {
+        let mut expected = match self.expect(notification.thread, &mut call) {
             Ok(expected) => expected,
             Err(errno) => {
                 shared.listener.refuse(notification, errno.raw_os_error());
@@ -112,47 +112,60 @@ impl Worker<'_> {
             // Where our own program lies outside is nobody's business inside.
             expected.exec.caller = "agentguard".to_owned();
         }
-        let answer = self.ask(expected.exec.clone(), is_first, None)?;
-        if !answer.allow {
-            self.refuse(notification, &expected.exec, &answer, is_first)?;
-            return Ok(());
+        self.ask(&expected.exec, is_first, None)?;
+        // While the guard decides. It stops where its call ends, by an error or in a new image.
+        let traced = Tracee::seize(notification.thread);
+        let is_traced = traced.is_ok();
+        let _ = traced.and_then(|tracee| tracee.interrupt());
+        let answer = self.answered()?;
+        let entry = answer.entry.filter(|_| answer.allow);
+        match entry {
+            None => {
+                self.refuse(notification, &expected.exec, &answer, is_first)?;
+                if is_traced {
+                    self.wait_for_refused(notification.thread);
+                }
+                Ok(())
+            }
+            Some(entry) if !is_traced => {
+                shared.listener.refuse(notification, libc::EACCES);
+                let errno = libc::EACCES;
+                self.tell_outcome(entry, OutcomeOf::Failed { errno })
+            }
+            Some(entry) => {
+                shared.listener.resume(notification);
+                let judged = Judged {
+                    entry,
+                    exec: expected.exec,
+                    image: expected.image,
+                };
+                let outcome = self.wait_for_exec(notification.thread, &judged, is_first)?;
+                self.tell_outcome(entry, outcome)
+            }
         }
-        let Some(entry) = answer.entry else {
-            shared.listener.refuse(notification, libc::EACCES);
-            return Ok(());
-        };
-        self.let_go(
-            notification,
-            Judged {
-                entry,
-                exec: expected.exec,
-                image: expected.image,
-            },
-            is_first,
-        )
     }
 
     fn is_first(&self, thread: Pid) -> bool {
         thread == self.shared.agent && !self.shared.has_begun.load(Ordering::Acquire)
     }
 
-    fn ask(&self, exec: Exec, is_first: bool, instead_of: Option<u64>) -> Result<Answer, Error> {
-        send(
-            &self.guard,
-            &FromWorker::Judge {
-                exec,
-                is_first,
-                instead_of,
-            },
-        )?;
-        receive(&self.guard)?.ok_or(Error::Garbled)
+    fn ask(&self, exec: &Exec, is_first: bool, instead_of: Option<u64>) -> Result<(), Error> {
+        self.guard.borrow().send(&FromWorker::Judge {
+            exec: Cow::Borrowed(exec),
+            is_first,
+            instead_of,
+        })
+    }
+
+    fn answered(&self) -> Result<Answer, Error> {
+        self.guard.borrow_mut().receive()?.ok_or(Error::Garbled)
     }
 
     /// What was ended is told at once; the rest is gathered, and told with the next look around.
     fn tell_outcome(&self, of: u64, outcome: OutcomeOf) -> Result<(), Error> {
         let told = Outcome { of, outcome };
         match told.outcome {
-            OutcomeOf::Killed { .. } => send(&self.guard, &FromWorker::Outcome(told)),
+            OutcomeOf::Killed { .. } => self.guard.borrow().send(&FromWorker::Outcome(told)),
             OutcomeOf::Started { .. }
             | OutcomeOf::Failed { .. }
             | OutcomeOf::Untold
@@ -191,7 +204,7 @@ impl Worker<'_> {
 
     /// Finds out what would run. An error is what the kernel would answer, found with no more rights
     /// than the caller has.
-    fn expect(&self, caller: Pid, call: &Call) -> Result<Expected, Errno> {
+    fn expect(&self, caller: Pid, call: &mut Call) -> Result<Expected, Errno> {
         let shared = self.shared;
         let cwd = shared
             .processes
@@ -201,13 +214,14 @@ impl Worker<'_> {
             .processes
             .link(caller, "exe")
             .unwrap_or_else(|| "unknown".to_owned());
+        let environment = std::mem::take(&mut call.arguments.environment.0);
         let exec = |program, script, argv| Exec {
             program,
             script,
             argv,
-            cwd: cwd.clone(),
-            environment: call.arguments.environment.clone(),
-            caller: by.clone(),
+            cwd,
+            environment,
+            caller: by,
         };
         let found = match self.open(caller, &call.named, call.no_follow)? {
             Opened::File(file) => file,
@@ -218,8 +232,17 @@ impl Worker<'_> {
                 });
             }
         };
-        let first = shared.images.look(&shared.processes, found.as_fd())?;
-        let (image, argv) = self.follow_scripts(caller, call, found, first.clone())?;
+        let images = &shared.images;
+        let first = images.look(&shared.processes, found.as_fd(), &call.named.path)?;
+        drop(found);
+        let (first, Some(shebang)) = first else {
+            let image = first.0;
+            return Ok(Expected {
+                exec: exec(image.program.clone(), None, call.arguments.words()),
+                image: Some(image),
+            });
+        };
+        let (image, argv) = self.follow_scripts(caller, call, first.clone(), shebang)?;
         let script = (image.program != first.program).then_some(first.program);
         Ok(Expected {
             exec: exec(image.program.clone(), script, argv),
@@ -232,50 +255,39 @@ impl Worker<'_> {
         &self,
         caller: Pid,
         call: &Call,
-        mut file: OwnedFd,
         mut image: Image,
+        mut shebang: Shebang,
     ) -> Result<(Image, Vec<String>), Errno> {
+        let Shared {
+            images, processes, ..
+        } = self.shared;
         let mut argv = call.arguments.words();
         let mut name = shown(&call.named);
+        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         for _ in 0..INTERPRETERS {
-            let Some(Shebang {
+            let Shebang {
                 interpreter,
                 argument,
-            }) = shebang(file.as_fd())?
-            else {
-                break;
-            };
-            let rest = argv.into_iter().skip(1);
-            let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            } = shebang;
             argv = [lossy(&interpreter)]
                 .into_iter()
                 .chain(argument.as_deref().map(lossy))
                 .chain([name])
-                .chain(rest)
+                .chain(argv.into_iter().skip(1))
                 .collect();
             name = lossy(&interpreter);
             let named = Named {
                 at: None,
                 path: interpreter,
             };
-            match self.open(caller, &named, false)? {
-                Opened::File(next) => file = next,
-                Opened::Unreadable(program) => {
-                    let (key, is_fixed) = (image.key, false);
-                    return Ok((
-                        Image {
-                            program,
-                            key,
-                            is_fixed,
-                        },
-                        argv,
-                    ));
-                }
+            let file = match self.open(caller, &named, false)? {
+                Opened::File(file) => file,
+                Opened::Unreadable(program) => return Ok((image.unseen(program), argv)),
+            };
+            match images.look(processes, file.as_fd(), &named.path)? {
+                (found, Some(next)) => (image, shebang) = (found, next),
+                (found, None) => return Ok((found, argv)),
             }
-            image = self
-                .shared
-                .images
-                .look(&self.shared.processes, file.as_fd())?;
         }
         Ok((image, argv))
     }
@@ -305,63 +317,62 @@ impl Worker<'_> {
         }
     }
 
-    /// Lets the kernel go on, traced, and looks at what comes of it.
-    fn let_go(
+    /// Waits for what comes of a call that was let go, and looks at it.
+    fn wait_for_exec(
         &self,
-        notification: &Notification,
-        judged: Judged,
+        thread: Pid,
+        judged: &Judged,
         is_first: bool,
-    ) -> Result<(), Error> {
-        let shared = self.shared;
-        let Ok(tracee) = Tracee::seize(notification.thread) else {
-            shared.listener.refuse(notification, libc::EACCES);
-            return self.tell_outcome(
-                judged.entry,
-                OutcomeOf::Failed {
-                    errno: libc::EACCES,
-                },
-            );
-        };
-        // Before it goes on: should the exec fail, it stops before it can ask again.
-        let _ = tracee.interrupt();
-        shared.listener.resume(notification);
-        let outcome = self.wait(notification.thread, &judged, is_first)?;
-        self.tell_outcome(judged.entry, outcome)
+    ) -> Result<OutcomeOf, Error> {
+        match self.wait(thread) {
+            Came::Gone => Ok(gone()),
+            Came::Back { errno } => Ok(OutcomeOf::Failed { errno }),
+            Came::Image(process) => self.see_image(process, judged, is_first),
+        }
     }
 
-    fn wait(&self, thread: Pid, judged: &Judged, is_first: bool) -> Result<OutcomeOf, Error> {
+    /// Waits until a call that was refused is over.
+    fn wait_for_refused(&self, thread: Pid) {
+        match self.wait(thread) {
+            Came::Gone | Came::Back { .. } => {}
+            // The kernel went on with a call that it was told to refuse.
+            Came::Image(process) => drop(self.kill(process, unverifiable())),
+        }
+    }
+
+    /// Waits until the call of a traced thread is over. Where it replaced the image, that stays stopped.
+    fn wait(&self, thread: Pid) -> Came {
         loop {
             let Some((process, status)) = next_status() else {
-                return Ok(gone());
+                return Came::Gone;
             };
             if status.exited() || status.signaled() {
                 self.note_end(process, status);
                 if process == thread {
-                    return Ok(gone());
+                    return Came::Gone;
                 }
                 continue;
             }
-            match Stop::of(status) {
-                Stop::Exec => return self.see_image(process, judged, is_first),
+            let (errno, signal) = match Stop::of(status) {
+                Stop::Exec => return Came::Image(process),
                 Stop::Returned => {
                     let errno = Tracee::stack_top(process).map_or(0, |top| -top.result);
-                    self.detach(process, 0);
-                    return Ok(OutcomeOf::Failed {
-                        errno: i32::try_from(errno).unwrap_or(0),
-                    });
+                    (i32::try_from(errno).unwrap_or(0), 0)
                 }
                 // Back in user mode with a signal: the exec is over, and it failed.
-                Stop::Signal(signal) => {
-                    self.detach(process, signal);
-                    return Ok(OutcomeOf::Failed { errno: libc::EINTR });
-                }
-            }
+                Stop::Signal(signal) => (libc::EINTR, signal),
+            };
+            self.detach(process, signal);
+            return Came::Back { errno };
         }
     }
 
     /// The new image stands and has run nothing.
     fn see_image(&self, process: Pid, judged: &Judged, is_first: bool) -> Result<OutcomeOf, Error> {
-        let seen = Seen::of(&self.shared.processes, &self.shared.images, process);
+        let Shared {
+            processes, images, ..
+        } = self.shared;
+        let seen = Seen::of(processes, images, process, judged.image.as_ref());
         let seen = match seen {
             Ok(seen) => seen,
             // It is dying already, as everything does at a session's end: that is no finding.
@@ -373,8 +384,8 @@ impl Worker<'_> {
         };
         let program = seen.exec.program.sha256;
         if !seen.is_as(judged) {
-            let answer = self.ask(seen.as_judged_for(judged), is_first, Some(judged.entry));
-            match answer {
+            let asked = self.ask(&seen.as_judged_for(judged), is_first, Some(judged.entry));
+            match asked.and_then(|()| self.answered()) {
                 Ok(answer) if answer.allow => {
                     if let Some(entry) = answer.entry {
                         self.tell_outcome(entry, OutcomeOf::Started { program })?;
@@ -439,6 +450,16 @@ impl Worker<'_> {
 enum Opened {
     File(OwnedFd),
     Unreadable(Program),
+}
+
+/// What came of a call.
+enum Came {
+    /// The thread is gone.
+    Gone,
+    /// The call ended, by an error where it was let go.
+    Back { errno: i32 },
+    /// A new image stands, of the process with this id.
+    Image(Pid),
 }
 
 /// Why a traced thread stopped.
@@ -526,16 +547,20 @@ fn read_call(notification: &Notification) -> io::Result<Call> {
         _ => (Some(low(a).cast_signed()), b, c, d, low(e).cast_signed()),
     };
     let at = at.filter(|number| *number != libc::AT_FDCWD);
-    let path = read_string(notification.thread, path)?;
+    let pointed = Pointed::read(notification.thread, path, argv, environment)?;
+    let path = pointed.path.as_slice();
     if path.len() >= LONGEST_PATH {
         return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
     }
     if path.is_empty() && flags & libc::AT_EMPTY_PATH == 0 {
         return Err(io::Error::from_raw_os_error(libc::ENOENT));
     }
-    let arguments = Arguments::of_call(notification.thread, argv, environment)?;
+    let arguments = Arguments::of_call(notification.thread, &pointed)?;
     Ok(Call {
-        named: Named { at, path },
+        named: Named {
+            at,
+            path: pointed.path,
+        },
         arguments,
         no_follow: flags & libc::AT_SYMLINK_NOFOLLOW != 0,
     })
@@ -543,92 +568,4 @@ fn read_call(notification: &Notification) -> io::Result<Call> {
 
 fn low(register: u64) -> u32 {
     u32::try_from(register & 0xffff_ffff).unwrap_or(0)
-}
-
-/// The interpreter that a script's first line names, with its one argument.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Shebang {
-    interpreter: Vec<u8>,
-    argument: Option<Vec<u8>>,
-}
-
-fn shebang(file: BorrowedFd<'_>) -> Result<Option<Shebang>, Errno> {
-    let mut buffer = [0; FIRST_LINE];
-    let length = rustix::io::pread(file, &mut buffer, 0)?;
-    Ok(parse_shebang(buffer.get(..length).unwrap_or_default()))
-}
-
-fn parse_shebang(start: &[u8]) -> Option<Shebang> {
-    let line = start.strip_prefix(b"#!")?;
-    let line = line.split(|byte| *byte == b'\n' || *byte == 0).next()?;
-    let is_blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
-    let line = trim(line, is_blank);
-    let end = line.iter().position(is_blank).unwrap_or(line.len());
-    let (interpreter, rest) = line.split_at_checked(end)?;
-    let argument = trim(rest, is_blank);
-    (!interpreter.is_empty()).then(|| Shebang {
-        interpreter: interpreter.to_vec(),
-        argument: (!argument.is_empty()).then(|| argument.to_vec()),
-    })
-}
-
-fn trim(bytes: &[u8], is_blank: impl Fn(&u8) -> bool) -> &[u8] {
-    let start = bytes
-        .iter()
-        .position(|byte| !is_blank(byte))
-        .unwrap_or(bytes.len());
-    let end = bytes
-        .iter()
-        .rposition(|byte| !is_blank(byte))
-        .map_or(start, |last| last + 1);
-    bytes.get(start..end).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_first_line_is_read_as_the_kernel_reads_it() {
-        let parsed = |line: &str| parse_shebang(line.as_bytes());
-        let found = |interpreter: &str, argument: Option<&str>| {
-            Some(Shebang {
-                interpreter: interpreter.as_bytes().to_vec(),
-                argument: argument.map(|text| text.as_bytes().to_vec()),
-            })
-        };
-        assert_eq!(parsed("\x7fELF"), None);
-        assert_eq!(parsed("#!"), None);
-        assert_eq!(parsed("#!  \n/bin/sh"), None);
-        assert_eq!(parsed("#!/bin/sh"), found("/bin/sh", None));
-        assert_eq!(parsed("#! /bin/sh -e \nexit"), found("/bin/sh", Some("-e")));
-        assert_eq!(
-            parsed("#!/usr/bin/env -S a  b\n"),
-            found("/usr/bin/env", Some("-S a  b"))
-        );
-    }
-
-    #[test]
-    fn fuzz_a_first_line_names_an_interpreter_or_none() {
-        crate::mutate::fuzz(
-            "first-line",
-            &["#!", " ", "\t", "\n", "/bin/sh", "-e"],
-            |bytes| {
-                let bytes = bytes.get(..FIRST_LINE).unwrap_or(bytes);
-                let found = parse_shebang(bytes);
-                if let Some(found) = &found {
-                    assert!(!found.interpreter.is_empty() && bytes.starts_with(b"#!"));
-                }
-                let argument = found.as_ref().and_then(|found| found.argument.as_ref());
-                let has = |byte| bytes.contains(&byte);
-                format!(
-                    "{} {} {} {}",
-                    found.is_some(),
-                    argument.is_some(),
-                    has(0),
-                    has(b'\t')
-                )
-            },
-        );
-    }
 }

@@ -5,17 +5,23 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use agentguard_core::{Digest, Program, ProgramClass};
-use rustix::fs::{self, FileType, OFlags, StatVfsMountFlags};
+use rustix::fs::{
+    self, AtFlags, FileType, OFlags, StatVfsMountFlags, Statx, StatxFlags, StatxTimestamp,
+};
 use rustix::io::{Errno, Result};
 use sha2::{Digest as _, Sha256};
 
-use super::caller::Processes;
+use super::caller::{Processes, STATE};
 use super::places::Places;
 use crate::plan::{FileKey, KnownIdentity};
 
 const CHUNK: usize = 256 * 1024;
 /// No program is larger. Reading on would hold everybody else who wants to start one.
 const LARGEST: u64 = 1 << 30;
+/// How much of a script's first line the kernel reads (`BINPRM_BUF_SIZE`).
+const FIRST_LINE: usize = 256;
+/// As many paths are remembered as one session may reasonably start programs by.
+const MOST_FOUND: usize = 4096;
 /// Dynamic loaders by the names that programs give them (the System V ABI's `PT_INTERP`, musl's).
 const LOADERS: [&str; 5] = [
     "/lib64/ld-linux-x86-64.so.2",
@@ -32,8 +38,43 @@ pub(super) struct Image {
     pub(super) program: Program,
     /// Which file, in which state.
     pub(super) key: FileKey,
-    /// Whether nobody inside can change it.
-    pub(super) is_fixed: bool,
+    /// Whether nobody inside can change it, and it has been as it is for long enough to be told by its key.
+    is_settled: bool,
+    /// The mount it was reached by, where it has no other name there.
+    mount: Option<u64>,
+}
+
+impl Image {
+    /// An image of which nothing is known but what policy is to see, in place of this one.
+    pub(super) fn unseen(&self, program: Program) -> Self {
+        Self {
+            program,
+            key: self.key,
+            is_settled: false,
+            mount: None,
+        }
+    }
+
+    /// Whether a file in this state is this one, at this path: it is asked where the state does not tell.
+    fn is(&self, stat: &Statx, path: impl FnOnce() -> Option<String>) -> bool {
+        let is_told = self.is_settled && key_from(stat).is_ok_and(|key| key == self.key);
+        let is_there = || self.mount.is_some() && self.mount == mount_of(stat);
+        is_told && (is_there() || path().is_some_and(|path| path == self.program.path))
+    }
+}
+
+/// The interpreter that a script's first line names, with its one argument.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Shebang {
+    pub(super) interpreter: Vec<u8>,
+    pub(super) argument: Option<Vec<u8>>,
+}
+
+/// What was found of a path, until somebody outside changes the file.
+#[derive(Clone, Debug)]
+struct Found {
+    image: Image,
+    shebang: Option<Shebang>,
 }
 
 /// Tells what files hold, and remembers it of those that nobody inside can change.
@@ -43,6 +84,8 @@ pub(super) struct Images {
     known: Mutex<HashMap<FileKey, Digest>>,
     learnt: Mutex<Vec<KnownIdentity>>,
     loaders: HashSet<Digest>,
+    /// By paths from the top as callers name them.
+    found: Mutex<HashMap<Vec<u8>, Found>>,
 }
 
 impl Images {
@@ -57,6 +100,7 @@ impl Images {
             known: Mutex::new(known),
             learnt: Mutex::default(),
             loaders: HashSet::new(),
+            found: Mutex::default(),
         };
         let digest = |file: OwnedFd| {
             let key = key_of(file.as_fd()).ok()?;
@@ -69,22 +113,49 @@ impl Images {
         images
     }
 
-    /// Looks at an open file. Where it cannot be read, what is known is only where it lies.
-    pub(super) fn look(&self, processes: &Processes, file: BorrowedFd<'_>) -> Result<Image> {
-        let path = processes.path_of(file)?;
-        self.image(path, file)
+    /// Looks at an open file, reached by `name`: what it is, and what it names if it is a script.
+    pub(super) fn look(
+        &self,
+        processes: &Processes,
+        file: BorrowedFd<'_>,
+        name: &[u8],
+    ) -> Result<(Image, Option<Shebang>)> {
+        let stat = fs::statx(file, "", AtFlags::EMPTY_PATH, STATE)?;
+        let known = || self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = || processes.path_of(file).ok();
+        let found = known().get(name).cloned();
+        if let Some(Found { image, shebang }) = found.filter(|found| found.image.is(&stat, path)) {
+            return Ok((image, shebang));
+        }
+        let image = self.image(processes.path_of(file)?, file, &stat)?;
+        let shebang = shebang(file)?;
+        if image.is_settled && name.first() == Some(&b'/') && known().len() < MOST_FOUND {
+            let found = Found {
+                image: image.clone(),
+                shebang: shebang.clone(),
+            };
+            known().insert(name.to_vec(), found);
+        }
+        Ok((image, shebang))
     }
 
-    /// What a process runs. The file cannot be written while it runs (execve(2), ETXTBSY), so that what
-    /// is read of it is what runs.
+    /// What a process runs, looked at anew where it is not `expected`. The file cannot be written while it runs
+    /// (execve(2), ETXTBSY), so that what is read of it is what runs.
     pub(super) fn running(
         &self,
         processes: &Processes,
         process: rustix::process::Pid,
+        expected: Option<&Image>,
     ) -> Result<Image> {
+        let stat = processes.state(process, "exe")?;
+        let path = || processes.link(process, "exe");
+        if let Some(expected) = expected.filter(|expected| expected.is(&stat, path)) {
+            return Ok(expected.clone());
+        }
         let file = processes.follow(process, "exe", OFlags::RDONLY)?;
         let path = processes.link(process, "exe").ok_or(Errno::NOENT)?;
-        self.image(path, file.as_fd())
+        let stat = fs::statx(&file, "", AtFlags::EMPTY_PATH, STATE)?;
+        self.image(path, file.as_fd(), &stat)
     }
 
     /// What was learnt in this session about files that stay as they are.
@@ -92,10 +163,9 @@ impl Images {
         std::mem::take(&mut *self.learnt.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn image(&self, path: String, file: BorrowedFd<'_>) -> Result<Image> {
-        let stat = fs::fstat(file)?;
-        let key = key_from(&stat)?;
-        let mut class = self.places.class(&path, stat.st_nlink);
+    fn image(&self, path: String, file: BorrowedFd<'_>, stat: &Statx) -> Result<Image> {
+        let key = key_from(stat)?;
+        let mut class = self.places.class(&path, stat.stx_nlink);
         let (sha256, is_fixed) = self.identify(file, key, is_of_others(class))?;
         let has_name = !matches!(class, ProgramClass::Memfd | ProgramClass::Deleted);
         if has_name && self.loaders.contains(&sha256) {
@@ -109,7 +179,8 @@ impl Images {
         Ok(Image {
             program,
             key,
-            is_fixed,
+            is_settled: is_fixed && is_settled(&key),
+            mount: mount_of(stat),
         })
     }
 
@@ -170,25 +241,38 @@ fn is_settled(key: &FileKey) -> bool {
 
 /// Which file this is, and in which state. Only regular files are programs.
 fn key_of(file: BorrowedFd<'_>) -> Result<FileKey> {
-    key_from(&fs::fstat(file)?)
+    key_from(&fs::statx(file, "", AtFlags::EMPTY_PATH, STATE)?)
 }
 
-fn key_from(stat: &fs::Stat) -> Result<FileKey> {
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+fn key_from(stat: &Statx) -> Result<FileKey> {
+    if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::RegularFile {
         return Err(Errno::ACCESS);
     }
-    let nanos = |seconds: i64, nanos: u64| {
-        seconds
+    let nanos = |time: StatxTimestamp| {
+        time.tv_sec
             .saturating_mul(1_000_000_000)
-            .saturating_add(i64::try_from(nanos).unwrap_or(i64::MAX))
+            .saturating_add(time.tv_nsec.into())
     };
     Ok(FileKey {
-        device: stat.st_dev,
-        inode: stat.st_ino,
-        size: u64::try_from(stat.st_size).map_err(|_| Errno::INVAL)?,
-        modified: nanos(stat.st_mtime, stat.st_mtime_nsec),
-        changed: nanos(stat.st_ctime, stat.st_ctime_nsec),
+        device: fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+        inode: stat.stx_ino,
+        size: stat.stx_size,
+        modified: nanos(stat.stx_mtime),
+        changed: nanos(stat.stx_ctime),
     })
+}
+
+/// The mount that a file was reached by, where it has no other name on it: a mount shows a file with one name at
+/// one path. A new name, or a move, is a change of the file's state.
+fn mount_of(stat: &Statx) -> Option<u64> {
+    let is_told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID);
+    (is_told && stat.stx_nlink == 1).then_some(stat.stx_mnt_id)
+}
+
+fn shebang(file: BorrowedFd<'_>) -> Result<Option<Shebang>> {
+    let mut buffer = [0; FIRST_LINE];
+    let length = rustix::io::pread(file, &mut buffer, 0)?;
+    Ok(parse_shebang(buffer.get(..length).unwrap_or_default()))
 }
 
 /// What a file holds.
@@ -237,4 +321,116 @@ fn loaders() -> impl Iterator<Item = OwnedFd> {
     LOADERS
         .iter()
         .filter_map(move |path| fs::open(*path, flags, fs::Mode::empty()).ok())
+}
+
+fn parse_shebang(start: &[u8]) -> Option<Shebang> {
+    let line = start.strip_prefix(b"#!")?;
+    let line = line.split(|byte| *byte == b'\n' || *byte == 0).next()?;
+    let is_blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
+    let line = trim(line, is_blank);
+    let end = line.iter().position(is_blank).unwrap_or(line.len());
+    let (interpreter, rest) = line.split_at_checked(end)?;
+    let argument = trim(rest, is_blank);
+    (!interpreter.is_empty()).then(|| Shebang {
+        interpreter: interpreter.to_vec(),
+        argument: (!argument.is_empty()).then(|| argument.to_vec()),
+    })
+}
+
+fn trim(bytes: &[u8], is_blank: impl Fn(&u8) -> bool) -> &[u8] {
+    let start = bytes
+        .iter()
+        .position(|byte| !is_blank(byte))
+        .unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .rposition(|byte| !is_blank(byte))
+        .map_or(start, |last| last + 1);
+    bytes.get(start..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(path: &std::path::Path) -> Statx {
+        fs::statx(fs::CWD, path, AtFlags::empty(), STATE).unwrap()
+    }
+
+    fn image(path: &std::path::Path) -> Image {
+        let stat = state(path);
+        Image {
+            program: Program {
+                path: path.display().to_string(),
+                sha256: Digest::of(b""),
+                class: ProgramClass::System,
+            },
+            key: key_from(&stat).unwrap(),
+            is_settled: true,
+            mount: mount_of(&stat),
+        }
+    }
+
+    #[test]
+    fn a_file_with_one_name_is_told_by_its_state_and_one_with_two_by_its_path() {
+        let name = format!("agentguard-image-{}", std::process::id());
+        let (path, other) = (
+            std::env::temp_dir().join(&name),
+            std::env::temp_dir().join(name + "-other"),
+        );
+        std::fs::write(&path, "one").unwrap();
+        let alone = image(&path);
+        assert!(alone.is(&state(&path), || panic!("its state tells")));
+        std::fs::hard_link(&path, &other).unwrap();
+        let linked = image(&path);
+        let at = |path: &std::path::Path| Some(path.display().to_string());
+        assert!(linked.is(&state(&path), || at(&path)));
+        assert!(!linked.is(&state(&path), || at(&other)));
+        assert!(!linked.is(&state(&path), || None));
+        std::fs::remove_file(&other).unwrap();
+        std::fs::write(&path, "longer").unwrap();
+        assert!(!alone.is(&state(&path), || at(&path)), "it changed");
+        let unsettled = Image {
+            is_settled: false,
+            ..image(&path)
+        };
+        assert!(!unsettled.is(&state(&path), || at(&path)));
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_first_line_is_read_as_the_kernel_reads_it() {
+        let parsed = |line: &str| parse_shebang(line.as_bytes());
+        let found = |interpreter: &str, argument: Option<&str>| {
+            Some(Shebang {
+                interpreter: interpreter.as_bytes().to_vec(),
+                argument: argument.map(|text| text.as_bytes().to_vec()),
+            })
+        };
+        assert_eq!(parsed("\x7fELF"), None);
+        assert_eq!(parsed("#!"), None);
+        assert_eq!(parsed("#!  \n/bin/sh"), None);
+        assert_eq!(parsed("#!/bin/sh"), found("/bin/sh", None));
+        assert_eq!(parsed("#! /bin/sh -e \nexit"), found("/bin/sh", Some("-e")));
+        assert_eq!(
+            parsed("#!/usr/bin/env -S a  b\n"),
+            found("/usr/bin/env", Some("-S a  b"))
+        );
+    }
+
+    #[test]
+    fn fuzz_a_first_line_names_an_interpreter_or_none() {
+        let words = ["#!", " ", "\t", "\n", "/bin/sh", "-e"];
+        crate::mutate::fuzz("first-line", &words, |bytes| {
+            let bytes = bytes.get(..FIRST_LINE).unwrap_or(bytes);
+            let found = parse_shebang(bytes);
+            if let Some(found) = &found {
+                assert!(!found.interpreter.is_empty() && bytes.starts_with(b"#!"));
+            }
+            let argument = found.as_ref().and_then(|found| found.argument.as_ref());
+            let has = |byte| bytes.contains(&byte);
+            let has = (has(0), has(b'\t'));
+            format!("{} {} {has:?}", found.is_some(), argument.is_some())
+        });
+    }
 }

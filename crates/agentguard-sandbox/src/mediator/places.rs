@@ -1,5 +1,6 @@
 //! What kind of place a program comes from.
 
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use agentguard_core::{Access, ProgramClass};
@@ -18,11 +19,15 @@ const MEMFD: &str = "/memfd:";
 
 /// The places of one session.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
-    /// What the agent can write and what lasts: the workspace, its home, writable grants.
-    writable: Vec<PathBuf>,
-    /// What is granted to read only.
-    readable: Vec<PathBuf>,
+pub(super) struct Places(Vec<Place>);
+
+/// A directory, and what programs below it are.
+#[derive(Clone, Debug)]
+struct Place {
+    /// Without a slash at its end, so that the top is empty.
+    path: Vec<u8>,
+    depth: usize,
+    class: ProgramClass,
 }
 
 impl Places {
@@ -34,52 +39,54 @@ impl Places {
                 Access::Read => readable.push(grant.path),
             }
         }
-        Self { writable, readable }
+        Self::new(&writable, &readable)
     }
 
-    /// The class of a program at `path`, as the kernel names it. The longest place that holds it counts.
-    pub(super) fn class(&self, path: &str, links: u64) -> ProgramClass {
+    /// What the agent can write and what lasts (the workspace, its home, writable grants), and what is granted to
+    /// read only.
+    fn new(writable: &[PathBuf], readable: &[PathBuf]) -> Self {
+        let all = TEMPORARY
+            .iter()
+            .map(|path| (Path::new(*path), ProgramClass::Temporary))
+            .chain(paths(writable, ProgramClass::Workspace))
+            .chain(SYSTEM.map(|path| (Path::new(path), ProgramClass::System)))
+            .chain(paths(readable, ProgramClass::Toolchain));
+        Self(all.map(|(path, class)| Place::new(path, class)).collect())
+    }
+
+    /// The class of a program at `path`, as the kernel names it. The longest place that holds it counts; of
+    /// equals the first, which trusts least.
+    pub(super) fn class(&self, path: &str, links: u32) -> ProgramClass {
         if path.starts_with(MEMFD) {
             return ProgramClass::Memfd;
         }
         if links == 0 {
             return ProgramClass::Deleted;
         }
-        let path = Path::new(path);
-        let longest = |places: &mut dyn Iterator<Item = &Path>| -> usize {
-            places
-                .filter(|place| path.starts_with(place))
-                .map(|place| place.components().count())
-                .max()
-                .unwrap_or(0)
-        };
-        let candidates = [
-            (
-                longest(&mut TEMPORARY.iter().map(Path::new)),
-                ProgramClass::Temporary,
-            ),
-            (
-                longest(&mut self.writable.iter().map(PathBuf::as_path)),
-                ProgramClass::Workspace,
-            ),
-            (
-                longest(&mut SYSTEM.iter().map(Path::new)),
-                ProgramClass::System,
-            ),
-            (
-                longest(&mut self.readable.iter().map(PathBuf::as_path)),
-                ProgramClass::Toolchain,
-            ),
-        ];
-        // Of equals the first stands: it trusts least.
-        let best = candidates
-            .into_iter()
-            .rev()
-            .max_by_key(|(length, _)| *length);
-        match best {
-            Some((1.., class)) => class,
-            Some((0, _)) | None => ProgramClass::Unknown,
+        let holding = self.0.iter().filter(|place| place.holds(path.as_bytes()));
+        let best = holding.rev().max_by_key(|place| place.depth);
+        best.map_or(ProgramClass::Unknown, |place| place.class)
+    }
+}
+
+fn paths(all: &[PathBuf], class: ProgramClass) -> impl Iterator<Item = (&Path, ProgramClass)> {
+    all.iter().map(move |path| (path.as_path(), class))
+}
+
+impl Place {
+    fn new(path: &Path, class: ProgramClass) -> Self {
+        let depth = path.components().count();
+        let normal: PathBuf = path.components().collect();
+        let mut path = normal.into_os_string().into_vec();
+        if path == b"/" {
+            path.clear();
         }
+        Self { path, depth, class }
+    }
+
+    fn holds(&self, path: &[u8]) -> bool {
+        let rest = path.strip_prefix(self.path.as_slice());
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
     }
 }
 
@@ -88,14 +95,14 @@ mod tests {
     use super::*;
 
     fn places() -> Places {
-        Places {
-            writable: vec!["/home/ada/work".into(), "/home/ada".into()],
-            readable: vec![
+        Places::new(
+            &["/home/ada/work".into(), "/home/ada".into()],
+            &[
                 "/usr".into(),
-                "/home/ada/.cargo/bin".into(),
-                "/srv/tools".into(),
+                "/home/ada/.cargo/bin/".into(),
+                "/srv//tools".into(),
             ],
-        }
+        )
     }
 
     #[test]
@@ -127,11 +134,15 @@ mod tests {
 
     #[test]
     fn a_workspace_below_the_temporary_directory_is_a_workspace() {
-        let places = Places {
-            writable: vec!["/tmp/work".into()],
-            readable: vec![],
-        };
+        let places = Places::new(&["/tmp/work".into()], &[]);
         assert_eq!(places.class("/tmp/work/a", 1), ProgramClass::Workspace);
         assert_eq!(places.class("/tmp/other/a", 1), ProgramClass::Temporary);
+    }
+
+    #[test]
+    fn where_everything_is_granted_nothing_is_unknown() {
+        let places = Places::new(&["/home/ada".into()], &["/".into()]);
+        assert_eq!(places.class("/run/x", 1), ProgramClass::Toolchain);
+        assert_eq!(places.class("/home/ada/x", 1), ProgramClass::Workspace);
     }
 }

@@ -1,6 +1,6 @@
 //! The mediator's life: take the plan, build, wait for the word, serve, end.
 
-use std::ffi::OsString;
+use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use rustix::process::{
 
 use seccompiler::BpfProgram;
 
-use super::agent::{self, Agent, NotRun};
+use super::agent::{self, Agent, Go, NotRun};
 use super::bounds::Bounds;
 use super::caller::Processes;
 use super::exec::{Shared, Worker};
@@ -25,8 +25,10 @@ use super::setup::{self, Stage, give_up_capabilities};
 use super::watch::Watch;
 use crate::error::{Error, Failure, Step};
 use crate::plan::{Layer, Plan};
-use crate::wire::{FromGuard, FromMediator, receive, receive_descriptors, send, send_descriptors};
-use crate::{doctor, filter, sys};
+use crate::wire::{
+    FromGuard, FromMediator, Line, receive, receive_descriptors, send, send_descriptors,
+};
+use crate::{again, doctor, filter, sys};
 
 /// The name under which a program runs itself as a mediator.
 pub(crate) const NAME: &str = "agentguard-mediator";
@@ -38,22 +40,12 @@ const PAUSE: i64 = 100_000_000;
 /// A program that guards sessions calls this before anything else in `main`: the mediator is the same
 /// program, started anew without secrets and without threads.
 pub fn enter_if_asked() {
-    let mut arguments = std::env::args_os();
-    let (Some(name), Some(number)) = (arguments.next(), arguments.next()) else {
-        return;
+    let run = match std::env::args_os().next() {
+        Some(name) if name == NAME => run,
+        Some(name) if name == doctor::NAME => doctor::run,
+        Some(_) | None => return,
     };
-    if name == NAME {
-        sys::end(control(number).map_or(2, |control| run(&control)));
-    }
-    if name == doctor::NAME {
-        sys::end(doctor::run(number));
-    }
-}
-
-/// Takes over the descriptor that the guard passed under this number.
-fn control(number: OsString) -> Option<OwnedFd> {
-    let number: i32 = number.to_str()?.parse().ok()?;
-    sys::adopt(number)
+    sys::end(again::take_line().map_or(2, |control| run(&control)));
 }
 
 fn run(control: &OwnedFd) -> i32 {
@@ -77,9 +69,10 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the mediator to the guard")?;
     let _signals = sys::block_forwarded().step("block signals")?;
     let mut descriptors = receive_descriptors(control).map_err(lost)?.into_iter();
-    let lifeline = descriptors
-        .next()
-        .ok_or_else(|| Failure::new("talk to the guard", "no lifeline came"))?;
+    let (Some(stdin), Some(lifeline)) = (descriptors.next(), descriptors.next()) else {
+        return Err(Failure::new("talk to the guard", "no lifeline came"));
+    };
+    rustix::stdio::dup2_stdin(stdin).step("take over standard input")?;
     let lines = Lines {
         lifeline,
         workers: descriptors.collect(),
@@ -110,17 +103,30 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     for some in listening.chunks(8) {
         send_descriptors(control, some).map_err(lost)?;
     }
-    // While the guard writes down that the session begins.
+    // While the guard writes down that the session begins: the agent's process waits, and runs nothing.
     let failed = |error: Error| Failure::new("compile the filter", error.to_string());
     let for_agent = filter::for_agent(plan.become_user.is_some()).map_err(failed)?;
     let for_mediator = filter::for_mediator().map_err(failed)?;
-    match receive(control).map_err(lost)? {
-        Some(FromGuard::Start) => {}
-        None => return Ok(()),
-    }
     let agent = agent::make(&plan, &stage, &for_agent, group)?;
     close_up(&plan, &for_mediator)?;
+    match receive(control).map_err(lost)? {
+        Some(FromGuard::Start) => {}
+        None => {
+            give_up(stage, agent);
+            return Ok(());
+        }
+    }
     serve(control, &plan, stage, agent, lines.workers, watch).map_err(lost)
+}
+
+/// Ends a session that was not to begin, and waits until nothing is left of it.
+fn give_up(stage: Stage, agent: Agent) {
+    drop((agent.go, agent.listener, stage.lifeline));
+    for process in [agent.process, stage.init] {
+        while let Err(rustix::io::Errno::INTR) =
+            rustix::process::waitpid(Some(process), super::exec::wait_options())
+        {}
+    }
 }
 
 /// Keeps nothing but the Landlock domain, and no way to start a program.
@@ -152,6 +158,8 @@ fn serve(
         },
     )?;
     agent.listener.wake_synchronously();
+    // Nobody reads it any more where the agent's process has ended, which is met below.
+    let _ = send(&agent.go, &Go);
     let shared = Arc::new(Shared {
         listener: agent.listener,
         processes: Processes::new(stage.proc),
@@ -201,7 +209,7 @@ fn start_worker(shared: Arc<Shared>, guard: OwnedFd) -> Result<(), Error> {
     let work = move || {
         let worker = Worker {
             shared: &shared,
-            guard,
+            guard: RefCell::new(Line::new(guard)),
         };
         if worker.run().is_err() && !worker.is_over() {
             // Without its guard no verdict can be had: everything inside ends with this process.

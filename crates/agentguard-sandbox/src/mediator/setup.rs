@@ -7,7 +7,11 @@
 //! one, so that this process may trace the agent without a capability; Landlock after the last mount
 //! and before the first thread.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use agentguard_core::Network;
 use rustix::fs::{self, Mode, OFlags};
@@ -53,13 +57,7 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
     let proc = fs::open("/proc", flags, Mode::empty()).step("open `/proc`")?;
     let sources = match plan.become_user {
         Some(user) => {
-            let namespace_for = |uid, gid| namespace_for(proc.as_fd(), (uid, gid), user);
-            let sources = root::open_sources(
-                plan,
-                Some(&Owners {
-                    namespace_for: &namespace_for,
-                }),
-            )?;
+            let sources = open_as(plan, proc.as_fd(), user)?;
             become_user(user)?;
             Some(sources)
         }
@@ -105,6 +103,23 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
         listeners,
     };
     Ok((stage, first_look))
+}
+
+/// Opens what the plan names, with whatever can be written shown as `user`'s own.
+fn open_as(plan: &Plan, proc: BorrowedFd<'_>, user: User) -> Result<Vec<root::Source>, Failure> {
+    // Most has one owner, and a namespace takes a process.
+    let known = RefCell::new(HashMap::new());
+    let namespace_for = |uid, gid| match known.borrow_mut().entry((uid, gid)) {
+        Entry::Occupied(known) => Ok(Rc::clone(known.get())),
+        Entry::Vacant(place) => {
+            let namespace = namespace_for(proc, (uid, gid), user)?;
+            Ok(Rc::clone(place.insert(Rc::new(namespace))))
+        }
+    };
+    let owners = Owners {
+        namespace_for: &namespace_for,
+    };
+    root::open_sources(plan, Some(&owners))
 }
 
 /// Gives up every capability for good.

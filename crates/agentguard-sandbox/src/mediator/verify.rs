@@ -28,8 +28,13 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Looks at a stopped process whose image was just replaced.
-    pub(super) fn of(processes: &Processes, images: &Images, process: Pid) -> io::Result<Self> {
-        let image = images.running(processes, process)?;
+    pub(super) fn of(
+        processes: &Processes,
+        images: &Images,
+        process: Pid,
+        expected: Option<&Image>,
+    ) -> io::Result<Self> {
+        let image = images.running(processes, process, expected)?;
         let top = Tracee::stack_top(process)?;
         let arguments = Arguments::of_stack(process, top.stack)?;
         let cwd = processes
@@ -40,7 +45,7 @@ impl Seen {
             script: None,
             argv: arguments.words(),
             cwd,
-            environment: arguments.environment,
+            environment: arguments.environment.0,
             caller: "unknown".to_owned(),
         };
         Ok(Self { exec, image })

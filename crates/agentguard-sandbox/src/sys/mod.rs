@@ -13,8 +13,8 @@ mod trace;
 
 pub(crate) use mount::{Attributes, change_tree, idmap_tree, raise_loopback};
 pub(crate) use process::{
-    Forked, adopt, close_above, close_all_but, end, fork, fork_into, fork_sibling, pass_descriptor,
-    process_group, replace_image, unshare,
+    Forked, close_above, close_all_but, end, fork, fork_into, fork_sibling, process_group,
+    replace_image, unshare,
 };
 pub(crate) use seccomp::{
     Listener, Notification, install_filter, install_listener, landlock_version,

@@ -2,9 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use rustix::process::Pid;
 
@@ -89,19 +87,6 @@ pub(crate) fn unshare(flags: libc::c_int) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets `descriptor` pass, under its own number, to the program that `command` starts.
-pub(crate) fn pass_descriptor(command: &mut Command, descriptor: BorrowedFd<'_>) {
-    let number = descriptor.as_raw_fd();
-    let keep = move || {
-        // SAFETY: `fcntl(F_SETFD)` reads its integer arguments and no memory.
-        let result = unsafe { libc::fcntl(number, libc::F_SETFD, 0) };
-        checked(libc::c_long::from(result)).map(|_| ())
-    };
-    // SAFETY: what runs between fork and exec is one `fcntl`, which is async-signal-safe; it
-    // allocates nothing and takes no lock.
-    unsafe { command.pre_exec(keep) };
-}
-
 /// Ends this process at once: nothing that the process it was forked from registered is run.
 pub(crate) fn end(code: i32) -> ! {
     // SAFETY: `_exit` takes an integer and does not return.
@@ -127,16 +112,6 @@ pub(crate) fn close_all_but(keep: [BorrowedFd<'_>; 2]) -> io::Result<()> {
         checked(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
     }
     Ok(())
-}
-
-/// Takes over a descriptor that was left open for this program under a number.
-pub(crate) fn adopt(number: i32) -> Option<OwnedFd> {
-    // SAFETY: `fcntl(F_SETFD)` reads its integer arguments and no memory.
-    let result = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
-    checked(libc::c_long::from(result)).ok()?;
-    // SAFETY: the descriptor is open, as `fcntl` just said, and was passed to this process for this one
-    // use: the caller runs first in `main`, before anything else could own a descriptor.
-    Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// The process group of this process; none where its number means nothing here, since it was made in a pid
