@@ -174,6 +174,7 @@ fn start(text: Commitment) -> Event {
         level: Level::Full,
         network: Network::Isolated,
         missing: Vec::new(),
+        held: None,
         require_evidence: Evidence::None,
         covered: Vec::new(),
         ruling: allowed(),

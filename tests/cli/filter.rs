@@ -9,6 +9,9 @@ pub(crate) fn filter(text: &str, root: &Path) -> String {
     let text = replace_shape(&text, "00:00:00", "[TIME]");
     let text = replace_fact(&replace_fact(&text, "account="), "login=");
     let text = replace_took(&text);
+    // Whether a cgroup can be made differs between machines.
+    let text = text.replace("limits for the session as a whole", "limits for [WHOM]");
+    let text = text.replace("limits for each process", "limits for [WHOM]");
     // In which order outcomes and changes are written differs.
     let text = replace_numbers(&text);
     let mut filtered = String::with_capacity(text.len());

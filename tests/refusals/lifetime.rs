@@ -234,6 +234,15 @@ fn in_a_container_without_an_init_a_session_ends_like_anywhere() {
     });
 }
 
+#[test]
+fn a_home_that_an_agent_closed_is_open_to_the_next_session() {
+    as_everyone(|scene| {
+        let ran = scene.run(&["sh", "-c", "chmod 0 ~ && stat -c %a ~"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "0\n"));
+        assert_eq!(scene.run(&["sh", "-c", "ls -d ~/.. > ~/x"]).code, Some(0));
+    });
+}
+
 /// Processes that stand in a session of this scene: its workspace is mounted for them, or, where nothing is
 /// mounted, they run a program of the scene.
 fn inside(scene: &Scene) -> Vec<u32> {

@@ -25,6 +25,9 @@
 )]
 
 mod attack;
+mod bounds;
+mod calls;
+mod chance;
 mod execs;
 mod explained;
 mod files;
@@ -33,6 +36,7 @@ mod levels;
 mod lifetime;
 mod names;
 mod network;
+mod outside;
 mod pins;
 mod processes;
 mod programs;

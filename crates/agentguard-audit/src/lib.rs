@@ -67,3 +67,10 @@ pub use read::{Entries, Recorded};
 pub use scribe::Author;
 pub use session::SessionLog;
 pub use verify::{Fault, Finding, Note, Remark, Report, verify, verify_with};
+
+#[cfg(test)]
+#[path = "../../../tests/fuzz/mutate.rs"]
+mod mutate;
+
+#[cfg(test)]
+mod fuzz;

@@ -89,6 +89,14 @@ impl Frames<File> {
     }
 }
 
+#[cfg(test)]
+impl<'b> Frames<&'b [u8]> {
+    /// Reads frames from memory.
+    pub(crate) fn of_bytes(bytes: &'b [u8]) -> Self {
+        Self::from(bytes, 0)
+    }
+}
+
 impl<R: Read> Frames<R> {
     fn from(source: R, offset: u64) -> Self {
         Self {

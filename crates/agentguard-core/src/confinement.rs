@@ -44,18 +44,50 @@ pub struct HomeGrant {
     pub access: Access,
 }
 
+/// For whom bounds on memory and processes hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// For all of the session together: a cgroup of its own holds them.
+    Session,
+    /// For each process by itself, and for the number of all of them.
+    Process,
+}
+
+impl Held {
+    /// Its word in policies and entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Process => "process",
+        }
+    }
+
+    /// What held before there was anything else.
+    fn formerly() -> Self {
+        Self::Process
+    }
+}
+
 /// Bounds on what a session uses.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Processes and threads of the session's user.
+    /// Processes and threads of the session.
     pub processes: u64,
     /// Descriptors a process may hold.
     pub files: u64,
-    /// Bytes in the private temporary directory.
+    /// Bytes of memory; none for no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Bytes in each of the private directories that lie in memory, `/tmp` and `/dev/shm`.
     pub temporary_bytes: u64,
     /// Seconds until the session is ended; none for no end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
+    /// For whom the bounds on memory and processes hold.
+    #[serde(default = "Held::formerly")]
+    pub held: Held,
 }
 
 /// What the kernel holds a session to. Nothing that is not named here exists inside.

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentName, Commitment, Digest, Evidence, Human, Level, Network, ProgramClass, Promise,
-    Rule, RuleId, Ruling, SessionId, TierDigest, Timestamp, Trigger,
+    Agent, AgentName, Commitment, Digest, Evidence, Held, Human, Level, Network, ProgramClass,
+    Promise, Rule, RuleId, Ruling, SessionId, TierDigest, Timestamp, Trigger,
 };
 
 /// How soon an entry is durable.
@@ -73,6 +73,9 @@ pub enum Event {
         /// What a session of this level does not hold.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         missing: Vec<Promise>,
+        /// For whom the bounds on memory and processes hold.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<Held>,
         /// The least evidence that policy asks for.
         require_evidence: Evidence,
         /// Static rules that refuse without an entry of their own.

@@ -42,7 +42,9 @@ mod verdict;
 pub use action::{Action, Connect, Exec, MadeBy, Making, Program, ProgramClass, Start};
 pub use agent::{Agent, AgentName, InvalidName};
 pub use clock::{Clock, FixedClock, Moment, Timestamp};
-pub use confinement::{Access, Confinement, Grant, HomeGrant, Limits, Network, Tier, TierDigest};
+pub use confinement::{
+    Access, Confinement, Grant, Held, HomeGrant, Limits, Network, Tier, TierDigest,
+};
 pub use digest::{Commitment, Digest, InvalidDigest, Salt};
 pub use entry::{
     Change, ChangeKind, Class, CommitSeen, CredentialAct, Entry, Event, Origin, OutcomeOf, RefMove,

@@ -37,3 +37,7 @@ pub use agent::{AgentKey, Identity, list, revoke, rotate, session_statement, sho
 pub use error::Error;
 pub use trigger::{Terminal, detect};
 pub use vkey::verify;
+
+#[cfg(test)]
+#[path = "../../../tests/fuzz/mutate.rs"]
+mod mutate;

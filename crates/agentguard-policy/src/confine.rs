@@ -7,7 +7,7 @@ use regorus::Value;
 use serde::Serialize;
 
 use agentguard_core::{
-    Access, Confinement, Evidence, Grant, HomeGrant, Level, Limits, Network, Rule, Session,
+    Access, Confinement, Evidence, Grant, Held, HomeGrant, Level, Limits, Network, Rule, Session,
 };
 
 use crate::deny::{DenyList, glob};
@@ -198,7 +198,13 @@ struct Tiered {
 }
 
 /// The names of limits, as in `agentguard.sandbox`.
-const LIMITS: [&str; 4] = ["files", "processes", "seconds", "temporary_bytes"];
+const LIMITS: [&str; 5] = [
+    "files",
+    "memory_bytes",
+    "processes",
+    "seconds",
+    "temporary_bytes",
+];
 
 impl Tiered {
     fn read(tier: &TierEngine, input: &tier::Input<'_>) -> Result<Self, Error> {
@@ -346,7 +352,9 @@ impl Tiered {
             processes: named("processes")?,
             files: named("files")?,
             temporary_bytes: named("temporary_bytes")?,
+            memory_bytes: self.limits.get("memory_bytes").copied(),
             seconds: self.limits.get("seconds").copied(),
+            held: Held::Process, // until a cgroup is made for the session
         })
     }
 }

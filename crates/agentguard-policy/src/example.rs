@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use agentguard_core::{
-    Access, Action, Agent, AgentName, Confinement, Connect, Digest, Evidence, Exec, Grant,
+    Access, Action, Agent, AgentName, Confinement, Connect, Digest, Evidence, Exec, Grant, Held,
     HomeGrant, Human, Level, Limits, MadeBy, Making, Network, Program, ProgramClass, Session,
     SessionId, Start, Trigger, TriggerKind,
 };
@@ -185,7 +185,9 @@ fn confinement() -> Confinement {
             processes: 4096,
             files: 65_536,
             temporary_bytes: 1 << 30,
+            memory_bytes: Some(4 << 30),
             seconds: Some(3600),
+            held: Held::Process,
         },
     }
 }

@@ -54,3 +54,7 @@ pub use policies::Policies;
 pub use query::{Answer, Asked};
 pub use sources::Sources;
 pub use suite::{Outcome, Ran, Suite, Test};
+
+#[cfg(test)]
+#[path = "../../../tests/fuzz/mutate.rs"]
+mod mutate;

@@ -34,6 +34,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "home_read",
     "home_write",
     "masks",
+    "memory_bytes",
     "network",
     "pins",
     "places",

@@ -1,10 +1,12 @@
 //! The table of system calls: what is refused inside, with what error, and why.
 //!
 //! Filter and mediator are made from this one table. Three programs are stacked, and the kernel takes
-//! the strictest answer: one refuses foreign interfaces and calls newer than this table, one refuses
-//! what stands in [`REFUSED`], one asks the mediator about what stands in [`ASKED`].
+//! the strictest answer: one closes foreign interfaces and every call that nobody has thought about, one
+//! refuses what stands in [`REFUSED`], one asks the mediator about what stands in [`ASKED`].
 
-use std::collections::BTreeMap;
+mod calls;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -17,10 +19,6 @@ use crate::Error;
 use beside::{ASKED_BESIDE, BESIDE, NETWORKS};
 
 mod beside;
-
-/// The highest system call number this table has thought about (`removexattrat`, Linux 6.13).
-/// Later ones do not exist inside: programs fall back on what they used before.
-const LAST_KNOWN: u32 = 466;
 
 /// A system call that is refused inside.
 #[derive(Clone, Copy)]
@@ -156,6 +154,8 @@ const PROGRAMS: &str = "every program that starts is judged";
 const NAMES: &str = "a name that comes into being may be one that makes others run code";
 const CONNECTIONS: &str = "a unix socket of the host leads past every mount to whoever listens there; every family is \
     asked about, since the descriptor could be exchanged after a look at it";
+const PID_1: &str =
+    "pid 1 of the session could no longer see its end, or not before everything else has run";
 const TRACING: &str = "reaches into other processes, and would hide an exec from the mediator";
 const MOUNTS: &str = "would take masks and read-only mounts away";
 const NAMESPACES: &str = "a new namespace gives capabilities that nothing here needs";
@@ -177,10 +177,23 @@ const REFUSED: &[Refused] = &[
     always(libc::SYS_process_madvise, TRACING),
     always(libc::SYS_pidfd_getfd, TRACING),
     always(libc::SYS_kcmp, TRACING),
+    always(libc::SYS_process_mrelease, TRACING),
+    always(libc::SYS_migrate_pages, TRACING),
+    when(libc::SYS_move_pages, &[When::Not(0, 0)], TRACING),
+    when(libc::SYS_get_robust_list, &[When::Not(0, 0)], TRACING),
+    when(libc::SYS_prlimit64, &[When::Not(0, 0)], PID_1),
+    when(libc::SYS_sched_setaffinity, &[When::Is(0, 1)], PID_1),
+    when(libc::SYS_sched_setscheduler, &[When::Is(0, 1)], PID_1),
+    when(libc::SYS_sched_setparam, &[When::Is(0, 1)], PID_1),
+    when(libc::SYS_sched_setattr, &[When::Is(0, 1)], PID_1),
+    when(libc::SYS_setpriority, &[When::Is(1, 1)], PID_1),
+    when(libc::SYS_setpriority, &[When::Is(0, EVERYONE)], PID_1),
+    when(libc::SYS_ioprio_set, &[When::Is(1, 1)], PID_1),
+    when(libc::SYS_ioprio_set, &[When::Is(0, EVERYONE_IO)], PID_1),
     when(
-        libc::SYS_prlimit64,
-        &[When::Not(0, 0)],
-        "limits of another process: pid 1 of the session could no longer see its end",
+        libc::SYS_fcntl,
+        &[When::Is(1, SETLEASE)],
+        "whoever opens the file outside would wait until the kernel breaks the lease",
     ),
     always(libc::SYS_mount, MOUNTS),
     always(libc::SYS_umount2, MOUNTS),
@@ -195,10 +208,6 @@ const REFUSED: &[Refused] = &[
     always(libc::SYS_mount_setattr, MOUNTS),
     always(libc::SYS_unshare, NAMESPACES),
     always(libc::SYS_setns, NAMESPACES),
-    absent(
-        libc::SYS_clone3,
-        "its flags lie in memory where no filter can read them; callers fall back on clone",
-    ),
     when(
         libc::SYS_clone,
         &[When::Bits(
@@ -290,7 +299,9 @@ const REFUSED: &[Refused] = &[
         "lets a program hold the mediator at a page fault",
     ),
     always(libc::SYS_fanotify_init, KERNEL),
+    always(libc::SYS_fanotify_mark, KERNEL),
     always(libc::SYS_quotactl, KERNEL),
+    always(libc::SYS_quotactl_fd, KERNEL),
     always(libc::SYS_vhangup, TERMINAL),
     always(libc::SYS_name_to_handle_at, HANDLES),
     always(libc::SYS_open_by_handle_at, HANDLES),
@@ -301,7 +312,7 @@ const REFUSED: &[Refused] = &[
     when(libc::SYS_chmod, &[When::Bits(1, SUID, SUID)], RIGHTS),
     when(libc::SYS_fchmod, &[When::Bits(1, SUID, SUID)], RIGHTS),
     when(libc::SYS_fchmodat, &[When::Bits(2, SUID, SUID)], RIGHTS),
-    when(libc::SYS_fchmodat2, &[When::Bits(2, SUID, SUID)], RIGHTS),
+    when(FCHMODAT2, &[When::Bits(2, SUID, SUID)], RIGHTS),
     when(libc::SYS_mknodat, &[When::Bits(2, SUID, SUID)], RIGHTS),
     when(
         libc::SYS_openat,
@@ -319,10 +330,6 @@ const REFUSED: &[Refused] = &[
         ],
         RIGHTS,
     ),
-    absent(
-        libc::SYS_openat2,
-        "its modes lie in memory where no filter can read them; callers fall back on openat",
-    ),
     always(libc::SYS_acct, MACHINE),
     always(libc::SYS_swapon, MACHINE),
     always(libc::SYS_swapoff, MACHINE),
@@ -334,12 +341,26 @@ const REFUSED: &[Refused] = &[
     always(libc::SYS_delete_module, MACHINE),
     always(libc::SYS_settimeofday, MACHINE),
     always(libc::SYS_clock_settime, MACHINE),
+    always(libc::SYS_adjtimex, MACHINE),
+    always(libc::SYS_clock_adjtime, MACHINE),
     always(libc::SYS_sethostname, MACHINE),
     always(libc::SYS_setdomainname, MACHINE),
     always(libc::SYS_syslog, MACHINE),
     when(libc::SYS_ioctl, &[When::Is(1, libc::TIOCSTI)], TERMINAL),
     when(libc::SYS_ioctl, &[When::Is(1, libc::TIOCLINUX)], TERMINAL),
     when(libc::SYS_ioctl, &[When::Is(1, TIOCSETD)], TERMINAL),
+    when(libc::SYS_ioctl, &[When::Is(1, libc::TIOCEXCL)], TERMINAL),
+    when(libc::SYS_ioctl, &[When::Is(1, libc::TIOCCONS)], TERMINAL),
+    when(
+        libc::SYS_ioctl,
+        &[When::Bits(1, 0xffff_ff00, KEYBOARD)],
+        TERMINAL,
+    ),
+    when(
+        libc::SYS_ioctl,
+        &[When::Bits(1, 0xffff_ff00, CONSOLE)],
+        TERMINAL,
+    ),
     when(
         libc::SYS_personality,
         &[When::Not(0, 0), When::Not(0, 0xffff_ffff)],
@@ -416,6 +437,20 @@ const REFUSED: &[Refused] = &[
         &[When::Bits(1, 0xf, family(libc::SOCK_RAW))],
         DATAGRAMS,
     ),
+    Refused {
+        number: libc::SYS_socketpair,
+        errno: libc::EAFNOSUPPORT,
+        when: &[When::Not(0, family(libc::AF_UNIX))],
+        why: SOCKETS,
+    },
+    when(
+        libc::SYS_setsockopt,
+        &[
+            When::Is(1, family(libc::SOL_TCP)),
+            When::Is(2, family(libc::TCP_ULP)),
+        ],
+        "turns a connection into a kind of socket that no network rule would see",
+    ),
     #[cfg(target_arch = "x86_64")]
     when(libc::SYS_mknod, &[When::Bits(1, SUID, SUID)], RIGHTS),
     #[cfg(target_arch = "x86_64")]
@@ -462,10 +497,16 @@ const SUID: u64 = 0o4000;
 const SGID: u64 = 0o2000;
 /// `SOCK_PACKET` of `linux/net.h`, deprecated but still taken.
 const OLD_PACKET: u64 = 10;
+const FCHMODAT2: libc::c_long = 452; // asm-generic/unistd.h
 const MPTCP: u64 = 262; // IPPROTO_MPTCP, linux/in.h
 const SCTP: u64 = 132; // IPPROTO_SCTP
 const SMC: u64 = 256; // IPPROTO_SMC
 const TIOCSETD: u64 = 0x5423; // asm-generic/ioctls.h
+const KEYBOARD: u64 = 0x4b00; // linux/kd.h: all of it, also what redefines keys
+const CONSOLE: u64 = 0x5600; // linux/vt.h
+const SETLEASE: u64 = 1024; // F_SETLEASE, linux/fcntl.h
+const EVERYONE: u64 = 2; // PRIO_USER, sys/resource.h: pid 1 is of the same user
+const EVERYONE_IO: u64 = 3; // IOPRIO_WHO_USER, linux/ioprio.h
 
 const fn flag(flag: libc::c_int) -> u64 {
     flag.cast_unsigned() as u64
@@ -488,11 +529,11 @@ pub(crate) fn for_agent(
     judges_names: bool,
     is_beside: bool,
 ) -> Result<Filters, Error> {
-    let mut plain = vec![foreign()];
+    let mut plain = vec![existing(&numbers_inside())?];
     if files_are_roots {
         plain.push(refusing_group_rights()?);
     }
-    for errno in [libc::EPERM, libc::ENOSYS, libc::EAFNOSUPPORT] {
+    for errno in [libc::EPERM, libc::EAFNOSUPPORT] {
         plain.push(refusing(errno, |_| true)?);
     }
     let asked = if is_beside { ASKED_BESIDE } else { &[] };
@@ -539,7 +580,9 @@ pub(crate) fn for_mediator() -> Result<Vec<BpfProgram>, Error> {
         SeccompAction::Errno(libc::EPERM.cast_unsigned()),
     )?;
     let rest = refusing(libc::EPERM, |number| !NEEDED_BY_MEDIATOR.contains(&number))?;
-    Ok(vec![foreign(), no_exec, namespaces, rest])
+    let mut known = numbers_inside();
+    known.extend(calls::ABSENT.iter().map(|absent| absent.call.0));
+    Ok(vec![existing(&known)?, no_exec, namespaces, rest])
 }
 
 /// What a call that arrived at the mediator is about; nothing where the table does not ask about it.
@@ -549,7 +592,7 @@ pub(crate) fn asks(number: libc::c_long) -> Option<Asks> {
     Some(row.what)
 }
 
-/// The table as text, for `doctor` and the documentation: call, error, reason.
+/// The table as text, for `doctor` and the documentation: call, word, reason.
 pub fn table() -> Vec<(i64, &'static str, &'static str)> {
     let refused = REFUSED.iter().chain(BESIDE).chain(NETWORKS).map(|row| {
         let word = if row.errno == libc::ENOSYS {
@@ -559,14 +602,33 @@ pub fn table() -> Vec<(i64, &'static str, &'static str)> {
         };
         (row.number, word, row.why)
     });
+    let absent = calls::ABSENT
+        .iter()
+        .map(|absent| (absent.call.0, "absent", absent.why));
+    let allowed = calls::ALLOWED.iter().flat_map(|group| {
+        let calls = group.calls.iter();
+        calls.map(|call| (call.0, "allowed", group.why))
+    });
     let asked = ASKED.iter().chain(ASKED_BESIDE);
     refused
         .chain(asked.map(|row| (row.number, "asked", row.why)))
+        .chain(absent)
+        .chain(allowed)
         .collect()
 }
 
-/// Kills callers of another architecture's interface; x32 and what is newer than the table is absent.
-fn foreign() -> BpfProgram {
+/// The numbers that mean something inside: let through, asked about, or refused by a row.
+fn numbers_inside() -> BTreeSet<libc::c_long> {
+    let allowed = calls::ALLOWED.iter().flat_map(|group| group.calls);
+    let allowed = allowed.map(|call| call.0);
+    let asked = ASKED.iter().map(|row| row.number);
+    let refused = REFUSED.iter().map(|row| row.number);
+    allowed.chain(asked).chain(refused).collect()
+}
+
+/// Kills callers of another architecture's interface. Of this one, what is not in `numbers` does not
+/// exist: neither what is newer, nor x32, whose numbers have bit 30 set.
+fn existing(numbers: &BTreeSet<libc::c_long>) -> Result<BpfProgram, Error> {
     const ARCHITECTURE: u32 = if cfg!(target_arch = "x86_64") {
         0xc000_003e
     } else {
@@ -585,15 +647,35 @@ fn foreign() -> BpfProgram {
         jf: 0,
         k,
     };
-    vec![
+    let absent = answer(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned());
+    let mut program = vec![
         load(4), // seccomp_data.arch
         jump(0x15, ARCHITECTURE, 1, 0),
         answer(libc::SECCOMP_RET_KILL_PROCESS),
-        load(0), // seccomp_data.nr; x32 calls have bit 30 set
-        jump(0x25, LAST_KNOWN, 0, 1),
-        answer(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),
-        answer(libc::SECCOMP_RET_ALLOW),
-    ]
+        load(0), // seccomp_data.nr
+    ];
+    for (first, last) in ranges(numbers)? {
+        // Above the range: the next one looks. Below it: it lies in the gap before.
+        program.push(jump(0x25, last, 3, 0));
+        program.push(jump(0x35, first, 0, 1));
+        program.push(answer(libc::SECCOMP_RET_ALLOW));
+        program.push(absent.clone());
+    }
+    program.push(absent);
+    Ok(program)
+}
+
+/// Numbers that follow each other, as first and last, in order.
+fn ranges(numbers: &BTreeSet<libc::c_long>) -> Result<Vec<(u32, u32)>, Error> {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        let number = u32::try_from(*number).map_err(Error::filter)?;
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+            Some(_) | None => ranges.push((number, number)),
+        }
+    }
+    Ok(ranges)
 }
 
 fn refusing(errno: i32, include: impl Fn(libc::c_long) -> bool) -> Result<BpfProgram, Error> {
@@ -711,15 +793,6 @@ mod tests {
                 row.number
             );
         }
-    }
-
-    #[test]
-    fn no_row_lies_above_the_last_known_call() {
-        assert!(
-            REFUSED
-                .iter()
-                .all(|row| u32::try_from(row.number).is_ok_and(|number| number <= LAST_KNOWN))
-        );
     }
 
     #[test]

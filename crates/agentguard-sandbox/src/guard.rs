@@ -16,6 +16,7 @@ use rustix::process::{
 };
 
 use crate::again;
+use crate::cgroup::SessionGroup;
 use crate::difference::Difference;
 use crate::error::Error;
 use crate::mediator::NAME;
@@ -23,8 +24,8 @@ use crate::plan::{KnownIdentity, Plan};
 use crate::relay::Relay;
 use crate::sys::{self, Signals};
 use crate::wire::{
-    Answer, FromGuard, FromMediator, FromWorker, Line, Outcome, receive, receive_descriptors, send,
-    send_descriptors,
+    Answer, FromGuard, FromMediator, FromWorker, Line, Outcome, Reached, receive,
+    receive_descriptors, send, send_descriptors,
 };
 
 /// Workers of the mediator: two keep two processors busy, more only wait.
@@ -145,6 +146,8 @@ pub struct Ended {
     pub not_executed: Option<i32>,
     /// Whether its time was over.
     pub is_out_of_time: bool,
+    /// Bounds it came to, besides those that a cgroup tells of.
+    pub reached: Reached,
     /// What was learnt about programs that nobody inside can change.
     pub learnt: Vec<KnownIdentity>,
     _mediator: Option<Mediator>,
@@ -210,13 +213,17 @@ impl Launched {
         })
     }
 
-    /// Hands the plan over, and does not wait.
+    /// Hands the plan over, and does not wait. The agent will be in `group`, where there is one; the plan
+    /// says whether there is.
     ///
     /// # Errors
     ///
     /// Returns why the mediator could not be reached.
-    pub fn build(self, plan: &Plan) -> Result<Building, Error> {
+    pub fn build(self, plan: &Plan, group: Option<&SessionGroup>) -> Result<Building, Error> {
         send(&self.control, plan)?;
+        if let Some(group) = group {
+            send_descriptors(&self.control, &[group.entrance()])?;
+        }
         Ok(Building {
             launched: self,
             seconds: plan.confinement.limits.seconds,
@@ -430,6 +437,7 @@ impl<S: Supervise> Main<'_, S> {
             },
             not_executed: None,
             is_out_of_time: false,
+            reached: Reached::default(),
             learnt: Vec::new(),
             _mediator: None,
         };
@@ -445,6 +453,7 @@ impl<S: Supervise> Main<'_, S> {
                 Ready::Message => match receive(self.control)? {
                     Some(FromMediator::Started { process }) => {
                         let process = Pid::from_raw(process).ok_or(Error::Garbled)?;
+                        prefer_when_memory_is_short(process);
                         if let Ok(handle) = pidfd_open(process, PidfdFlags::empty()) {
                             let _ = self.agent.set((process, handle));
                         }
@@ -470,6 +479,7 @@ impl<S: Supervise> Main<'_, S> {
                             .moved(moved, commits, complete)
                             .map_err(Error::unrecorded)?;
                     }
+                    Some(FromMediator::Reached(reached)) => ended.reached = reached,
                     Some(FromMediator::Learnt(learnt)) => ended.learnt = learnt,
                     Some(FromMediator::Ended { outcome }) => return Ok(Ended { outcome, ..ended }),
                     Some(FromMediator::Failed(failure)) => return Err(Error::Setup { failure }),
@@ -572,6 +582,15 @@ fn stop_too() {
     }
     take_terminal();
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+}
+
+/// Where the machine runs out of memory, what runs in a session goes before what runs beside it. Inside
+/// nobody can change that: `/proc` is not writable there.
+fn prefer_when_memory_is_short(agent: Pid) {
+    const PREFERENCE: &str = "500"; // of 1000, proc(5)
+    let file = format!("/proc/{}/oom_score_adj", agent.as_raw_nonzero());
+    // Where the kernel has been told otherwise, or has none of this, its own choice stands.
+    let _ = std::fs::write(file, PREFERENCE);
 }
 
 fn take_terminal() {

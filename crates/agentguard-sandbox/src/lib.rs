@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod again;
+mod cgroup;
 mod difference;
 mod doctor;
 mod error;
@@ -17,6 +18,7 @@ mod root;
 mod sys;
 mod wire;
 
+pub use cgroup::{GroupEvents, SessionGroup};
 pub use difference::{
     Debounce, Difference, Snapshot, WalkLimits, difference, escape_path, unescape_path,
 };
@@ -27,3 +29,8 @@ pub use guard::{Building, Ended, HeldSignals, Launched, Prepared, Refused, Super
 pub use mediator::{content_key, content_of, enter_if_asked};
 pub use plan::{FileKey, InsideFile, KnownIdentity, Layer, Plan, User};
 pub use repository::{NewCommits, Refs, Repository, moved_refs};
+pub use wire::Reached;
+
+#[cfg(test)]
+#[path = "../../../tests/fuzz/mutate.rs"]
+mod mutate;

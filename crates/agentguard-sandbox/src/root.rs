@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use agentguard_core::{Access, Network};
+use agentguard_core::{Access, Limits, Network};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -252,7 +252,7 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
     ] {
         make_directory(base.as_fd(), Path::new(directory))?;
     }
-    let size = plan.confinement.limits.temporary_bytes;
+    let size = size_in_memory(&plan.confinement.limits);
     for shared in ["tmp", "dev/shm"] {
         tmpfs(
             &format!("{BASE}/{shared}"),
@@ -290,6 +290,12 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
     }
     hold_repositories(plan, base.as_fd(), &first_look.snapshot)?;
     Ok(first_look)
+}
+
+/// The size of each directory that lies in memory: never more than all memory together.
+fn size_in_memory(limits: &Limits) -> u64 {
+    let most = limits.memory_bytes.unwrap_or(u64::MAX);
+    limits.temporary_bytes.min(most)
 }
 
 /// Walks the workspace for the first time. Sockets in it lead to whoever listens outside, and are to be

@@ -111,6 +111,8 @@ pub(crate) enum FromMediator {
         /// Whether these are all.
         complete: bool,
     },
+    /// Which of its bounds the session came to.
+    Reached(Reached),
     /// Programs were digested that nobody inside can change.
     Learnt(Vec<KnownIdentity>),
     /// Everything inside is dead.
@@ -118,6 +120,15 @@ pub(crate) enum FromMediator {
         /// How the command ended.
         outcome: OutcomeOf,
     },
+}
+
+/// Bounds that a session came to, as far as the mediator can see.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Processes could not be made.
+    pub processes: bool,
+    /// A private directory that lies in memory was full.
+    pub temporary: bool,
 }
 
 /// What the guard tells the mediator.
@@ -334,5 +345,50 @@ mod tests {
         assert_eq!(pieces(vec![1, 2, 3], |_| 1), [vec![1, 2, 3]]);
         assert_eq!(pieces(vec![1, 2, 3], |_| PIECE / 2), [vec![1, 2], vec![3]]);
         assert_eq!(pieces(vec![1, 2], |_| usize::MAX), [vec![1], vec![2]]);
+    }
+
+    #[test]
+    fn fuzz_a_message_is_one_or_an_error() {
+        const WORDS: &[&str] = &[
+            "{\"Judge\":",
+            "\"Outcome\"",
+            "\"Ready\"",
+            "\"Reached\"",
+            "null",
+            "true",
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            "-1",
+            "1e999",
+            "\"\\ud800\"",
+            "18446744073709551616",
+        ];
+        crate::mutate::fuzz("wire", WORDS, |bytes| {
+            let sent = || {
+                let flags = rustix::fs::MemfdFlags::CLOEXEC;
+                let file = rustix::fs::memfd_create("message", flags).unwrap();
+                rustix::io::write(&file, bytes).unwrap();
+                rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).unwrap();
+                file
+            };
+            fn said<T: std::fmt::Debug>(received: Result<Option<T>, Error>) -> String {
+                let text = match received {
+                    Ok(message) => format!("{message:?}"),
+                    Err(_) => "error".to_owned(),
+                };
+                text.split(['{', '(']).next().unwrap_or_default().to_owned()
+            }
+            [
+                said(receive::<FromWorker>(sent())),
+                said(receive::<FromMediator>(sent())),
+                said(receive::<FromGuard>(sent())),
+                said(receive::<Answer>(sent())),
+                said(receive::<crate::Plan>(sent())),
+            ]
+            .join(" ")
+        });
     }
 }

@@ -2,14 +2,16 @@
 //! plan.
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use agentguard_audit::Places;
-use agentguard_core::{Agent, AgentName, Human, Level, Rule, Salt, Session, SessionId, Trigger};
+use agentguard_core::{
+    Agent, AgentName, Held, Human, Level, Rule, Salt, Session, SessionId, Trigger,
+};
 use agentguard_credentials::AgentKey;
 use agentguard_policy::{Confined, Policies, Request, Sources};
-use agentguard_sandbox::{InsideFile, Plan, User};
+use agentguard_sandbox::{InsideFile, Plan, SessionGroup, User};
 
 use crate::denied::Denied;
 use crate::environment;
@@ -38,6 +40,8 @@ pub struct Arranged {
     pub plan: Plan,
     /// What is the session's alone, and goes with it.
     pub(crate) own: PathBuf,
+    /// The cgroup that holds its bounds, where one can be had.
+    pub(crate) group: Option<SessionGroup>,
     pub(crate) key: AgentKey,
     pub(crate) denied: Denied,
     pub(crate) programs: Programs,
@@ -74,6 +78,7 @@ impl Arranged {
         }
         let names = (&session.id, &session.agent.name);
         let layout = Layout::make(places, names, &mut confined.confinement, &human_home)?;
+        let group = group(&session, &mut confined);
         let homes = (human_home.as_path(), directory.as_path());
         let plan = plan(run, &session, (&confined, &layout), homes, &programs)?;
         Ok(Self {
@@ -82,11 +87,24 @@ impl Arranged {
             policies,
             plan,
             own: layout.session,
+            group,
             key,
             denied,
             programs,
         })
     }
+}
+
+/// Makes the cgroup that bounds the session as a whole. Where there is none to be had each process is
+/// bounded by itself, and the session's first entry says so.
+fn group(session: &Session, confined: &mut Confined) -> Option<SessionGroup> {
+    let limits = &mut confined.confinement.limits;
+    let group = SessionGroup::make(session.id.as_str(), limits).ok();
+    limits.held = match group {
+        Some(_) => Held::Session,
+        None => Held::Process,
+    };
+    group
 }
 
 fn human_home() -> Result<PathBuf, Error> {
@@ -228,7 +246,10 @@ pub(crate) fn private_directory(places: &Places, kind: &str, name: &str) -> Resu
         .recursive(true)
         .mode(0o700)
         .create(&path);
-    made.map_err(Error::doing(format!("make `{}`", path.display())))?;
+    // An earlier session could have closed its own home to itself, and to every later one.
+    let open = |()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700));
+    made.and_then(open)
+        .map_err(Error::doing(format!("make `{}`", path.display())))?;
     Ok(path)
 }
 

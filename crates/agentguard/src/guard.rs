@@ -17,7 +17,7 @@ use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
 use crate::supervise::{Floors, Supervisor};
 use crate::text::command_line;
-use crate::{Arranged, Error, SystemClock, temporary};
+use crate::{Arranged, Error, SystemClock, limits, temporary};
 
 /// Guards the sessions of one user.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct Finished {
     pub not_executed: Option<i32>,
     /// Whether its time was over.
     pub is_out_of_time: bool,
+    /// Bounds that it came to.
+    pub reached: Vec<Rule>,
     /// What it leaves that makes others run code.
     pub planted: Option<Rule>,
     /// How much was enforced.
@@ -89,7 +91,8 @@ impl Guard {
         let launched = Launched::launch()?; // it starts while we make its plan
         let arranged = Arranged::new(&self.places, run)?;
         let _temporary = Temporary(arranged.own.clone());
-        let building = launched.build(&arranged.plan)?; // it builds while we open the log
+        // It builds while we open the log.
+        let building = launched.build(&arranged.plan, arranged.group.as_ref())?;
         let Arranged {
             mut session,
             confined,
@@ -97,6 +100,7 @@ impl Guard {
             key,
             denied,
             programs,
+            group,
             ..
         } = arranged;
         let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
@@ -144,8 +148,8 @@ impl Guard {
         };
         // What was learnt only saves time: the session is complete without it.
         let _ = programs.keep(&ended.learnt);
-        let confinement = confined.confinement;
-        finish((session.id, confinement), record, ended)
+        let reached = limits::reached(&confined.confinement.limits, &ended, group);
+        finish((session.id, confined.confinement), record, ended, reached)
     }
 }
 
@@ -162,6 +166,7 @@ fn finish(
     (session, confinement): (SessionId, Confinement),
     record: SessionRecord,
     ended: Ended,
+    reached: Vec<Rule>,
 ) -> Result<Finished, Error> {
     let Ended {
         outcome,
@@ -175,6 +180,9 @@ fn finish(
             "the session's time was over, and it was ended",
         ))?;
     }
+    for rule in &reached {
+        record.finding(rule.clone())?;
+    }
     let planted = record.planted()?;
     let tally = record.end(outcome.clone())?;
     Ok(Finished {
@@ -182,6 +190,7 @@ fn finish(
         outcome,
         not_executed,
         is_out_of_time,
+        reached,
         planted,
         level: confinement.level,
         missing: confinement.missing(),

@@ -31,6 +31,7 @@ mod error;
 mod guard;
 mod human;
 mod layout;
+mod limits;
 mod planted;
 mod programs;
 mod record;

@@ -191,6 +191,7 @@ impl SessionRecord {
             level: start.confinement.level,
             network: start.confinement.network,
             missing: start.confinement.missing(),
+            held: Some(start.confinement.limits.held),
             require_evidence: confined.require_evidence,
             covered: confined
                 .covered

@@ -59,5 +59,7 @@ attack names, race_names, naive_names, many_names, own_terminal, odd_names;
 attack orders, nesting, wait_closed, traced;
 attack closed, remap, storm, crowd;
 attack hide, slow, attributes, chains;
+attack chance, bystander, bomb, hog, fill_up;
+attack forgotten, narrower, first_process, lease, queues, consoles;
 
 #endif

@@ -68,6 +68,17 @@ static const struct {
 	{ "slow", slow },
 	{ "attributes", attributes },
 	{ "chains", chains },
+	{ "chance", chance },
+	{ "bystander", bystander },
+	{ "bomb", bomb },
+	{ "hog", hog },
+	{ "fill_up", fill_up },
+	{ "forgotten", forgotten },
+	{ "narrower", narrower },
+	{ "first_process", first_process },
+	{ "lease", lease },
+	{ "queues", queues },
+	{ "consoles", consoles },
 };
 
 static const struct {

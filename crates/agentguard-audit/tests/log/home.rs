@@ -117,6 +117,7 @@ pub(crate) fn start_requiring(text: Option<Commitment>, require_evidence: Eviden
         level: Level::Full,
         network: Network::Isolated,
         missing: Vec::new(),
+        held: None,
         require_evidence,
         covered: Vec::new(),
         ruling: allowed(),

@@ -32,12 +32,13 @@ pub(crate) fn tell(
     if json {
         voice.say_json(&json!({
             "session": finished.session, "outcome": finished.outcome, "errno": finished.not_executed,
-            "planted": finished.planted, "level": finished.level, "missing": finished.missing,
+            "planted": finished.planted, "limits": finished.reached, "level": finished.level,
+            "missing": finished.missing,
             "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
         }))?;
         return Ok(exit);
     }
-    if let Some(rule) = &finished.planted {
+    for rule in finished.reached.iter().chain(&finished.planted) {
         voice.say(Word::Note, &format!("{} (rule `{}`)", rule.reason, rule.id));
         if let Some(remedy) = &rule.remedy {
             voice.say(Word::Hint, remedy);

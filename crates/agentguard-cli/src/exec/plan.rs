@@ -1,7 +1,7 @@
 //! `exec --plan`: what would be enforced.
 
 use agentguard::Arranged;
-use agentguard::core::{Access, Network};
+use agentguard::core::{Access, Held, Limits, Network};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -45,6 +45,7 @@ fn head(arranged: &Arranged) -> Result<Vec<String>, Failure> {
             "network    {}",
             network(confinement.network, &confinement.ports)
         ),
+        format!("limits     {}", limits(&confinement.limits)),
     ];
     for policy in arranged.policies.digests() {
         let tier = serde_json::to_value(policy.tier)?;
@@ -100,6 +101,18 @@ fn word(access: Access) -> &'static str {
         Access::Read => "read ",
         Access::Write => "write",
     }
+}
+
+fn limits(limits: &Limits) -> String {
+    let memory = match limits.memory_bytes {
+        Some(bytes) => format!("{bytes} bytes of memory, "),
+        None => String::new(),
+    };
+    let whom = match limits.held {
+        Held::Session => "for the session as a whole, by a cgroup",
+        Held::Process => "memory for each process by itself: no cgroup can be made here",
+    };
+    format!("{memory}{} processes; {whom}", limits.processes)
 }
 
 fn network(network: Network, ports: &[u16]) -> String {

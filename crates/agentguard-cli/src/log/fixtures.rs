@@ -2,8 +2,8 @@
 
 use agentguard::core::{
     Agent, AgentName, Change, ChangeKind, CommitSeen, Commitment, Digest, Entry, Event, Evidence,
-    Human, Level, Network, Origin, OutcomeOf, RefMove, Rule, RuleId, Ruling, SessionId, Tally,
-    Tier, TierDigest, Timestamp, Trigger, TriggerKind,
+    Held, Human, Level, Network, Origin, OutcomeOf, RefMove, Rule, RuleId, Ruling, SessionId,
+    Tally, Tier, TierDigest, Timestamp, Trigger, TriggerKind,
 };
 use serde_json::json;
 
@@ -70,6 +70,7 @@ pub(crate) fn session(reference: &str) -> Told {
         level: Level::Full,
         network: Network::Isolated,
         missing: Vec::new(),
+        held: Some(Held::Process),
         require_evidence: Evidence::None,
         covered: Vec::new(),
         ruling: allowed("session/start"),

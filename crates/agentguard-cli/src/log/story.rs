@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use agentguard::audit::Recorded;
 use agentguard::core::{
-    Event, Evidence, Human, OutcomeOf, Rule, RuleId, Ruling, Trigger, TriggerKind,
+    Event, Evidence, Held, Human, OutcomeOf, Rule, RuleId, Ruling, Trigger, TriggerKind,
 };
 
 use super::Readable;
@@ -51,6 +51,7 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         level,
         network,
         missing,
+        held,
         ..
     } = &start.entry.event
     else {
@@ -73,8 +74,13 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         "policy    {}",
         policies.collect::<Vec<_>>().join(", ")
     ));
+    let limits = match held {
+        Some(Held::Session) => ", limits for the session as a whole",
+        Some(Held::Process) => ", limits for each process",
+        None => "",
+    };
     lines.push(format!(
-        "enforced  level {}, network {}",
+        "enforced  level {}, network {}{limits}",
         level.as_str(),
         word(network)
     ));

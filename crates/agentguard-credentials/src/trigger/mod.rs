@@ -3,6 +3,8 @@
 //! Everything here comes from variables, flags and files that whoever starts us could have written:
 //! it is at most `asserted`. Stronger evidence needs a token that the platform signed.
 
+#[cfg(test)]
+mod fuzz;
 mod github;
 mod gitlab;
 mod local;

@@ -7,9 +7,9 @@ use agentguard_core::TriggerKind;
 
 use super::*;
 
-type Variables<'a> = &'a [(&'a str, &'a str)];
+pub(super) type Variables<'a> = &'a [(&'a str, &'a str)];
 
-const GITHUB: Variables<'static> = &[
+pub(super) const GITHUB: Variables<'static> = &[
     ("GITHUB_ACTIONS", "true"),
     ("GITHUB_ACTOR", "octocat"),
     ("GITHUB_ACTOR_ID", "583231"),
@@ -21,7 +21,7 @@ const GITHUB: Variables<'static> = &[
     ("GITHUB_REPOSITORY", "acme/app"),
 ];
 
-const GITLAB: Variables<'static> = &[
+pub(super) const GITLAB: Variables<'static> = &[
     ("GITLAB_CI", "true"),
     ("GITLAB_USER_ID", "12"),
     ("GITLAB_USER_LOGIN", "ada"),
@@ -64,15 +64,15 @@ fn found(
     )
 }
 
-fn github(changed: Variables<'_>) -> Result<(Human, Trigger), Error> {
+pub(super) fn github(changed: Variables<'_>) -> Result<(Human, Trigger), Error> {
     found(GITHUB, changed, &nobody(), None)
 }
 
-fn gitlab(changed: Variables<'_>) -> Result<(Human, Trigger), Error> {
+pub(super) fn gitlab(changed: Variables<'_>) -> Result<(Human, Trigger), Error> {
     found(GITLAB, changed, &nobody(), None)
 }
 
-fn with_payload(changed: Variables<'_>, payload: &str) -> (Human, Trigger) {
+pub(super) fn with_payload(changed: Variables<'_>, payload: &str) -> (Human, Trigger) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     let path: PathBuf =

@@ -3,6 +3,7 @@
 mod baseline;
 mod bounds;
 mod check;
+mod fuzz;
 mod laws;
 mod opa;
 mod packages;

@@ -13,9 +13,9 @@ use rustix::process::{
 };
 
 use super::finding::What;
+use super::image;
 use super::prober::Subject;
 use super::surroundings::Surroundings;
-use super::{image, surroundings};
 use crate::error::{Failure, Step};
 use crate::mediator::setup;
 use crate::{filter, landlock, root, sys};
@@ -39,7 +39,7 @@ pub(super) fn attempt(what: What, subject: &Subject) -> Option<Result<(), Failur
         What::Scopes => scopes(),
         What::Notifications => notifications(),
         What::Images => image::cannot_be_written(),
-        What::Limits => surroundings::delegated_limits(),
+        What::Limits => crate::cgroup::SessionGroup::could_be_made(),
     })
 }
 

@@ -4,10 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, access};
-
-use crate::error::{Failure, Step};
-
 /// The first Linux in which everything that level `full` needs exists.
 const LEAST_KERNEL: (u32, u32) = (6, 2);
 /// How many of each kind of namespace there may be (namespaces(7)).
@@ -80,36 +76,6 @@ impl Surroundings {
     pub(super) fn is_old(&self) -> bool {
         self.version.is_some_and(|version| version < LEAST_KERNEL)
     }
-}
-
-/// Whether a cgroup of this process's own could be made, with limits in it: that it could be is read, and
-/// none is made.
-pub(super) fn delegated_limits() -> Result<(), Failure> {
-    let step = "find a cgroup to make others in";
-    let none = |reason: &str| Err(Failure::new(step, reason));
-    let mounts = text("/proc/self/mountinfo").unwrap_or_default();
-    let Some(top) = cgroup_mount(&mounts) else {
-        return none("no cgroup v2 is mounted");
-    };
-    let own = text("/proc/self/cgroup").unwrap_or_default();
-    let Some(own) = own.lines().find_map(|line| line.strip_prefix("0::/")) else {
-        return none("this process is in no cgroup v2");
-    };
-    let directory = Path::new(top).join(own);
-    let controllers = fs::read_to_string(directory.join("cgroup.controllers")).step(step)?;
-    let has = |name| controllers.split_whitespace().any(|one| one == name);
-    if !has("memory") || !has("pids") {
-        return none("its controllers `memory` and `pids` are not there");
-    }
-    for file in ["", "cgroup.procs", "cgroup.subtree_control"] {
-        access(directory.join(file), Access::WRITE_OK).step(step)?;
-    }
-    Ok(())
-}
-
-fn cgroup_mount(mounts: &str) -> Option<&str> {
-    let line = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
-    line.split(' ').nth(4)
 }
 
 fn places(mounts: &str) -> impl Iterator<Item = &str> {

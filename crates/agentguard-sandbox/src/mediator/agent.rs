@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use agentguard_core::{Level, Network};
+use agentguard_core::{Held, Level, Network};
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -20,10 +20,10 @@ use serde::{Deserialize, Serialize};
 use super::setup::{Around, Stage, give_up_capabilities, stream_pair};
 use crate::error::{Failure, Step};
 use crate::filter::Filters;
-use crate::landlock;
 use crate::plan::{Layer, Plan};
 use crate::sys::{self, Listener};
 use crate::wire::{receive, receive_descriptors, send, send_descriptors};
+use crate::{cgroup, landlock};
 
 /// Where programs are looked for when nothing says so (execvp(3)).
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
@@ -57,14 +57,23 @@ pub(super) enum NotRun {
 }
 
 /// Makes the agent's first process, in the session's namespaces. The caller is single-threaded.
-pub(super) fn make(plan: &Plan, stage: &Stage, filters: &Filters) -> Result<Agent, Failure> {
+///
+/// `group` is the entrance to the session's cgroup, where it has one.
+pub(super) fn make(
+    plan: &Plan,
+    stage: &Stage,
+    filters: &Filters,
+    group: Option<OwnedFd>,
+) -> Result<Agent, Failure> {
     let (ours, theirs) = stream_pair()?;
     let (report, report_end) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
     let (number, number_end) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
     let helper = match sys::fork().step("make the agent's process")? {
         sys::Forked::Child => {
             drop((ours, report, number));
-            sys::end(help(plan, (stage, filters), theirs, report_end, number_end))
+            let group = group.as_ref().map(AsFd::as_fd);
+            let made = (stage, filters, group);
+            sys::end(help(plan, made, theirs, report_end, number_end))
         }
         sys::Forked::Parent(helper) => helper,
     };
@@ -111,7 +120,7 @@ fn read_number(number: BorrowedFd<'_>) -> Option<Pid> {
 /// The helper: enters the namespaces, and makes the agent as the mediator's own child.
 fn help(
     plan: &Plan,
-    (stage, filters): (&Stage, &Filters),
+    (stage, filters, group): (&Stage, &Filters, Option<BorrowedFd<'_>>),
     talk: OwnedFd,
     report: OwnedFd,
     number: OwnedFd,
@@ -124,7 +133,10 @@ fn help(
         }
         Ok(sys::Forked::Child) => {
             drop(number);
-            let not_run = become_agent(plan, filters, &talk, in_front);
+            let not_run = match group.map_or(Ok(()), cgroup::enter) {
+                Ok(()) => become_agent(plan, filters, &talk, in_front),
+                Err(failure) => NotRun::Failed(failure),
+            };
             let _ = send(&report, &not_run);
             127
         }
@@ -270,12 +282,19 @@ fn own_group(in_front: bool) -> Result<(), Failure> {
 
 fn limit(plan: &Plan) -> Result<(), Failure> {
     let limits = &plan.confinement.limits;
-    // One byte, since none would not stop a core that goes into a pipe (core(5)).
-    for (resource, most) in [
+    let mut all = vec![
+        // One byte, since none would not stop a core that goes into a pipe (core(5)).
         (Resource::Core, 1),
         (Resource::Nofile, limits.files),
-        (Resource::Nproc, limits.processes),
-    ] {
+    ];
+    // Where a cgroup bounds all of the session together, it is the one to refuse, since it tells of it.
+    if limits.held == Held::Process {
+        all.push((Resource::Nproc, limits.processes));
+        // What a process writes privately: address space that is only set aside is as wide as a program
+        // likes, and JavaScript's likes it wide.
+        all.extend(limits.memory_bytes.map(|most| (Resource::Data, most)));
+    }
+    for (resource, most) in all {
         let highest = rustix::process::getrlimit(resource).maximum;
         let most = highest.map_or(most, |highest| highest.min(most));
         setrlimit(

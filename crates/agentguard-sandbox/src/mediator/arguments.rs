@@ -439,4 +439,28 @@ mod tests {
         assert_eq!(found.0.get("PATH").map(String::as_str), Some("/bin\n/evil"));
         assert_eq!(found.0.len(), 1);
     }
+
+    #[test]
+    fn fuzz_a_new_stack_is_read_or_is_none() {
+        crate::mutate::fuzz(
+            "stack",
+            &["PATH=", "LD_PRELOAD=", "="],
+            |bytes| match parse_stack(bytes, 0x1000) {
+                Some(found) => {
+                    let length: usize = found.argv.iter().map(Vec::len).sum();
+                    assert!(
+                        found.argv.len() <= MOST_STRINGS
+                            && length <= bytes.len() * found.argv.len()
+                    );
+                    let some = found.argv.len().min(3);
+                    format!(
+                        "{} {}",
+                        "x".repeat(some),
+                        "y".repeat(found.environment.0.len().min(3))
+                    )
+                }
+                None => "none".to_owned(),
+            },
+        );
+    }
 }

@@ -421,4 +421,20 @@ mod tests {
             found("/usr/bin/env", Some("-S a  b"))
         );
     }
+
+    #[test]
+    fn fuzz_a_first_line_names_an_interpreter_or_none() {
+        let words = ["#!", " ", "\t", "\n", "/bin/sh", "-e"];
+        crate::mutate::fuzz("first-line", &words, |bytes| {
+            let bytes = bytes.get(..FIRST_LINE).unwrap_or(bytes);
+            let found = parse_shebang(bytes);
+            if let Some(found) = &found {
+                assert!(!found.interpreter.is_empty() && bytes.starts_with(b"#!"));
+            }
+            let argument = found.as_ref().and_then(|found| found.argument.as_ref());
+            let has = |byte| bytes.contains(&byte);
+            let has = (has(0), has(b'\t'));
+            format!("{} {} {has:?}", found.is_some(), argument.is_some())
+        });
+    }
 }

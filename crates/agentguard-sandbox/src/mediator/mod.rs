@@ -5,6 +5,7 @@ mod agent;
 mod arguments;
 mod attributes;
 mod beside;
+mod bounds;
 mod caller;
 mod connect;
 mod diagnosis;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agentguard_core::OutcomeOf;
+use agentguard_core::{Held, OutcomeOf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open,
@@ -16,6 +16,7 @@ use seccompiler::BpfProgram;
 
 use super::agent::{self, Agent, Go, NotRun};
 use super::attributes::Trees;
+use super::bounds::Bounds;
 use super::caller::Processes;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
@@ -83,6 +84,10 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     let plan: Plan = receive(control)
         .map_err(lost)?
         .ok_or_else(|| Failure::new("talk to the guard", "no plan came"))?;
+    let group = match plan.confinement.limits.held {
+        Held::Session => receive_descriptors(control).map_err(lost)?.pop(),
+        Held::Process => None,
+    };
     let (stage, first_look) = setup::build(&plan, lines.lifeline)?;
     let watch = Watch::begin(&plan, first_look)?;
     let (refs, branch) = watch.start_of_session();
@@ -114,7 +119,7 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
         for_agent.0.extend(more);
     }
     let for_mediator = filter::for_mediator().map_err(failed)?;
-    let agent = agent::make(&plan, &stage, &for_agent)?;
+    let agent = agent::make(&plan, &stage, &for_agent, group)?;
     let peers = Peers::of(&plan, stage.proc.as_fd())?;
     close_up(&plan, &for_mediator)?;
     match receive(control).map_err(lost)? {
@@ -211,12 +216,17 @@ fn serve(
         let shared = Arc::clone(&shared);
         start_worker(shared, guard)?;
     }
+    let mut looking = Looking {
+        watch: &mut watch,
+        bounds: Bounds::of(plan),
+    };
     let not_run = wait_for_agent(
         (control, &stage.around),
         (&handle, &agent.report),
         &shared,
-        &mut watch,
+        &mut looking,
     )?;
+    let reached = looking.bounds.reached();
     let outcome = outcome_of(status_of(&shared));
     end_everything(stage.around, stage.init, &shared.listener);
     if let Some(NotRun::Failed(failure)) = not_run {
@@ -227,8 +237,15 @@ fn serve(
     }
     tell_outcomes(control, &shared)?;
     watch.finish(control)?;
+    send(control, &FromMediator::Reached(reached))?;
     send(control, &FromMediator::Learnt(shared.images.learnt()))?;
     send(control, &FromMediator::Ended { outcome })
+}
+
+/// What is looked after while the agent runs.
+struct Looking<'w> {
+    watch: &'w mut Watch,
+    bounds: Bounds,
 }
 
 fn start_worker(shared: Arc<Shared>, guard: OwnedFd) -> Result<(), Error> {
@@ -261,7 +278,7 @@ fn wait_for_agent(
     (control, around): (BorrowedFd<'_>, &Around),
     (handle, report): (&OwnedFd, &OwnedFd),
     shared: &Shared,
-    watch: &mut Watch,
+    looking: &mut Looking<'_>,
 ) -> Result<Option<NotRun>, Error> {
     let mut not_run = None;
     let (mut is_reporting, mut is_stopped) = (true, false);
@@ -299,7 +316,8 @@ fn wait_for_agent(
         }
         tell_outcomes(control, shared)?;
         is_stopped = note_stop(control, shared, is_stopped)?;
-        watch.look(control)?;
+        looking.watch.look(control)?;
+        looking.bounds.look();
     }
 }
 

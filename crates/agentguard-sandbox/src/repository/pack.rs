@@ -279,7 +279,7 @@ impl Entry {
 }
 
 /// Makes an object from its base.
-fn apply(base: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn apply(base: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
     let mut delta = delta.iter().copied();
     let is_base = size(&mut delta)? == base.len();
     let length = size(&mut delta).filter(|length| is_base && *length <= WHOLE)?;

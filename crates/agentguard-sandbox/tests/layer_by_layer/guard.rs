@@ -61,7 +61,7 @@ impl Supervise for Anything {
 pub(crate) fn run(plan: &Plan, signals: &HeldSignals) {
     let prepared = Launched::launch()
         .unwrap()
-        .build(plan)
+        .build(plan, None)
         .unwrap()
         .ready()
         .unwrap();

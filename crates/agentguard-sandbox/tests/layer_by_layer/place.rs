@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
 
-use agentguard_core::{Access, Confinement, Grant, Level, Limits, Network};
+use agentguard_core::{Access, Confinement, Grant, Held, Level, Limits, Network};
 use agentguard_sandbox::{Layer, Plan, User};
 
 /// Names the compiled attacks, for a user who cannot read where they are compiled.
@@ -129,7 +129,9 @@ impl Place {
                     processes: 512,
                     files: 1024,
                     temporary_bytes: 1 << 20,
+                    memory_bytes: None,
                     seconds: Some(60),
+                    held: Held::Process,
                 },
             },
             private_home: self.root.join("home"),

@@ -1,6 +1,7 @@
 //! Against git itself, and against repositories that git would never make.
 
 mod against_git;
+mod fuzz;
 mod hostile;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,118 @@
+//! What a log may hold that somebody else wrote.
+
+use crate::mutate::fuzz;
+use crate::note::{self, VerifierKey};
+use crate::wal::{self, Frames};
+use crate::{Checkpoint, Keys, tile, verify_receipt};
+
+/// An error in its words.
+fn said<T>(result: Result<T, crate::Error>) -> String {
+    match result {
+        Ok(_) => "well".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn fuzz_a_note_is_opened_or_refused() {
+    let words = [
+        "\n\n",
+        "\u{2014} ",
+        "agentguard/",
+        "+",
+        "=",
+        "AAAA",
+        "\n",
+        "0",
+        "18446744073709551616",
+    ];
+    fuzz("note", &words, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let split = said(note::split(&text));
+        let opened = said(note::open(&text, &[]));
+        let checkpoint = said(Checkpoint::danger_unverified(&text));
+        let key = said(VerifierKey::parse(&text));
+        format!("{split} {opened} {checkpoint} {key}")
+    });
+}
+
+#[test]
+fn fuzz_a_tile_is_decoded_or_is_none() {
+    fuzz("tile", &[], |bytes| {
+        let widths = [0, 1, 2, 255, 256, 257, usize::MAX];
+        let decoded = widths.map(|width| match tile::decode(bytes, width) {
+            Some(hashes) => {
+                assert!(hashes.len() == width && tile::encode(&hashes) == bytes);
+                true
+            }
+            None => false,
+        });
+        format!("{decoded:?}")
+    });
+}
+
+#[test]
+fn fuzz_a_write_ahead_file_ends_where_it_is_torn() {
+    let words = ["{", "}", "\"v\":1", "agentguard log v1 ", "\n"];
+    fuzz("write-ahead", &words, |bytes| {
+        let mut frames = Frames::of_bytes(bytes);
+        let mut visited = 0u64;
+        let tail = wal::scan(&mut frames, 0, |_, _, _| visited += 1).unwrap();
+        assert!(tail.entries == visited && tail.end <= bytes.len() as u64);
+        format!(
+            "{} {}",
+            tail.torn,
+            "x".repeat(usize::try_from(visited.min(3)).unwrap())
+        )
+    });
+}
+
+#[test]
+fn fuzz_a_receipt_is_verified_or_refused() {
+    let keys = Keys::given([]).unwrap();
+    let words = [
+        "c2sp.org/tlog-proof@v1",
+        "extra ",
+        "index ",
+        "\n",
+        "\n\n",
+        "\u{2014} ",
+        "AAAA",
+        "=",
+        "0",
+    ];
+    fuzz("receipt", &words, |bytes| {
+        said(verify_receipt(bytes, &keys))
+    });
+}
+
+#[test]
+fn fuzz_an_entry_is_one_or_none() {
+    let words = [
+        "\"kind\"",
+        "\"session.start\"",
+        "\"decision\"",
+        "\"outcome\"",
+        "\"refs\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "null",
+        "-1",
+    ];
+    fuzz("entry", &words, |bytes| {
+        match serde_json::from_slice::<agentguard_core::Entry>(bytes) {
+            Ok(entry) => {
+                // What was read is written, and read again, as the same.
+                let written = serde_json::to_vec(&entry).unwrap();
+                let again = serde_json::from_slice::<agentguard_core::Entry>(&written).unwrap();
+                assert_eq!(entry, again);
+                "entry".to_owned()
+            }
+            Err(error) => error.to_string(),
+        }
+    });
+}

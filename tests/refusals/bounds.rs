@@ -1,0 +1,154 @@
+//! Bounds on what a session uses, and whoever lives beside it.
+//!
+//! What holds depends on whether a cgroup can be made where this runs; the session's first entry says
+//! which it is, and these hold it to that.
+
+use agentguard::core::{Event, Held};
+
+use crate::outside::Bystander;
+use crate::scene::{Scene, as_everyone};
+
+/// What the last session said of itself.
+fn held(scene: &Scene) -> Held {
+    let mut last = None;
+    scene.each_event(|event| {
+        if let Event::Start { held, .. } = event {
+            last = *held;
+        }
+    });
+    last.expect("every session says so")
+}
+
+#[test]
+fn a_bomb_of_forks_hits_its_session_and_nobody_else() {
+    as_everyone(|scene| {
+        let bystander = Bystander::start(scene);
+        let policy = scene.policy("package agentguard.sandbox\n\nprocesses contains 60\n");
+        let mark = scene.work().join("mark");
+        let mut session = scene
+            .exec(&[&policy], &["./attack", "bomb", "mark"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        while !mark.exists() && session.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        // All of them are alive, and there is room outside.
+        let beside = scene.run_bare(&[
+            "sh",
+            "-c",
+            "for i in 1 2 3 4 5; do sleep 0 & done; wait; echo room",
+        ]);
+        assert_eq!(beside.stdout, "room\n");
+        let output = session.wait_with_output().unwrap();
+        let (told, noted) = (
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        );
+        let tried = crate::attack::Tried::of(&told);
+        assert_eq!(tried.result("last"), "EAGAIN", "{noted}");
+        let made: u64 = tried.result("made").parse().unwrap();
+        assert!((50..=60).contains(&made), "{made}");
+        assert!(noted.contains("rule `limits/processes`"), "{noted}");
+        assert!(scene.refusals().contains(&"limits/processes".to_owned()));
+        assert_eq!(
+            bystander.ask(),
+            "signal 0\nmemory kept\nlimits kept\nnice 0\n"
+        );
+    });
+}
+
+#[test]
+fn a_hog_of_memory_hits_its_session_and_nobody_else() {
+    const BOUND: u64 = 256 << 20;
+    as_everyone(|scene| {
+        let bystander = Bystander::start(scene);
+        let rego = format!("package agentguard.sandbox\n\nmemory_bytes contains {BOUND}\n");
+        let policy = scene.policy(&rego);
+        let (small, large) = ((BOUND / 4).to_string(), (BOUND * 3 / 2).to_string());
+        let ran = scene.run_with(&[&policy], &["./attack", "hog", &small, &large]);
+        let tried = ran.tried();
+        assert_eq!(tried.result("neighbour"), "ok");
+        match held(scene) {
+            Held::Session => {
+                for kind in ["private", "shared"] {
+                    assert_eq!(tried.result(kind), "signal-9", "{kind}");
+                }
+                assert!(
+                    ran.stderr.contains("rule `limits/memory`"),
+                    "{}",
+                    ran.stderr
+                );
+                assert!(scene.refusals().contains(&"limits/memory".to_owned()));
+            }
+            // What processes share is not bounded then, as the policy's page says.
+            Held::Process => assert_eq!(tried.result("private"), "ENOMEM"),
+        }
+        assert_eq!(
+            bystander.ask(),
+            "signal 0\nmemory kept\nlimits kept\nnice 0\n"
+        );
+    });
+}
+
+#[test]
+fn directories_in_memory_fill_up_and_the_machine_does_not() {
+    const BOUND: u64 = 8 << 20;
+    as_everyone(|scene| {
+        let rego = format!("package agentguard.sandbox\n\ntemporary_bytes contains {BOUND}\n");
+        let policy = scene.policy(&rego);
+        let files = ["/tmp/filler", "/dev/shm/filler"];
+        let ran = scene.run_with(&[&policy], &["./attack", "fill_up", files[0], files[1]]);
+        let tried = ran.tried();
+        for file in files {
+            assert_eq!(tried.result(file), "full");
+            let bytes: u64 = tried.result(&format!("{file}-bytes")).parse().unwrap();
+            assert!((BOUND / 2..=BOUND).contains(&bytes), "{bytes}");
+        }
+        // They were removed again, and were noticed while they were there.
+        assert!(
+            ran.stderr.contains("rule `limits/temporary`"),
+            "{}",
+            ran.stderr
+        );
+        assert!(scene.refusals().contains(&"limits/temporary".to_owned()));
+        let ran = scene.run(&["sh", "-c", "echo x > /tmp/x && echo written"]);
+        assert_eq!(ran.stdout, "written\n");
+        assert!(!ran.stderr.contains("limits/"), "{}", ran.stderr);
+    });
+}
+
+#[test]
+fn what_bounds_hold_is_said_before_and_can_be_asked_for() {
+    as_everyone(|scene| {
+        let plan = scene.run_with(&["--plan"], &["true"]);
+        let line = plan.stdout.lines().find(|line| line.starts_with("limits "));
+        let line = line.expect("the plan names limits");
+        assert_eq!(scene.run(&["true"]).code, Some(0));
+        let held = held(scene);
+        let said = match held {
+            Held::Session => "for the session as a whole",
+            Held::Process => "for each process by itself",
+        };
+        assert!(line.contains(said), "{line}");
+        let policy = scene.policy(
+            "package agentguard.session\n\ndeny contains {\"id\": \"limits/as-a-whole\", \"reason\": \
+             \"bounds hold for each process only\"} if input.action.confinement.limits.held != \"session\"\n",
+        );
+        let ran = scene.run_with(&[&policy], &["true"]);
+        let expected = match held {
+            Held::Session => Some(0),
+            Held::Process => Some(126),
+        };
+        assert_eq!(ran.code, expected);
+    });
+}
+
+#[test]
+fn whoever_runs_inside_goes_first_when_memory_is_short() {
+    as_everyone(|scene| {
+        let ran = scene.run(&["sh", "-c", "sleep 0; cat /proc/self/oom_score_adj"]);
+        assert_eq!(ran.stdout, "500\n");
+    });
+}

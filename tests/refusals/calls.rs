@@ -1,0 +1,96 @@
+//! System calls that lists of this kind tend to forget.
+
+use std::io::{BufRead as _, Write as _};
+use std::process::Stdio;
+
+use crate::scene::as_everyone;
+
+#[test]
+fn calls_that_lists_forget_are_refused_or_do_not_exist() {
+    as_everyone(|scene| {
+        let tried = scene.run(&["./attack", "forgotten"]).tried();
+        for (name, result) in tried.all_but(&[]) {
+            let expected = match name.split('-').next() {
+                Some("neighbour") => "ok",
+                Some("absent") => "ENOSYS",
+                Some(_) | None => "EPERM",
+            };
+            assert_eq!(result, expected, "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_filter_and_a_domain_of_its_own_give_nothing_back() {
+    as_everyone(|scene| {
+        let secret = scene.root.join("home/.ssh/id_ed25519");
+        let ran = scene.run(&["./attack", "narrower", secret.to_str().unwrap()]);
+        let tried = ran.tried();
+        let neighbours = ["neighbour-rule", "neighbour-domain", "neighbour-filter"];
+        for neighbour in neighbours {
+            assert_eq!(tried.result(neighbour), "ok", "{neighbour}");
+        }
+        tried.all_are(&["EPERM", "EACCES", "ENOENT", "EROFS"], &neighbours);
+    });
+}
+
+#[test]
+fn how_the_sessions_pid_1_runs_cannot_be_changed() {
+    as_everyone(|scene| {
+        let tried = scene.run(&["./attack", "first_process"]).tried();
+        let mut neighbours = 0;
+        for (name, result) in tried.all_but(&[]) {
+            let is_neighbour = name.starts_with("neighbour");
+            neighbours += u32::from(is_neighbour);
+            assert_eq!(result, if is_neighbour { "ok" } else { "EPERM" }, "{name}");
+        }
+        assert_eq!(neighbours, 4);
+    });
+}
+
+#[test]
+fn a_file_that_may_be_read_makes_nobody_wait() {
+    as_everyone(|scene| {
+        let file = scene.write("home/work/leased", "text");
+        let path = file.to_str().unwrap();
+        let bare = scene.run_bare(&["./attack", "lease", path]).tried();
+        assert_eq!(bare.result("lease"), "ok");
+        let tried = scene.run(&["./attack", "lease", path]).tried();
+        assert_eq!(
+            (tried.result("open"), tried.result("lease")),
+            ("ok", "EPERM")
+        );
+    });
+}
+
+#[test]
+fn queues_and_semaphores_of_the_host_are_not_there() {
+    as_everyone(|scene| {
+        let key = 0x4148_0000 + std::process::id() % 0xffff + 7 * u32::from(scene.is_ordinary());
+        let key = key.to_string();
+        let mut command = scene.command(scene.work().join("attack"));
+        command.args(["queues", &key, "make"]);
+        let mut holder = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = std::io::BufReader::new(holder.stdout.take().unwrap());
+        let made: Vec<_> = output.lines().take(5).map(Result::unwrap).collect();
+        assert!(made.iter().all(|line| line.ends_with(" ok")), "{made:?}");
+        let bare = scene.run_bare(&["./attack", "queues", &key]).tried();
+        bare.all_are(&["ok"], &[]);
+        let tried = scene.run(&["./attack", "queues", &key]).tried();
+        tried.all_are(&["ENOENT"], &[]);
+        holder.stdin.take().unwrap().write_all(b"\n").unwrap();
+        assert!(holder.wait().unwrap().success());
+    });
+}
+
+#[test]
+fn a_console_cannot_be_told_what_its_keys_are() {
+    as_everyone(|scene| {
+        let tried = scene.run(&["./attack", "consoles"]).tried();
+        tried.all_are(&["EPERM"], &[]);
+    });
+}
