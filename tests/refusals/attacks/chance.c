@@ -59,7 +59,7 @@ static const char *const before[] = {
 	"/proc/self/root", "/proc/self/cwd/../../..", "/proc/1/root", "/proc/thread-self/root", "../../../../../..",
 	"/./", "link", "/proc/self/fd/3", "/proc/self/fd/4/../..", "/dev/fd/5", "//",
 };
-static const char *const names[] = { "x", "..", ".", "new", "../outside", ".git", "pre-commit", "a" };
+static const char *const some_names[] = { "x", "..", ".", "new", "../outside", ".git", "pre-commit", "a" };
 
 /* A path that somebody could come up with. */
 static char *path(void)
@@ -73,11 +73,11 @@ static char *path(void)
 		snprintf(text, sizeof made[0], "%s%s", before[below(COUNT(before))], base);
 		break;
 	case 1:
-		snprintf(text, sizeof made[0], "%s/%s", base, names[below(COUNT(names))]);
+		snprintf(text, sizeof made[0], "%s/%s", base, some_names[below(COUNT(some_names))]);
 		break;
 	case 2:
 		snprintf(text, sizeof made[0], "/proc/self/fd/%lu/%s", (unsigned long)below(12),
-			 names[below(COUNT(names))]);
+			 some_names[below(COUNT(some_names))]);
 		break;
 	case 3:
 		snprintf(text, sizeof made[0], "/proc/%ld/%s", pid_count ? pids[below(pid_count)] : 1,

@@ -156,7 +156,7 @@ mod tests {
             "evidence  asserted: the environment or a flag says so, and nothing proves it",
             "trigger   a person at a terminal, requested: terminal /dev/pts/3\n",
             "policy    shipped sha256:",
-            "enforced  level full, network isolated\n",
+            "enforced  level full, network isolated, limits for each process\n",
             "actions judged before it: 2\n",
             "  2 09:12:02 refused exec git push (git/protected-branch)",
         ] {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use agentguard_core::Held;
+use agentguard_core::{Held, Level};
 
 use crate::plan::Plan;
 use crate::wire::Reached;
@@ -14,6 +14,9 @@ const TURN: Duration = Duration::from_secs(1);
 
 /// What the session has come to.
 pub(super) struct Bounds {
+    /// Whether the directories and `/proc` are the session's own: without namespaces they are everybody's, and
+    /// tell nothing of it.
+    are_own: bool,
     /// The bound on processes, where no cgroup tells of them.
     processes: Option<u64>,
     counted: Option<Instant>,
@@ -24,6 +27,7 @@ impl Bounds {
     pub(super) fn of(plan: &Plan) -> Self {
         let limits = &plan.confinement.limits;
         Self {
+            are_own: plan.confinement.level == Level::Full,
             processes: (limits.held == Held::Process).then_some(limits.processes),
             counted: None,
             reached: Reached::default(),
@@ -32,6 +36,9 @@ impl Bounds {
 
     /// Looks again. What was reached once stays reached.
     pub(super) fn look(&mut self) {
+        if !self.are_own {
+            return;
+        }
         self.reached.temporary |= IN_MEMORY.into_iter().any(is_full);
         let is_due = |last: Instant| last.elapsed() >= TURN;
         if let Some(most) = self.processes

@@ -174,7 +174,7 @@ fn serve(
     (stage, peers): (Stage, Peers),
     agent: Agent,
     guards: Vec<OwnedFd>,
-    mut watch: Watch,
+    watch: Watch,
 ) -> Result<(), Error> {
     let handle = pidfd_open(agent.process, PidfdFlags::empty())
         .map_err(|error| Error::io("watch the agent")(error.into()))?;
@@ -217,7 +217,7 @@ fn serve(
         start_worker(shared, guard)?;
     }
     let mut looking = Looking {
-        watch: &mut watch,
+        watch,
         bounds: Bounds::of(plan),
     };
     let not_run = wait_for_agent(
@@ -226,26 +226,31 @@ fn serve(
         &shared,
         &mut looking,
     )?;
-    let reached = looking.bounds.reached();
     let outcome = outcome_of(status_of(&shared));
     end_everything(stage.around, stage.init, &shared.listener);
-    if let Some(NotRun::Failed(failure)) = not_run {
-        return send(control, &FromMediator::Failed(failure));
-    }
-    if let Some(NotRun::NotExecuted { errno }) = not_run {
-        send(control, &FromMediator::NotExecuted { errno })?;
+    match not_run {
+        Some(NotRun::Failed(why)) => return send(control, &FromMediator::Failed(why)),
+        Some(NotRun::NotExecuted { errno }) => send(control, &FromMediator::NotExecuted { errno })?,
+        None => {}
     }
     tell_outcomes(control, &shared)?;
-    watch.finish(control)?;
-    send(control, &FromMediator::Reached(reached))?;
+    looking.finish(control)?;
     send(control, &FromMediator::Learnt(shared.images.learnt()))?;
     send(control, &FromMediator::Ended { outcome })
 }
 
 /// What is looked after while the agent runs.
-struct Looking<'w> {
-    watch: &'w mut Watch,
+struct Looking {
+    watch: Watch,
     bounds: Bounds,
+}
+
+impl Looking {
+    /// Tells what has become of it once everything inside is dead.
+    fn finish(mut self, control: BorrowedFd<'_>) -> Result<(), Error> {
+        self.watch.finish(control)?;
+        send(control, &FromMediator::Reached(self.bounds.reached()))
+    }
 }
 
 fn start_worker(shared: Arc<Shared>, guard: OwnedFd) -> Result<(), Error> {
@@ -278,7 +283,7 @@ fn wait_for_agent(
     (control, around): (BorrowedFd<'_>, &Around),
     (handle, report): (&OwnedFd, &OwnedFd),
     shared: &Shared,
-    looking: &mut Looking<'_>,
+    looking: &mut Looking,
 ) -> Result<Option<NotRun>, Error> {
     let mut not_run = None;
     let (mut is_reporting, mut is_stopped) = (true, false);
