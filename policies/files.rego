@@ -76,6 +76,12 @@ covered contains {
 	input.request.network != "host"
 }
 
+covered contains {
+	"id": "sockets/datagram",
+	"reason": "unix sockets for datagrams cannot be made: each datagram could name a receiver of its own",
+	"remedy": "use a stream or a sequence of packets, or UDP on the loopback",
+}
+
 # Variables that pass from the caller. Credentials are not among them; `--env NAME` adds what is needed.
 environment contains name if {
 	some name in [

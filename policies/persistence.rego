@@ -1,8 +1,8 @@
-# Files of the workspace that make somebody run code later, outside: they cannot be changed. What is not
-# there when a session starts cannot be held: that it appeared is a finding, `persistence/planted`.
+# Files of the workspace that make somebody run code later, outside. What is there when a session starts
+# cannot be changed. What is not there yet is judged when its name comes into being: see planted.rego.
 #
-# They are held at the workspace's top level only. `git config`, `git remote add` and
-# `git sparse-checkout` fail for it, and `git push -u` prints an error and pushes all the same.
+# `git config`, `git remote add` and `git sparse-checkout` fail for it, and `git push -u` prints an error and
+# pushes all the same.
 package agentguard.sandbox
 
 # Git's directories as they were found at the start, and where git puts them.
@@ -10,15 +10,16 @@ _git_directories contains ".git"
 
 _git_directories contains directory if some directory in input.request.git_directories
 
-pins contains path if {
-	some path in [
-		".agentguard", ".buildkite", ".circleci", ".claude", ".codex", ".continue", ".cursor", ".devcontainer",
-		".drone.yml", ".envrc", ".gemini", ".github/actions", ".github/copilot", ".github/hooks",
-		".github/workflows", ".gitlab-ci.yml", ".husky", ".idea", ".lefthook.yml", ".mcp.json", ".opencode",
-		".pre-commit-config.yaml", ".travis.yml", ".vscode", ".woodpecker.yml", ".zed", "Jenkinsfile",
-		"azure-pipelines.yml", "bitbucket-pipelines.yml", "lefthook.yml", "opencode.json",
-	]
-}
+# What runs by itself, or for whoever only looks: CI, editors, shells, package managers, other agents.
+_top := [
+	".agentguard", ".buildkite", ".circleci", ".claude", ".codex", ".continue", ".cursor", ".devcontainer",
+	".drone.yml", ".envrc", ".gemini", ".github/actions", ".github/copilot", ".github/hooks",
+	".github/workflows", ".gitlab-ci.yml", ".husky", ".idea", ".lefthook.yml", ".mcp.json", ".npmrc", ".opencode",
+	".pre-commit-config.yaml", ".travis.yml", ".vscode", ".woodpecker.yml", ".zed", "Jenkinsfile",
+	"azure-pipelines.yml", "bitbucket-pipelines.yml", "lefthook.yml", "opencode.json",
+]
+
+pins contains path if some path in _top
 
 pins contains concat("/", [directory, name]) if {
 	some directory in _git_directories
@@ -27,6 +28,18 @@ pins contains concat("/", [directory, name]) if {
 
 pins contains ".git/worktrees"
 
+# A name that comes into being here is judged. Git's places are places at any depth; so are, whatever the
+# directory is called, the settings and hooks of what git takes for a repository.
+places contains path if some path in _top
+
+places contains concat("/", [path, "**"]) if some path in _top
+
+places contains path if {
+	some path in [
+		"**/.git", "**/.git/commondir", "**/.git/config", "**/.git/config.worktree", "**/.git/hooks/*",
+		"**/.git/info/attributes",
+	]
+}
 
 covered contains {
 	"id": "persistence/pinned",

@@ -5,8 +5,9 @@ import data.agentguard.sandbox
 request(directories) := {"request": {"git_directories": directories}}
 
 test_hooks_and_pipelines_are_pinned if {
+	found := sandbox.pins with input as request([])
 	every path in {".git/hooks", ".git/config", ".github/workflows", ".gitlab-ci.yml", ".vscode", ".envrc", ".agentguard"} {
-		path in sandbox.pins with input as request([])
+		path in found
 	}
 }
 
@@ -15,6 +16,14 @@ test_so_are_those_of_modules_and_worktrees if {
 	every path in {".git/modules/a/hooks", ".git/modules/a/config", "sub/.git/hooks"} {
 		path in found
 	}
+}
+
+test_what_is_not_there_yet_is_judged if {
+	found := sandbox.places with input as request([])
+	every path in {"**/.git/hooks/*", "**/.git", ".github/workflows/**", ".envrc", ".npmrc", ".vscode/**"} {
+		path in found
+	}
+	not "src" in found
 }
 
 test_work_goes_on if {

@@ -295,6 +295,7 @@ fn the_page_on_the_format_shows_entries_as_they_are() {
         "credential",
         "decision",
         "difference",
+        "erasure",
         "finding",
         "outcome",
         "refs",

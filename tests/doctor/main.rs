@@ -109,6 +109,53 @@ fn without_user_namespaces_it_says_so_and_runs_nothing() {
     filtered(&filter, "user-namespaces", FILTERED, unfiltered());
 }
 
+/// What the weaker level needs, taken away: it is refused too, with the cause, and the stronger one is not
+/// touched where it needs none of it.
+#[test]
+fn without_what_a_weaker_level_needs_it_says_so_and_runs_nothing_at_it() {
+    let reader = Filter::new(libc::ENOSYS).on(libc::SYS_landlock_create_ruleset);
+    let tracer = Filter::new(libc::EPERM).on(libc::SYS_ptrace);
+    for place in Place::for_everyone().filter(|place| place.person() == Person::Ordinary) {
+        let machine = Machine::as_it_is();
+        let free = place.doctor(&machine, None);
+        assert_eq!(free.level("full"), true, "{free:#?}");
+        assert_eq!(free.level("no-namespaces"), true, "{free:#?}");
+        assert_eq!(free.level("old-kernel"), false, "{free:#?}");
+        for (filter, what) in [(&reader, "landlock"), (&tracer, "tracing-beside")] {
+            let told = place.doctor(&machine, Some(filter));
+            assert_eq!(told.level("no-namespaces"), false, "{told:#?}");
+            assert_eq!(told.about(what)["holds"], false, "{told:#?}");
+            let refusal = place.exec_beside(&machine, Some(filter));
+            assert_eq!(refusal.code, Some(125), "{refusal:#?}");
+            let error = refusal.line("agentguard: error: ");
+            assert!(error.contains(FILTERED), "{error}");
+            assert!(!place.has_run());
+        }
+        let yama = Machine::as_it_is().with_kernel_setting("yama/ptrace_scope", "2");
+        let told = place.doctor(&yama, Some(&tracer));
+        let cause = told.about("tracing-beside")["cause"].clone();
+        assert!(
+            text(&cause).contains("`kernel.yama.ptrace_scope` is 2"),
+            "{cause}"
+        );
+    }
+}
+
+#[test]
+fn without_user_namespaces_the_weaker_level_runs_where_it_is_asked_for() {
+    let filter = Filter::new(libc::EPERM).on_flag(libc::SYS_unshare, 0, libc::CLONE_NEWUSER);
+    for place in Place::for_everyone() {
+        let machine = Machine::as_it_is();
+        let told = place.doctor(&machine, Some(&filter));
+        assert_eq!(told.level("full"), false, "{told:#?}");
+        let run = place.exec_beside(&machine, Some(&filter));
+        let is_ordinary = place.person() == Person::Ordinary;
+        assert_eq!(told.level("no-namespaces"), is_ordinary, "{told:#?}");
+        assert_eq!(run.code == Some(0), is_ordinary, "{run:#?}");
+        assert_eq!(place.has_run(), is_ordinary);
+    }
+}
+
 #[test]
 fn without_mounts_it_says_so_and_runs_nothing() {
     filtered(

@@ -66,7 +66,7 @@ impl Place {
         );
         // A link is quicker than a copy of it all, where there can be one.
         if fs::hard_link(built, &inside).is_err() {
-            fs::copy(built, &inside).unwrap();
+            copy(Path::new(built), &inside);
         }
         if let Some(user) = user {
             for path in ["home", "home/work"] {
@@ -86,6 +86,12 @@ impl Place {
 
     pub(crate) fn exec(&self, machine: &Machine, filter: Option<&Filter>) -> Told {
         self.run(machine, filter, &["exec", "--", "touch", "ran"])
+    }
+
+    /// As [`Self::exec`], without namespaces.
+    pub(crate) fn exec_beside(&self, machine: &Machine, filter: Option<&Filter>) -> Told {
+        let words = ["exec", "--level=no-namespaces", "--", "touch", "ran"];
+        self.run(machine, filter, &words)
     }
 
     pub(crate) fn doctor_inside(&self) -> Told {
@@ -158,6 +164,14 @@ impl Place {
     }
 }
 
+/// Copies by another program: what a test beside this one starts meanwhile would hold our own descriptor to
+/// the copy, which then cannot be executed.
+#[expect(clippy::disallowed_methods, reason = "the test's own tool")]
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.root);
@@ -175,9 +189,22 @@ impl From<Output> for Told {
 }
 
 impl Told {
+    fn said(&self) -> Vec<Value> {
+        let said = self.stdout.lines().map(serde_json::from_str);
+        said.collect::<Result<_, _>>().unwrap()
+    }
+
     fn findings(&self) -> Vec<Value> {
-        let findings = self.stdout.lines().map(serde_json::from_str);
-        findings.collect::<Result<_, _>>().unwrap()
+        let mut findings = self.said();
+        findings.retain(|one| !one["what"].is_null());
+        findings
+    }
+
+    /// Whether a level can be enforced; null where that could not be found out.
+    pub(crate) fn level(&self, level: &str) -> Value {
+        let said = self.said().into_iter().find(|one| one["level"] == level);
+        said.unwrap_or_else(|| panic!("nothing is said of level `{level}`: {self:#?}"))["holds"]
+            .clone()
     }
 
     /// The finding about `what`.
@@ -186,10 +213,10 @@ impl Told {
         found.unwrap_or_else(|| panic!("nothing is said of `{what}`: {self:#?}"))
     }
 
-    /// What is missing first of what a level needs.
+    /// What is missing first of what level `full` needs.
     pub(crate) fn first_missing(&self) -> String {
         let mut findings = self.findings().into_iter();
-        let missing = findings.find(|one| one["holds"] == false && !one["level"].is_null());
+        let missing = findings.find(|one| one["holds"] == false && needed(one, "full"));
         missing.unwrap()["what"].as_str().unwrap().to_owned()
     }
 
@@ -207,6 +234,11 @@ impl Told {
         let found = lines.find(|line| line.contains(within));
         found.unwrap_or_else(|| panic!("no line begins `{before}`: {self:#?}"))
     }
+}
+
+fn needed(finding: &Value, level: &str) -> bool {
+    let levels = finding["levels"].as_array().unwrap();
+    levels.iter().any(|one| one == level)
 }
 
 /// The mounts of this process.

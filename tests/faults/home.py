@@ -26,7 +26,7 @@ class Home:
         self.path.chmod(0o755)
         self.program = program
         self.work = self.path / "work"
-        self.work.mkdir()
+        self.work.mkdir(exist_ok=True)
         (self.work / "work.sh").write_text(LONG_WORK if is_long else WORK)
         self.roots = {}
 
@@ -34,13 +34,16 @@ class Home:
         """Removes it."""
         shutil.rmtree(self.path, ignore_errors=True)
 
+    def environment(self):
+        """What its sessions have for an environment."""
+        return {"HOME": str(self.path), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+
     def run(self, *words, before=()):
         """Runs agentguard, to its end; `before` stands before it on the line."""
-        environment = {"HOME": str(self.path), "PATH": "/usr/local/bin:/usr/bin:/bin"}
         return subprocess.run(
             [*before, str(self.program), *words],
             cwd=self.work,
-            env=environment,
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=LIMIT,

@@ -1,16 +1,10 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -25,11 +19,15 @@ type entry struct {
 	Agent   string `json:"agent"`
 	Human   string `json:"human"`
 	Event   struct {
-		Kind  string          `json:"kind"`
-		Of    *int64          `json:"of"`
-		Text  string          `json:"text"`
-		Agent json.RawMessage `json:"agent"`
-		Human json.RawMessage `json:"human"`
+		Kind string `json:"kind"`
+		Of   *int64 `json:"of"`
+		Text string `json:"text"`
+		// Of an erasure: the log whose texts they were, and from which entry to which.
+		Log     string          `json:"log"`
+		Entries [][2]int64      `json:"entries"`
+		Reason  string          `json:"reason"`
+		Agent   json.RawMessage `json:"agent"`
+		Human   json.RawMessage `json:"human"`
 		// The agent's, over the session's start.
 		Signature string `json:"signature"`
 		Ruling    struct {
@@ -49,32 +47,35 @@ func parseEntry(index int64, data []byte) (*entry, error) {
 	return &parsed, nil
 }
 
-// checkEntries checks what entries mean together.
-func checkEntries(directory string, point *checkpoint, entries [][]byte) error {
-	texts, err := readTexts(directory)
+// checkEntries checks what entries mean together, and counts the texts that were erased.
+func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, error) {
+	texts, err := readTexts(directory, point.origin)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	erased := 0
 	parts := strings.SplitN(point.origin, "/", 3)
 	decided := map[int64]string{}
 	for place, data := range entries {
 		index := int64(place)
 		parsed, err := parseEntry(index, data)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if len(parts) == 3 && parsed.Session != parts[2] {
-			return fmt.Errorf("entry %d: it is of another session", index)
+			return 0, fmt.Errorf("entry %d: it is of another session", index)
 		}
 		event := parsed.Event
 		if len(parts) == 3 && (index == 0) != (event.Kind == "session.start") {
-			return fmt.Errorf("entry %d: a session starts once, at its beginning", index)
+			return 0, fmt.Errorf("entry %d: a session starts once, at its beginning", index)
 		}
 		switch event.Kind {
 		case "session.start":
 			err = checkStart(parsed)
 		case "decision":
 			decided[index] = event.Ruling.Ruling
+		case "erasure":
+			err = checkErasure(point.origin, parsed)
 		case "outcome", "repeat":
 			if event.Of == nil || decided[*event.Of] == "" || *event.Of >= index {
 				err = fmt.Errorf("it belongs to no decision before it")
@@ -82,12 +83,34 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) error {
 				err = fmt.Errorf("what it repeats was not refused")
 			}
 		}
-		if err == nil {
-			err = texts.check(index, event.Text)
+		if err == nil && event.Text != "" {
+			var isErased bool
+			isErased, err = texts.check(index, event.Text)
+			if isErased {
+				erased++
+			}
 		}
 		if err != nil {
-			return fmt.Errorf("entry %d: %v", index, err)
+			return 0, fmt.Errorf("entry %d: %v", index, err)
 		}
+	}
+	return erased, nil
+}
+
+// checkErasure checks what the anchor log says of texts that were erased.
+func checkErasure(origin string, parsed *entry) error {
+	if !strings.HasPrefix(parsed.Event.Log, origin+"/") {
+		return fmt.Errorf("it erases texts of no log of this installation")
+	}
+	next := int64(0)
+	for _, span := range parsed.Event.Entries {
+		if span[0] < next || span[1] < span[0] {
+			return fmt.Errorf("what it erased is not in order")
+		}
+		next = span[1] + 1
+	}
+	if next == 0 || parsed.Human == "" || parsed.Event.Reason == "" {
+		return fmt.Errorf("it does not say what was erased, who asked for it and why")
 	}
 	return nil
 }
@@ -123,55 +146,6 @@ func checkStart(start *entry) error {
 	statement := fmt.Sprintf("agentguard session v1\n%s\n%s\n%s\n", start.Session, human.ID, start.Event.Text)
 	if !ed25519.Verify(ed25519.PublicKey(typed[1:]), []byte(statement), signature) {
 		return fmt.Errorf("the agent did not sign it")
-	}
-	return nil
-}
-
-// texts are what entries commit to, by their places. What was erased is not there.
-type texts map[int64]struct{ salt, text string }
-
-func readTexts(directory string) (texts, error) {
-	file, err := os.Open(filepath.Join(directory, "texts"))
-	if os.IsNotExist(err) {
-		return texts{}, nil
-	} else if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	found := texts{}
-	lines := bufio.NewReader(file)
-	for {
-		data, err := lines.ReadBytes('\n')
-		if err != nil {
-			return found, nil // without a line break at its end it was not written whole
-		}
-		if len(bytes.TrimSpace(data)) == 0 {
-			continue
-		}
-		var line struct {
-			Seq  int64  `json:"seq"`
-			Salt string `json:"salt"`
-			Text string `json:"text"`
-		}
-		if err := json.Unmarshal(data, &line); err != nil {
-			return nil, fmt.Errorf("the texts: %v", err)
-		}
-		found[line.Seq] = struct{ salt, text string }{line.Salt, line.Text}
-	}
-}
-
-func (all texts) check(index int64, commitment string) error {
-	kept, isKept := all[index]
-	if !isKept || commitment == "" {
-		return nil
-	}
-	salt, err := hex.DecodeString(kept.salt)
-	if err != nil {
-		return err
-	}
-	sum := sha256.Sum256(append(salt, kept.text...))
-	if commitment != "sha256:"+hex.EncodeToString(sum[:]) {
-		return fmt.Errorf("its text is not what it commits to")
 	}
 	return nil
 }

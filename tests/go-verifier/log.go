@@ -34,11 +34,12 @@ func verifyLog(directory string, key *logKey) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := checkEntries(directory, point, append(entries, more...)); err != nil {
+	erased, err := checkEntries(directory, point, append(entries, more...))
+	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s: %d entries, %d of them signed, root %v",
-		point.origin, point.size+int64(len(more)), point.size, point.root), nil
+	return fmt.Sprintf("%s: %d entries, %d of them signed, %d texts erased, root %v",
+		point.origin, point.size+int64(len(more)), point.size, erased, point.root), nil
 }
 
 // tilePath is where a tile lies; tlog puts the height before the level, and `data` for `entries`.

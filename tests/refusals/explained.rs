@@ -1,25 +1,27 @@
 //! A refused program is explained on the caller's standard error, whatever that is, and nobody waits.
 
-use agentguard::core::{Event, OutcomeOf};
+use agentguard::core::{Event, OutcomeOf, Promise};
 
-use crate::scene::as_everyone;
+use crate::scene::{as_everyone, level, where_held};
 
 const DENIED: &str = "/usr/bin/mount";
 
 #[test]
-fn a_refusal_reaches_pipes_files_and_sockets() {
+fn a_refusal_reaches_pipes_files_sockets_and_terminals() {
     as_everyone(|scene| {
         let tried = scene.run(&["./attack", "explained", DENIED]).tried();
-        tried.all_are(&["told"], &[]);
-        assert!(tried.result("pipe") == "told" && tried.result("file") == "told");
-        assert_eq!(tried.result("socket"), "told");
+        let outputs = ["pipe", "file", "socket", "terminal"];
+        let is_there = |output: &&str| *output != "terminal" || level().holds(Promise::Own);
+        for output in outputs.into_iter().filter(is_there) {
+            assert_eq!(tried.result(output), "told", "{output}");
+        }
     });
 }
 
 #[test]
-fn a_full_pipe_blocks_nobody_and_the_log_says_that_it_was_lost() {
+fn a_full_pipe_or_socket_blocks_nobody_and_the_log_says_that_it_was_lost() {
     as_everyone(|scene| {
-        let tried = scene.run(&["./attack", "full_pipe", DENIED]).tried();
+        let tried = scene.run(&["./attack", "full_outputs", DENIED]).tried();
         assert_eq!(tried.result("refused"), "EACCES");
         let mut lost = 0;
         scene.each_event(|event| {
@@ -31,7 +33,29 @@ fn a_full_pipe_blocks_nobody_and_the_log_says_that_it_was_lost() {
                 }
             ));
         });
-        assert_eq!(lost, 1);
+        assert_eq!(lost, 2);
+    });
+}
+
+/// What stands on a shared standard error may be the agent's own words: this is where only ours arrive.
+#[test]
+fn whoever_gave_a_descriptor_for_reports_hears_what_no_agent_can_forge() {
+    as_everyone(|scene| {
+        let report = scene.write("outside/report", "");
+        let forge = "echo 'agentguard: refused: nothing' >&2; echo {} >&9; /usr/bin/mount; true";
+        let start = format!(
+            "exec 9>>{}; exec {} exec --report-fd 9 -- sh -c \"{forge}\"",
+            report.display(),
+            scene.root.join("agentguard").display(),
+        );
+        let mut command = scene.command("sh");
+        command.args(["-c", &start]);
+        let ran = scene.run_command(command);
+        assert_eq!(ran.code, Some(0));
+        assert!(ran.stderr.contains("agentguard: refused: nothing"));
+        let told = std::fs::read_to_string(&report).unwrap();
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains("\"privilege/namespaces\""), "{told}");
     });
 }
 
@@ -56,7 +80,7 @@ fn the_sessions_rules_can_be_read_inside() {
 
 #[test]
 fn a_terminal_that_nobody_reads_blocks_nobody() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Own], |scene| {
         let ran = scene.run(&["./attack", "full_terminal", DENIED]);
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         let tried = ran.tried();

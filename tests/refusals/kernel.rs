@@ -90,5 +90,20 @@ fn a_session_set_up_in_another_order_would_not_stand() {
         assert_eq!(tried.result("maps-after-closing"), closed);
         assert_eq!(tried.result("namespaces-after-closing"), closed);
         assert_eq!(tried.result("maps-without-capabilities"), bare);
+        let tried = scene.run_bare(&["./attack", "nesting"]).tried();
+        for right in [
+            "neighbour-proc-before-the-old-root",
+            "neighbour-processes-before-the-user",
+            "neighbour-trace-closed-below",
+        ] {
+            assert_eq!(tried.result(right), "ok", "{right}");
+        }
+        assert_eq!(tried.result("proc-after-the-old-root"), "EPERM");
+        assert_eq!(tried.result("processes-after-the-user"), "EPERM");
+        assert_eq!(tried.result("trace-closed-in-one-namespace"), "EPERM");
+        // Here the wrong order fails nothing, and holds nothing.
+        assert_eq!(tried.result("thread-before-the-domain"), "ok");
+        let held = tried.result("neighbour-thread-after-the-domain");
+        assert_eq!(held, "EACCES");
     });
 }

@@ -4,13 +4,15 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::scene::{Scene, Who, as_everyone};
+use agentguard::core::{Event, Level};
+
+use crate::scene::{Scene, Who, as_everyone, level};
 
 /// Longer than a machine under load takes to end a handful of processes.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Processes whose arguments hold `word`, by their numbers.
-fn with_argument(word: &str) -> Vec<u32> {
+pub(crate) fn with_argument(word: &str) -> Vec<u32> {
     let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let number = entry.unwrap().file_name().to_str()?.parse().ok()?;
         let arguments = fs::read(format!("/proc/{number}/cmdline")).ok()?;
@@ -22,7 +24,7 @@ fn with_argument(word: &str) -> Vec<u32> {
     numbers.collect()
 }
 
-fn parent(number: u32) -> Option<u32> {
+pub(crate) fn parent(number: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
     stat.rsplit_once(')')?
         .1
@@ -32,7 +34,7 @@ fn parent(number: u32) -> Option<u32> {
         .ok()
 }
 
-fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < SOON, "{what}: it never was so");
@@ -41,10 +43,14 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// A session in which processes live and write, in several ways out of their parents' hands.
-fn living(scene: &Scene, name: &str) -> Child {
-    let mut command = scene.command(scene.root.join("agentguard"));
-    let child = command
-        .args(["exec", "--", "./attack", "stay", name])
+pub(crate) fn living(scene: &Scene, name: &str) -> Child {
+    living_at(level(), scene, name)
+}
+
+pub(crate) fn living_at(level: Level, scene: &Scene, name: &str) -> Child {
+    let child = scene
+        .guard_at(level)
+        .args(["--", "./attack", "stay", name])
         .spawn()
         .unwrap();
     for file in [name.to_owned(), format!("{name}-other")] {
@@ -57,15 +63,24 @@ fn living(scene: &Scene, name: &str) -> Child {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test ends what it started")]
-fn kill(number: u32) {
+pub(crate) fn kill(number: u32) {
     let killed = Command::new("sh")
         .args(["-c", &format!("kill -9 {number}")])
         .status();
     assert!(killed.unwrap().success());
 }
 
+/// Kills them at one go: the second may be gone with the first.
+#[expect(clippy::disallowed_methods, reason = "a test ends what it started")]
+pub(crate) fn kill_all(numbers: &[u32]) {
+    let numbers = numbers.iter().map(u32::to_string);
+    let line = format!("kill -9 {}", numbers.collect::<Vec<_>>().join(" "));
+    let started = Command::new("sh").args(["-c", &line]).status();
+    assert!(started.is_ok());
+}
+
 /// Everything that wrote is dead, and the files stay as they are.
-fn all_dead(scene: &Scene, name: &str) {
+pub(crate) fn all_dead(scene: &Scene, name: &str) {
     until("nothing of the session lives", || {
         with_argument(name).iter().all(|number| {
             fs::read_to_string(format!("/proc/{number}/stat")).map_or(true, |stat| {
@@ -81,7 +96,7 @@ fn all_dead(scene: &Scene, name: &str) {
     assert_eq!((length(name), length(&other)), before);
 }
 
-fn name(scene: &Scene, test: &str) -> String {
+pub(crate) fn name(scene: &Scene, test: &str) -> String {
     format!("living-{test}-{}-{:?}", std::process::id(), scene.who)
 }
 
@@ -97,6 +112,33 @@ fn a_daemon_ends_with_its_session() {
         assert!(before > 0);
         std::thread::sleep(Duration::from_millis(50)); // ten times as long as a living one waits
         assert_eq!(length(), before);
+    });
+}
+
+/// What a process did to its very end is in the log, and nothing comes after the end.
+#[test]
+fn the_log_of_a_session_ends_once_everything_is_dead_and_told() {
+    as_everyone(|scene| {
+        let name = name(scene, "end");
+        scene.run(&["./attack", "daemons", &name]);
+        let mut last = Vec::new();
+        scene.each_event(|event| {
+            last.push(match event {
+                Event::Difference { .. } => "difference",
+                Event::End { .. } => "end",
+                Event::Start { .. }
+                | Event::Decision { .. }
+                | Event::Outcome { .. }
+                | Event::Repeat { .. }
+                | Event::Refs { .. }
+                | Event::Credential { .. }
+                | Event::Finding { .. }
+                | Event::Anchor { .. }
+                | Event::Erasure { .. } => "other",
+            });
+        });
+        assert_eq!(last[last.len() - 2..], ["difference", "end"], "{last:?}");
+        assert_eq!(last.iter().filter(|kind| **kind == "end").count(), 1);
     });
 }
 
@@ -128,9 +170,14 @@ fn everything_inside_dies_with_the_mediator() {
             .find(|number| parent(*number) == Some(guard.id()))
             .expect("the guard has a mediator");
         assert!(inside(scene).contains(&mediator));
+        let begun = Instant::now();
         kill(mediator);
         let ended = guard.wait().unwrap();
         assert_eq!(ended.code(), Some(125));
+        assert!(
+            begun.elapsed() < SOON,
+            "the guard waits for what nobody reaps"
+        );
         all_dead(scene, &name);
     });
 }
@@ -170,8 +217,8 @@ fn a_session_ends_when_its_time_is_over_even_if_it_stops_itself() {
 #[test]
 fn in_a_container_without_an_init_a_session_ends_like_anywhere() {
     as_everyone(|scene| {
-        let guard = scene.root.join("agentguard").display().to_string();
-        let session = format!("{guard} exec -- sh -c '(setsid sleep 600 &); echo inside; exit 5'");
+        let guard = scene.guard_words();
+        let session = format!("{guard} -- sh -c '(setsid sleep 600 &); echo inside; exit 5'");
         for pid_1 in [format!("exec {session}"), format!("{session}; exit $?")] {
             let mut container = scene.command("timeout");
             container.args(["-s", "KILL", "60", "unshare"]);
@@ -187,11 +234,16 @@ fn in_a_container_without_an_init_a_session_ends_like_anywhere() {
     });
 }
 
-/// Processes that stand in a session of this scene: its workspace is mounted for them.
+/// Processes that stand in a session of this scene: its workspace is mounted for them, or, where nothing is
+/// mounted, they run a program of the scene.
 fn inside(scene: &Scene) -> Vec<u32> {
     let workspace = scene.work().display().to_string();
     let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let number = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        if level() != Level::Full {
+            let program = fs::read_link(format!("/proc/{number}/exe")).ok()?;
+            return program.starts_with(&scene.root).then_some(number);
+        }
         let mounts = fs::read_to_string(format!("/proc/{number}/mountinfo")).ok()?;
         mounts.contains(&workspace).then_some(number)
     });

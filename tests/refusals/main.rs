@@ -6,6 +6,10 @@
 //! that what is allowed beside it works. Where an attack could fail for a reason of its own, it is first
 //! run without us, and must succeed there.
 //!
+//! A test says which promises of its level it needs, where not every level makes them. With
+//! `AGENTGUARD_TEST_LEVEL=no-namespaces` the whole suite runs at that level, on a kernel that seems to have no
+//! user namespaces; where a promise is not made, the test is that a session says so.
+//!
 //! Started as root every test runs twice, as root and as an ordinary user. Started as an ordinary user it
 //! runs once.
 #![expect(
@@ -21,14 +25,19 @@
 )]
 
 mod attack;
+mod execs;
 mod explained;
 mod files;
 mod kernel;
+mod levels;
 mod lifetime;
+mod names;
 mod network;
 mod pins;
 mod processes;
 mod programs;
 mod races;
 mod scene;
+mod session;
+mod sockets;
 mod table;

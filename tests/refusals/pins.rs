@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::scene::{Scene, as_everyone};
+use agentguard::core::Promise;
 
-fn repository(scene: &Scene) {
+use crate::scene::{Scene, as_everyone, where_held};
+
+pub(crate) fn repository(scene: &Scene) {
     for directory in [".git", ".git/hooks", ".github", ".github/workflows"] {
         scene.directory(&format!("home/work/{directory}"));
     }
@@ -21,7 +23,7 @@ fn repository(scene: &Scene) {
 
 #[test]
 fn nothing_can_be_planted_where_git_and_ci_would_run_it() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         repository(scene);
         let neighbours = ["neighbour", "neighbour-github"];
         let tried = scene.run(&["./attack", "pins"]).tried();
@@ -65,7 +67,7 @@ fn the_same_attack_succeeds_where_nobody_holds_it() {
 
 #[test]
 fn submodules_and_work_trees_are_held_as_the_repository_is() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         repository(scene);
         for directory in [
             ".git/modules",
@@ -94,6 +96,46 @@ fn submodules_and_work_trees_are_held_as_the_repository_is() {
                 .exists()
         );
         assert!(scene.work().join(".git/modules/lib").exists());
+    });
+}
+
+/// What git itself would write into a file that is held fails, and says so.
+#[test]
+fn git_cannot_change_its_configuration_either() {
+    where_held(&[Promise::Pins], |scene| {
+        let git = |words: &str| {
+            let script = format!("git {words}");
+            scene.run_bare(&["sh", "-c", &script])
+        };
+        git("init -q -b main");
+        let config = scene.work().join(".git/config");
+        let before = fs::read_to_string(&config).unwrap();
+        for words in [
+            "config core.fsmonitor ./attack",
+            "remote add evil https://example.org/x",
+            "sparse-checkout set a",
+        ] {
+            let ran = scene.run(&["sh", "-c", &format!("git {words}")]);
+            assert_ne!(ran.code, Some(0), "{words}");
+            assert_eq!(fs::read_to_string(&config).unwrap(), before, "{words}");
+        }
+        let commit = "git -c user.name=a -c user.email=b commit -q --allow-empty -m x && git log --format=%s";
+        assert_eq!(scene.run(&["sh", "-c", commit]).stdout, "x\n");
+    });
+}
+
+/// In a linked work tree `.git` is a file, which names where the repository is.
+#[test]
+fn the_file_that_names_the_repository_is_held() {
+    where_held(&[Promise::Pins], |scene| {
+        scene.write("home/work/.git", "gitdir: ../elsewhere\n");
+        let script = "echo 'gitdir: planted' > .git && echo written; rm .git && echo removed; \
+                      mv .git x && echo moved; ln -sf planted .git && echo linked; true";
+        let ran = scene.run(&["sh", "-c", script]);
+        assert_eq!(ran.stdout, "");
+        assert_eq!(scene.refusals(), ["persistence/repository"; 2]);
+        let named = fs::read_to_string(scene.work().join(".git")).unwrap();
+        assert_eq!(named, "gitdir: ../elsewhere\n");
     });
 }
 
@@ -157,14 +199,27 @@ fn the_repositorys_policy_and_the_agents_own_settings_cannot_be_changed() {
 }
 
 #[test]
-fn what_was_absent_when_the_session_began_can_be_made_and_is_found() {
-    as_everyone(|scene| {
+fn what_was_absent_when_the_session_began_cannot_be_made_unless_a_rule_lets_it_and_then_it_is_found()
+ {
+    let script = "mkdir -p .vscode .git/hooks; echo x > .vscode/tasks.json; \
+                  printf '#!/bin/sh\\n' > .git/hooks/pre-commit; chmod 755 .git/hooks/pre-commit; true";
+    let tasks = |scene: &Scene| scene.work().join(".vscode/tasks.json");
+    let hook = |scene: &Scene| scene.work().join(".git/hooks/pre-commit");
+    let prepare = |scene: &Scene| {
         scene.directory("home/work/.git");
         scene.write("home/work/.git/HEAD", "ref: refs/heads/main\n");
-        let script = "mkdir -p .vscode .git/hooks; echo x > .vscode/tasks.json; \
-                      printf '#!/bin/sh\\n' > .git/hooks/pre-commit; chmod 755 .git/hooks/pre-commit";
+    };
+    as_everyone(|scene| {
+        prepare(scene);
         let ran = scene.run(&["sh", "-c", script]);
         assert_eq!(ran.code, Some(0));
+        assert!(!tasks(scene).exists() && !hook(scene).exists());
+    });
+    as_everyone(|scene| {
+        prepare(scene);
+        let policy = scene.policy("package agentguard.file.planted\n\nexcepted if true\n");
+        let ran = scene.run_with(&[&policy], &["sh", "-c", script]);
+        assert!(tasks(scene).exists() && hook(scene).exists());
         assert!(
             scene.refusals().contains(&"persistence/planted".to_owned()),
             "{:?}",
@@ -180,5 +235,15 @@ fn what_was_absent_when_the_session_began_can_be_made_and_is_found() {
     as_everyone(|scene| {
         scene.run(&["sh", "-c", "echo x > plain"]);
         assert_eq!(scene.refusals(), Vec::<String>::new());
+    });
+}
+
+/// A file `.git` makes git follow a configuration that lies anywhere, under any name.
+#[test]
+fn a_file_that_names_a_repository_is_refused_where_there_was_none() {
+    as_everyone(|scene| {
+        let ran = scene.run(&["sh", "-c", "echo 'gitdir: planted' > .git"]);
+        assert_eq!(scene.refusals(), ["persistence/repository"]);
+        assert!(ran.stderr.contains("`.git`"), "{}", ran.stderr);
     });
 }

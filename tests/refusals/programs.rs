@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use agentguard::core::Level;
+
 use crate::attack;
-use crate::scene::{Scene, as_everyone};
+use crate::scene::{Scene, as_everyone, level};
 
 /// A program that the deny-list denies whole, as it lies on every system.
 const DENIED: &str = "/usr/bin/mount";
@@ -194,6 +196,9 @@ fn a_script_is_judged_with_what_interprets_it() {
 fn programs_in_temporary_directories_are_refused() {
     as_everyone(|scene| {
         for directory in ["/tmp", "/dev/shm"] {
+            if level() != Level::Full {
+                break; // they are the host's, and closed
+            }
             let script = format!("cp attack {directory}/x && {directory}/x say x");
             refused(scene, &["sh", "-c", &script], "programs/temporary");
             let script = format!(

@@ -57,7 +57,8 @@ fn race(scene: &Scene, kind: &str) {
         | Event::Refs { .. }
         | Event::Credential { .. }
         | Event::Finding { .. }
-        | Event::Anchor { .. } => {}
+        | Event::Anchor { .. }
+        | Event::Erasure { .. } => {}
     });
     println!("{kind}: {refused} refused, {killed} of them killed before their first instruction");
     assert!(

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
 
 use agentguard::audit::{Entries, logs};
-use agentguard::core::{Event, OutcomeOf, Ruling};
+use agentguard::core::{Event, Level, OutcomeOf, Promise, Ruling};
 
 use crate::attack::{self, Tried};
 
@@ -26,9 +26,47 @@ pub(crate) enum Who {
     Ordinary,
 }
 
-/// Runs a test as everyone that this process can be.
+/// The level at which the whole suite is run: what `AGENTGUARD_TEST_LEVEL` names, else `full`.
+pub(crate) fn level() -> Level {
+    let named = env::var("AGENTGUARD_TEST_LEVEL").ok();
+    let level = named.map_or(Some(Level::Full), |word| Level::parse(&word));
+    level.expect("AGENTGUARD_TEST_LEVEL is to name a level")
+}
+
+/// Runs a test that needs `promises` of its level as everyone that this process can be. Where one of them is
+/// not made, a session has to say so.
+pub(crate) fn where_held(promises: &[Promise], test: impl Fn(&Scene)) {
+    let broken: Vec<_> = promises
+        .iter()
+        .filter(|promise| !level().holds(**promise))
+        .collect();
+    if broken.is_empty() {
+        return as_everyone(test);
+    }
+    as_everyone(|scene| {
+        let ran = scene.run(&["true"]);
+        let said = scene.missing();
+        for promise in &broken {
+            println!("not held at this level: {}", promise.text());
+            assert!(said.contains(promise), "{said:?}");
+            let told = format!("not promised: {}", promise.text());
+            assert!(ran.stderr.contains(&told), "{}", ran.stderr);
+        }
+    });
+}
+
+/// Runs a test about sessions without namespaces as one who can have one.
+pub(crate) fn without_namespaces(test: impl Fn(&Scene)) {
+    test(&Scene::new(Who::Ordinary));
+}
+
+/// Runs a test as everyone that this process can be, and that can have a session of this level.
 pub(crate) fn as_everyone(test: impl Fn(&Scene)) {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    if level() == Level::NoNamespaces {
+        // That root has no such session is a test of its own.
+        return test(&Scene::new(Who::Ordinary));
+    }
     if !is_root {
         println!("not run as root: this shows it for an ordinary user only");
         return test(&Scene::new(Who::Ordinary));
@@ -86,9 +124,11 @@ impl Scene {
         let binary = scene.root.join("agentguard");
         let built = env!("CARGO_BIN_EXE_agentguard");
         if fs::hard_link(built, &binary).is_err() {
-            fs::copy(built, &binary).unwrap();
+            copy(Path::new(built), &binary);
         }
         scene.program("attack", attack::program());
+        fs::write(scene.hide(), attack::program()).unwrap();
+        fs::set_permissions(scene.hide(), fs::Permissions::from_mode(0o755)).unwrap();
         scene
     }
 
@@ -105,7 +145,12 @@ impl Scene {
         self.root.join("outside")
     }
 
-    fn own(&self, path: &Path) {
+    /// The program that hides what the kernel has.
+    fn hide(&self) -> PathBuf {
+        self.root.join("hide")
+    }
+
+    pub(crate) fn own(&self, path: &Path) {
         if self.is_root && self.who == Who::Ordinary {
             chown(path, Some(ORDINARY), Some(ORDINARY)).unwrap();
         }
@@ -166,17 +211,50 @@ impl Scene {
         command
     }
 
+    /// `agentguard exec` at a level, to which flags, `--` and a command are to be added. What runs has the number of
+    /// the process that is started.
+    pub(crate) fn guard_at(&self, level: Level) -> Command {
+        let words = self.words_at(level);
+        let mut command = self.command(&words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    /// The same as a part of a shell line.
+    pub(crate) fn guard_words(&self) -> String {
+        self.words_at(level()).join(" ")
+    }
+
+    fn words_at(&self, level: Level) -> Vec<String> {
+        let hidden = [&self.hide().display().to_string(), "hide", "namespaces"].map(str::to_owned);
+        let mut words = match level {
+            Level::NoNamespaces => hidden.to_vec(),
+            Level::Full | Level::OldKernel => Vec::new(),
+        };
+        words.push(self.root.join("agentguard").display().to_string());
+        words.push("exec".to_owned());
+        words.push(format!("--level={}", level.as_str()));
+        words
+    }
+
     /// `agentguard exec` with these flags and this command, ended when it takes too long.
     pub(crate) fn exec(&self, flags: &[&str], words: &[&str]) -> Command {
+        self.exec_at(level(), flags, words)
+    }
+
+    fn exec_at(&self, level: Level, flags: &[&str], words: &[&str]) -> Command {
         let mut command = self.command("timeout");
         command
             .args(["-s", "KILL", PATIENCE])
-            .arg(self.root.join("agentguard"))
-            .arg("exec")
+            .args(self.words_at(level))
             .args(flags)
             .arg("--")
             .args(words);
         command
+    }
+
+    pub(crate) fn run_at(&self, level: Level, flags: &[&str], words: &[&str]) -> Ran {
+        Ran::of(self.exec_at(level, flags, words).output().unwrap())
     }
 
     pub(crate) fn run(&self, words: &[&str]) -> Ran {
@@ -195,6 +273,36 @@ impl Scene {
     pub(crate) fn run_bare(&self, words: &[&str]) -> Ran {
         let mut command = self.command(words[0]);
         Ran::of(command.args(&words[1..]).output().unwrap())
+    }
+
+    /// What the last session said that it does not hold.
+    pub(crate) fn missing(&self) -> Vec<Promise> {
+        let mut last = Vec::new();
+        self.each_event(|event| {
+            if let Event::Start { missing, .. } = event {
+                last.clone_from(missing);
+            }
+        });
+        last
+    }
+
+    /// A shell that may mount, in a mount namespace that shares what is mounted with whoever is made from it.
+    /// In its script `$guard` is `agentguard exec` by the one who is to start it.
+    pub(crate) fn mounting(&self, script: &str) -> Command {
+        let guard = self.guard_words();
+        let mut command = self.command("timeout");
+        command.args(["-s", "KILL", PATIENCE, "unshare", "--mount"]);
+        command.args(["--propagation", "shared"]);
+        let lower = match self.who {
+            Who::Root => "",
+            Who::Ordinary => {
+                command.args(["--user", "--map-root-user"]);
+                "unshare --user --map-user=1000 --map-group=1000 "
+            }
+        };
+        let script = format!("guard='{lower}{guard}'; {script}");
+        command.args(["sh", "-c", &script]);
+        command
     }
 
     /// The rules of the log that refused, in its order.
@@ -218,6 +326,7 @@ impl Scene {
             | Event::Refs { .. }
             | Event::Credential { .. }
             | Event::Anchor { .. }
+            | Event::Erasure { .. }
             | Event::End { .. } => {}
         });
         rules
@@ -236,6 +345,14 @@ impl Scene {
             }
         }
     }
+}
+
+/// Copies by another program: what a test beside this one starts meanwhile would hold our own descriptor to
+/// the copy, which then cannot be executed.
+#[expect(clippy::disallowed_methods, reason = "the test's own tool")]
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
 }
 
 impl Drop for Scene {

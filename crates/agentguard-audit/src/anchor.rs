@@ -39,6 +39,11 @@ impl<'i> Anchor<'i> {
         let signed =
             derive::signed_checkpoint(&directory, &installation.origin, &installation.key)?;
         refuse_what_was_rolled_back(&directory, known.as_ref(), signed.as_ref())?;
+        if signed.is_none() {
+            // Whoever made it may not have come to this.
+            store::sync_directory(&directory)?;
+        }
+        let size = signed.map_or(0, |signed| signed.size);
         let mut anchor = Self {
             derived: Derived::resume(&directory, &installation.origin, &installation.key)?,
             installation,
@@ -46,8 +51,7 @@ impl<'i> Anchor<'i> {
             wal,
             tail: Tail::default(),
         };
-        anchor.tail = anchor.find_tail(boot)?;
-        let size = signed.map_or(0, |signed| signed.size);
+        anchor.tail = anchor.find_tail(size, boot)?;
         if anchor.tail.entries < size {
             let problem = format!(
                 "{size} entries were signed, {} are there",
@@ -67,21 +71,28 @@ impl<'i> Anchor<'i> {
         root: Digest,
         state: SessionStatus,
     ) -> Result<(), Error> {
-        let event = event_json(&Event::Anchor {
-            log: log.to_owned(),
+        let log = log.to_owned();
+        let event = Event::Anchor {
+            log,
             size,
             root,
             state,
-        })?;
+        };
+        self.append_event(scribe, &event).map(|_| ())
+    }
+
+    /// Appends an event durably, and answers its place.
+    pub(crate) fn append_event(&mut self, scribe: &Scribe, event: &Event) -> Result<u64, Error> {
+        let (index, event) = (self.tail.entries, event_json(event)?);
         let mut frame = Vec::new();
-        wal::frame(&scribe.write(self.tail.entries, &event), &mut frame)?;
+        wal::frame(&scribe.write(index, &event), &mut frame)?;
         let path = self.directory.join("wal");
         let written = (&self.wal).write_all(&frame);
         written.map_err(|e| Error::io("write", &path, e))?;
         let synced = self.wal.sync_data();
         synced.map_err(|e| Error::io("sync", &path, e))?;
         self.tail.entries += 1;
-        Ok(())
+        Ok(index)
     }
 
     /// Derives tiles and the signed checkpoint, and notes it down in the configuration.
@@ -111,10 +122,10 @@ impl<'i> Anchor<'i> {
             .any(|anchored| anchored.log == log && anchored.state != SessionStatus::Begun))
     }
 
-    fn find_tail(&mut self, boot: &str) -> Result<Tail, Error> {
+    fn find_tail(&mut self, signed: u64, boot: &str) -> Result<Tail, Error> {
         let path = self.directory.join("wal");
         if let Some(derived) = &self.derived {
-            if let Some(tail) = self.tail_after(derived, boot)? {
+            if let Some(tail) = self.tail_after(derived, signed, boot)? {
                 return Ok(tail);
             }
             self.derived = None;
@@ -123,11 +134,16 @@ impl<'i> Anchor<'i> {
         if origin != self.installation.origin {
             return Err(Error::damaged(&path, 0, "it is another log"));
         }
-        recover::tail(&self.wal, &path, &mut frames, 0, boot)
+        recover::tail(&self.wal, &path, &mut frames, (0, signed), boot)
     }
 
     /// Looks for the tail behind what is derived, if the file goes on there as it must.
-    fn tail_after(&self, derived: &Derived, boot: &str) -> Result<Option<Tail>, Error> {
+    fn tail_after(
+        &self,
+        derived: &Derived,
+        signed: u64,
+        boot: &str,
+    ) -> Result<Option<Tail>, Error> {
         let path = self.directory.join("wal");
         let length = self
             .wal
@@ -140,12 +156,15 @@ impl<'i> Anchor<'i> {
         let mut frames = Frames::at(clone(&self.wal, &path)?, derived.offset(), &path)?;
         let first = frames.next().map_err(|e| Error::io("read", &path, e))?;
         match first {
-            wal::Next::Entry { bytes, .. } if bytes.starts_with(begins.as_bytes()) => {}
+            wal::Next::Entry {
+                bytes, sound: true, ..
+            } if bytes.starts_with(begins.as_bytes()) => {}
             wal::Next::End => {}
             wal::Next::Entry { .. } | wal::Next::Torn => return Ok(None),
         }
         let mut frames = Frames::at(clone(&self.wal, &path)?, derived.offset(), &path)?;
-        recover::tail(&self.wal, &path, &mut frames, derived.size(), boot).map(Some)
+        let (size, wal) = (derived.size(), &self.wal);
+        recover::tail(wal, &path, &mut frames, (size, signed), boot).map(Some)
     }
 }
 

@@ -92,6 +92,12 @@ pub enum Error {
         /// How many there are.
         count: usize,
     },
+    /// A session's log is written to still.
+    #[error("session {session} runs: its texts are erased when it has ended")]
+    Running {
+        /// Which session.
+        session: String,
+    },
     /// No key is known for a log.
     #[error("no key is known for `{}`: give one with `--key`", .origin.escape_debug())]
     NoKey {
@@ -158,6 +164,7 @@ impl Error {
             | Self::NotALog { .. }
             | Self::UnknownSession { .. }
             | Self::Ambiguous { .. }
+            | Self::Running { .. }
             | Self::NoKey { .. }
             | Self::NotSigned { .. } => false,
         }

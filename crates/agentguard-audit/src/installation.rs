@@ -138,6 +138,9 @@ impl Installation {
         for private in [&self.places.config, &self.places.known(), &directory] {
             store::private_directory(private)?;
         }
+        // Once it is pinned, every name on the way to the logs is durable, whoever made it.
+        store::sync_upwards(&self.places.logs())?;
+        store::sync_upwards(&self.places.known())?;
         store::replace(&directory.join("place"), place(&self.places).as_bytes())?;
         store::replace(&path, ours.as_bytes())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agentguard_core::{Digest, SessionStatus};
+use agentguard_core::{Digest, SessionStatus, Span};
 
 use crate::installation::{self, Places};
 use crate::{Checkpoint, Error, VerifierKey, read};
@@ -21,6 +21,8 @@ pub(crate) struct Known {
 pub struct Keys {
     keys: Vec<VerifierKey>,
     known: BTreeMap<String, Vec<Known>>,
+    /// What the anchor log says of texts that were erased, where there is one.
+    erased: Option<BTreeMap<String, Vec<Span>>>,
 }
 
 impl Keys {
@@ -45,6 +47,12 @@ impl Keys {
             };
             keys.known.entry(anchored.log).or_default().push(known);
         }
+        if places.anchor().join("wal").exists() {
+            let erased = keys.erased.insert(BTreeMap::new());
+            for (log, entries) in read::erasures(&places.anchor())? {
+                erased.entry(log).or_default().extend(entries);
+            }
+        }
         Ok(keys)
     }
 
@@ -58,6 +66,7 @@ impl Keys {
         Ok(Self {
             keys: keys?,
             known: BTreeMap::new(),
+            erased: None,
         })
     }
 
@@ -105,6 +114,14 @@ impl Keys {
         }
         let witnesses = self.keys.iter().filter(|key| !key.is_log()).cloned();
         Ok(own.into_iter().chain(witnesses).collect())
+    }
+
+    /// The entries of the log `origin` whose texts the anchor log says were erased. `None` where that log is
+    /// not known, or not this one.
+    pub(crate) fn erased_of(&self, origin: &str) -> Option<&[Span]> {
+        let erased = self.erased.as_ref()?;
+        self.known.get(origin)?;
+        Some(erased.get(origin).map_or(&[], Vec::as_slice))
     }
 
     /// The states that the log `origin` is known to have had.

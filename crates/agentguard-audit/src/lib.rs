@@ -8,7 +8,7 @@
 //! proves one entry to whoever has the key, without the log.
 //!
 //! Texts that could be personal are not in entries but beside them, behind salted commitments, and can be
-//! erased without breaking the log.
+//! erased without breaking the log ([`erase()`]).
 //!
 //! ```no_run
 //! use agentguard_audit::{Keys, Places, verify};
@@ -29,6 +29,7 @@
 mod anchor;
 mod checkpoint;
 mod derive;
+mod erase;
 mod error;
 mod export;
 mod installation;
@@ -54,6 +55,7 @@ mod writer;
 mod tests;
 
 pub use checkpoint::Checkpoint;
+pub use erase::{Erased, Selection, erase};
 pub use error::Error;
 pub use export::export;
 pub use installation::{Places, is_begun};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use agentguard_core::{Digest, Entry, Event, SessionStatus};
+use agentguard_core::{Digest, Entry, Event, SessionStatus, Span};
 use serde::{Serialize, Serializer};
 
 use crate::Error;
@@ -20,6 +20,9 @@ pub struct Recorded {
     /// What it commits to, where it commits to something and that was not erased.
     #[serde(serialize_with = "as_value", skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Where it was erased: the entry of the anchor log that says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erased: Option<u64>,
 }
 
 /// The entries of a log, from the first on.
@@ -79,11 +82,17 @@ impl Entries {
                 .find(index, commitment)
                 .map_err(|e| Error::io("read", &path.join("texts"), e))?,
         };
-        let text = match found {
-            Found::Text(text) => Some(text),
-            Found::Other | Found::Nothing => None,
+        let (text, erased) = match found {
+            Found::Text(text) => (Some(text), None),
+            Found::Erased(by) => (None, Some(by)),
+            Found::Other | Found::Nothing => (None, None),
         };
-        Ok(Some(Recorded { index, entry, text }))
+        Ok(Some(Recorded {
+            index,
+            entry,
+            text,
+            erased,
+        }))
     }
 }
 
@@ -109,21 +118,11 @@ pub(crate) struct Anchored {
     pub(crate) time: String,
 }
 
-/// What the anchor log in `directory` says, as far as it can be read. Nothing where there is none.
+/// What the anchor log in `directory` says of logs' states, as far as it can be read. Nothing where there is
+/// none.
 pub(crate) fn anchored(directory: &Path) -> Result<Vec<Anchored>, Error> {
     let mut all = Vec::new();
-    let path = directory.join("wal");
-    let Some((mut frames, _)) = Frames::open(&path)? else {
-        return Ok(all);
-    };
-    while let Next::Entry {
-        bytes, sound: true, ..
-    } = frames.next().map_err(|e| Error::io("read", &path, e))?
-    {
-        // What is no entry is for `verify` to tell.
-        let Ok(entry) = serde_json::from_slice::<Entry>(bytes) else {
-            continue;
-        };
+    each_entry(directory, |entry| {
         if let Event::Anchor {
             log,
             size,
@@ -139,8 +138,36 @@ pub(crate) fn anchored(directory: &Path) -> Result<Vec<Anchored>, Error> {
                 time: entry.time.0,
             });
         }
-    }
+    })?;
     Ok(all)
+}
+
+/// What the anchor log in `directory` says of texts that were erased: of which log, and which.
+pub(crate) fn erasures(directory: &Path) -> Result<Vec<(String, Vec<Span>)>, Error> {
+    let mut all = Vec::new();
+    each_entry(directory, |entry| {
+        if let Event::Erasure { log, entries, .. } = entry.event {
+            all.push((log, entries));
+        }
+    })?;
+    Ok(all)
+}
+
+fn each_entry(directory: &Path, mut visit: impl FnMut(Entry)) -> Result<(), Error> {
+    let path = directory.join("wal");
+    let Some((mut frames, _)) = Frames::open(&path)? else {
+        return Ok(());
+    };
+    while let Next::Entry {
+        bytes, sound: true, ..
+    } = frames.next().map_err(|e| Error::io("read", &path, e))?
+    {
+        // What is no entry is for `verify` to tell.
+        if let Ok(entry) = serde_json::from_slice(bytes) {
+            visit(entry);
+        }
+    }
+    Ok(())
 }
 
 /// A text that is JSON stands as what it says, any other as a string.

@@ -8,22 +8,23 @@ use agentguard_core::{SessionId, SessionStatus};
 use serde::Deserialize;
 
 use crate::anchor::Anchor;
-use crate::derive::Derived;
+use crate::derive::{self, Derived};
 use crate::installation::Installation;
 use crate::scribe::Scribe;
 use crate::wal::{self, Frames, Tail};
-use crate::{Checkpoint, Error, store};
+use crate::{Checkpoint, Error, store, texts};
 
-/// Finds where the sound entries of a write-ahead file end, and cuts off what is torn behind them.
+/// Finds where the sound entries of a write-ahead file end, and cuts off what is torn behind them. The first
+/// entry that `frames` holds is the `from`-th, and the first `signed` ones are signed.
 ///
 /// What is torn was never acknowledged as durable. Within one boot only the last write can be torn; a
 /// sound frame behind a broken one is damage then, and nothing is cut. After another boot pages may have
-/// reached the disk in any order.
+/// reached the disk in any order. What is signed was durable before: nothing is cut there.
 pub(crate) fn tail<R: Read>(
     wal: &File,
     path: &Path,
     frames: &mut Frames<R>,
-    from: u64,
+    (from, signed): (u64, u64),
     boot: &str,
 ) -> Result<Tail, Error> {
     let mut last = Vec::new();
@@ -35,9 +36,14 @@ pub(crate) fn tail<R: Read>(
     if !tail.torn {
         return Ok(tail);
     }
-    let is_this_boot = serde_json::from_slice(&last).is_ok_and(|lead: Lead<'_>| lead.boot == boot);
-    let is_unknown = last.is_empty();
-    if (is_this_boot || is_unknown) && wal::is_sound_beyond(wal, tail.end, path)? {
+    if tail.entries < signed {
+        let problem = "it is signed, and not what was written";
+        return Err(Error::damaged(path, tail.entries, problem));
+    }
+    let is_of_boot =
+        |entry: &[u8]| serde_json::from_slice(entry).is_ok_and(|lead: Lead<'_>| lead.boot == boot);
+    let beyond = wal::sound_beyond(wal, tail.end, path)?;
+    if beyond.is_some_and(|beyond| is_of_boot(&beyond) || is_of_boot(&last)) {
         let problem = "a broken entry lies between sound ones";
         return Err(Error::damaged(path, tail.entries, problem));
     }
@@ -110,7 +116,7 @@ fn record_if_lost(
     Ok(false)
 }
 
-/// Cuts the torn tail of a dead session's log and signs what is left. `None` where it has no entry.
+/// Cuts the torn tail of a dead session's log, mends its texts, and signs what is left. `None` where it has no entry.
 fn recover(
     installation: &Installation,
     wal: &File,
@@ -132,12 +138,62 @@ fn recover(
     if named != origin {
         return Err(Error::damaged(&path, 0, "it is another log"));
     }
-    let tail = tail(wal, &path, &mut frames, 0, boot)?;
-    if tail.entries == 0 && !directory.join("checkpoint").exists() {
+    let signed = derive::signed_checkpoint(directory, origin, &installation.key)?;
+    let signed = signed.map_or(0, |signed| signed.size);
+    let tail = tail(wal, &path, &mut frames, (0, signed), boot)?;
+    if tail.entries == 0 && signed == 0 {
         return Ok(None);
     }
+    texts::mend(directory)?;
     // What survived the crash in memory only is not durable yet.
     wal.sync_data().map_err(|e| Error::io("sync", &path, e))?;
     let mut derived = Derived::new(directory, origin, installation.key.clone(), first);
     derived.rebuild(tail.entries).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three entries of boot `b1`, the second broken. Answers where they lie, and the end of the first.
+    fn broken() -> (crate::tests::Directory, u64) {
+        let directory = crate::tests::directory();
+        let mut bytes = wal::first_line("agentguard/x").into_bytes();
+        let mut ends = Vec::new();
+        for number in 0..3 {
+            wal::frame(
+                format!("{{\"boot\":\"b1\",\"n\":{number}}}").as_bytes(),
+                &mut bytes,
+            )
+            .unwrap();
+            ends.push(bytes.len());
+        }
+        bytes[ends[1] - 3] = 0;
+        fs::write(directory.join("wal"), bytes).unwrap();
+        (directory, u64::try_from(ends[0]).unwrap())
+    }
+
+    fn found(path: &Path, signed: u64, boot: &str) -> Result<Tail, Error> {
+        let file = store::open_to_append(path).unwrap().unwrap();
+        let (mut frames, _) = Frames::of(file.try_clone().unwrap(), path).unwrap();
+        tail(&file, path, &mut frames, (0, signed), boot)
+    }
+
+    #[test]
+    fn what_a_loss_of_power_left_is_cut_and_what_is_signed_or_of_this_boot_is_not() {
+        let (directory, end) = broken();
+        let path = directory.join("wal");
+        let before = fs::read(&path).unwrap();
+        for (signed, boot) in [(1, "b1"), (2, "b2"), (3, "b2"), (2, "b1")] {
+            let refused = found(&path, signed, boot);
+            assert!(
+                matches!(refused, Err(Error::Damaged { index: 1, .. })),
+                "{refused:?}"
+            );
+            assert_eq!(fs::read(&path).unwrap(), before, "{signed} {boot}");
+        }
+        let cut = found(&path, 1, "b2").unwrap();
+        assert_eq!((cut.entries, cut.end, cut.torn), (1, end, false));
+        assert_eq!(fs::metadata(&path).unwrap().len(), end);
+    }
 }

@@ -33,7 +33,8 @@ pub struct SessionLog {
     installation: Arc<Installation>,
     scribe: Scribe,
     writer: Arc<Writer>,
-    behind: Option<JoinHandle<Result<Derived, Error>>>,
+    syncs: Option<JoinHandle<()>>,
+    signs: Option<JoinHandle<Result<Derived, Error>>>,
     begun: AtomicBool,
     beginning: Mutex<()>,
 }
@@ -52,19 +53,25 @@ impl SessionLog {
         let session = scribe.author.session.as_str();
         let origin = installation.session_origin(session);
         let directory = places.sessions().join(session);
-        let (wal, texts) = make_files(&directory, &origin)?;
+        let (mut wal, texts) = make_files(&directory)?;
         let mark = places.open_marks().join(session);
         drop(store::create_to_append(&mark)?);
+        // Where a log has anything in it, the next guard finds it by its mark.
+        store::sync_directory(&places.open_marks())?;
+        wal.write_all(wal::first_line(&origin).as_bytes())
+            .map_err(|e| Error::io("write", &directory.join("wal"), e))?;
         let offset = u64::try_from(wal::first_line(&origin).len()).unwrap_or(u64::MAX);
         let derived = Derived::new(&directory, &origin, installation.key.clone(), offset);
         let writer = Arc::new(Writer::new(scribe.clone(), wal, texts));
-        let behind = {
+        let syncs = {
+            let writer = Arc::clone(&writer);
+            spawn("agentguard-sync", &directory, move || writer.work())?
+        };
+        let signs = {
             let (writer, installation) = (Arc::clone(&writer), Arc::clone(&installation));
             let boot = scribe.boot.clone();
-            thread::Builder::new()
-                .name("agentguard-log".to_owned())
-                .spawn(move || work_behind(&writer, derived, &installation, &boot))
-                .map_err(|e| Error::io("start the thread behind", &directory, e))?
+            let sign = move || sign_now_and_then(&writer, derived, &installation, &boot);
+            spawn("agentguard-sign", &directory, sign)?
         };
         Ok(Self {
             origin,
@@ -72,7 +79,8 @@ impl SessionLog {
             installation,
             scribe,
             writer,
-            behind: Some(behind),
+            syncs: Some(syncs),
+            signs: Some(signs),
             begun: AtomicBool::new(false),
             beginning: Mutex::new(()),
         })
@@ -163,8 +171,7 @@ impl SessionLog {
 
     /// Makes the log's names durable and anchors it, once its first entry is on the disk.
     fn begin(&self, root: Digest) -> Result<(), Error> {
-        let places = &self.installation.places;
-        for directory in [&self.directory, &places.sessions(), &places.open_marks()] {
+        for directory in [&self.directory, &self.installation.places.sessions()] {
             store::sync_directory(directory)?;
         }
         let mut anchor = Anchor::lock(&self.installation, &self.scribe.boot)?;
@@ -173,41 +180,52 @@ impl SessionLog {
 
     fn stop(&mut self) -> Result<Derived, Error> {
         let died = || Error::Latched {
-            reason: "the thread behind the log died".to_owned(),
+            reason: "a thread behind the log died".to_owned(),
         };
         self.writer.stop();
-        let behind = self.behind.take().ok_or_else(died)?;
-        behind.join().map_err(|_| died())?
+        let syncs = self.syncs.take().ok_or_else(died)?;
+        let signs = self.signs.take().ok_or_else(died)?;
+        let (synced, signed) = (syncs.join(), signs.join());
+        synced.map_err(|_| died())?;
+        signed.map_err(|_| died())?
     }
 }
 
 impl Drop for SessionLog {
     fn drop(&mut self) {
-        if self.behind.is_some() {
+        if self.signs.is_some() {
             // There is nobody to tell.
             let _ = self.stop();
         }
     }
 }
 
-fn make_files(directory: &Path, origin: &str) -> Result<(File, File), Error> {
+fn make_files(directory: &Path) -> Result<(File, File), Error> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new()
         .mode(0o700)
         .create(directory)
         .map_err(|e| Error::io("make", directory, e))?;
     let path = directory.join("wal");
-    let mut wal = store::create_to_append(&path)?;
+    let wal = store::create_to_append(&path)?;
     // Held as long as the guard lives: who finds it free knows that the guard is dead.
     wal.lock().map_err(|e| Error::io("lock", &path, e))?;
-    wal.write_all(wal::first_line(origin).as_bytes())
-        .map_err(|e| Error::io("write", &path, e))?;
     let texts = store::create_to_append(&directory.join("texts"))?;
     Ok((wal, texts))
 }
 
-/// What the thread behind the log does: syncs, and signs a checkpoint now and then.
-fn work_behind(
+fn spawn<T: Send + 'static>(
+    name: &str,
+    directory: &Path,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Error> {
+    let named = thread::Builder::new().name(name.to_owned());
+    let spawned = named.spawn(work);
+    spawned.map_err(|e| Error::io("start a thread behind", directory, e))
+}
+
+/// Signs a checkpoint now and then. It may have to wait for other guards; syncs are made beside it.
+fn sign_now_and_then(
     writer: &Writer,
     mut derived: Derived,
     installation: &Installation,
@@ -216,7 +234,7 @@ fn work_behind(
     let mut due = Instant::now() + FIRST_CHECKPOINT;
     let mut is_anchored = false;
     loop {
-        match writer.work_until(Some(due)) {
+        match writer.wait_until(due) {
             Woken::Stopping => return Ok(derived),
             Woken::Failed => return writer.flush().map(|_| derived),
             Woken::Due => {}

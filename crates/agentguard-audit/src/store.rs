@@ -98,7 +98,22 @@ pub(crate) fn read_private(path: &Path, limit: usize) -> Result<Option<Vec<u8>>,
 
 /// Puts a file in the place of what was there, whole or not at all, durably.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let (temporary, file) = write_temporary(path, bytes)?;
+    let (temporary, file) = write_temporary(path, |file| file.write_all(bytes))?;
+    sync(&temporary, &file)?;
+    rename(&temporary, path)?;
+    sync_directory(parent(path))
+}
+
+/// Puts what is written by `write` in the place of a file, whole or not at all, durably.
+pub(crate) fn rewrite(
+    path: &Path,
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> Result<(), Error> {
+    let (temporary, file) = write_temporary(path, |file| {
+        let mut buffered = io::BufWriter::new(file);
+        write(&mut buffered)?;
+        buffered.flush()
+    })?;
     sync(&temporary, &file)?;
     rename(&temporary, path)?;
     sync_directory(parent(path))
@@ -106,7 +121,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 
 /// Writes a file that was not there, whole or not at all, durably. Answers whether it was not there.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
-    let (temporary, file) = write_temporary(path, bytes)?;
+    let (temporary, file) = write_temporary(path, |file| file.write_all(bytes))?;
     sync(&temporary, &file)?;
     let moved = match renameat_with(CWD, &temporary, CWD, path, RenameFlags::NOREPLACE) {
         // Some file systems know no such rename. A link does not replace either.
@@ -129,17 +144,40 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
         .map_err(|source| Error::io("sync", path, source))
 }
 
+/// Makes the name of a directory durable, and those of the directories that lead to it, as far as they are
+/// ours: whoever made them may not have come to it yet.
+pub(crate) fn sync_upwards(path: &Path) -> Result<(), Error> {
+    let us = rustix::process::geteuid().as_raw();
+    for directory in path.ancestors() {
+        let found = fs::metadata(directory).map_err(|e| Error::io("look at", directory, e))?;
+        match sync_directory(directory) {
+            Err(error) if found.uid() == us => return Err(error),
+            // It may not be ours to open; then it was not made by us either.
+            Err(_) | Ok(()) => {}
+        }
+        if found.uid() != us {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// More files than this are synced with their whole file system.
 const MOST_FILES: usize = 64;
 
 /// Files that are written one after the other and made durable together.
+///
+/// Each takes its place when all of them are on the disk: what lay there before is never replaced by
+/// something that a loss of power could take away.
 pub(crate) struct Batch {
     base: PathBuf,
     /// Opened before the first write, so that a sync by it tells of every failure since.
     opened: File,
-    files: Vec<(PathBuf, File)>,
+    /// Where each lies until then, and its place.
+    files: Vec<(PathBuf, PathBuf)>,
+    /// The same files, opened, unless they are many.
+    written: Vec<File>,
     directories: BTreeSet<PathBuf>,
-    are_many: bool,
 }
 
 impl Batch {
@@ -150,34 +188,34 @@ impl Batch {
             base: base.to_owned(),
             opened,
             files: Vec::new(),
+            written: Vec::new(),
             directories: BTreeSet::new(),
-            are_many: false,
         })
     }
 
     /// Puts a file in the place of what was there, whole or not at all, with the directories it lies in.
     pub(crate) fn put(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         self.make_way(parent(path))?;
-        let (temporary, file) = write_temporary(path, bytes)?;
-        rename(&temporary, path)?;
-        if self.files.len() == MOST_FILES {
-            self.are_many = true;
-            self.files.clear();
-        }
-        if !self.are_many {
-            self.files.push((path.to_owned(), file));
+        let (temporary, file) = write_temporary(path, |file| file.write_all(bytes))?;
+        self.files.push((temporary, path.to_owned()));
+        match self.files.len() > MOST_FILES {
+            true => self.written.clear(),
+            false => self.written.push(file),
         }
         Ok(())
     }
 
     /// Makes everything that was put durable.
-    pub(crate) fn sync(self) -> Result<(), Error> {
-        if self.are_many {
+    pub(crate) fn sync(mut self) -> Result<(), Error> {
+        if self.files.len() > MOST_FILES {
             let synced = rustix::fs::syncfs(&self.opened);
-            return synced.map_err(|errno| Error::io("sync", &self.base, errno));
+            synced.map_err(|errno| Error::io("sync", &self.base, errno))?;
         }
-        for (path, file) in &self.files {
+        for (file, (path, _)) in self.written.iter().zip(&self.files) {
             sync(path, file)?;
+        }
+        for (temporary, path) in std::mem::take(&mut self.files) {
+            rename(&temporary, &path)?;
         }
         self.directories
             .iter()
@@ -199,6 +237,15 @@ impl Batch {
     }
 }
 
+impl Drop for Batch {
+    fn drop(&mut self) {
+        for (temporary, _) in &self.files {
+            // Nothing speaks of what did not take its place.
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
+
 /// Random bytes as hexadecimal digits.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
@@ -212,7 +259,10 @@ fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
-fn write_temporary(path: &Path, bytes: &[u8]) -> Result<(PathBuf, File), Error> {
+fn write_temporary(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(PathBuf, File), Error> {
     let name = format!(".new-{:016x}", u64::from_ne_bytes(random()?));
     let temporary = parent(path).join(name);
     let written = OpenOptions::new()
@@ -220,7 +270,7 @@ fn write_temporary(path: &Path, bytes: &[u8]) -> Result<(PathBuf, File), Error> 
         .create_new(true)
         .mode(0o600)
         .open(&temporary)
-        .and_then(|mut file| file.write_all(bytes).map(|()| file));
+        .and_then(|mut file| write(&mut file).map(|()| file));
     let file = written.map_err(|source| {
         let _ = fs::remove_file(&temporary);
         Error::io("write", path, source)

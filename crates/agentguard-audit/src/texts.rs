@@ -1,8 +1,10 @@
 //! Texts beside the log: what entries commit to, and what can be erased without breaking the log.
 //!
 //! The file `texts` holds one JSON object a line, in the order of entries:
-//! `{"seq":7,"salt":"<32 hexadecimal digits>","text":"…"}`. To erase a text, remove its line.
+//! `{"seq":7,"salt":"<32 hexadecimal digits>","text":"…"}`. Where a text was erased stands instead
+//! `{"seq":7,"erased":12}`, which names the entry of the anchor log that records it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
@@ -56,6 +58,7 @@ pub(crate) fn commitment_of(event: &Event) -> Option<&Commitment> {
         | Event::Credential { .. }
         | Event::Finding { .. }
         | Event::Anchor { .. }
+        | Event::Erasure { .. }
         | Event::End { .. } => None,
     }
 }
@@ -64,8 +67,33 @@ pub(crate) fn commitment_of(event: &Event) -> Option<&Commitment> {
 #[derive(Debug, Deserialize)]
 struct Line {
     seq: u64,
-    salt: String,
-    text: String,
+    salt: Option<String>,
+    text: Option<String>,
+    erased: Option<u64>,
+}
+
+impl Line {
+    /// Reads a line, without its end. `None` where it is none of ours.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let line: Self = serde_json::from_slice(bytes).ok()?;
+        let is_kept = line.salt.is_some() && line.text.is_some();
+        let is_empty = line.salt.is_none() && line.text.is_none();
+        let is_ours = is_kept && line.erased.is_none() || is_empty && line.erased.is_some();
+        is_ours.then_some(line)
+    }
+
+    fn found(self, commitment: &Commitment) -> Found {
+        if let Some(by) = self.erased {
+            return Found::Erased(by);
+        }
+        let salt = self.salt.and_then(|salt| Salt::parse(&salt).ok());
+        match (salt, self.text) {
+            (Some(salt), Some(text)) if commitment.opens_to(&salt, text.as_bytes()) => {
+                Found::Text(text)
+            }
+            (Some(_) | None, Some(_) | None) => Found::Other,
+        }
+    }
 }
 
 /// The texts of a log, read forwards.
@@ -84,7 +112,9 @@ pub(crate) enum Found {
     Text(String),
     /// A text that the entry does not commit to.
     Other,
-    /// Nothing: it was erased, or is not written yet.
+    /// It was erased, which this entry of the anchor log records.
+    Erased(u64),
+    /// Nothing: it was never on the disk, or somebody took it away.
     Nothing,
 }
 
@@ -109,22 +139,17 @@ impl Texts {
     /// Finds the text of entry `seq`. Entries must be asked for in order.
     pub(crate) fn find(&mut self, seq: u64, commitment: &Commitment) -> io::Result<Found> {
         loop {
-            if self.ahead.is_none() {
-                self.ahead = self.read_line()?;
-            }
-            match &self.ahead {
-                Some(line) if line.seq < seq => self.ahead = None,
-                Some(line) if line.seq == seq => {
-                    let salt = Salt::parse(&line.salt).ok();
-                    let fits = |salt: Salt| commitment.opens_to(&salt, line.text.as_bytes());
-                    let found = match salt.is_some_and(fits) {
-                        true => Found::Text(line.text.clone()),
-                        false => Found::Other,
-                    };
-                    self.ahead = None;
-                    return Ok(found);
+            let ahead = match self.ahead.take() {
+                Some(line) => Some(line),
+                None => self.read_line()?,
+            };
+            match ahead {
+                Some(line) if line.seq < seq => {}
+                Some(line) if line.seq == seq => return Ok(line.found(commitment)),
+                later => {
+                    self.ahead = later;
+                    return Ok(Found::Nothing);
                 }
-                Some(_) | None => return Ok(Found::Nothing),
             }
         }
     }
@@ -149,12 +174,79 @@ impl Texts {
                 return Ok(None);
             }
             self.position += u64::try_from(read).unwrap_or(u64::MAX);
-            match serde_json::from_slice(&bytes) {
-                Ok(line) => return Ok(Some(line)),
-                // An erased line may be left empty.
-                Err(_) => self.unreadable |= bytes != b"\n",
+            match bytes.strip_suffix(b"\n").and_then(Line::read) {
+                Some(line) => return Ok(Some(line)),
+                None => self.unreadable = true,
             }
         }
+    }
+}
+
+/// Takes out of the texts beside the log in `directory` what is no line of ours: what a loss of power or
+/// the end of a guard left half written.
+pub(crate) fn mend(directory: &Path) -> Result<(), Error> {
+    let path = directory.join("texts");
+    let mut is_broken = false;
+    each_line(&path, |line, _| {
+        is_broken |= line.is_none();
+        Ok(())
+    })?;
+    if !is_broken {
+        return Ok(());
+    }
+    store::rewrite(&path, |out| {
+        each_line(&path, |line, bytes| match line {
+            Some(_) => out.write_all(bytes),
+            None => Ok(()),
+        })
+        .map_err(io::Error::other)
+    })
+}
+
+/// Puts in the place of the texts of these entries that they were erased, and by which entry of the anchor
+/// log. Lines of the same entry that follow are left out.
+pub(crate) fn erase(directory: &Path, erased: &BTreeMap<u64, u64>) -> Result<(), Error> {
+    let path = directory.join("texts");
+    store::rewrite(&path, |out| {
+        let mut last = None;
+        each_line(&path, |line, bytes| {
+            let seq = line.map(|line| line.seq);
+            match seq.and_then(|seq| erased.get(&seq)) {
+                None => out.write_all(bytes),
+                Some(_) if seq == last => Ok(()),
+                Some(by) => {
+                    last = seq;
+                    let seq = seq.unwrap_or_default();
+                    writeln!(out, "{{\"seq\":{seq},\"erased\":{by}}}")
+                }
+            }
+        })
+        .map_err(io::Error::other)
+    })
+}
+
+/// Visits the lines of a file of texts: each read, where it is one of ours, and its bytes.
+fn each_line(
+    path: &Path,
+    mut visit: impl FnMut(Option<Line>, &[u8]) -> io::Result<()>,
+) -> Result<(), Error> {
+    let Some(file) = store::open(path)? else {
+        return Ok(());
+    };
+    let mut source = BufReader::new(file);
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        let read = source
+            .by_ref()
+            .take(LONGEST_LINE)
+            .read_until(b'\n', &mut bytes)
+            .map_err(|error| Error::io("read", path, error))?;
+        if read == 0 {
+            return Ok(());
+        }
+        let line = bytes.strip_suffix(b"\n").and_then(Line::read);
+        visit(line, &bytes).map_err(|error| Error::io("write", path, error))?;
     }
 }
 
@@ -188,7 +280,6 @@ mod tests {
         let (one, two) = (Kept::new("one \"x\"").unwrap(), Kept::new("two").unwrap());
         let mut lines = Vec::new();
         one.write(3, &mut lines);
-        lines.extend_from_slice(b"\n");
         two.write(9, &mut lines);
         std::fs::write(directory.join("texts"), &lines).unwrap();
         let mut texts = Texts::open(&directory, true).unwrap();

@@ -213,29 +213,29 @@ pub(crate) fn scan<R: Read>(
     }
 }
 
-/// Whether a sound frame begins anywhere after `offset`: then what is broken there is no torn tail.
-pub(crate) fn is_sound_beyond(file: &File, offset: u64, path: &Path) -> Result<bool, Error> {
+/// The first entry whose sound frame begins anywhere after `offset`: with one, what is broken there is no
+/// torn tail.
+pub(crate) fn sound_beyond(
+    file: &File,
+    offset: u64,
+    path: &Path,
+) -> Result<Option<Vec<u8>>, Error> {
     let failed = |source| Error::io("read", path, source);
     let mut rest = Vec::new();
     let mut file = file;
     file.seek(SeekFrom::Start(offset)).map_err(failed)?;
     file.read_to_end(&mut rest).map_err(failed)?;
-    Ok((1..rest.len()).any(|at| is_sound(rest.get(at..).unwrap_or_default())))
+    let mut entries = (1..rest.len()).filter_map(|at| sound(rest.get(at..)?));
+    Ok(entries.next().map(<[u8]>::to_vec))
 }
 
-fn is_sound(bytes: &[u8]) -> bool {
-    let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() else {
-        return false;
-    };
+fn sound(bytes: &[u8]) -> Option<&[u8]> {
+    let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
     let [a, b, c, d, wanted @ ..] = *head;
-    let Ok(length) = usize::try_from(u32::from_be_bytes([a, b, c, d])) else {
-        return false;
-    };
-    rest.first() == Some(&b'{')
-        && length <= LONGEST_ENTRY
-        && rest
-            .get(..length)
-            .is_some_and(|entry| check(&merkle::leaf_hash(entry)) == wanted)
+    let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
+    let begins = rest.first() == Some(&b'{') && length <= LONGEST_ENTRY;
+    let entry = rest.get(..length).filter(|_| begins)?;
+    (check(&merkle::leaf_hash(entry)) == wanted).then_some(entry)
 }
 
 fn check(leaf: &Digest) -> [u8; 8] {

@@ -22,9 +22,9 @@ use crate::{Error, wal};
 
 /// How many covered entries may be gathered before they are written.
 const MOST_GATHERED: usize = 256;
-/// How long covered entries are gathered: with what follows it stays below a second.
-const GATHER_FOR: Duration = Duration::from_millis(500);
-/// How long written entries wait for a sync: with the sync it stays below 100 ms.
+/// How long covered entries are gathered: with waking and writing it stays below 500 ms.
+const GATHER_FOR: Duration = Duration::from_millis(400);
+/// How long written entries wait for a sync: with waking and syncing it stays below 100 ms.
 const SYNC_AFTER: Duration = Duration::from_millis(40);
 
 /// Appends entries.
@@ -33,6 +33,7 @@ pub(crate) struct Writer {
     state: Mutex<State>,
     synced: Condvar,
     work: Condvar,
+    over: Condvar,
 }
 
 struct State {
@@ -54,12 +55,12 @@ struct State {
     stopping: bool,
 }
 
-/// What the thread behind the writer is woken for.
+/// What somebody who waits beside the writer is woken for.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Woken {
     /// The time it asked for has come.
     Due,
-    /// The writer stops; everything is written and synced.
+    /// The writer stops.
     Stopping,
     /// The writer failed.
     Failed,
@@ -89,6 +90,7 @@ impl Writer {
             state: Mutex::new(state),
             synced: Condvar::new(),
             work: Condvar::new(),
+            over: Condvar::new(),
         }
     }
 
@@ -153,12 +155,14 @@ impl Writer {
         state.latch(reason.to_string());
         self.synced.notify_all();
         self.work.notify_all();
+        self.over.notify_all();
     }
 
-    /// Tells the thread behind the writer to stop.
+    /// Tells the threads behind the writer to stop.
     pub(crate) fn stop(&self) {
         self.lock().stopping = true;
         self.work.notify_all();
+        self.over.notify_all();
     }
 
     /// How many entries are on the disk.
@@ -166,13 +170,11 @@ impl Writer {
         self.lock().synced
     }
 
-    /// Writes and syncs behind the appenders until `due`, or until the writer stops or fails.
-    pub(crate) fn work_until(&self, due: Option<Instant>) -> Woken {
+    /// Writes and syncs behind the appenders, until the writer stops or fails. It does nothing else, so that
+    /// nothing keeps it from being in time.
+    pub(crate) fn work(&self) {
         let mut state = self.lock();
-        loop {
-            if state.failed.is_some() {
-                return Woken::Failed;
-            }
+        while state.failed.is_none() {
             let now = Instant::now();
             let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             let gather_at = state.gathered_since.map(|since| since + GATHER_FOR);
@@ -184,27 +186,28 @@ impl Writer {
                 drop(state);
                 // A failure latches, and is met at the next turn.
                 if self.flush().is_ok() && stopping {
-                    return Woken::Stopping;
+                    return;
                 }
                 state = self.lock();
                 continue;
             }
-            if is_over(due) {
+            let next = [gather_at, sync_at].into_iter().flatten().min();
+            state = wait(&self.work, state, next);
+        }
+    }
+
+    /// Waits until `due`, or until the writer stops or fails.
+    pub(crate) fn wait_until(&self, due: Instant) -> Woken {
+        let mut state = self.lock();
+        loop {
+            if state.failed.is_some() {
+                return Woken::Failed;
+            } else if state.stopping {
+                return Woken::Stopping;
+            } else if due <= Instant::now() {
                 return Woken::Due;
             }
-            let next = [gather_at, sync_at, due].into_iter().flatten().min();
-            state = match next {
-                None => self
-                    .work
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(at) => {
-                    let waited = self
-                        .work
-                        .wait_timeout(state, at.saturating_duration_since(now));
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+            state = wait(&self.over, state, Some(due));
         }
     }
 
@@ -244,21 +247,33 @@ impl Writer {
             }
             state.syncing = true;
             let (target, file) = (state.written, Arc::clone(&state.wal));
+            // What is written from here on is not reached by it, and waits from then on.
+            state.unsynced_since = None;
             drop(state);
             let result = file.sync_data();
             state = self.lock();
             state.syncing = false;
             match result {
-                Ok(()) => {
-                    state.synced = state.synced.max(target);
-                    let is_behind = state.synced < state.written;
-                    state.unsynced_since = is_behind.then(Instant::now);
-                }
+                Ok(()) => state.synced = state.synced.max(target),
                 Err(error) => state.latch(format!("a sync failed: {error}")),
             }
             self.synced.notify_all();
         }
     }
+}
+
+/// Waits to be woken, or until a time.
+fn wait<'s>(
+    woken: &Condvar,
+    state: MutexGuard<'s, State>,
+    until: Option<Instant>,
+) -> MutexGuard<'s, State> {
+    let Some(until) = until else {
+        return woken.wait(state).unwrap_or_else(PoisonError::into_inner);
+    };
+    let rest = until.saturating_duration_since(Instant::now());
+    let waited = woken.wait_timeout(state, rest);
+    waited.unwrap_or_else(PoisonError::into_inner).0
 }
 
 impl State {

@@ -1,6 +1,6 @@
 //! `doctor`: what this machine can enforce, and how to get the rest.
 
-use agentguard::core::Level;
+use agentguard::core::{Level, Network};
 use agentguard::sandbox::{Answer, Finding};
 use serde_json::json;
 
@@ -25,11 +25,21 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
             say(finding, voice)?;
         }
     }
-    let exit = exit_of(&findings);
-    if !arguments.has(&JSON) {
-        voice.line(conclusion(exit))?;
+    for level in Level::ALL {
+        let held = held(level, &findings);
+        if arguments.has(&JSON) {
+            voice.json(&json!({
+                "level": level, "holds": held, "missing": level.missing(Network::Isolated),
+            }))?;
+        } else {
+            voice.line(&conclusion(level, held))?;
+        }
     }
-    Ok(exit)
+    Ok(match held(Level::Full, &findings) {
+        Some(true) => Exit::Done,
+        Some(false) => Exit::No,
+        None => Exit::Failed,
+    })
 }
 
 fn say(finding: &Finding, voice: &mut Voice) -> Result<(), Failure> {
@@ -41,7 +51,7 @@ fn say(finding: &Finding, voice: &mut Voice) -> Result<(), Failure> {
             voice.line(&format!("         reason: {reason}"))
         }
         Answer::Missing { cause, remedy } => {
-            let word = if finding.what.level().is_some() {
+            let word = if finding.forbids(Level::Full) {
                 "missing"
             } else {
                 "without"
@@ -61,31 +71,43 @@ fn as_json(finding: &Finding) -> serde_json::Value {
     };
     json!({
         "what": finding.what, "text": finding.what.text(), "holds": holds, "cause": cause, "remedy": remedy,
-        "level": finding.what.level(),
+        "levels": finding.what.levels(),
     })
 }
 
-/// What is missing for `full` decides; then what could not be found out.
-fn exit_of(findings: &[Finding]) -> Exit {
+/// Whether a level can be enforced here. What it needs and is missing decides; then what could not be found
+/// out.
+fn held(level: Level, findings: &[Finding]) -> Option<bool> {
     let is_unknown = |finding: &Finding| {
-        finding.what.level().is_some() && matches!(finding.answer, Answer::Unknown { .. })
+        finding.what.levels().contains(&level) && matches!(finding.answer, Answer::Unknown { .. })
     };
-    if findings.iter().any(|finding| finding.forbids(Level::Full)) {
-        Exit::No
+    if level == Level::OldKernel || findings.iter().any(|finding| finding.forbids(level)) {
+        Some(false)
     } else if findings.iter().any(is_unknown) {
-        Exit::Failed
+        None
     } else {
-        Exit::Done
+        Some(true)
     }
 }
 
-fn conclusion(exit: Exit) -> &'static str {
-    match exit {
-        Exit::Done => "level `full` can be enforced here",
-        Exit::No => "level `full` cannot be enforced here: `agentguard exec` refuses to run",
-        Exit::Failed | Exit::Child(_) | Exit::Guard | Exit::Refused | Exit::Missing => {
-            "it could not be found out whether level `full` can be enforced here"
+fn conclusion(level: Level, held: Option<bool>) -> String {
+    let word = level.as_str();
+    let refuses = "`agentguard exec` refuses to run";
+    match (level, held) {
+        (Level::OldKernel, _) => {
+            format!("level `{word}` holds no promise and is enforced nowhere: {refuses} at it")
         }
+        (_, None) => {
+            format!("it could not be found out whether level `{word}` can be enforced here")
+        }
+        (Level::Full, Some(true)) => format!("level `{word}` can be enforced here"),
+        (Level::Full, Some(false)) => {
+            format!("level `{word}` cannot be enforced here: {refuses}")
+        }
+        (_, Some(true)) => format!(
+            "level `{word}` can be enforced here, and has to be asked for: `--level={word}`"
+        ),
+        (_, Some(false)) => format!("level `{word}` cannot be enforced here"),
     }
 }
 
@@ -112,10 +134,16 @@ mod tests {
             found(What::Proc, Answer::Holds),
             found(What::Limits, missing()),
         ];
-        assert_eq!(exit_of(&findings), Exit::Done);
+        let both = |findings: &[Finding]| {
+            [Level::Full, Level::NoNamespaces].map(|level| held(level, findings))
+        };
+        assert_eq!(both(&findings), [Some(true), Some(true)]);
         findings.push(found(What::Landlock, unknown()));
-        assert_eq!(exit_of(&findings), Exit::Failed);
+        assert_eq!(both(&findings), [None, None]);
         findings.push(found(What::Mounts, missing()));
-        assert_eq!(exit_of(&findings), Exit::No);
+        assert_eq!(both(&findings), [Some(false), None]);
+        findings.push(found(What::Scopes, missing()));
+        assert_eq!(both(&findings), [Some(false), Some(false)]);
+        assert_eq!(held(Level::OldKernel, &findings), Some(false));
     }
 }

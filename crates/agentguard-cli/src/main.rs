@@ -28,6 +28,9 @@ use voice::Voice;
 fn main() -> ExitCode {
     // A session's mediator is this program again, and does not come back from here.
     agentguard::sandbox::enter_if_asked();
+    if agentguard::policy::evaluate_if_asked() {
+        return ExitCode::SUCCESS;
+    }
     let mut voice = Voice::of_process();
     let exit = answer(&mut voice);
     let exit = match voice.flush() {

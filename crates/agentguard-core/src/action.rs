@@ -9,15 +9,15 @@ use crate::{Confinement, Digest, Session};
 /// One thing an agent wants to do. Bytes from outside become one of these once, at the edge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every action is the large one"
-)]
 pub enum Action {
     /// Start a session under a confinement. Whatever its static rules allow is admitted with it.
     Session(Box<Start>),
     /// Replace a process's image by a program.
     Exec(Exec),
+    /// Make a name at one of the workspace's places that make others run code.
+    File(Making),
+    /// Connect to a unix socket that is none of the session's own.
+    Connect(Connect),
 }
 
 impl Action {
@@ -27,6 +27,8 @@ impl Action {
         match self {
             Self::Session(_) => "session",
             Self::Exec(_) => "exec",
+            Self::File(_) => "file",
+            Self::Connect(_) => "connect",
         }
     }
 }
@@ -59,6 +61,53 @@ pub struct Exec {
     pub environment: BTreeMap<String, String>,
     /// The path of the image that makes the call, or `unknown`.
     pub caller: String,
+}
+
+/// A name that is about to come into being, or to stand for something else, at one of the places that policy
+/// has judged.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Making {
+    /// What makes it.
+    pub by: MadeBy,
+    /// Where it is to be, relative to the workspace. Bytes that are no UTF-8 stand as U+FFFD.
+    pub path: String,
+    /// Which place it is: the pattern of policy's that it matches, or `repository`, where a directory becomes a
+    /// git repository by it, or one that is gets settings or a hook.
+    pub place: String,
+    /// The path of what gets the name, or what a symbolic link is to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The path of the image that makes the call, or `unknown`.
+    pub caller: String,
+}
+
+/// A connection to a unix socket of the host, as the mediator is about to make it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Connect {
+    /// Where the socket lies, with every link followed, as seen inside the session.
+    pub path: String,
+    /// Whether the session was granted it. What was not is never connected.
+    pub granted: bool,
+    /// The path of the image that makes the call, or `unknown`.
+    pub caller: String,
+}
+
+/// The call that makes a name.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MadeBy {
+    /// A file is made, or what is there opened by a call that could have made it.
+    Open,
+    /// A directory is made.
+    Mkdir,
+    /// A FIFO, a socket or the like is made, or a file without opening it.
+    Mknod,
+    /// A symbolic link is made.
+    Symlink,
+    /// A file gets another name.
+    Link,
+    /// A file, or a directory with all that is in it, is moved.
+    Rename,
 }
 
 /// A program, known by what it contains.

@@ -4,39 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
-
-/// How much is enforced. The order is the order of strength.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Level {
-    /// An old kernel's Landlock and a system call filter.
-    OldKernel,
-    /// Landlock, the filter and the mediator, without namespaces.
-    NoNamespaces,
-    /// Everything.
-    Full,
-}
-
-impl Level {
-    /// The word used in policies, entries and flags.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OldKernel => "old-kernel",
-            Self::NoNamespaces => "no-namespaces",
-            Self::Full => "full",
-        }
-    }
-
-    /// Parses the word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::OldKernel, Self::NoNamespaces, Self::Full]
-            .into_iter()
-            .find(|level| level.as_str() == word)
-    }
-}
+use crate::{Digest, Level, Promise};
 
 /// What network a session sees.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -46,39 +14,6 @@ pub enum Network {
     Isolated,
     /// The host's: a weaker run, asked for by name.
     Host,
-}
-
-/// Something a session may rely on being held, or is told that it is not.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Promise {
-    /// Every exec is judged, and what runs is what was judged.
-    Execs,
-    /// Nothing outside the workspace and the agent's home can be changed.
-    Writes,
-    /// What is not granted cannot be seen.
-    Reads,
-    /// Nothing but the granted loopback ports can be reached.
-    Network,
-    /// No process outside can be signalled, traced or read.
-    Processes,
-    /// Nothing survives the session.
-    Lifetime,
-}
-
-impl Promise {
-    /// What is promised, in words that follow "promised:" or "not promised:".
-    #[must_use]
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Execs => "every exec is judged, and what runs is what was judged",
-            Self::Writes => "nothing outside the workspace and the agent's home can be changed",
-            Self::Reads => "what is not granted cannot be seen",
-            Self::Network => "nothing but the granted loopback ports can be reached",
-            Self::Processes => "no process outside can be signalled, traced or read",
-            Self::Lifetime => "nothing survives the session",
-        }
-    }
 }
 
 /// What may be done below a path.
@@ -142,15 +77,26 @@ pub struct Confinement {
     pub masks: Vec<PathBuf>,
     /// Paths relative to the workspace that cannot be changed, renamed or removed.
     pub pins: Vec<PathBuf>,
+    /// Patterns of paths relative to the workspace: a name that comes into being there is judged.
+    pub places: Vec<String>,
     /// Names of variables that pass from the caller's environment; a `*` at the end stands for any rest.
     pub environment: Vec<String>,
     /// Loopback ports of the host that appear on the session's loopback.
     pub ports: Vec<u16>,
+    /// Unix sockets of the host, by absolute paths at which they also appear inside, to which it may connect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sockets: Vec<PathBuf>,
     /// Bounds on use.
     pub limits: Limits,
 }
 
 impl Confinement {
+    /// What a session that is held to this may not rely on.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Promise> {
+        self.level.missing(self.network)
+    }
+
     /// Every tree of the host that a session sees, by its path inside: grants, those in its home, and
     /// last what it may write in any case, its workspace and home.
     #[must_use]

@@ -170,6 +170,17 @@ pub enum Event {
         /// Whether the session has begun, ended, or was lost.
         state: SessionStatus,
     },
+    /// Texts beside a session's log are erased, in the log that anchors the sessions'. The entry's human
+    /// asked for it; its session and agent are those whose texts they were.
+    #[serde(rename = "erasure")]
+    Erasure {
+        /// The session's log.
+        log: String,
+        /// The entries that commit to them, in order.
+        entries: Vec<Span>,
+        /// Why.
+        reason: String,
+    },
     /// A session ends: everything in it is dead.
     #[serde(rename = "session.end")]
     End {
@@ -178,6 +189,36 @@ pub enum Event {
         /// What was counted.
         tally: Tally,
     },
+}
+
+/// Entries from a first to a last one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(from = "(u64, u64)", into = "(u64, u64)")]
+pub struct Span {
+    /// The first.
+    pub first: u64,
+    /// The last, which may be the first.
+    pub last: u64,
+}
+
+impl Span {
+    /// Whether it contains this entry.
+    #[must_use]
+    pub fn contains(&self, index: u64) -> bool {
+        (self.first..=self.last).contains(&index)
+    }
+}
+
+impl From<(u64, u64)> for Span {
+    fn from((first, last): (u64, u64)) -> Self {
+        Self { first, last }
+    }
+}
+
+impl From<Span> for (u64, u64) {
+    fn from(span: Span) -> Self {
+        (span.first, span.last)
+    }
 }
 
 /// What came of a decision, or of the session's own command.
@@ -199,6 +240,8 @@ pub enum OutcomeOf {
         /// By which rule.
         rule: Rule,
     },
+    /// It was done.
+    Done,
     /// It was refused, and the reason could not be shown to the agent.
     Untold,
     /// It ended by itself.

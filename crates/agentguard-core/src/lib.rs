@@ -34,26 +34,26 @@ mod digest;
 mod entry;
 mod gate;
 mod human;
+mod level;
 mod secret;
 mod session;
 mod verdict;
 
-pub use action::{Action, Exec, Program, ProgramClass, Start};
+pub use action::{Action, Connect, Exec, MadeBy, Making, Program, ProgramClass, Start};
 pub use agent::{Agent, AgentName, InvalidName};
 pub use clock::{Clock, FixedClock, Moment, Timestamp};
-pub use confinement::{
-    Access, Confinement, Grant, HomeGrant, Level, Limits, Network, Promise, Tier, TierDigest,
-};
+pub use confinement::{Access, Confinement, Grant, HomeGrant, Limits, Network, Tier, TierDigest};
 pub use digest::{Commitment, Digest, InvalidDigest, Salt};
 pub use entry::{
     Change, ChangeKind, Class, CommitSeen, CredentialAct, Entry, Event, Origin, OutcomeOf, RefMove,
-    SessionStatus, Tally,
+    SessionStatus, Span, Tally,
 };
 pub use gate::{
     Approve, Effect, Gate, Index, Judge, Lend, NobodyToAsk, Permit, Record, Refusal, Undecided,
     Unrecorded,
 };
 pub use human::{Evidence, Human, Trigger, TriggerKind};
+pub use level::{Level, Promise};
 pub use secret::Secret;
 pub use session::{InvalidSessionId, Session, SessionId};
 pub use verdict::{InvalidRuleId, Rule, RuleId, Ruling, Verdict};

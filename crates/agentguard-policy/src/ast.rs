@@ -5,7 +5,7 @@
 )]
 
 use regorus::unstable::{
-    AssignOp, Expr, Literal, Module, Query, Ref, Rule, RuleAssign, RuleHead, Span,
+    AssignOp, Expr, Import, Literal, Module, Query, Ref, Rule, RuleAssign, RuleHead, Span,
 };
 
 /// What kind of rule a head makes.
@@ -25,6 +25,8 @@ pub(crate) enum Shape {
 pub(crate) struct Head<'a> {
     pub(crate) name: &'a str,
     pub(crate) shape: Shape,
+    /// Whether the name is all of it: `name`, not `name.part` or `name[key]`.
+    pub(crate) is_plain: bool,
     pub(crate) span: &'a Span,
 }
 
@@ -46,6 +48,7 @@ fn head(rule: &Rule) -> Head<'_> {
     Head {
         name: span.text(),
         shape: if plain { shape } else { Shape::Complete },
+        is_plain: plain,
         span,
     }
 }
@@ -185,6 +188,31 @@ pub(crate) fn imports(module: &Module) -> Vec<(&str, Vec<&str>)> {
         all.push((name, rest.to_vec()));
     }
     all
+}
+
+/// An import, of whatever kind.
+pub(crate) struct Imported<'a> {
+    /// What it is called in its file.
+    pub(crate) name: &'a str,
+    /// The path, with its root.
+    pub(crate) target: String,
+    /// All of it.
+    pub(crate) span: &'a Span,
+}
+
+/// Every import of a module.
+pub(crate) fn imported(module: &Module) -> Vec<Imported<'_>> {
+    module.imports.iter().map(one_import).collect()
+}
+
+fn one_import(import: &Import) -> Imported<'_> {
+    let path = path(&import.refr);
+    let last = path.last().copied().unwrap_or("");
+    Imported {
+        name: import.r#as.as_ref().map_or(last, Span::text),
+        target: path.join("."),
+        span: &import.span,
+    }
 }
 
 /// The parts of a reference, up to the first that is computed.

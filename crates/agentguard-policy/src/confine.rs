@@ -16,7 +16,7 @@ use crate::grants::{self, Granted};
 use crate::input::SCHEMA;
 use crate::policies::Policies;
 use crate::rules;
-use crate::tier::TierEngine;
+use crate::tier::{self, TierEngine};
 
 /// What flags and surroundings ask for. Policy decides.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub struct Request {
 /// What policy makes of a request.
 #[derive(Clone, Debug)]
 pub struct Confined {
-    /// What the kernel will hold the session to. Its level is never below `require_level`.
+    /// What the kernel will hold the session to, at the level that was asked for.
     pub confinement: Confinement,
     /// The least level any tier requires. A request below it is to be refused.
     pub require_level: Level,
@@ -167,13 +167,17 @@ impl Policies {
     }
 }
 
-fn input(request: &Request) -> Result<Value, Error> {
+fn input(request: &Request) -> Result<tier::Input<'static>, Error> {
     let unreadable = |reason: String| Error::Unreachable {
         what: format!("the request cannot be written: {reason}"),
     };
     let text = serde_json::to_string(&Input::of(request))
         .map_err(|error| unreadable(error.to_string()))?;
-    Value::from_json_str(&text).map_err(|error| unreadable(error.to_string()))
+    let value = Value::from_json_str(&text).map_err(|error| unreadable(error.to_string()))?;
+    Ok(tier::Input {
+        text: text.into(),
+        value,
+    })
 }
 
 /// What one tier says, or several together. `None` is no opinion.
@@ -182,9 +186,11 @@ struct Tiered {
     home: Option<Granted>,
     masks: BTreeSet<String>,
     pins: BTreeSet<String>,
+    places: BTreeSet<String>,
     environment: Option<BTreeSet<String>>,
     ports: Option<BTreeSet<u64>>,
     host_network: Option<bool>,
+    sockets: Option<BTreeSet<String>>,
     limits: BTreeMap<&'static str, u64>,
     require_level: Level,
     require_evidence: Evidence,
@@ -195,12 +201,12 @@ struct Tiered {
 const LIMITS: [&str; 4] = ["files", "processes", "seconds", "temporary_bytes"];
 
 impl Tiered {
-    fn read(tier: &TierEngine, input: &Value) -> Result<Self, Error> {
+    fn read(tier: &TierEngine, input: &tier::Input<'_>) -> Result<Self, Error> {
         let unconfined = |reason: String| Error::Unconfined {
             tier: tier_word(tier.tier),
             reason,
         };
-        let values = tier.sandbox(input.clone()).map_err(unconfined)?;
+        let values = tier.sandbox(input).map_err(unconfined)?;
         Self::of(&Reader { values }).map_err(unconfined)
     }
 
@@ -225,8 +231,10 @@ impl Tiered {
             ),
             masks: reader.strings("masks", &is_absolute)?.unwrap_or_default(),
             pins: reader.strings("pins", &is_relative)?.unwrap_or_default(),
+            places: reader.strings("places", &is_pattern)?.unwrap_or_default(),
             environment: reader.strings("environment", &is_variable)?,
             ports: reader.numbers("ports")?,
+            sockets: reader.strings("sockets", &is_absolute)?,
             host_network: network.map(|words| words.contains("host")),
             limits,
             require_level: reader
@@ -250,8 +258,12 @@ impl Tiered {
             a.intersection(&b).copied().collect()
         });
         both(&mut self.host_network, lower.host_network, |a, b| a && b);
+        both(&mut self.sockets, lower.sockets, |a, b| {
+            a.intersection(&b).cloned().collect()
+        });
         self.masks.extend(lower.masks);
         self.pins.extend(lower.pins);
+        self.places.extend(lower.places);
         for (name, value) in lower.limits {
             let limit = self.limits.entry(name).or_insert(value);
             *limit = value.min(*limit);
@@ -287,9 +299,10 @@ impl Tiered {
         let host = request.network == Network::Host && self.host_network == Some(true);
         let ports = asked_ports(&self.ports.unwrap_or_default())?;
         let environment = self.environment.unwrap_or_default();
+        let sockets = self.sockets.unwrap_or_default();
         granted_whole(request, host, &ports, &environment)?;
         let confinement = Confinement {
-            level: request.level.max(self.require_level),
+            level: request.level,
             network: if host {
                 Network::Host
             } else {
@@ -304,8 +317,10 @@ impl Tiered {
                 .list(|path, access| HomeGrant { path, access }),
             masks: masks.into_iter().collect(),
             pins: self.pins.into_iter().map(PathBuf::from).collect(),
+            places: self.places.into_iter().collect(),
             environment: environment.into_iter().collect(),
             ports,
+            sockets: sockets.into_iter().map(PathBuf::from).collect(),
             limits,
         };
         Ok(Confined {
@@ -414,6 +429,15 @@ fn is_absolute(path: &str) -> bool {
 fn is_relative(path: &str) -> bool {
     path.split('/')
         .all(|part| !matches!(part, "" | "." | "..") && !part.contains(['*', '\0', '\n']))
+}
+
+/// Plain parts, or `*` for any one name; `**/` at the start for any directory, `/**` at the end for anything
+/// below. Some part of it is a name.
+fn is_pattern(text: &str) -> bool {
+    let rest = text.strip_prefix("**/").unwrap_or(text);
+    let rest = rest.strip_suffix("/**").unwrap_or(rest);
+    rest.split('/').all(|part| part == "*" || is_relative(part))
+        && rest.split('/').any(|part| part != "*")
 }
 
 fn is_variable(pattern: &str) -> bool {

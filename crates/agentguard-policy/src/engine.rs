@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
+use serde::{Deserialize, Serialize};
 
 use agentguard_core::Rule;
 
 use crate::entry::{self, ENTRY, Entry, Word};
-use crate::error::{Error, Mistake, engine_message};
+use crate::error::{Error, engine_message};
+use crate::join::{self, Places};
 use crate::module::{self, Parsed, Purpose};
 use crate::recursion;
 use crate::rules;
@@ -28,14 +30,17 @@ const MOST_ENGINES: usize = 16;
 /// Modules that were added together, with what they define.
 pub(crate) struct Rego {
     base: Engine,
+    places: Places,
     exec: Entry,
+    file: Entry,
+    connect: Entry,
     session: Entry,
     sandbox: Vec<String>,
     ready: Mutex<Vec<Engine>>,
 }
 
 /// What rules say about an action.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Said {
     pub(crate) deny: Vec<Rule>,
     pub(crate) ask: Vec<Rule>,
@@ -45,45 +50,53 @@ pub(crate) struct Said {
 }
 
 impl Rego {
-    /// Reads `files`, each once. Tests are checked and left out.
+    /// Reads `files`. Tests are checked and left out.
     pub(crate) fn load(files: &[(&Source, &File)]) -> Result<Self, Error> {
-        let mut base = new_engine();
         let mut mistakes = Vec::new();
         let mut modules = Vec::new();
-        let mut tests = Vec::new();
         for (source, file) in files {
-            match module::add(&mut base, source, file) {
-                Ok(parsed) if parsed.purpose == Purpose::Test => tests.push(file.name.as_str()),
+            match module::read(source, file) {
+                Ok(parsed) if parsed.purpose == Purpose::Test => {}
                 Ok(parsed) => modules.push(parsed),
                 Err(found) => mistakes.extend(found),
             }
         }
         Error::invalid(mistakes)?;
-        if !tests.is_empty() {
-            let is_rule = |(_, file): &&(&Source, &File)| !tests.contains(&file.name.as_str());
-            let rules: Vec<_> = files.iter().filter(is_rule).copied().collect();
-            return Self::load(&rules);
-        }
         let is_embedded = files.iter().all(|(source, _)| source.embedded);
-        Self::of(base, &modules, is_embedded)
+        Self::of(&modules, is_embedded)
     }
 
-    fn of(mut base: Engine, modules: &[Parsed], is_embedded: bool) -> Result<Self, Error> {
+    fn of(modules: &[Parsed], is_embedded: bool) -> Result<Self, Error> {
         if !is_embedded {
-            Error::invalid(recursion::find(modules, base.get_modules()))?;
+            Error::invalid(recursion::find(modules))?;
         }
+        let mut base = new_engine();
+        let places = join::add(&mut base, &modules.iter().collect::<Vec<_>>());
+        let places =
+            places.or_else(|mistakes| Error::invalid(mistakes).map(|()| Places::default()))?;
         let exec = Entry::of(modules, Purpose::Exec);
+        let file = Entry::of(modules, Purpose::File);
+        let connect = Entry::of(modules, Purpose::Connect);
         let session = Entry::of(modules, Purpose::Session);
         let sandbox = entry::defined(modules, Purpose::Sandbox);
-        let text = entry::module(modules, &exec, &session, &sandbox);
+        let asked = [
+            ("exec", &exec),
+            ("file", &file),
+            ("connect", &connect),
+            ("session", &session),
+        ];
+        let text = entry::module(asked, &sandbox);
         base.add_policy("entry".to_owned(), text)
             .map_err(unreachable)?;
         // Prepares the engine, so that its clones are.
         base.eval_rule(format!("data.{ENTRY}.ready"))
-            .map_err(|error| located(modules, &error.to_string()))?;
+            .map_err(|error| located(modules, &places.restore(&error.to_string())))?;
         Ok(Self {
             base,
+            places,
             exec,
+            file,
+            connect,
             session,
             sandbox,
             ready: Mutex::new(Vec::new()),
@@ -93,6 +106,16 @@ impl Rego {
     /// What the rules say about an exec.
     pub(crate) fn exec(&self, input: Value) -> Result<Said, String> {
         self.ask("exec", &self.exec, input)
+    }
+
+    /// What the rules say about a name at a place that is judged.
+    pub(crate) fn file(&self, input: Value) -> Result<Said, String> {
+        self.ask("file", &self.file, input)
+    }
+
+    /// What the rules say about a connection.
+    pub(crate) fn connect(&self, input: Value) -> Result<Said, String> {
+        self.ask("connect", &self.connect, input)
     }
 
     /// What the rules say about a session.
@@ -141,7 +164,10 @@ impl Rego {
         let Ok((engine, value)) = outcome else {
             return Err("the engine broke down".to_owned());
         };
-        let value = value.map_err(|error| engine_message(&error.to_string()))?;
+        let value = value.map_err(|error| {
+            let said = self.places.restore(&error.to_string());
+            engine_message(&said)
+        })?;
         self.give_back(engine);
         in_order(&value, count).ok_or_else(|| "a rule of it is undefined".to_owned())
     }
@@ -187,18 +213,9 @@ fn in_order(value: &Value, count: usize) -> Option<Vec<Value>> {
 
 /// What the engine said, at its place in one of `modules`.
 pub(crate) fn located(modules: &[Parsed], said: &str) -> Error {
-    let place = said
-        .lines()
-        .find_map(|line| line.strip_prefix("--> "))
-        .unwrap_or("");
-    let inside = modules.iter().find(|parsed| {
-        place
-            .strip_prefix(parsed.path.as_str())
-            .is_some_and(|rest| rest.starts_with(':'))
-    });
-    match inside {
-        Some(parsed) => Error::Invalid {
-            first: Mistake::from_engine(&parsed.path, &parsed.text, said),
+    match join::mistake(modules.iter(), said) {
+        Some(first) => Error::Invalid {
+            first,
             others: Vec::new(),
         },
         None => unreachable(said),

@@ -1,7 +1,6 @@
 //! The generated module that collects what the packages say, so that a rule that is undefined is missed.
 
 use crate::module::{Parsed, Purpose};
-use crate::recursion::is_above;
 
 /// Where the generated rules stand.
 pub(crate) const ENTRY: &str = "agentguard_entry";
@@ -63,23 +62,9 @@ pub(crate) fn defined(modules: &[Parsed], purpose: Purpose) -> Vec<String> {
 }
 
 /// Rego that collects every set with its place, so that one that is undefined is missed.
-pub(crate) fn module(
-    modules: &[Parsed],
-    exec: &Entry,
-    session: &Entry,
-    sandbox: &[String],
-) -> String {
+pub(crate) fn module(asked: [(&str, &Entry); 4], sandbox: &[String]) -> String {
     let mut text = format!("package {ENTRY}\nready := true\n");
-    for (kind, purpose) in [
-        ("exec", Purpose::Exec),
-        ("session", Purpose::Session),
-        ("sandbox", Purpose::Sandbox),
-    ] {
-        for name in asked_first(modules, purpose) {
-            text += &format!("{kind} contains [0, 0] if {{ data.{name}; false }}\n");
-        }
-    }
-    for (kind, entry) in [("exec", exec), ("session", session)] {
+    for (kind, entry) in asked {
         for (place, (package, word)) in entry.sets.iter().enumerate() {
             text += &format!(
                 "{kind} contains [{place}, data.{package}.{}] if true\n",
@@ -92,46 +77,4 @@ pub(crate) fn module(
         text += &format!("sandbox contains [{place}, data.agentguard.sandbox.{name}] if true\n");
     }
     text
-}
-
-/// The values to ask for by name before anything else.
-///
-/// regorus 0.14.1, asked for a package as a whole, takes it and all packages below it for evaluated after
-/// the first file of them, and rules of the other files do not see one another: a denial would be lost.
-fn asked_first(modules: &[Parsed], purpose: Purpose) -> Vec<String> {
-    // `data.a.b` asks for the package `a.b` as a whole, and for all below; `data.a.b.c` for one of its rules.
-    let is_whole = |parsed: &Parsed| {
-        let mut named = modules.iter().flat_map(|other| &other.wholes);
-        named.any(|name| name.is_empty() || is_above(name, &parsed.package))
-    };
-    let is_used = |parsed: &Parsed| {
-        (parsed.purpose == purpose || parsed.purpose == Purpose::Library) && is_whole(parsed)
-    };
-    values_of_split(modules, is_used)
-}
-
-/// The values of every package that stands in several files, or has others below it.
-pub(crate) fn split(modules: &[Parsed]) -> Vec<String> {
-    values_of_split(modules, |parsed| parsed.purpose != Purpose::Test)
-}
-
-fn values_of_split(modules: &[Parsed], is_wanted: impl Fn(&Parsed) -> bool) -> Vec<String> {
-    let is_split = |parsed: &&Parsed| {
-        let related = |other: &&Parsed| {
-            is_above(&parsed.package, &other.package) || is_above(&other.package, &parsed.package)
-        };
-        modules.iter().filter(related).count() > 1
-    };
-    let mut names: Vec<String> = modules
-        .iter()
-        .filter(|parsed| is_wanted(parsed))
-        .filter(is_split)
-        .flat_map(|parsed| {
-            let values = parsed.values.iter();
-            values.map(|value| format!("{}.{value}", parsed.package))
-        })
-        .collect();
-    names.sort();
-    names.dedup();
-    names
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use agentguard_core::{Rule, Tier};
 
 /// Why policies could not be loaded, or a confinement not be made of them.
@@ -129,7 +131,7 @@ pub(crate) fn tier_word(tier: Tier) -> &'static str {
 }
 
 /// A mistake in a policy, and where it stands.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Mistake {
     /// The file, as the tier's directory and the name in it.
     pub file: String,

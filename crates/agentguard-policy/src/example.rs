@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use agentguard_core::{
-    Access, Action, Agent, AgentName, Confinement, Digest, Evidence, Exec, Grant, HomeGrant, Human,
-    Level, Limits, Network, Program, ProgramClass, Session, SessionId, Start, Trigger, TriggerKind,
+    Access, Action, Agent, AgentName, Confinement, Connect, Digest, Evidence, Exec, Grant,
+    HomeGrant, Human, Level, Limits, MadeBy, Making, Network, Program, ProgramClass, Session,
+    SessionId, Start, Trigger, TriggerKind,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -45,6 +46,30 @@ pub(crate) fn exec_of_script() -> Value {
         cwd: "/home/ann/work".to_owned(),
         environment: BTreeMap::new(),
         caller: "/usr/bin/bash".to_owned(),
+    })
+}
+
+/// The input of `agentguard.file`: a hook that is moved into a repository.
+pub(crate) fn file() -> Value {
+    let making = Making {
+        by: MadeBy::Rename,
+        path: "vendor/lib/.git/hooks/post-merge".to_owned(),
+        place: "**/.git/hooks/*".to_owned(),
+        from: Some("hook".to_owned()),
+        caller: "/usr/bin/mv".to_owned(),
+    };
+    a_session().map_or(Value::Null, |session| of(&Action::File(making), &session))
+}
+
+/// The input of `agentguard.connect`: a call to an ssh agent.
+pub(crate) fn connect() -> Value {
+    let connect = Connect {
+        path: "/run/user/1000/ssh-agent".to_owned(),
+        granted: true,
+        caller: "/usr/bin/ssh-add".to_owned(),
+    };
+    a_session().map_or(Value::Null, |session| {
+        of(&Action::Connect(connect), &session)
     })
 }
 
@@ -152,8 +177,10 @@ fn confinement() -> Confinement {
         }],
         masks: vec![PathBuf::from("/etc/shadow")],
         pins: vec![PathBuf::from(".git/hooks")],
+        places: vec!["**/.git/hooks/*".to_owned()],
         environment: vec!["PATH".to_owned()],
         ports: vec![8080],
+        sockets: vec![PathBuf::from("/run/user/1000/ssh-agent")],
         limits: Limits {
             processes: 4096,
             files: 65_536,

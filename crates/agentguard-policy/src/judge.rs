@@ -1,5 +1,6 @@
 //! Judges a session's actions: the deny-list, then every tier, the strictest stands.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::error::tier_word;
 use crate::input::{Facts, Input, SCHEMA};
 use crate::memo::Memo;
 use crate::policies::Inner;
+use crate::tier;
 
 /// Judges one session's actions, and remembers.
 pub struct SessionJudge {
@@ -110,7 +112,7 @@ impl SessionJudge {
 
     fn denied(&self, action: &Action, facts: &Facts) -> Option<Rule> {
         match action {
-            Action::Session(_) => None,
+            Action::Session(_) | Action::File(_) | Action::Connect(_) => None,
             Action::Exec(exec) => {
                 let programs = std::iter::once(&exec.program).chain(&exec.script);
                 let by_content = programs
@@ -131,8 +133,10 @@ impl SessionJudge {
         let mut allows: Vec<Rule> = Vec::new();
         for (place, tier) in self.policies.tiers.iter().enumerate() {
             let said = match &question.action {
-                Action::Exec(_) => tier.exec(input.clone()),
-                Action::Session(_) => tier.session(input.clone()),
+                Action::Exec(_) => tier.exec(&input),
+                Action::File(_) => tier.file(&input),
+                Action::Session(_) => tier.session(&input),
+                Action::Connect(_) => tier.connect(&input),
             };
             let said = said.map_err(Undecided::new)?;
             if place == 0 {
@@ -157,7 +161,7 @@ impl SessionJudge {
         }
     }
 
-    fn value(&self, question: &Question) -> Result<Value, Undecided> {
+    fn value<'q>(&self, question: &'q Question) -> Result<tier::Input<'q>, Undecided> {
         let own = question.input.get(..question.own).unwrap_or("");
         let mut value = Value::from_json_str(&format!("{own}}}"))
             .map_err(|error| Undecided::new(format!("the input cannot be read: {error}")))?;
@@ -169,7 +173,10 @@ impl SessionJudge {
             .as_object_mut()
             .map_err(|_| Undecided::new("the input is no object"))?
             .insert(Value::from("session"), session);
-        Ok(value)
+        Ok(tier::Input {
+            text: Cow::Borrowed(question.input()),
+            value,
+        })
     }
 }
 

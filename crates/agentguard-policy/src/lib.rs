@@ -15,6 +15,7 @@
 //! [`Confinement`]: agentguard_core::Confinement
 #![forbid(unsafe_code)]
 
+mod apart;
 mod ast;
 mod bounds;
 mod check;
@@ -27,6 +28,7 @@ mod error;
 mod example;
 mod grants;
 mod input;
+mod join;
 mod judge;
 mod memo;
 mod module;
@@ -42,6 +44,7 @@ mod tests;
 mod tier;
 mod whole;
 
+pub use apart::evaluate_if_asked;
 pub use check::{Checked, check};
 pub use confine::{Confined, DeniedProgram, Request};
 pub use error::{Error, Mistake};

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use regorus::Engine;
-use regorus::unstable::{Module, Span};
+use regorus::unstable::{Module, Ref, Span};
 
 use agentguard_core::RuleId;
 
 use crate::ast::{self, Shape};
 use crate::bounds;
+use crate::engine::new_engine;
 use crate::error::Mistake;
+use crate::recursion::is_above;
 use crate::sources::{File, Source};
 
 /// Builtins whose answer is no function of `input`: a decision with them could not be kept or repeated.
@@ -35,12 +36,14 @@ pub(crate) const SANDBOX: &[&str] = &[
     "masks",
     "network",
     "pins",
+    "places",
     "ports",
     "processes",
     "read",
     "require_evidence",
     "require_level",
     "seconds",
+    "sockets",
     "temporary_bytes",
     "write",
 ];
@@ -50,13 +53,17 @@ pub(crate) const SANDBOX: &[&str] = &[
 pub(crate) enum Purpose {
     /// `agentguard.exec` and below: asked about execs.
     Exec,
+    /// `agentguard.file` and below: asked about names at the places that are judged.
+    File,
+    /// `agentguard.connect` and below: asked about connections to sockets of the host.
+    Connect,
     /// `agentguard.session` and below: asked about sessions.
     Session,
     /// `agentguard.sandbox`: the static confinement.
     Sandbox,
     /// `agentguard.lib` and below, or any package outside `agentguard`: functions for the others.
     Library,
-    /// A package that ends in `_test`: never loaded to decide.
+    /// A file `*_test.rego`, of whatever package: never loaded to decide.
     Test,
 }
 
@@ -64,104 +71,78 @@ pub(crate) enum Purpose {
 pub(crate) struct Parsed {
     pub(crate) path: String,
     pub(crate) text: Cow<'static, str>,
+    pub(crate) module: Ref<Module>,
     pub(crate) package: String,
     pub(crate) purpose: Purpose,
     /// Which of [`WORDS`] or [`SANDBOX`] it defines.
     pub(crate) defines: Vec<String>,
-    /// Its rules that are no functions.
-    pub(crate) values: Vec<String>,
-    /// The packages it asks for as a whole, or might: by their names, or beginnings of such.
-    pub(crate) wholes: Vec<String>,
 }
 
-/// Adds `file` to `engine`, and checks what can be seen without evaluating. Files compiled in are known
+impl Parsed {
+    /// A mistake at a span of this file.
+    pub(crate) fn mistake(&self, span: &Span, message: impl Into<String>) -> Mistake {
+        mistake(&self.path, &self.text, span, message)
+    }
+}
+
+/// Reads `file` by itself, and checks what can be seen without evaluating. Files compiled in are known
 /// to pass.
-pub(crate) fn add(
-    engine: &mut Engine,
-    source: &Source,
-    file: &File,
-) -> Result<Parsed, Vec<Mistake>> {
+pub(crate) fn read(source: &Source, file: &File) -> Result<Parsed, Vec<Mistake>> {
     let path = source.path(file);
     if !source.embedded
         && let Some((at, why)) = bounds::exceeded(&file.text)
     {
         return Err(vec![Mistake::at_bytes(&path, &file.text, at..at + 1, why)]);
     }
+    let mut engine = new_engine();
     let package = engine
         .add_policy(path.clone(), file.text.to_string())
         .map_err(|error| vec![Mistake::from_engine(&path, &file.text, &error.to_string())])?;
     let package = package.strip_prefix("data.").unwrap_or(&package).to_owned();
-    let modules = engine.get_modules();
-    let Some(module) = modules.last() else {
+    let Some(module) = engine.get_modules().last().cloned() else {
         let message = "it holds no module";
         return Err(vec![Mistake::at(&path, &file.text, (1, 1, 1), message)]);
     };
-    let heads = ast::heads(module);
+    let heads = ast::heads(&module);
     let mut checker = Checker {
         path: &path,
         text: &file.text,
         mistakes: Vec::new(),
     };
-    let purpose = checker.purpose(&package, module);
-    checker.file_name(purpose, module);
+    let purpose = checker.purpose(&package, &module);
+    checker.tests(&package, purpose, &module, &heads);
     let defines = checker.heads(&package, purpose, &heads);
     if !source.embedded {
-        checker.calls(module);
-        checker.given(purpose, module);
+        checker.calls(&module);
+        checker.given(purpose, &module);
         if purpose != Purpose::Test {
-            checker.replacements(module);
+            checker.replacements(&module);
         }
     }
     if !checker.mistakes.is_empty() {
         return Err(checker.mistakes);
     }
-    let is_value = |head: &&ast::Head<'_>| matches!(head.shape, Shape::Set | Shape::Complete);
-    let values = heads.iter().filter(is_value);
-    let values = values.map(|head| head.name.to_owned()).collect();
-    // The files that ship ask for each value by its name.
-    let wholes = if source.embedded {
-        Vec::new()
-    } else {
-        wholes(module)
-    };
     Ok(Parsed {
         path,
         text: file.text.clone(),
+        module,
         package,
         purpose,
         defines,
-        values,
-        wholes,
     })
 }
 
-/// What a module names below `data`, by the path written or imported.
-pub(crate) fn wholes(module: &Module) -> Vec<String> {
-    let imports = ast::imports(module);
-    let mut all = Vec::new();
-    for name in ast::uses(module).iter().flat_map(|uses| &uses.names) {
-        let Some((root, rest)) = name.path.split_first() else {
-            continue;
-        };
-        let imported = imports.iter().find(|(name, _)| name == root);
-        match (*root, imported) {
-            ("data", _) => all.push(rest.join(".")),
-            (_, Some((_, path))) => {
-                let parts: Vec<&str> = path.iter().chain(rest).copied().collect();
-                all.push(parts.join("."));
-            }
-            (_, None) => {}
-        }
-    }
-    all
-}
-
 /// A mistake at a span of the engine's.
-pub(crate) fn mistake(path: &str, text: &str, span: &Span, message: impl Into<String>) -> Mistake {
+fn mistake(path: &str, text: &str, span: &Span, message: impl Into<String>) -> Mistake {
     let byte = |n: u32| usize::try_from(n).unwrap_or(0);
     let end = span.text().lines().next().map_or(0, str::len);
     let start = byte(span.start);
     Mistake::at_bytes(path, text, start..start + end, message)
+}
+
+/// Whether a rule of this name is a test.
+pub(crate) fn is_test_name(name: &str) -> bool {
+    name.starts_with("test_") || name.starts_with("todo_test_")
 }
 
 struct Checker<'a> {
@@ -177,11 +158,7 @@ impl Checker<'_> {
     }
 
     fn purpose(&mut self, package: &str, module: &Module) -> Purpose {
-        let below = |root: &str| {
-            package
-                .strip_prefix(root)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
+        let below = |root: &str| is_above(root, package);
         let span = ast::root(&module.package.refr).0;
         let is_word = |part: &str| {
             !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -189,10 +166,14 @@ impl Checker<'_> {
         if !package.split('.').all(is_word) {
             self.say(span, "a package's name is made of words and dots");
         }
-        if package.ends_with("_test") {
+        if self.path.ends_with("_test.rego") || package.ends_with("_test") {
             Purpose::Test
         } else if below("agentguard.exec") {
             Purpose::Exec
+        } else if below("agentguard.file") {
+            Purpose::File
+        } else if below("agentguard.connect") {
+            Purpose::Connect
         } else if below("agentguard.session") {
             Purpose::Session
         } else if package == "agentguard.sandbox" {
@@ -203,8 +184,9 @@ impl Checker<'_> {
             self.say(
                 span,
                 format!(
-                    "package `{package}` is never asked: use `agentguard.exec.*`, \
-                     `agentguard.session.*`, `agentguard.sandbox` or `agentguard.lib.*`"
+                    "package `{package}` is never asked: use `agentguard.exec.*`, `agentguard.file.*`, \
+                     `agentguard.connect.*`, `agentguard.session.*`, `agentguard.sandbox` or \
+                     `agentguard.lib.*`"
                 ),
             );
             Purpose::Library
@@ -212,20 +194,36 @@ impl Checker<'_> {
     }
 
     /// A rule in a file for tests would never be asked, and a test among rules never run.
-    fn file_name(&mut self, purpose: Purpose, module: &Module) {
-        let is_for_tests = self.path.ends_with("_test.rego");
-        let span = ast::root(&module.package.refr).0;
-        if is_for_tests && purpose != Purpose::Test {
-            self.say(
-                span,
-                "a file `*_test.rego` is for tests: its package ends in `_test`",
-            );
+    fn tests(&mut self, package: &str, purpose: Purpose, module: &Module, heads: &[ast::Head<'_>]) {
+        if !self.path.ends_with("_test.rego") {
+            if purpose == Purpose::Test {
+                self.say(
+                    ast::root(&module.package.refr).0,
+                    "a package `*_test` is for tests: its file is called `*_test.rego`",
+                );
+            }
+            for head in heads.iter().filter(|head| is_test_name(head.name)) {
+                let message = format!(
+                    "`{}` is a test, and would not be run: the file of a test is called `*_test.rego`",
+                    head.name
+                );
+                self.say(head.span, message);
+            }
+            return;
         }
-        if !is_for_tests && purpose == Purpose::Test {
-            self.say(
-                span,
-                "a package `*_test` is for tests: its file is called `*_test.rego`",
-            );
+        let decides = ["agentguard.exec", "agentguard.session"];
+        let words: &[&str] = if package.ends_with("_test") {
+            &[]
+        } else if package == "agentguard.sandbox" {
+            SANDBOX
+        } else if decides.iter().any(|root| is_above(root, package)) {
+            &WORDS
+        } else {
+            &[]
+        };
+        for head in heads.iter().filter(|head| words.contains(&head.name)) {
+            let message = format!("`{}` in a file for tests is never asked", head.name);
+            self.say(head.span, message);
         }
     }
 
@@ -235,7 +233,7 @@ impl Checker<'_> {
             let decides = WORDS.contains(&head.name);
             let confines = SANDBOX.contains(&head.name);
             match purpose {
-                Purpose::Exec | Purpose::Session if decides => {
+                Purpose::Exec | Purpose::File | Purpose::Connect | Purpose::Session if decides => {
                     if head.shape != Shape::Set {
                         self.say(
                             head.span,
@@ -264,6 +262,8 @@ impl Checker<'_> {
                     self.say(head.span, message);
                 }
                 Purpose::Exec
+                | Purpose::File
+                | Purpose::Connect
                 | Purpose::Session
                 | Purpose::Sandbox
                 | Purpose::Library
@@ -280,7 +280,7 @@ impl Checker<'_> {
         for (name, expr) in ast::given(module) {
             let decides = WORDS.contains(&name);
             let is_rule = match purpose {
-                Purpose::Exec | Purpose::Session => decides,
+                Purpose::Exec | Purpose::File | Purpose::Connect | Purpose::Session => decides,
                 Purpose::Sandbox => name == "covered",
                 Purpose::Library | Purpose::Test => false,
             };

@@ -61,10 +61,7 @@ impl Policies {
     }
 
     pub(crate) fn from_sources(sources: Vec<Source>) -> Result<Self, Error> {
-        regorus::cache::configure(regorus::cache::Config {
-            regex: PATTERNS,
-            glob: PATTERNS,
-        });
+        keep_patterns();
         let authority = authority(&sources);
         let mut mistakes: Vec<Mistake> = Vec::new();
         let deny = gather(DenyList::load(&sources, authority), &mut mistakes)?;
@@ -125,6 +122,14 @@ impl Policies {
     pub fn judge(&self, session: Session) -> SessionJudge {
         SessionJudge::new(Arc::clone(&self.inner), session)
     }
+}
+
+/// Has the engine keep as many patterns as a large policy has.
+pub(crate) fn keep_patterns() {
+    regorus::cache::configure(regorus::cache::Config {
+        regex: PATTERNS,
+        glob: PATTERNS,
+    });
 }
 
 /// The place of the tier that must allow: the highest one that is not the repository's.

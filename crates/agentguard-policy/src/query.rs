@@ -1,19 +1,17 @@
 //! Questions of whoever writes policies: what a query gives, and what becomes of an input.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use agentguard_core::{Action, Session, Tier};
 use regorus::Value;
 use serde::Deserialize;
 
+use crate::apart::{Apart, Kind};
 use crate::bounds;
-use crate::entry;
 use crate::error::{Error, Mistake, engine_message};
 use crate::input::SCHEMA;
 use crate::policies::{self, Policies};
 use crate::recursion;
-use crate::sources::Source;
-use crate::whole::Whole;
+use crate::sources::{File, Source};
+use crate::whole;
 
 /// What a query gives in one tier.
 #[derive(Clone, Debug)]
@@ -73,7 +71,7 @@ impl Policies {
             let mistake = Mistake::at_bytes("query", query, at..at + 1, why);
             return Error::invalid(vec![mistake]).map(|()| Vec::new());
         }
-        let input = Value::from_json_str(input).map_err(|error| Error::Query {
+        Value::from_json_str(input).map_err(|error| Error::Query {
             reason: format!("the input is no JSON: {error}"),
         })?;
         let sources = &self.inner.sources;
@@ -87,41 +85,32 @@ impl Policies {
                 .last()
                 .filter(|shipped| shipped.tier == Tier::Shipped && place + 1 != sources.len());
             let library = policies::library(shipped, place == authority);
-            let (whole, _) = Whole::load(source, &library);
             answers.push(Answer {
                 tier: source.tier,
-                values: ask(whole, source, query, input.clone())?,
+                values: ask(source, &library, query, input)?,
             });
         }
         Ok(answers)
     }
 }
 
-fn ask(mut whole: Whole, source: &Source, query: &str, input: Value) -> Result<Vec<String>, Error> {
-    Error::invalid(recursion::find(&whole.parsed, whole.engine.get_modules()))?;
-    let first = entry::split(&whole.parsed);
-    // What is asked for as a whole must be known by name before: see `entry`.
-    let mut text: String = first
-        .iter()
-        .map(|name| format!("{{x | x := data.{name}}}; "))
-        .collect();
-    text.push_str(query);
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        whole.engine.set_input(input);
-        whole.engine.eval_query(text, false)
-    }));
-    let failed = |said: &str| Error::Query {
-        reason: format!("{}: {}", source.directory, engine_message(said)),
-    };
-    let results = match outcome {
-        Ok(results) => results.map_err(|error| failed(&error.to_string()))?,
-        Err(_) => return Err(failed("the engine broke down")),
-    };
-    let last = results
-        .result
-        .iter()
-        .filter_map(|result| result.expressions.last());
-    Ok(last
-        .map(|expression| expression.value.to_string())
-        .collect())
+fn ask(
+    source: &Source,
+    library: &[(&Source, &File)],
+    query: &str,
+    input: &str,
+) -> Result<Vec<String>, Error> {
+    let (parsed, mistakes) = whole::read(source, library);
+    Error::invalid(mistakes)?;
+    Error::invalid(recursion::find(&parsed))?;
+    let apart = Apart::load(source, library, Kind::Whole)?;
+    apart.query(query, input).map_err(|said| {
+        let message = match engine_message(&said) {
+            // All that the engine says of a query whose first expression cannot be read.
+            empty if empty == "expecting" => "the query cannot be read".to_owned(),
+            message => message,
+        };
+        let reason = format!("{}: {message}", source.directory);
+        Error::Query { reason }
+    })
 }

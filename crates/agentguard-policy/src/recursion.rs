@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{Module, Ref, Span};
+use regorus::unstable::Span;
 
 use crate::ast::{self, Use};
 use crate::error::Mistake;
-use crate::module::{Parsed, mistake};
+use crate::module::Parsed;
 
 /// Every rule's full name, with where it stands first and what it uses.
 type Graph<'a> = BTreeMap<String, Node<'a>>;
@@ -20,10 +20,10 @@ struct Node<'a> {
 }
 
 /// The rules that lead back to themselves, each once.
-pub(crate) fn find(parsed: &[Parsed], modules: &[Ref<Module>]) -> Vec<Mistake> {
+pub(crate) fn find(parsed: &[Parsed]) -> Vec<Mistake> {
     let mut graph = Graph::new();
-    for (parsed, module) in parsed.iter().zip(modules) {
-        add(&mut graph, parsed, module);
+    for parsed in parsed {
+        add(&mut graph, parsed);
     }
     let edges: BTreeMap<&str, Vec<&str>> = graph
         .iter()
@@ -34,19 +34,14 @@ pub(crate) fn find(parsed: &[Parsed], modules: &[Ref<Module>]) -> Vec<Mistake> {
     let shown = names.filter_map(|name| {
         let node = graph.get(name)?;
         let message = format!("`{name}` leads back to itself");
-        Some(mistake(
-            &node.parsed.path,
-            &node.parsed.text,
-            node.span,
-            message,
-        ))
+        Some(node.parsed.mistake(node.span, message))
     });
     shown.collect()
 }
 
-fn add<'a>(graph: &mut Graph<'a>, parsed: &'a Parsed, module: &'a Module) {
-    let imports: BTreeMap<&str, Vec<&str>> = ast::imports(module).into_iter().collect();
-    for uses in ast::uses(module) {
+fn add<'a>(graph: &mut Graph<'a>, parsed: &'a Parsed) {
+    let imports: BTreeMap<&str, Vec<&str>> = ast::imports(&parsed.module).into_iter().collect();
+    for uses in ast::uses(&parsed.module) {
         let name = format!("{}.{}", parsed.package, uses.head.name);
         let node = graph.entry(name).or_insert_with(|| Node {
             parsed,
@@ -86,7 +81,8 @@ fn targets<'a>(graph: &'a Graph<'_>, node: &Node<'_>) -> Vec<&'a str> {
     let is_meant = |name: &&String| {
         node.uses
             .iter()
-            .any(|used| is_above(name, used) || is_above(used, name))
+            // All of `data` is every rule, also the one that asks for it.
+            .any(|used| used.is_empty() || is_above(name, used) || is_above(used, name))
     };
     graph.keys().filter(is_meant).map(String::as_str).collect()
 }

@@ -1,26 +1,29 @@
 //! The tests that stand beside policies: rules called `test_…` in packages called `…_test`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use regorus::utils::limits::ExecutionTimerConfig;
-use regorus::{Engine, Value};
+use regex::Regex;
+use regorus::Value;
 
+use crate::apart::{Apart, Kind};
 use crate::ast;
 use crate::check::check;
-use crate::engine::CHECK_INTERVAL;
 use crate::error::{Error, engine_message};
-use crate::module::{Purpose, mistake};
+use crate::module::{self, Parsed, Purpose};
 use crate::policies;
 use crate::sources::{self, Source, Sources};
-use crate::whole::Whole;
-
-/// A test that takes longer has failed.
-const LONGEST: Duration = Duration::from_secs(5);
+use crate::whole;
 
 /// The tests of some policies, ready to be run.
 pub struct Suite {
-    tests: Vec<(Engine, Test)>,
+    tests: Vec<Ready>,
+}
+
+/// A test with the tier that it is of.
+struct Ready {
+    tier: Arc<Apart>,
+    test: Test,
 }
 
 /// A test, and where it stands.
@@ -88,9 +91,10 @@ impl Suite {
                 continue;
             }
             let library = policies::library(all.last(), place == policies::authority(&all));
-            let (whole, mistakes) = Whole::load(source, &library);
+            let (parsed, mistakes) = whole::read(source, &library);
             Error::invalid(mistakes)?;
-            tests.extend(of_tier(source, whole));
+            let tier = Apart::load(source, &library, Kind::Whole)?;
+            tests.extend(of_tier(source, &parsed, &Arc::new(tier)));
         }
         Ok(Self { tests })
     }
@@ -101,13 +105,11 @@ impl Suite {
     ///
     /// Returns [`Error::Query`] where it is no pattern.
     pub fn keep(&mut self, pattern: &str) -> Result<(), Error> {
-        let mut kept = Vec::new();
-        for (engine, test) in std::mem::take(&mut self.tests) {
-            if is_match(pattern, &test.full_name())? {
-                kept.push((engine, test));
-            }
-        }
-        self.tests = kept;
+        let regex = Regex::new(pattern).map_err(|_| Error::Query {
+            reason: format!("`{pattern}` cannot be read: invalid regex"),
+        })?;
+        self.tests
+            .retain(|ready| regex.is_match(&ready.test.full_name()));
         Ok(())
     }
 
@@ -119,110 +121,75 @@ impl Suite {
 
     /// Runs the tests, in the order of files and lines.
     pub fn run(self) -> impl Iterator<Item = Ran> {
-        self.tests
-            .into_iter()
-            .map(|(engine, test)| run(engine, test))
+        self.tests.into_iter().map(run)
     }
 }
 
-fn of_tier(source: &Source, mut whole: Whole) -> Vec<(Engine, Test)> {
-    whole.engine.set_gather_prints(true);
-    whole
-        .engine
-        .set_execution_timer_config(ExecutionTimerConfig {
-            limit: LONGEST,
-            check_interval: CHECK_INTERVAL,
-        });
-    let engine = whole.engine.clone();
-    let modules = whole.engine.get_modules();
-    let mut tests: Vec<(Engine, Test)> = Vec::new();
-    for (parsed, module) in whole.parsed.iter().zip(modules.iter()) {
-        let is_own = source
-            .files
-            .iter()
-            .any(|file| source.path(file) == parsed.path);
-        if parsed.purpose != Purpose::Test || !is_own {
+fn of_tier(source: &Source, parsed: &[Parsed], tier: &Arc<Apart>) -> Vec<Ready> {
+    let mut tests: Vec<Ready> = Vec::new();
+    for parsed in parsed {
+        let mut own = source.files.iter().map(|file| source.path(file));
+        if parsed.purpose != Purpose::Test || !own.any(|path| path == parsed.path) {
             continue;
         }
-        for head in ast::heads(module) {
+        for head in ast::heads(&parsed.module) {
             let package = format!("data.{}", parsed.package);
-            let is_test = head.name.starts_with("test_") || head.name.starts_with("todo_test_");
             let is_there =
-                |(_, test): &(Engine, Test)| test.package == package && test.name == head.name;
-            if is_test && !tests.iter().any(is_there) {
-                let place = mistake(&parsed.path, &parsed.text, head.span, "");
-                let test = Test {
-                    file: place.file,
-                    line: place.line,
-                    column: place.column,
-                    package,
-                    name: head.name.to_owned(),
-                };
-                tests.push((engine.clone(), test));
+                |ready: &Ready| ready.test.package == package && ready.test.name == head.name;
+            if module::is_test_name(head.name) && !tests.iter().any(is_there) {
+                let place = parsed.mistake(head.span, "");
+                tests.push(Ready {
+                    tier: Arc::clone(tier),
+                    test: Test {
+                        file: place.file,
+                        line: place.line,
+                        column: place.column,
+                        package,
+                        name: head.name.to_owned(),
+                    },
+                });
             }
         }
     }
     tests
 }
 
-fn run(mut engine: Engine, test: Test) -> Ran {
-    if test.name.starts_with("todo_") {
-        return Ran {
-            test,
-            outcome: Outcome::Skip,
-            took: Duration::ZERO,
-            printed: Vec::new(),
-        };
+fn run(ready: Ready) -> Ran {
+    let Ready { tier, test } = ready;
+    let mut ran = Ran {
+        test,
+        outcome: Outcome::Skip,
+        took: Duration::ZERO,
+        printed: Vec::new(),
+    };
+    if ran.test.name.starts_with("todo_") {
+        return ran;
     }
     let begun = Instant::now();
-    let ended = catch_unwind(AssertUnwindSafe(|| {
-        let value = engine.eval_rule(test.full_name());
-        let printed = engine.take_prints().unwrap_or_default();
-        (value, printed)
-    }));
-    let took = begun.elapsed();
-    let (outcome, printed) = match ended {
-        Ok((value, printed)) => (outcome(value.map_err(|e| e.to_string())), printed),
-        Err(_) => (
-            Outcome::Error("the engine broke down".to_owned()),
-            Vec::new(),
-        ),
-    };
-    Ran {
-        test,
-        outcome,
-        took,
-        printed,
+    match tier.rule(&ran.test.full_name(), None) {
+        Ok(evaluated) => {
+            ran.outcome = outcome(evaluated.value);
+            ran.took = evaluated.took;
+            ran.printed = evaluated.printed;
+        }
+        Err(reason) => {
+            ran.outcome = Outcome::Error(reason);
+            ran.took = begun.elapsed();
+        }
     }
+    ran
 }
 
-fn outcome(value: Result<Value, String>) -> Outcome {
+fn outcome(value: Result<Option<Value>, String>) -> Outcome {
     match value {
-        Ok(Value::Bool(true)) => Outcome::Pass,
-        Ok(Value::Bool(false) | Value::Undefined) => Outcome::Fail,
+        Ok(Some(Value::Bool(true))) => Outcome::Pass,
+        Ok(Some(Value::Bool(false)) | None) => Outcome::Fail,
         // The engine gives the cases that pass alone: one that fails would not be missed.
-        Ok(Value::Object(_)) => Outcome::Error(
+        Ok(Some(Value::Object(_))) => Outcome::Error(
             "cases in brackets are not seen where they fail: use `every`, or a test for each"
                 .to_owned(),
         ),
-        Ok(other) => Outcome::Error(format!("a test is true or false, not {other}")),
+        Ok(Some(other)) => Outcome::Error(format!("a test is true or false, not {other}")),
         Err(said) => Outcome::Error(engine_message(&said)),
     }
-}
-
-/// Whether `text` matches a pattern, as the engine reads patterns.
-fn is_match(pattern: &str, text: &str) -> Result<bool, Error> {
-    let unreadable = |said: String| Error::Query {
-        reason: format!("`{pattern}` cannot be read: {}", engine_message(&said)),
-    };
-    let mut engine = Engine::new();
-    engine.set_strict_builtin_errors(true);
-    let module = "package p\nx := regex.match(input[0], input[1])\n".to_owned();
-    engine
-        .add_policy("pattern".to_owned(), module)
-        .map_err(|error| unreadable(error.to_string()))?;
-    engine.set_input(Value::from(vec![Value::from(pattern), Value::from(text)]));
-    let value = engine.eval_rule("data.p.x".to_owned());
-    let value = value.map_err(|error| unreadable(error.to_string()))?;
-    Ok(value == Value::Bool(true))
 }

@@ -1,5 +1,6 @@
 //! One tier: its Rego, read at once or, where it is known to be whole, when it is needed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
@@ -7,11 +8,18 @@ use regorus::Value;
 
 use agentguard_core::Tier;
 
+use crate::apart::{Apart, Kind};
 use crate::engine::{Rego, Said};
 use crate::error::{Error, tier_word};
 use crate::module::Purpose;
 use crate::shipped;
-use crate::sources::{self, File, Source};
+use crate::sources::{File, Source};
+
+/// An input, as JSON and as the engine has it.
+pub(crate) struct Input<'a> {
+    pub(crate) text: Cow<'a, str>,
+    pub(crate) value: Value,
+}
 
 /// A tier, ready to be asked.
 pub(crate) struct TierEngine {
@@ -20,23 +28,24 @@ pub(crate) struct TierEngine {
 }
 
 enum Kept {
-    /// All of its rules in one engine: they may use one another.
-    Whole(Box<Rego>),
+    /// All of its rules in one engine, where they may use one another: in a process of its own.
+    Apart(Box<Apart>),
     /// The policies that ship, each kind by itself.
     Shipped {
         sandbox: Box<Rego>,
         session: Box<Later>,
         exec: Box<Later>,
+        file: Box<Later>,
+        connect: Box<Later>,
     },
 }
 
 impl TierEngine {
     /// Loads a tier: its own files over those of `library`, of which files with the same name give way.
     pub(crate) fn load(source: &Source, library: &[(&Source, &File)]) -> Result<Self, Error> {
-        let files = sources::over(source, library);
         Ok(Self {
             tier: source.tier,
-            kept: Kept::Whole(Box::new(Rego::load(&files)?)),
+            kept: Kept::Apart(Box::new(Apart::load(source, library, Kind::Deciding)?)),
         })
     }
 
@@ -51,6 +60,8 @@ impl TierEngine {
                 sandbox: Box::new(shipped_rego(Purpose::Sandbox)?),
                 session: Box::new(Later::new(Purpose::Session)),
                 exec: Box::new(Later::new(Purpose::Exec)),
+                file: Box::new(Later::new(Purpose::File)),
+                connect: Box::new(Later::new(Purpose::Connect)),
             },
         })
     }
@@ -58,7 +69,7 @@ impl TierEngine {
     /// Reads what is not read yet.
     pub(crate) fn prepare(&self) {
         match &self.kept {
-            Kept::Whole(_) => {}
+            Kept::Apart(_) => {}
             Kept::Shipped { session, exec, .. } => {
                 // Whoever asks is told what went wrong.
                 let _ = (session.get().is_ok(), exec.get().is_ok());
@@ -67,26 +78,50 @@ impl TierEngine {
     }
 
     /// What the tier's rules say about an exec.
-    pub(crate) fn exec(&self, input: Value) -> Result<Said, String> {
+    pub(crate) fn exec(&self, input: &Input<'_>) -> Result<Said, String> {
         self.named(match &self.kept {
-            Kept::Whole(rego) => rego.exec(input),
-            Kept::Shipped { exec, .. } => exec.get().and_then(|rego| rego.exec(input)),
+            Kept::Apart(apart) => apart.exec(&input.text),
+            Kept::Shipped { exec, .. } => {
+                exec.get().and_then(|rego| rego.exec(input.value.clone()))
+            }
+        })
+    }
+
+    /// What the tier's rules say about a name at a place that is judged.
+    pub(crate) fn file(&self, input: &Input<'_>) -> Result<Said, String> {
+        self.named(match &self.kept {
+            Kept::Apart(apart) => apart.file(&input.text),
+            Kept::Shipped { file, .. } => {
+                file.get().and_then(|rego| rego.file(input.value.clone()))
+            }
+        })
+    }
+
+    /// What the tier's rules say about a connection.
+    pub(crate) fn connect(&self, input: &Input<'_>) -> Result<Said, String> {
+        self.named(match &self.kept {
+            Kept::Apart(apart) => apart.connect(&input.text),
+            Kept::Shipped { connect, .. } => connect
+                .get()
+                .and_then(|rego| rego.connect(input.value.clone())),
         })
     }
 
     /// What the tier's rules say about a session.
-    pub(crate) fn session(&self, input: Value) -> Result<Said, String> {
+    pub(crate) fn session(&self, input: &Input<'_>) -> Result<Said, String> {
         self.named(match &self.kept {
-            Kept::Whole(rego) => rego.session(input),
-            Kept::Shipped { session, .. } => session.get().and_then(|rego| rego.session(input)),
+            Kept::Apart(apart) => apart.session(&input.text),
+            Kept::Shipped { session, .. } => session
+                .get()
+                .and_then(|rego| rego.session(input.value.clone())),
         })
     }
 
     /// What the tier's `agentguard.sandbox` defines, by name.
-    pub(crate) fn sandbox(&self, input: Value) -> Result<BTreeMap<String, Value>, String> {
+    pub(crate) fn sandbox(&self, input: &Input<'_>) -> Result<BTreeMap<String, Value>, String> {
         match &self.kept {
-            Kept::Whole(rego) => rego.sandbox(input),
-            Kept::Shipped { sandbox, .. } => sandbox.sandbox(input),
+            Kept::Apart(apart) => apart.sandbox(&input.text),
+            Kept::Shipped { sandbox, .. } => sandbox.sandbox(input.value.clone()),
         }
     }
 

@@ -11,13 +11,19 @@ use seccompiler::{
     SeccompRule, TargetArch, sock_filter,
 };
 
+use agentguard_core::Network;
+
 use crate::Error;
+use beside::{ASKED_BESIDE, BESIDE, NETWORKS};
+
+mod beside;
 
 /// The highest system call number this table has thought about (`removexattrat`, Linux 6.13).
 /// Later ones do not exist inside: programs fall back on what they used before.
 const LAST_KNOWN: u32 = 466;
 
 /// A system call that is refused inside.
+#[derive(Clone, Copy)]
 struct Refused {
     number: libc::c_long,
     errno: i32,
@@ -64,12 +70,92 @@ const fn absent(number: libc::c_long, why: &'static str) -> Refused {
     }
 }
 
-/// What is asked of the mediator, and why.
-const ASKED: [(libc::c_long, &str); 2] = [
-    (libc::SYS_execve, "every program that starts is judged"),
-    (libc::SYS_execveat, "every program that starts is judged"),
+/// A system call about which the mediator is asked.
+struct Asked {
+    number: libc::c_long,
+    what: Asks,
+    /// All of them must hold; none means always.
+    when: &'static [When],
+    why: &'static str,
+}
+
+/// What a call that is asked about is about: who answers it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Asks {
+    /// A program is to be started.
+    Program,
+    /// A name is to be made, or to stand for something else.
+    Name,
+    /// The mask for the modes of what is made changes.
+    Mask,
+    /// A socket is to be connected.
+    Connection,
+    /// A mode, an owner or times are to be changed.
+    Attributes,
+}
+
+const fn asked(number: libc::c_long, what: Asks, why: &'static str) -> Asked {
+    Asked {
+        number,
+        what,
+        when: &[],
+        why,
+    }
+}
+
+/// What is asked of the mediator, and why. Where a call is asked about only with some arguments, several
+/// rows may name it.
+const ASKED: &[Asked] = &[
+    asked(libc::SYS_execve, Asks::Program, PROGRAMS),
+    asked(libc::SYS_execveat, Asks::Program, PROGRAMS),
+    Asked {
+        number: libc::SYS_openat,
+        what: Asks::Name,
+        when: &[When::Bits(2, CREATING, flag(libc::O_CREAT))],
+        why: NAMES,
+    },
+    asked(
+        libc::SYS_umask,
+        Asks::Mask,
+        "whoever makes names for others takes on their mask, and need not look for it until one changes",
+    ),
+    asked(libc::SYS_mkdirat, Asks::Name, NAMES),
+    asked(libc::SYS_mknodat, Asks::Name, NAMES),
+    asked(libc::SYS_symlinkat, Asks::Name, NAMES),
+    asked(libc::SYS_linkat, Asks::Name, NAMES),
+    asked(libc::SYS_renameat, Asks::Name, NAMES),
+    asked(libc::SYS_renameat2, Asks::Name, NAMES),
+    #[cfg(target_arch = "x86_64")]
+    Asked {
+        number: libc::SYS_open,
+        what: Asks::Name,
+        when: &[When::Bits(1, CREATING, flag(libc::O_CREAT))],
+        why: NAMES,
+    },
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_creat, Asks::Name, NAMES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_mkdir, Asks::Name, NAMES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_mknod, Asks::Name, NAMES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_symlink, Asks::Name, NAMES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_link, Asks::Name, NAMES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_rename, Asks::Name, NAMES),
+    asked(libc::SYS_connect, Asks::Connection, CONNECTIONS),
 ];
 
+/// Of an open's flags: it may make a name, and neither makes a file without one (`O_TMPFILE`, which gets its
+/// name by a link) nor only names a file (`O_PATH`, which makes none).
+const CREATING: u64 =
+    flag(libc::O_CREAT) | flag(libc::O_TMPFILE & !libc::O_DIRECTORY) | flag(libc::O_PATH);
+
+const PROGRAMS: &str = "every program that starts is judged";
+const NAMES: &str = "a name that comes into being may be one that makes others run code";
+const CONNECTIONS: &str = "a unix socket of the host leads past every mount to whoever listens there; every family is \
+    asked about, since the descriptor could be exchanged after a look at it";
 const TRACING: &str = "reaches into other processes, and would hide an exec from the mediator";
 const MOUNTS: &str = "would take masks and read-only mounts away";
 const NAMESPACES: &str = "a new namespace gives capabilities that nothing here needs";
@@ -77,6 +163,8 @@ const KERNEL: &str = "a kernel interface with a history of holes that no agent's
 const HANDLES: &str = "opens files past every directory that was checked";
 const KEYS: &str = "keyrings are shared with the session outside";
 const SOCKETS: &str = "a kind of socket that no network rule would see";
+const DATAGRAMS: &str = "each datagram names its receiver in memory that no filter reads, and could reach a \
+    unix socket of the host; a pair can do so too";
 const TERMINAL: &str = "types into, or takes over, the terminal of whoever watches";
 const RIGHTS: &str = "a set-user-id program runs outside with the rights of whose workspace it is, which may be root";
 const MACHINE: &str = "changes the machine, not the workspace";
@@ -309,6 +397,25 @@ const REFUSED: &[Refused] = &[
         &[When::Is(0, family(libc::AF_INET6)), When::Is(2, SMC)],
         SOCKETS,
     ),
+    // For unix sockets the kernel takes SOCK_RAW for SOCK_DGRAM (unix_create); that is refused above.
+    when(
+        libc::SYS_socket,
+        &[
+            When::Is(0, family(libc::AF_UNIX)),
+            When::Bits(1, 0xf, family(libc::SOCK_DGRAM)),
+        ],
+        DATAGRAMS,
+    ),
+    when(
+        libc::SYS_socketpair,
+        &[When::Bits(1, 0xf, family(libc::SOCK_DGRAM))],
+        DATAGRAMS,
+    ),
+    when(
+        libc::SYS_socketpair,
+        &[When::Bits(1, 0xf, family(libc::SOCK_RAW))],
+        DATAGRAMS,
+    ),
     #[cfg(target_arch = "x86_64")]
     when(libc::SYS_mknod, &[When::Bits(1, SUID, SUID)], RIGHTS),
     #[cfg(target_arch = "x86_64")]
@@ -340,7 +447,9 @@ const REFUSED: &[Refused] = &[
 ];
 
 /// What the mediator needs of [`REFUSED`], after it has given up everything else.
-const NEEDED_BY_MEDIATOR: [libc::c_long; 4] = [
+const NEEDED_BY_MEDIATOR: [libc::c_long; 5] = [
+    // But for namespaces: see `for_mediator`.
+    libc::SYS_unshare,
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_pidfd_getfd,
@@ -372,8 +481,13 @@ pub(crate) type Filters = (Vec<BpfProgram>, BpfProgram);
 /// The programs for the agent: those to install as they are, then the one with a listener.
 ///
 /// With `files_are_roots`, what the agent writes belongs to root outside: then the set-group-id bit is
-/// refused like the set-user-id bit, though directories could use it.
-pub(crate) fn for_agent(files_are_roots: bool) -> Result<Filters, Error> {
+/// refused like the set-user-id bit, though directories could use it. An agent that `is_beside` others, with no
+/// mounts of its own, is asked about attributes too. Without `judges_names`, nothing is asked about names.
+pub(crate) fn for_agent(
+    files_are_roots: bool,
+    judges_names: bool,
+    is_beside: bool,
+) -> Result<Filters, Error> {
     let mut plain = vec![foreign()];
     if files_are_roots {
         plain.push(refusing_group_rights()?);
@@ -381,23 +495,63 @@ pub(crate) fn for_agent(files_are_roots: bool) -> Result<Filters, Error> {
     for errno in [libc::EPERM, libc::ENOSYS, libc::EAFNOSUPPORT] {
         plain.push(refusing(errno, |_| true)?);
     }
-    Ok((plain, asking()?))
+    let asked = if is_beside { ASKED_BESIDE } else { &[] };
+    Ok((plain, asking(judges_names, asked)?))
+}
+
+/// The programs for an agent that has no namespaces of its own, besides those of [`for_agent`].
+pub(crate) fn beside_others(network: Network) -> Result<Vec<BpfProgram>, Error> {
+    let rows = match network {
+        Network::Isolated => [BESIDE, NETWORKS].concat(),
+        Network::Host => BESIDE.to_vec(),
+    };
+    let mut programs = Vec::new();
+    for errno in [
+        libc::EPERM,
+        libc::ENOSYS,
+        libc::EAFNOSUPPORT,
+        libc::EOPNOTSUPP,
+    ] {
+        let mut rules = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.errno == errno) {
+            add_row(&mut rules, row.number, row.when)?;
+        }
+        if !rules.is_empty() {
+            let refused = SeccompAction::Errno(errno.cast_unsigned());
+            programs.push(compile(rules, refused)?);
+        }
+    }
+    Ok(programs)
 }
 
 /// The programs for the mediator: as the agent's, less what it needs, and no exec at all.
 pub(crate) fn for_mediator() -> Result<Vec<BpfProgram>, Error> {
     let mut none = BTreeMap::new();
-    for (number, _) in ASKED {
-        none.insert(number, Vec::new());
+    for row in ASKED.iter().filter(|row| row.what == Asks::Program) {
+        none.insert(row.number, Vec::new());
     }
     let no_exec = compile(none, SeccompAction::Errno(libc::EPERM.cast_unsigned()))?;
+    let mut namespaces = BTreeMap::new();
+    let own_directory = When::Not(0, flag(libc::CLONE_FS));
+    add_row(&mut namespaces, libc::SYS_unshare, &[own_directory])?;
+    let namespaces = compile(
+        namespaces,
+        SeccompAction::Errno(libc::EPERM.cast_unsigned()),
+    )?;
     let rest = refusing(libc::EPERM, |number| !NEEDED_BY_MEDIATOR.contains(&number))?;
-    Ok(vec![foreign(), no_exec, rest])
+    Ok(vec![foreign(), no_exec, namespaces, rest])
+}
+
+/// What a call that arrived at the mediator is about; nothing where the table does not ask about it.
+pub(crate) fn asks(number: libc::c_long) -> Option<Asks> {
+    let mut rows = ASKED.iter().chain(ASKED_BESIDE);
+    let row = rows.find(|row| row.number == number)?;
+    Some(row.what)
 }
 
 /// The table as text, for `doctor` and the documentation: call, error, reason.
 pub fn table() -> Vec<(i64, &'static str, &'static str)> {
-    let refused = REFUSED.iter().map(|row| {
+    let refused = REFUSED.iter().chain(BESIDE).chain(NETWORKS).map(|row| {
         let word = if row.errno == libc::ENOSYS {
             "absent"
         } else {
@@ -405,8 +559,9 @@ pub fn table() -> Vec<(i64, &'static str, &'static str)> {
         };
         (row.number, word, row.why)
     });
+    let asked = ASKED.iter().chain(ASKED_BESIDE);
     refused
-        .chain(ASKED.map(|(number, why)| (number, "asked", why)))
+        .chain(asked.map(|row| (row.number, "asked", row.why)))
         .collect()
 }
 
@@ -447,17 +602,23 @@ fn refusing(errno: i32, include: impl Fn(libc::c_long) -> bool) -> Result<BpfPro
         .iter()
         .filter(|row| row.errno == errno && include(row.number))
     {
-        let conditions = row
-            .when
-            .iter()
-            .map(condition)
-            .collect::<Result<Vec<_>, _>>()?;
-        let rules = rules.entry(row.number).or_default();
-        if !conditions.is_empty() {
-            rules.push(SeccompRule::new(conditions).map_err(Error::filter)?);
-        }
+        add_row(&mut rules, row.number, row.when)?;
     }
     compile(rules, SeccompAction::Errno(errno.cast_unsigned()))
+}
+
+/// Adds a row to rules: a call without conditions is met always.
+fn add_row(
+    rules: &mut BTreeMap<i64, Vec<SeccompRule>>,
+    number: libc::c_long,
+    when: &[When],
+) -> Result<(), Error> {
+    let conditions = when.iter().map(condition).collect::<Result<Vec<_>, _>>()?;
+    let rules = rules.entry(number).or_default();
+    if !conditions.is_empty() {
+        rules.push(SeccompRule::new(conditions).map_err(Error::filter)?);
+    }
+    Ok(())
 }
 
 /// The rows about the set-user-id bit, about the set-group-id bit.
@@ -482,12 +643,16 @@ fn refusing_group_rights() -> Result<BpfProgram, Error> {
 }
 
 /// seccompiler has no action that asks, so the program is compiled with a tag in its place.
-fn asking() -> Result<BpfProgram, Error> {
+fn asking(judges_names: bool, more: &[Asked]) -> Result<BpfProgram, Error> {
     const TAG: u32 = 0x6167;
-    let rules = ASKED
-        .iter()
-        .map(|(number, _)| (*number, Vec::new()))
-        .collect();
+    let mut rules = BTreeMap::new();
+    let is_asked = |row: &&Asked| match row.what {
+        Asks::Name | Asks::Mask => judges_names,
+        Asks::Program | Asks::Connection | Asks::Attributes => true,
+    };
+    for row in ASKED.iter().chain(more).filter(is_asked) {
+        add_row(&mut rules, row.number, row.when)?;
+    }
     let mut program = compile(rules, SeccompAction::Trace(TAG))?;
     let tagged = libc::SECCOMP_RET_TRACE | TAG;
     for instruction in program
@@ -558,8 +723,25 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is what must fail")]
+    fn a_mediator_can_start_no_program() {
+        let status = || std::process::Command::new("/bin/true").status();
+        assert!(status().unwrap().success());
+        let filtered = move || {
+            rustix::thread::set_no_new_privs(true).unwrap();
+            for program in for_mediator().unwrap() {
+                crate::sys::install_filter(&program).unwrap();
+            }
+            status().map_err(|error| error.raw_os_error())
+        };
+        // The filters hold for this one thread, and what it starts.
+        let answer = std::thread::spawn(filtered).join().unwrap();
+        assert_eq!(answer.unwrap_err(), Some(libc::EPERM));
+    }
+
+    #[test]
     fn the_asking_program_asks() {
-        let program = asking().unwrap();
+        let program = asking(true, &[]).unwrap();
         assert!(
             program
                 .iter()

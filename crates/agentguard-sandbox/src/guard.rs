@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use agentguard_core::{CommitSeen, Exec, Index, OutcomeOf, Permit, RefMove, RuleId, Unrecorded};
+use agentguard_core::{
+    CommitSeen, Connect, Exec, Index, Making, OutcomeOf, Permit, RefMove, RuleId, Unrecorded,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
@@ -34,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// An error of a recording method ends the session: nothing goes on that is not written down.
 pub trait Supervise: Sync {
-    /// What the gate admits execs as.
+    /// What the gate admits actions as.
     type Action;
 
     /// May this be executed? `instead_of` is the entry of the verdict that turned out to be about
@@ -50,7 +52,21 @@ pub trait Supervise: Sync {
         instead_of: Option<Index>,
     ) -> Result<Permit<Self::Action>, Refused>;
 
-    /// What came of an admitted exec.
+    /// May this name come into being?
+    ///
+    /// # Errors
+    ///
+    /// Returns what the agent is told of a refusal.
+    fn name(&self, making: Making) -> Result<Permit<Self::Action>, Refused>;
+
+    /// May this socket, which is none of the session's, be connected to?
+    ///
+    /// # Errors
+    ///
+    /// Returns what the agent is told of a refusal.
+    fn connect(&self, connect: Connect) -> Result<Permit<Self::Action>, Refused>;
+
+    /// What came of an admitted action.
     ///
     /// # Errors
     ///
@@ -304,7 +320,7 @@ impl Prepared {
             let served = main.serve(lifeline);
             // Whatever happened: no question is answered any more, and who asks ends.
             drop(control);
-            wait_until_gone(&init, agent.get().map(|(_, handle)| handle));
+            wait_until_gone(&mediator, &init, agent.get().map(|(_, handle)| handle));
             workers.iter().for_each(shut_down);
             let answered = answering
                 .into_iter()
@@ -347,27 +363,19 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
                 is_first,
                 instead_of,
             } => {
-                let answer =
-                    match supervise.exec(exec.into_owned(), is_first, instead_of.map(Index)) {
-                        Ok(permit) => Answer {
-                            allow: true,
-                            entry: Some(permit.spend().1.0),
-                            rule: String::new(),
-                            text: String::new(),
-                        },
-                        Err(refused) => Answer {
-                            allow: false,
-                            entry: refused.entry.map(|entry| entry.0),
-                            rule: refused.rule.as_str().to_owned(),
-                            text: refused.text,
-                        },
-                    };
-                match line.send(&answer) {
-                    Ok(()) => {}
-                    // Whoever asked is gone, with its session: nothing of what it asked happens. Where
-                    // the mediator was lost, its own line says so.
-                    Err(Error::Io { .. }) => return Ok(()),
-                    Err(error) => return Err(error),
+                let judged = supervise.exec(exec.into_owned(), is_first, instead_of.map(Index));
+                if !tell(&line, judged)? {
+                    return Ok(());
+                }
+            }
+            FromWorker::Name { making } => {
+                if !tell(&line, supervise.name(making))? {
+                    return Ok(());
+                }
+            }
+            FromWorker::Connect { connect } => {
+                if !tell(&line, supervise.connect(connect))? {
+                    return Ok(());
                 }
             }
             FromWorker::Outcome(Outcome { of, outcome }) => {
@@ -377,6 +385,30 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
         }
     }
     Ok(())
+}
+
+/// Tells a worker what was decided, and whether it was still there. Whoever asked may be gone, with its
+/// session: nothing of what it asked happens. Where the mediator was lost, its own line says so.
+fn tell<A>(line: &Line<BorrowedFd<'_>>, judged: Result<Permit<A>, Refused>) -> Result<bool, Error> {
+    let answer = match judged {
+        Ok(permit) => Answer {
+            allow: true,
+            entry: Some(permit.spend().1.0),
+            rule: String::new(),
+            text: String::new(),
+        },
+        Err(refused) => Answer {
+            allow: false,
+            entry: refused.entry.map(|entry| entry.0),
+            rule: refused.rule.as_str().to_owned(),
+            text: refused.text,
+        },
+    };
+    match line.send(&answer) {
+        Ok(()) => Ok(true),
+        Err(Error::Io { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 struct Main<'s, S> {
@@ -508,12 +540,21 @@ fn deadline(seconds: Option<u64>) -> Option<Instant> {
 }
 
 /// Waits until pid 1 is gone, and with it everything inside. It is not gone before the agent's first
-/// process is reaped, and where the mediator was killed that is left to us.
-fn wait_until_gone(init: &OwnedFd, agent: Option<&OwnedFd>) {
+/// process is reaped, and where the mediator was killed that is left to us. Until it is wholly gone its
+/// threads inherit from one another what it leaves, and nothing of that is ours yet.
+fn wait_until_gone(mediator: &Mediator, init: &OwnedFd, agent: Option<&OwnedFd>) {
     let patience = Timespec {
         tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(30),
         tv_nsec: 0,
     };
+    // Reaped when it is dropped, so that the number is its own.
+    let mediator = pidfd_open(Pid::from_child(&mediator.0), PidfdFlags::empty()).ok();
+    if let Some(mediator) = mediator {
+        let _ = poll(
+            &mut [PollFd::new(&mediator, PollFlags::IN)],
+            Some(&patience),
+        );
+    }
     for process in [agent, Some(init)].into_iter().flatten() {
         let mut polled = [PollFd::new(process, PollFlags::IN)];
         let _ = poll(&mut polled, Some(&patience));

@@ -3,17 +3,20 @@
 //! Both grant the same paths; D1 may also read the caller's `/proc`. D2 must be *inherited* from D1:
 //! the same rules applied in two processes are no nesting, and the mediator could not trace the agent.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
-use agentguard_core::{Access as Granted, Grant};
+use agentguard_core::{Access as Granted, Grant, Network};
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
-    RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use rustix::fs::{self, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use crate::error::Failure;
+use crate::granted::{Granted as Opened, May};
 use crate::plan::Plan;
 
 /// The least that `full` builds on: renames, links and truncation are covered (Linux 6.2).
@@ -84,6 +87,86 @@ pub(crate) fn enter(plan: &Plan, outside_proc: Option<BorrowedFd<'_>>) -> Result
     }
 }
 
+/// Says that this process is in a domain past which no signal of its goes. Made only where that was tried, and
+/// true from then on: no domain is ever left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scoped(());
+
+impl Scoped {
+    /// Tries it on a process outside of the domain that this one could signal without it.
+    fn prove(outsider: Pid) -> Result<Self, Failure> {
+        match test_kill_process(outsider) {
+            Err(Errno::PERM) => Ok(Self(())),
+            Ok(()) | Err(_) => Err(Failure::new(SCOPE, "signals still go past it")),
+        }
+    }
+}
+
+const SCOPE: &str = "enter a domain of signals of its own";
+
+/// Enters a domain that holds signals and abstract sockets, and nothing else. `outsider` is a process
+/// outside of it.
+pub(crate) fn enter_scope(outsider: Pid) -> Result<Scoped, Failure> {
+    enter_bare(scope()?)?;
+    Scoped::prove(outsider)
+}
+
+/// Enters the agent's domain of a session without namespaces, within the mediator's: with no network of its
+/// own it may neither bind nor connect.
+pub(crate) fn enter_nested(network: Network) -> Result<(), Failure> {
+    let scope = scope()?;
+    enter_bare(match network {
+        Network::Isolated => scope
+            .handle_access(AccessNet::from_all(NEWEST))
+            .map_err(failed)?,
+        Network::Host => scope,
+    })
+}
+
+fn scope() -> Result<Ruleset, Failure> {
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    ruleset.scope(Scope::from_all(NEWEST)).map_err(failed)
+}
+
+/// Enters a domain that holds nothing of files. Moving them between directories is refused in every domain
+/// that does not grant it (landlock(7), `LANDLOCK_ACCESS_FS_REFER`).
+fn enter_bare(ruleset: Ruleset) -> Result<(), Failure> {
+    let held = ruleset.handle_access(AccessFs::Refer).map_err(failed)?;
+    let mut rules = Rules {
+        created: held.create().map_err(failed)?,
+    };
+    rules.add_path(Path::new("/"), AccessFs::Refer.into())?;
+    whole(rules.created.restrict_self().map_err(failed)?.ruleset)
+}
+
+/// Enters the mediator's domain of a session without namespaces, in which the agent's will be: what is
+/// granted, at its place on the host.
+pub(crate) fn enter_granted(plan: &Plan, outsider: Pid) -> Result<Scoped, Failure> {
+    let granted = Opened::of(plan)?;
+    let mut rules = Rules { created: create()? };
+    for (file, may) in &granted.all {
+        let access = match may {
+            May::Read => AccessFs::from_read(NEWEST),
+            May::List => AccessFs::ReadDir.into(),
+            May::Use => AccessFs::ReadFile | AccessFs::WriteFile,
+            May::Change => AccessFs::from_all(NEWEST),
+        };
+        rules.add(file.as_fd(), access)?;
+    }
+    whole(rules.created.restrict_self().map_err(failed)?.ruleset)?;
+    Scoped::prove(outsider)
+}
+
+/// Of scopes nothing may be left out: what is built on them would end processes of others.
+fn whole(status: RulesetStatus) -> Result<(), Failure> {
+    match status {
+        RulesetStatus::FullyEnforced => Ok(()),
+        RulesetStatus::PartiallyEnforced | RulesetStatus::NotEnforced => {
+            Err(Failure::new(SCOPE, "the kernel does not enforce all of it"))
+        }
+    }
+}
+
 /// Gives up every right to files and to signals: for the session's pid 1, which needs none.
 pub(crate) fn enter_empty() -> Result<(), Failure> {
     create()?.restrict_self().map(|_| ()).map_err(failed)
@@ -111,10 +194,7 @@ impl Rules {
     /// A path that does not exist inside needs no rule.
     fn add_path(&mut self, path: &Path, access: BitFlags<AccessFs>) -> Result<(), Failure> {
         match fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(descriptor) => {
-                use std::os::fd::AsFd as _;
-                self.add(descriptor.as_fd(), access)
-            }
+            Ok(descriptor) => self.add(descriptor.as_fd(), access),
             Err(_) => Ok(()),
         }
     }

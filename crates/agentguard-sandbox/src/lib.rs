@@ -6,6 +6,7 @@ mod difference;
 mod doctor;
 mod error;
 mod filter;
+mod granted;
 mod guard;
 mod landlock;
 mod mediator;

@@ -2,17 +2,21 @@
 
 use std::path::PathBuf;
 
-use agentguard_core::Confinement;
+use agentguard_core::{Confinement, Level};
 use serde::{Deserialize, Serialize};
+
+/// Where the session's own temporary directory on a disk appears, where there are mounts.
+pub(crate) const TEMPORARY: &str = "/var/tmp";
 
 /// What the mediator sets up. Made by the guard from policy; the agent never sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// What the kernel holds the session to.
     pub confinement: Confinement,
-    /// The host's directory that appears as the agent's home.
+    /// The host's directory that appears as the agent's home, and without mounts is it.
     pub private_home: PathBuf,
-    /// The host's directory that is `/var/tmp` inside: on a disk, and for this session only.
+    /// The host's directory that is `/var/tmp` inside: on a disk, and for this session only. Without mounts it is
+    /// itself inside, at its own place.
     pub temporary: PathBuf,
     /// The human's home, of which parts may appear in the agent's.
     pub human_home: PathBuf,
@@ -31,6 +35,17 @@ pub struct Plan {
     /// Layers switched off, so that a test can show that the others hold. Always empty but in tests.
     #[serde(default)]
     pub without: Vec<Layer>,
+}
+
+impl Plan {
+    /// Where the session's temporary directory on a disk lies, as its processes see it.
+    #[must_use]
+    pub fn temporary_inside(&self) -> PathBuf {
+        match self.confinement.level {
+            Level::Full => PathBuf::from(TEMPORARY),
+            Level::NoNamespaces | Level::OldKernel => self.temporary.clone(),
+        }
+    }
 }
 
 /// A user that exists only inside.

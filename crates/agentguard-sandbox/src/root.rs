@@ -21,14 +21,14 @@ use rustix::mount::{
 
 use crate::difference::{Snapshot, WalkLimits};
 use crate::error::{Failure, Step};
-use crate::plan::{Layer, Plan};
+use crate::plan::{Layer, Plan, TEMPORARY};
 use crate::sys::{Attributes, change_tree, idmap_tree};
 
 /// Where the new root is put together. It is covered, so what lies there is not lost.
 const BASE: &str = "/tmp";
 
-/// Where the session's own temporary directory on a disk appears.
-const TEMPORARY: &str = "/var/tmp";
+/// Each of them is a mount.
+const MOST_SETTINGS: usize = 2048;
 
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const DEVICE_LINKS: [(&str, &str); 5] = [
@@ -99,6 +99,11 @@ pub(crate) fn open_sources(
             grant.access,
         )?;
     }
+    for path in &plan.confinement.sockets {
+        let order = sources.len();
+        let source = open_socket(path)?;
+        sources.extend(source.map(|source| Source { order, ..source }));
+    }
     let order = sources.len();
     let workspace = open_workspace(&plan.confinement.workspace, owners)?;
     sources.push(Source { order, ..workspace });
@@ -141,6 +146,31 @@ fn open_workspace(path: &Path, owners: Option<&Owners<'_>>) -> Result<Source, Fa
         | OpenTreeFlags::AT_EMPTY_PATH;
     let tree = open_tree(&place, "", flags).step(shown())?;
     show(tree, path, Access::Write, false, owners)
+}
+
+/// Opens a unix socket that policy grants; nothing where nothing is. Links on the way are refused: where an
+/// agent could write, an earlier session may have put one there, to another socket.
+fn open_socket(path: &Path) -> Result<Option<Source>, Failure> {
+    let shown = || format!("open the socket `{}`", path.display());
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let place = match fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+        Ok(place) => place,
+        Err(Errno::NOENT | Errno::ACCESS) => return Ok(None),
+        Err(Errno::LOOP) => {
+            let reason = "a symbolic link leads there; policy has to name the place itself";
+            return Err(Failure::new(shown(), reason));
+        }
+        Err(error) => return Err(error).step(shown()),
+    };
+    let kind = FileType::from_raw_mode(fs::fstat(&place).step(shown())?.st_mode);
+    if kind != FileType::Socket {
+        return Err(Failure::new(shown(), "it is no socket"));
+    }
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(&place, "", flags).step(shown())?;
+    show(tree, path, Access::Read, true, None).map(Some)
 }
 
 /// Makes a detached tree what it is to be inside.
@@ -258,12 +288,16 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
     for pin in &plan.confinement.pins {
         hold(base.as_fd(), &plan.confinement.workspace, pin)?;
     }
+    hold_repositories(plan, base.as_fd(), &first_look.snapshot)?;
     Ok(first_look)
 }
 
 /// Walks the workspace for the first time. Sockets in it lead to whoever listens outside, and are to be
 /// covered like what policy masks.
-fn look(plan: &Plan, base: BorrowedFd<'_>) -> Result<(FirstLook, Vec<PathBuf>), Failure> {
+pub(crate) fn look(
+    plan: &Plan,
+    base: BorrowedFd<'_>,
+) -> Result<(FirstLook, Vec<PathBuf>), Failure> {
     let began = Instant::now();
     let path = &plan.confinement.workspace;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -281,7 +315,9 @@ fn look(plan: &Plan, base: BorrowedFd<'_>) -> Result<(FirstLook, Vec<PathBuf>), 
     };
     let mut snapshot = Snapshot::take(workspace.as_fd(), &limits);
     let sockets = snapshot.take_sockets();
-    let covered = sockets.iter().map(|socket| path.join(socket)).collect();
+    let is_granted = |socket: &PathBuf| plan.confinement.sockets.contains(socket);
+    let covered = sockets.iter().map(|socket| path.join(socket));
+    let covered = covered.filter(|socket| !is_granted(socket)).collect();
     limits.masks.extend(sockets);
     Ok((
         FirstLook {
@@ -511,6 +547,25 @@ fn hold(base: BorrowedFd<'_>, workspace: &Path, pin: &Path) -> Result<(), Failur
         let read_only = so_far.as_os_str() == pin.as_os_str();
         bind_onto_itself(root.as_fd(), &so_far, read_only)
             .map_err(|failure| describe_link(failure, &so_far))?;
+    }
+    Ok(())
+}
+
+/// Makes read-only what other repositories of the workspace run code by. The directories above can be moved, and
+/// what is held moves along: mount points in them would make renames fail with EXDEV. What then gets the old
+/// name is judged.
+fn hold_repositories(plan: &Plan, base: BorrowedFd<'_>, seen: &Snapshot) -> Result<(), Failure> {
+    let settings = seen.settings_of_repositories();
+    if settings.len() > MOST_SETTINGS {
+        let reason = "more repositories lie in the workspace than can be held";
+        return Err(Failure::new("hold the workspace's repositories", reason));
+    }
+    let root =
+        open_plain(base, relative(&plan.confinement.workspace)).step("open the workspace")?;
+    for path in settings {
+        if !is_mount_point(root.as_fd(), &path) {
+            bind_onto_itself(root.as_fd(), &path, true)?;
+        }
     }
     Ok(())
 }

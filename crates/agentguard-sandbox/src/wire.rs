@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use agentguard_core::{CommitSeen, Exec, OutcomeOf, RefMove};
+use agentguard_core::{CommitSeen, Connect, Exec, Making, OutcomeOf, RefMove};
 use rustix::io::{Errno, read, write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -33,6 +33,16 @@ pub(crate) enum FromWorker<'e> {
         is_first: bool,
         /// The entry of the verdict that this follows, where the image differs from what was judged.
         instead_of: Option<u64>,
+    },
+    /// May this name come into being? Answered by [`Answer`].
+    Name {
+        /// The name, and what makes it.
+        making: Making,
+    },
+    /// May this socket be connected to? Answered by [`Answer`].
+    Connect {
+        /// Whose it is.
+        connect: Connect,
     },
     /// Something came of a decision that must be known at once. Not answered.
     Outcome(Outcome),

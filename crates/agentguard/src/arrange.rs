@@ -12,9 +12,10 @@ use agentguard_policy::{Confined, Policies, Request, Sources};
 use agentguard_sandbox::{InsideFile, Plan, User};
 
 use crate::denied::Denied;
-use crate::environment::{self, RULES};
+use crate::environment;
+use crate::layout::{Layout, refuse_level};
 use crate::programs::Programs;
-use crate::{Error, Run, human, temporary, workspace};
+use crate::{Error, Run, human, workspace};
 
 /// Where an organisation's policy lies.
 const ORGANISATION: &str = "/etc/agentguard/policy";
@@ -35,6 +36,8 @@ pub struct Arranged {
     pub policies: Policies,
     /// What the mediator will set up.
     pub plan: Plan,
+    /// What is the session's alone, and goes with it.
+    pub(crate) own: PathBuf,
     pub(crate) key: AgentKey,
     pub(crate) denied: Denied,
     pub(crate) programs: Programs,
@@ -47,9 +50,7 @@ impl Arranged {
     ///
     /// Returns what keeps the session from being arranged.
     pub fn new(places: &Places, run: &Run) -> Result<Self, Error> {
-        if run.level != Level::Full {
-            return Err(Error::Level { level: run.level });
-        }
+        refuse_level(run)?;
         let human_home = human_home()?;
         let directory = workspace::resolve(&run.workspace, &human_home, places)?;
         let policies = Policies::load(&sources(places, run.policy.as_deref(), &directory))?;
@@ -67,19 +68,20 @@ impl Arranged {
             .cloned()
             .collect();
         confined.confinement.masks.extend(seen);
-        let plan = plan(
-            places,
-            run,
-            &session,
-            &confined,
-            (&human_home, &directory),
-            &programs,
-        )?;
+        // Not for policy to say: a directory of that name is where git works, and cannot be held whole.
+        if workspace::names_its_repository(&directory) {
+            confined.confinement.pins.push(PathBuf::from(".git"));
+        }
+        let names = (&session.id, &session.agent.name);
+        let layout = Layout::make(places, names, &mut confined.confinement, &human_home)?;
+        let homes = (human_home.as_path(), directory.as_path());
+        let plan = plan(run, &session, (&confined, &layout), homes, &programs)?;
         Ok(Self {
             session,
             confined,
             policies,
             plan,
+            own: layout.session,
             key,
             denied,
             programs,
@@ -169,16 +171,13 @@ fn request(
 }
 
 fn plan(
-    places: &Places,
     run: &Run,
     session: &Session,
-    confined: &Confined,
+    (confined, layout): (&Confined, &Layout),
     (human_home, workspace): (&Path, &Path),
     programs: &Programs,
 ) -> Result<Plan, Error> {
     let confinement = confined.confinement.clone();
-    let private_home = private_directory(places, "homes", session.agent.name.as_str())?;
-    let temporary = temporary::make(places, &session.id)?;
     let own = rustix::process::getuid();
     let (become_user, login, mut files) = if own.is_root() {
         let (user, files) = agent_user(&confinement.home)?;
@@ -187,15 +186,25 @@ fn plan(
         let login = human::login_of(own.as_raw()).unwrap_or_else(|| own.as_raw().to_string());
         (None, login, Vec::new())
     };
-    files.push(InsideFile {
-        path: RULES.into(),
-        content: rules_text(&confined.covered),
-    });
-    let environment = environment::of_agent(&confinement, &session.id, &login, std::env::vars_os());
+    let rules = rules_text(&confined.covered);
+    match confinement.level {
+        Level::Full => files.push(InsideFile {
+            path: layout.inside.rules.clone(),
+            content: rules,
+        }),
+        Level::NoNamespaces | Level::OldKernel => std::fs::write(&layout.inside.rules, rules)
+            .map_err(Error::doing("write the session's rules"))?,
+    }
+    let environment = environment::of_agent(
+        (&confinement, &layout.inside),
+        &session.id,
+        &login,
+        std::env::vars_os(),
+    );
     Ok(Plan {
         confinement,
-        private_home,
-        temporary,
+        private_home: layout.home.clone(),
+        temporary: layout.temporary.clone(),
         human_home: human_home.to_owned(),
         directory: workspace.to_owned(),
         command: run

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use agentguard_audit::Places;
-use agentguard_core::Level;
 use agentguard_sandbox::{Answer, Finding, Subject};
 
-use crate::{Error, arrange};
+use crate::{Error, Run, arrange};
 
 /// Finds out what this machine can enforce for sessions in `workspace`, by trying. Nothing is left.
 ///
@@ -23,17 +22,17 @@ pub fn examine(places: &Places, workspace: &Path) -> Result<Vec<Finding>, Error>
     })?)
 }
 
-/// Why a session ended in `error`, where this machine is the reason: the first thing missing that level
-/// `full` needs, with its cause and its remedy in words.
+/// Why a session of `run` ended in `error`, where this machine is the reason: the first thing missing that its
+/// level needs, with its cause and its remedy in words.
 #[must_use]
-pub fn cause(error: &Error, places: &Places, workspace: &Path) -> Option<(String, String)> {
+pub fn cause(error: &Error, places: &Places, run: &Run) -> Option<(String, String)> {
     if !may_be_the_machine(error) {
         return None;
     }
-    let findings = examine(places, workspace).ok()?;
+    let findings = examine(places, &run.workspace).ok()?;
     let first = findings
         .into_iter()
-        .find(|finding| finding.forbids(Level::Full))?;
+        .find(|finding| finding.forbids(run.level))?;
     match first.answer {
         Answer::Missing { cause, remedy } => Some((cause, remedy)),
         Answer::Holds | Answer::Unknown { .. } => None,

@@ -8,12 +8,21 @@ use agentguard_core::{Confinement, SessionId};
 
 /// Where programs are looked for when the caller says nothing.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-/// Where the session's static rules can be read inside.
+/// Where the session's static rules can be read inside, where there are mounts.
 pub(crate) const RULES: &str = "/run/agentguard/rules";
+
+/// Where a session's own directories are found inside.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    /// Its temporary directory on a disk.
+    pub(crate) temporary: PathBuf,
+    /// The list of its static rules.
+    pub(crate) rules: PathBuf,
+}
 
 /// Makes the environment, as `NAME=value` bytes, sorted.
 pub(crate) fn of_agent(
-    confinement: &Confinement,
+    (confinement, own): (&Confinement, &Own),
     session: &SessionId,
     login: &str,
     caller: impl Iterator<Item = (OsString, OsString)>,
@@ -28,9 +37,9 @@ pub(crate) fn of_agent(
     set("HOME", confinement.home.as_os_str());
     set("USER", OsStr::new(login));
     set("LOGNAME", OsStr::new(login));
-    set("TMPDIR", OsStr::new("/var/tmp"));
+    set("TMPDIR", own.temporary.as_os_str());
     set("AGENTGUARD_SESSION", OsStr::new(session.as_str()));
-    set("AGENTGUARD_RULES", OsStr::new(RULES));
+    set("AGENTGUARD_RULES", own.rules.as_os_str());
     if !variables.iter().any(|(name, _)| name == "PATH") {
         variables.push(("PATH".into(), DEFAULT_PATH.into()));
     }

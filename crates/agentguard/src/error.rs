@@ -15,6 +15,9 @@ pub enum Error {
     /// The log cannot be written.
     #[error("the log cannot be written")]
     Log(#[from] agentguard_audit::Error),
+    /// Texts beside a log are not erased.
+    #[error(transparent)]
+    Unerased(agentguard_audit::Error),
     /// It is not known who acts, or who asked.
     #[error(transparent)]
     Identity(#[from] agentguard_credentials::Error),
@@ -29,11 +32,15 @@ pub enum Error {
         /// Why not.
         reason: &'static str,
     },
-    /// A weaker level was asked for by name, and this build enforces everything or nothing.
-    #[error("level `{}` cannot be enforced by this build", level.as_str())]
+    /// A weaker level was asked for by name, and cannot be had.
+    #[error("level `{}` cannot be had: {reason}", level.as_str())]
     Level {
         /// Which level.
         level: Level,
+        /// Why not.
+        reason: &'static str,
+        /// What to do instead.
+        remedy: &'static str,
     },
     /// Something about the surroundings could not be read or made.
     #[error("cannot {doing}")]
@@ -74,10 +81,9 @@ impl Error {
             Self::Refused { rule } | Self::Unbegun { rule } => rule.remedy.as_deref(),
             Self::Policy(error) => error.remedy(),
             Self::Workspace { .. } => Some("name a directory of the project with --workspace"),
-            Self::Level { .. } => {
-                Some("run without --level; `agentguard doctor` says what this machine can enforce")
-            }
-            Self::Log(_)
+            Self::Level { remedy, .. } => Some(remedy),
+            Self::Unerased(_)
+            | Self::Log(_)
             | Self::Identity(_)
             | Self::Sandbox(_)
             | Self::Surroundings { .. }

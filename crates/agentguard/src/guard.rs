@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use agentguard_audit::{Author, Places, SessionLog};
 use agentguard_core::{
-    Action, Gate, NobodyToAsk, OutcomeOf, Refusal, Rule, Session, SessionId, Start, Tally,
+    Action, Confinement, Gate, Level, NobodyToAsk, OutcomeOf, Promise, Refusal, Rule, Session,
+    SessionId, Start, Tally,
 };
 use agentguard_policy::{Confined, Sources};
 use agentguard_sandbox::{Ended, HeldSignals, Launched};
@@ -37,6 +38,10 @@ pub struct Finished {
     pub is_out_of_time: bool,
     /// What it leaves that makes others run code.
     pub planted: Option<Rule>,
+    /// How much was enforced.
+    pub level: Level,
+    /// What it could not rely on.
+    pub missing: Vec<Promise>,
     /// What was counted.
     pub tally: Tally,
 }
@@ -62,13 +67,14 @@ impl Guard {
     /// Returns what would keep the session from being arranged.
     pub fn plan(&self, run: &Run) -> Result<Arranged, Error> {
         let arranged = Arranged::new(&self.places, run)?;
-        drop(Temporary(arranged.plan.temporary.clone()));
+        drop(Temporary(arranged.own.clone()));
         Ok(arranged)
     }
 
     /// Runs a command as a session, and returns when everything in it is dead.
     ///
-    /// Call `agentguard::sandbox::enter_if_asked` first in `main`: the mediator is this program again.
+    /// Call `agentguard::sandbox::enter_if_asked` first in `main`, and `agentguard::policy::evaluate_if_asked`
+    /// next: the mediator, and who evaluates policies that are read, are this program again.
     ///
     /// # Errors
     ///
@@ -82,7 +88,7 @@ impl Guard {
     ) -> Result<Finished, Error> {
         let launched = Launched::launch()?; // it starts while we make its plan
         let arranged = Arranged::new(&self.places, run)?;
-        let _temporary = Temporary(arranged.plan.temporary.clone());
+        let _temporary = Temporary(arranged.own.clone());
         let building = launched.build(&arranged.plan)?; // it builds while we open the log
         let Arranged {
             mut session,
@@ -138,7 +144,8 @@ impl Guard {
         };
         // What was learnt only saves time: the session is complete without it.
         let _ = programs.keep(&ended.learnt);
-        finish(session.id, record, ended)
+        let confinement = confined.confinement;
+        finish((session.id, confinement), record, ended)
     }
 }
 
@@ -151,7 +158,11 @@ impl Drop for Temporary {
     }
 }
 
-fn finish(session: SessionId, record: SessionRecord, ended: Ended) -> Result<Finished, Error> {
+fn finish(
+    (session, confinement): (SessionId, Confinement),
+    record: SessionRecord,
+    ended: Ended,
+) -> Result<Finished, Error> {
     let Ended {
         outcome,
         not_executed,
@@ -172,6 +183,8 @@ fn finish(session: SessionId, record: SessionRecord, ended: Ended) -> Result<Fin
         not_executed,
         is_out_of_time,
         planted,
+        level: confinement.level,
+        missing: confinement.missing(),
         tally,
     })
 }

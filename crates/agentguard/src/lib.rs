@@ -7,6 +7,7 @@
 //! use agentguard::{Guard, Places, Run, Silent};
 //!
 //! agentguard::sandbox::enter_if_asked(); // first in `main`: the mediator is this program again
+//! if agentguard::policy::evaluate_if_asked() { return Ok(()) } // and so is who evaluates policies
 //! let signals = agentguard::sandbox::HeldSignals::hold()?;
 //! let places = Places { state: "/var/lib/runner/agentguard".into(), config: "/etc/runner/agentguard".into() };
 //! let run = Run::new("/srv/checkout".into(), vec!["make".into(), "test".into()]);
@@ -25,9 +26,11 @@ mod clock;
 mod denied;
 mod doctor;
 mod environment;
+mod erase;
 mod error;
 mod guard;
 mod human;
+mod layout;
 mod planted;
 mod programs;
 mod record;
@@ -50,6 +53,7 @@ pub use agentguard_sandbox as sandbox;
 pub use arrange::{Arranged, random_word};
 pub use clock::SystemClock;
 pub use doctor::{cause, examine};
+pub use erase::erase;
 pub use error::Error;
 pub use guard::{Finished, Guard};
 pub use run::{Run, Silent, Tell, Told, is_read_within};

@@ -1,8 +1,9 @@
 //! What a session leaves that makes others run code: outside, later, with nobody's rules.
 //!
-//! What lies at a pinned path is held by the kernel. What does not exist there yet cannot be: a mount
-//! needs something to be mounted on. And any repository further down runs programs of its own, as soon
-//! as somebody asks for the status of the one above it. Neither is refused; both are told.
+//! What lies at a pinned path is held by the kernel, and what comes into being at a place that policy names is
+//! judged. Here is told what a rule let be, and what somebody outside made meanwhile: at pinned paths, and in
+//! any repository further down, which runs programs of its own as soon as somebody asks for the status of
+//! the one above it.
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
@@ -18,17 +19,21 @@ const NAMED: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Planted {
     pins: Vec<String>,
+    /// Whether what was at a pin when the session began cannot have changed.
+    pins_are_held: bool,
     found: BTreeSet<String>,
 }
 
 impl Planted {
     /// Looks out for what appears at `pins`, and for repositories within the workspace.
-    pub(crate) fn new(pins: &[PathBuf]) -> Self {
+    /// Where pins are not held, what is changed or gone there counts too.
+    pub(crate) fn new(pins: &[PathBuf], pins_are_held: bool) -> Self {
         let pins = pins
             .iter()
             .map(|pin| escape_path(pin.as_os_str().as_bytes()));
         Self {
             pins: pins.collect(),
+            pins_are_held,
             found: BTreeSet::new(),
         }
     }
@@ -39,9 +44,16 @@ impl Planted {
             let path = change.path.as_str();
             let found = match change.change {
                 ChangeKind::Added | ChangeKind::Changed if is_closed(change.mode) => Some(path),
+                // By itself it makes nobody run anything; what lies in it is told by itself.
+                ChangeKind::Added if is_directory(change.mode) => None,
                 ChangeKind::Added if self.is_pinned(path) => Some(path),
+                ChangeKind::Changed | ChangeKind::Removed
+                    if !self.pins_are_held && self.is_pinned(path) =>
+                {
+                    Some(path)
+                }
                 ChangeKind::Added => repository_within(path),
-                // What is pinned was there before, and was held.
+                // What is pinned and held was there before.
                 ChangeKind::Changed => repository_within(path),
                 ChangeKind::Removed => {
                     self.found.remove(path);
@@ -67,8 +79,12 @@ impl Planted {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
+        let happened = match self.pins_are_held {
+            true => "appeared",
+            false => "appeared or changed",
+        };
         let reason = format!(
-            "{}{more} appeared in the workspace, and can make others run code outside",
+            "{}{more} {happened} in the workspace, and can make others run code outside",
             named.join(", ")
         );
         let remedy = "look at them before you use git, an editor or another agent there";
@@ -86,17 +102,21 @@ impl Planted {
 /// Whether this is the mode of a directory that its own owner cannot list or enter: what lies in it was not
 /// looked at, and yet can be reached by whoever knows its name.
 fn is_closed(mode: Option<u32>) -> bool {
+    const LOOK: u32 = 0o500;
+    is_directory(mode) && mode.is_some_and(|mode| mode & LOOK != LOOK)
+}
+
+fn is_directory(mode: Option<u32>) -> bool {
     const KIND: u32 = 0o170_000;
     const DIRECTORY: u32 = 0o040_000;
-    const LOOK: u32 = 0o500;
-    mode.is_some_and(|mode| mode & KIND == DIRECTORY && mode & LOOK != LOOK)
+    mode.is_some_and(|mode| mode & KIND == DIRECTORY)
 }
 
 /// The repository whose settings or hooks a path is, where that is not the workspace's own.
 fn repository_within(path: &str) -> Option<&str> {
     let end = match path.strip_prefix(".git/modules/") {
         Some(module) => path.len() - module.len() + module.find('/')?,
-        None if path.ends_with("/.git") => path.len(),
+        None if path == ".git" || path.ends_with("/.git") => path.len(),
         None => path.find("/.git/")? + "/.git".len(),
     };
     let (repository, rest) = path.split_at_checked(end)?;
@@ -113,7 +133,7 @@ mod tests {
 
     fn planted(changes: &[(&str, ChangeKind)]) -> Planted {
         let pins = [".git/hooks", ".git/commondir", ".claude", "Jenkinsfile"].map(PathBuf::from);
-        let mut planted = Planted::new(&pins);
+        let mut planted = Planted::new(&pins, true);
         let changes: Vec<_> = changes
             .iter()
             .map(|(path, change)| Change {
@@ -158,7 +178,7 @@ mod tests {
     #[test]
     fn a_directory_closed_to_its_owner_is_told_of() {
         let of_mode = |mode| {
-            let mut planted = Planted::new(&[]);
+            let mut planted = Planted::new(&[], true);
             planted.note(&[Change {
                 path: "sub".to_owned(),
                 change: ChangeKind::Added,

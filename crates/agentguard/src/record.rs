@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use agentguard_audit::SessionLog;
 use agentguard_core::{
-    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Exec, Index, Network, OutcomeOf,
+    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Index, OutcomeOf, Program,
     Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
 };
 use agentguard_credentials::{AgentKey, session_statement};
@@ -49,7 +49,9 @@ struct Refusals {
 
 impl SessionRecord {
     pub(crate) fn new(log: SessionLog, beginning: Beginning) -> Self {
-        let planted = Planted::new(&beginning.confined.confinement.pins);
+        let confinement = &beginning.confined.confinement;
+        let pins_are_held = confinement.level.holds(Promise::Pins);
+        let planted = Planted::new(&confinement.pins, pins_are_held);
         Self {
             log,
             beginning,
@@ -68,6 +70,7 @@ impl SessionRecord {
             }
             OutcomeOf::Started { .. }
             | OutcomeOf::Failed { .. }
+            | OutcomeOf::Done
             | OutcomeOf::Untold
             | OutcomeOf::Exited { .. }
             | OutcomeOf::Signaled { .. } => Class::Covered,
@@ -187,7 +190,7 @@ impl SessionRecord {
             policy: policies.digests(),
             level: start.confinement.level,
             network: start.confinement.network,
-            missing: missing(start.confinement.network),
+            missing: start.confinement.missing(),
             require_evidence: confined.require_evidence,
             covered: confined
                 .covered
@@ -202,20 +205,21 @@ impl SessionRecord {
         self.append_with_text(Class::Critical, &text, event)
     }
 
+    /// A decision, about a program where it is about one.
     fn decision(
         &self,
-        exec: &Exec,
+        program: Option<&Program>,
         question: &Question,
         ruling: &Ruling,
     ) -> Result<Index, Unrecorded> {
         match ruling {
             Ruling::Allow { .. } => {
                 self.count(|tally| tally.allowed += 1);
-                self.write_decision(Class::Normal, exec, question, ruling)
+                self.write_decision(Class::Normal, program, question, ruling)
             }
             Ruling::Deny { .. } => {
                 self.count(|tally| tally.refused += 1);
-                self.refusal(exec, question, ruling)
+                self.refusal(program, question, ruling)
             }
         }
     }
@@ -224,7 +228,7 @@ impl SessionRecord {
     /// doubles, and at the end.
     fn refusal(
         &self,
-        exec: &Exec,
+        program: Option<&Program>,
         question: &Question,
         ruling: &Ruling,
     ) -> Result<Index, Unrecorded> {
@@ -240,7 +244,7 @@ impl SessionRecord {
             }
             return Ok(known.first);
         }
-        let first = self.write_decision(Class::Critical, exec, question, ruling)?;
+        let first = self.write_decision(Class::Critical, program, question, ruling)?;
         if refusals.len() < MOST_REFUSALS {
             refusals.insert(
                 key,
@@ -257,15 +261,15 @@ impl SessionRecord {
     fn write_decision(
         &self,
         class: Class,
-        exec: &Exec,
+        program: Option<&Program>,
         question: &Question,
         ruling: &Ruling,
     ) -> Result<Index, Unrecorded> {
         let event = |text| Event::Decision {
             action: question.action().kind().to_owned(),
             text,
-            program: Some(exec.program.sha256),
-            class: Some(exec.program.class),
+            program: program.map(|program| program.sha256),
+            class: program.map(|program| program.class),
             ruling: ruling.clone(),
         };
         self.append_with_text(class, &question.own_input(), event)
@@ -302,16 +306,9 @@ impl Record<Question> for SessionRecord {
     fn record(&self, question: &Question, ruling: &Ruling) -> Result<Index, Unrecorded> {
         match question.action() {
             Action::Session(start) => self.start(start, ruling),
-            Action::Exec(exec) => self.decision(exec, question, ruling),
+            Action::Exec(exec) => self.decision(Some(&exec.program), question, ruling),
+            Action::File(_) | Action::Connect(_) => self.decision(None, question, ruling),
         }
-    }
-}
-
-/// What a session with this network does not promise.
-fn missing(network: Network) -> Vec<Promise> {
-    match network {
-        Network::Isolated => Vec::new(),
-        Network::Host => vec![Promise::Network],
     }
 }
 

@@ -1,8 +1,8 @@
 //! Serves a session: each exec goes through the gate, each effect into the record.
 
 use agentguard_core::{
-    Action, CommitSeen, Exec, Gate, Index, Judge, NobodyToAsk, OutcomeOf, Permit, RefMove, Rule,
-    Undecided, Unrecorded, Verdict,
+    Action, CommitSeen, Connect, Exec, Gate, Index, Judge, MadeBy, Making, NobodyToAsk, OutcomeOf,
+    Permit, RefMove, Refusal, Rule, Undecided, Unrecorded, Verdict,
 };
 use agentguard_policy::{Confined, Question, SessionJudge};
 use agentguard_sandbox::{Difference, Refused, Supervise};
@@ -25,7 +25,7 @@ impl Judge<Question> for Floors<'_> {
                 Some(rule) => Verdict::Deny(rule).strictest(verdict),
                 None => verdict,
             },
-            Action::Exec(_) => verdict,
+            Action::Exec(_) | Action::File(_) | Action::Connect(_) => verdict,
         })
     }
 }
@@ -46,10 +46,11 @@ fn below(confined: &Confined, start: &agentguard_core::Start) -> Option<Rule> {
     }
     if start.confinement.level < confined.require_level {
         let reason = format!(
-            "policy requires level `{}`",
-            confined.require_level.as_str()
+            "policy requires level `{}`, and `{}` was asked for",
+            confined.require_level.as_str(),
+            start.confinement.level.as_str()
         );
-        return Some(Rule::new("session/level", reason));
+        return Some(Rule::new("session/level", reason).with_remedy("run it without `--level`"));
     }
     None
 }
@@ -62,6 +63,29 @@ pub(crate) struct Supervisor<'s> {
     pub(crate) judge: &'s SessionJudge,
     pub(crate) record: &'s SessionRecord,
     pub(crate) tell: &'s dyn Tell,
+}
+
+impl Supervisor<'_> {
+    /// Says who refused `action` to whoever watches, and what the agent is told.
+    fn refused(&self, action: String, refusal: &Refusal, is_first: bool) -> Refused {
+        let told = Told::new(action, refusal.rule().clone(), refusal.index(), is_first);
+        self.tell.refused(&told);
+        Refused {
+            entry: refusal.index(),
+            rule: refusal.rule().id.clone(),
+            text: told.lines(),
+        }
+    }
+}
+
+/// What is done to make a name, in words.
+fn making_word(by: MadeBy) -> &'static str {
+    match by {
+        MadeBy::Open => "write",
+        MadeBy::Mkdir | MadeBy::Mknod => "make",
+        MadeBy::Symlink | MadeBy::Link => "link",
+        MadeBy::Rename => "move to",
+    }
 }
 
 impl Supervise for Supervisor<'_> {
@@ -78,22 +102,28 @@ impl Supervise for Supervisor<'_> {
         self.gate
             .admit(self.judge.question(Action::Exec(exec)))
             .map_err(|refusal| {
-                let action = format!(
-                    "`{}`",
-                    command_line(if shown.is_empty() {
-                        std::slice::from_ref(&program)
-                    } else {
-                        &shown
-                    })
-                );
-                let told = Told::new(action, refusal.rule().clone(), refusal.index(), is_first);
-                self.tell.refused(&told);
-                Refused {
-                    entry: refusal.index(),
-                    rule: refusal.rule().id.clone(),
-                    text: told.lines(),
-                }
+                let words = if shown.is_empty() {
+                    std::slice::from_ref(&program)
+                } else {
+                    &shown
+                };
+                self.refused(format!("`{}`", command_line(words)), &refusal, is_first)
             })
+    }
+
+    fn name(&self, making: Making) -> Result<Permit<Question>, Refused> {
+        let action = format!("{} `{}`", making_word(making.by), making.path);
+        self.gate
+            .admit(self.judge.question(Action::File(making)))
+            .map_err(|refusal| self.refused(action, &refusal, false))
+    }
+
+    fn connect(&self, connect: Connect) -> Result<Permit<Question>, Refused> {
+        let action = format!("connect to `{}`", connect.path);
+        let question = self.judge.question(Action::Connect(connect));
+        self.gate
+            .admit(question)
+            .map_err(|refusal| self.refused(action, &refusal, false))
     }
 
     fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {

@@ -52,6 +52,12 @@ impl Drop for Scratch {
     }
 }
 
+/// Policies that are read are evaluated by this program, started again.
+#[test]
+fn agentguard_evaluator_entry() {
+    let _ = agentguard_policy::evaluate_if_asked();
+}
+
 #[test]
 fn what_holds_keys_a_home_or_the_system_is_no_workspace() {
     let scratch = Scratch::new();

@@ -71,6 +71,12 @@ pub(crate) fn git_directories(workspace: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
+/// Whether `.git` is a file, as in a linked work tree or a submodule: it names the repository, and whoever
+/// changes it chooses whose configuration git follows there.
+pub(crate) fn names_its_repository(workspace: &Path) -> bool {
+    std::fs::symlink_metadata(workspace.join(".git")).is_ok_and(|stat| stat.is_file())
+}
+
 fn add_modules(root: BorrowedFd<'_>, below: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     if depth >= MOST_DEEP || found.len() > MOST_DIRECTORIES {
         return;

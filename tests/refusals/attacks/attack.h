@@ -33,15 +33,31 @@ void tell_exec(const char *what, const char *program, char *const argv[], char *
 /* A number among the arguments. */
 long number(const char *text);
 
+/* Runs `step` in a child of its own and tells what it returned. */
+void in_child(const char *what, long (*step)(void));
+
+/* Enters a user namespace as the same user, and `more` namespaces along with it. */
+long user_namespace(int more);
+
+/* Enters a Landlock domain in which no directory can be made. */
+long domain(void);
+
+/* Gives up every capability. */
+long no_capabilities(void);
+
 extern char **environ;
 
 attack files, reads, pins, at_descriptor, reopen, descriptors, set_user_id;
 attack signals, reach, shared_memory, terminal, daemons, stay, devices;
 attack unix_stream, unix_datagram, abstract, tcp, sockets;
+attack late, own, receive, waiting, network, connects, births, naive;
 attack interfaces, clones, legacy, listener, kernel_files;
-attack say, rise, run, memory, deleted, by_descriptor, environment, explained, full_pipe;
+attack say, rise, run, memory, deleted, by_descriptor, environment, explained, full_outputs;
 attack fifo, most_arguments, full_terminal;
 attack mark, race;
-attack orders;
+attack names, race_names, naive_names, many_names, own_terminal, odd_names;
+attack orders, nesting, wait_closed, traced;
+attack closed, remap, storm, crowd;
+attack hide, slow, attributes, chains;
 
 #endif

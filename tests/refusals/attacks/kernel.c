@@ -56,6 +56,9 @@ int interfaces(int argc, char **argv)
 	tell("syslog", syscall(SYS_syslog, 10, 0, 0));
 	tell("vhangup", syscall(SYS_vhangup));
 	tell("personality", syscall(SYS_personality, 0x0040000));
+#ifdef __x86_64__
+	tell("personality-wide", syscall(SYS_personality, 0x100000000UL | 0x0040000));
+#endif
 	tell("newest", syscall(467, 0, 0, 0, 0));
 	tell("not-yet", syscall(700, 0, 0, 0, 0));
 #ifdef __x86_64__

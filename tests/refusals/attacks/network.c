@@ -31,7 +31,7 @@ static long send_to(const char *name, int is_abstract)
 	struct iovec text = { "reached", 7 };
 	struct msghdr message = { .msg_name = &address, .msg_namelen = length, .msg_iov = &text, .msg_iovlen = 1 };
 	int socket_ = socket(AF_UNIX, SOCK_DGRAM, 0);
-	return socket_ < 0 ? -1 : sendmsg(socket_, &message, 0);
+	return sendmsg(socket_, &message, 0);
 }
 
 int unix_stream(int argc, char **argv)
@@ -128,6 +128,8 @@ int sockets(int argc, char **argv)
 	tell("netlink-uevent", opened(AF_NETLINK, SOCK_DGRAM, 15));
 #ifdef __x86_64__
 	tell("wide-family", syscall(SYS_socket, 0x100000000UL | AF_PACKET, SOCK_DGRAM, 0));
+	tell("wide-type", syscall(SYS_socket, AF_INET, 0x100000000UL | SOCK_RAW, 1));
+	tell("wide-protocol", syscall(SYS_socket, AF_INET, SOCK_STREAM, 0x100000000UL | 262));
 #endif
 	tell("neighbour-tcp", opened(AF_INET, SOCK_STREAM, 0));
 	tell("neighbour-unix", opened(AF_UNIX, SOCK_STREAM, 0));

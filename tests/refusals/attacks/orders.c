@@ -7,8 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 
-/* Runs `step` in a child of its own and tells what it returned. */
-static void in_child(const char *what, long (*step)(void))
+void in_child(const char *what, long (*step)(void))
 {
 	pid_t child;
 	int status;
@@ -23,24 +22,25 @@ static void in_child(const char *what, long (*step)(void))
 	waitpid(child, &status, 0);
 }
 
-static long write_map(const char *file, unsigned id)
+static long write_line(const char *file, const char *line)
 {
-	char line[64];
 	int opened = open(file, O_WRONLY | O_CLOEXEC);
-	int length = snprintf(line, sizeof line, "%u %u 1", id, id);
+	long length = (long)strlen(line), written = opened < 0 ? -1 : write(opened, line, (size_t)length);
 
-	if (opened < 0)
-		return -1;
-	return write(opened, line, length) == length ? 0 : -1;
+	if (opened >= 0)
+		close(opened);
+	return written == length ? 0 : -1;
 }
 
-static long user_namespace(int more)
+long user_namespace(int more)
 {
-	unsigned uid = getuid();
+	char users[64], groups[64];
 
-	if (unshare(CLONE_NEWUSER | more))
+	snprintf(users, sizeof users, "%u %u 1", getuid(), getuid());
+	snprintf(groups, sizeof groups, "%u %u 1", getgid(), getgid());
+	if (unshare(CLONE_NEWUSER | more) || write_line("/proc/self/uid_map", users))
 		return -1;
-	return write_map("/proc/self/uid_map", uid);
+	return write_line("/proc/self/setgroups", "deny") || write_line("/proc/self/gid_map", groups) ? -1 : 0;
 }
 
 static long map_after_closing(void)
@@ -57,12 +57,17 @@ static long map_before_closing(void)
 	return result;
 }
 
-static long map_without_capabilities(void)
+long no_capabilities(void)
 {
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct none[2] = { { 0 } };
 
-	if (syscall(SYS_capset, &header, none))
+	return syscall(SYS_capset, &header, none);
+}
+
+static long map_without_capabilities(void)
+{
+	if (no_capabilities())
 		return -2;
 	return user_namespace(0);
 }
@@ -89,10 +94,9 @@ static long thread_after_unshare(void)
 	return thread();
 }
 
-/* Enters a Landlock domain of one rule. */
-static long domain(void)
+long domain(void)
 {
-	struct landlock_ruleset_attr handled = { .handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_CHAR };
+	struct landlock_ruleset_attr handled = { .handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_DIR };
 	int rules = syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0);
 
 	if (rules < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

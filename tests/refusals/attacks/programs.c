@@ -135,7 +135,7 @@ static void explain(const char *what, int ours, int theirs, char **argv)
 	usleep(1050000); /* said once a second for each program */
 }
 
-/* explained PROGRAM: standard error as a pipe, a file, a socket, a datagram socket. */
+/* explained PROGRAM: standard error as a pipe, a file, a socket, a terminal. */
 int explained(int argc, char **argv)
 {
 	(void)argc;
@@ -146,28 +146,42 @@ int explained(int argc, char **argv)
 	explain("file", file, file, argv);
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0)
 		explain("socket", ends[1], ends[0], argv);
+	int ours = posix_openpt(O_RDWR | O_NOCTTY);
+	if (ours >= 0 && grantpt(ours) == 0 && unlockpt(ours) == 0)
+		explain("terminal", open(ptsname(ours), O_RDWR | O_NOCTTY), ours, argv);
 	return 0;
 }
 
-/* full_pipe PROGRAM: standard error is a pipe that takes nothing more and blocks. */
-int full_pipe(int argc, char **argv)
+/* Executes a refused program with `end` as standard error, which takes nothing more and blocks. */
+static void fill(int end, char **argv)
 {
-	(void)argc;
-	int ends[2];
 	char block[4096] = { 0 };
-	if (pipe(ends) < 0)
-		return 1;
-	fcntl(ends[1], F_SETFL, O_NONBLOCK);
-	while (write(ends[1], block, sizeof block) > 0)
+	fcntl(end, F_SETFL, O_NONBLOCK);
+	while (write(end, block, sizeof block) > 0)
 		;
-	fcntl(ends[1], F_SETFL, 0);
+	while (write(end, block, 1) > 0)
+		;
+	fcntl(end, F_SETFL, 0);
 	pid_t child = fork();
 	if (child == 0) {
-		dup2(ends[1], 2);
+		dup2(end, 2);
 		tell("refused", execv(argv[0], argv));
 		_exit(0);
 	}
 	waitpid(child, NULL, 0);
+}
+
+/* full_outputs PROGRAM: standard error is a pipe, then a socket, that nobody reads. */
+int full_outputs(int argc, char **argv)
+{
+	(void)argc;
+	int ends[2];
+	if (pipe(ends) < 0)
+		return 1;
+	fill(ends[1], argv);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0)
+		return 1;
+	fill(ends[1], argv);
 	return 0;
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use agentguard_core::{Commitment, CredentialAct, Digest, Entry, Event, Evidence, SessionStatus};
+use agentguard_core::{
+    Commitment, CredentialAct, Digest, Entry, Event, Evidence, SessionStatus, Span,
+};
 
 use super::lean::{Lean, LeanEvent, Middle};
 use super::report::{Fault, Remark, Report};
@@ -347,12 +349,21 @@ impl<'c> Meaning<'c> {
 
     fn see_anchor(&mut self, index: u64, bytes: &[u8], report: &mut Report) {
         let event = serde_json::from_slice::<Entry>(bytes).map(|entry| entry.event);
-        let Ok(Event::Anchor {
-            log, size, state, ..
-        }) = event
-        else {
-            report.find(Fault::Entry, index, "it is no anchor");
-            return;
+        let (log, fits) = match event {
+            Ok(Event::Anchor {
+                log, size, state, ..
+            }) => {
+                let fits = self.see_state(&log, size, state);
+                (log, fits)
+            }
+            Ok(Event::Erasure { log, entries, .. }) => {
+                let fits = self.may_be_erased(&log, &entries);
+                (log, fits)
+            }
+            Ok(_) | Err(_) => {
+                report.find(Fault::Entry, index, "it is no anchor");
+                return;
+            }
         };
         if !log.starts_with(&format!("{}/", report.origin)) {
             report.find(
@@ -361,13 +372,6 @@ impl<'c> Meaning<'c> {
                 "it anchors a log of another installation",
             );
         }
-        let fits = match (self.anchored.get(&log), state) {
-            (None, SessionStatus::Begun | SessionStatus::Lost) => true,
-            (Some((before, SessionStatus::Begun)), SessionStatus::Ended | SessionStatus::Lost) => {
-                *before <= size
-            }
-            (None, SessionStatus::Ended) | (Some(_), _) => false,
-        };
         if !fits {
             let detail = format!(
                 "it does not follow from the state of `{}`",
@@ -375,7 +379,32 @@ impl<'c> Meaning<'c> {
             );
             report.find(Fault::Entry, index, detail);
         }
-        self.anchored.insert(log, (size, state));
+    }
+
+    /// Takes over the state of a log, and answers whether it may follow its state before.
+    fn see_state(&mut self, log: &str, size: u64, state: SessionStatus) -> bool {
+        let before = self.anchored.insert(log.to_owned(), (size, state));
+        match (before, state) {
+            (None, SessionStatus::Begun | SessionStatus::Lost) => true,
+            (Some((before, SessionStatus::Begun)), SessionStatus::Ended | SessionStatus::Lost) => {
+                before <= size
+            }
+            (None, SessionStatus::Ended) | (Some(_), _) => false,
+        }
+    }
+
+    /// Whether texts of these entries can have been erased: of a log that is over, in order.
+    fn may_be_erased(&self, log: &str, entries: &[Span]) -> bool {
+        let size = match self.anchored.get(log) {
+            Some((size, SessionStatus::Ended | SessionStatus::Lost)) => *size,
+            Some((_, SessionStatus::Begun)) | None => return false,
+        };
+        let ends = entries.iter().map(|span| span.last.saturating_add(1));
+        let begins = std::iter::once(0).chain(ends);
+        let mut after = begins.zip(entries);
+        !entries.is_empty()
+            && after
+                .all(|(end, span)| end <= span.first && span.first <= span.last && span.last < size)
     }
 }
 
@@ -383,7 +412,7 @@ impl<'c> Meaning<'c> {
 fn is_result(word: Option<&str>) -> bool {
     matches!(
         word,
-        Some("started" | "failed" | "killed" | "exited" | "signaled")
+        Some("started" | "done" | "failed" | "killed" | "exited" | "signaled")
     )
 }
 
@@ -400,5 +429,36 @@ fn replace(kept: &mut String, with: &str) {
     if kept != with {
         kept.clear();
         kept.push_str(with);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_erased_of_logs_that_are_over_only_and_in_order() {
+        let check = |_: &Entry| true;
+        let mut meaning = Meaning::new(&check);
+        let may = |meaning: &Meaning<'_>, log: &str, spans: &[(u64, u64)]| {
+            let spans: Vec<Span> = spans.iter().copied().map(Into::into).collect();
+            meaning.may_be_erased(log, &spans)
+        };
+        assert!(!may(&meaning, "a/b", &[(0, 0)]), "it is not known");
+        assert!(meaning.see_state("a/b", 1, SessionStatus::Begun));
+        assert!(!may(&meaning, "a/b", &[(0, 0)]), "it is not over");
+        assert!(meaning.see_state("a/b", 9, SessionStatus::Ended));
+        for (spans, expected) in [
+            (&[(0, 0)][..], true),
+            (&[(0, 3), (4, 4), (7, 8)], true),
+            (&[], false),
+            (&[(0, 9)], false),
+            (&[(3, 2)], false),
+            (&[(4, 5), (5, 6)], false),
+            (&[(4, 5), (1, 2)], false),
+            (&[(0, u64::MAX)], false),
+        ] {
+            assert_eq!(may(&meaning, "a/b", spans), expected, "{spans:?}");
+        }
     }
 }

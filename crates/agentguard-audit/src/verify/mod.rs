@@ -7,7 +7,7 @@ mod report;
 
 use std::path::Path;
 
-use agentguard_core::Entry;
+use agentguard_core::{Entry, Span};
 
 use crate::merkle::{self, Edge};
 use crate::source::{Source, read_checkpoint};
@@ -79,6 +79,7 @@ fn verify_once(
         files: Files::new(directory, report.signed),
         meaning: Meaning::new(check),
         texts: Texts::open(directory, false)?,
+        erased: keys.erased_of(&origin),
         edge: Edge::default(),
         directory,
         keys,
@@ -138,6 +139,8 @@ struct Pass<'p> {
     files: Files<'p>,
     meaning: Meaning<'p>,
     texts: Texts,
+    /// What the anchor log says was erased, where it is known.
+    erased: Option<&'p [Span]>,
     edge: Edge,
     directory: &'p Path,
     keys: &'p Keys,
@@ -193,9 +196,24 @@ impl Pass<'_> {
         };
         let path = self.directory.join("texts");
         let found = self.texts.find(index, &commitment);
+        let is_recorded = || {
+            self.erased
+                .map(|all| all.iter().any(|span| span.contains(index)))
+        };
         match found.map_err(|e| Error::io("read", &path, e))? {
-            Found::Text(_) => {}
-            Found::Nothing => report.remark(Remark::Erased, index),
+            Found::Text(_) => {
+                if is_recorded() == Some(true) {
+                    report.remark(Remark::Unerased, index);
+                }
+            }
+            Found::Erased(_) => match is_recorded() {
+                Some(true) | None => report.remark(Remark::Erased, index),
+                Some(false) => {
+                    let detail = "its text is said to be erased, which nothing records";
+                    report.find(Fault::Text, index, detail);
+                }
+            },
+            Found::Nothing => report.remark(Remark::NoText, index),
             Found::Other => {
                 let detail = "its text is not what it commits to";
                 report.find(Fault::Text, index, detail);
@@ -233,7 +251,7 @@ impl Pass<'_> {
         let (Some(offset), Some(file)) = (offset, store::open(&path)?) else {
             return Ok(());
         };
-        if wal::is_sound_beyond(&file, offset, &path)? {
+        if wal::sound_beyond(&file, offset, &path)?.is_some() {
             report.find(
                 Fault::Changed,
                 index,

@@ -66,8 +66,12 @@ pub enum Remark {
     Unended,
     /// The write-ahead file ends within an entry, which was never acknowledged as durable.
     Torn,
-    /// Texts that were erased, or are not on the disk yet.
+    /// Texts that were erased, and the anchor log says so where it is known.
     Erased,
+    /// Texts that the anchor log says were erased, and that are there.
+    Unerased,
+    /// Texts that are not there, and not erased: not given along, or not on the disk when power was lost.
+    NoText,
     /// Both clocks went back together.
     Clock,
     /// The write-ahead file is not there: the published files were verified.

@@ -7,5 +7,6 @@
 
 mod crash;
 mod damage;
+mod erase;
 mod home;
 mod session;

@@ -87,7 +87,7 @@ fn many_threads_append_densely_and_in_order() {
 }
 
 #[test]
-fn a_text_is_kept_beside_the_log_without_its_secrets_and_can_be_erased() {
+fn a_text_is_kept_beside_the_log_without_its_secrets_and_can_be_missing() {
     let home = Home::new();
     let log = home.log();
     begin(&log);
@@ -125,7 +125,7 @@ fn a_text_is_kept_beside_the_log_without_its_secrets_and_can_be_erased() {
     assert_eq!(read(1), None);
     let report = home.verify(&directory);
     assert!(report.is_verified());
-    assert_eq!(report.notes[0].remark, Remark::Erased);
+    assert_eq!(report.notes[0].remark, Remark::NoText);
     let other = texts.replace("git", "gut");
     fs::write(directory.join("texts"), other).unwrap();
     let report = home.verify(&directory);

@@ -1,7 +1,7 @@
 //! From flags to what is asked of the guard.
 
 use agentguard::Run;
-use agentguard::core::{AgentName, Level, Network, Promise};
+use agentguard::core::{AgentName, Level, Network};
 
 use crate::failure::Failure;
 use crate::flags::{AGENT, Arguments, BY, ENV, LEVEL, NETWORK, POLICY, PORT, PROFILE, WORKSPACE};
@@ -36,13 +36,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
     })
 }
 
-/// A weaker run is asked for by name, and said.
+/// A weaker run is asked for by name, and what it does not hold is said.
 pub(crate) fn say_what_is_weaker(run: &Run, voice: &mut Voice) {
-    if run.network == Network::Host {
-        let promise = Promise::Network.text();
-        voice.say(
-            Word::Note,
-            &format!("weaker by --network=host: not promised: {promise}"),
-        );
+    let by_network = Level::Full.missing(run.network);
+    for promise in run.level.missing(run.network) {
+        let flag = match by_network.contains(&promise) {
+            true => "--network=host".to_owned(),
+            false => format!("--level={}", run.level.as_str()),
+        };
+        let text = format!("weaker by {flag}: not promised: {}", promise.text());
+        voice.say(Word::Note, &text);
     }
 }

@@ -32,7 +32,8 @@ pub(crate) fn tell(
     if json {
         voice.say_json(&json!({
             "session": finished.session, "outcome": finished.outcome, "errno": finished.not_executed,
-            "planted": finished.planted, "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
+            "planted": finished.planted, "level": finished.level, "missing": finished.missing,
+            "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
         }))?;
         return Ok(exit);
     }
@@ -48,12 +49,23 @@ pub(crate) fn tell(
         killed => format!(", {killed} killed"),
     };
     let short: String = finished.session.as_str().chars().take(8).collect();
+    let weaker = weaker(finished);
     let text = format!(
-        "session {short} {how}: {} allowed, {} refused{killed}; `agentguard log show {short}` tells the story",
+        "session {short}{weaker} {how}: {} allowed, {} refused{killed}; `agentguard log show {short}` tells the story",
         tally.allowed, tally.refused
     );
     voice.say(Word::Note, &text);
     Ok(exit)
+}
+
+/// What of it was weaker than it could be; nothing where nothing was.
+fn weaker(finished: &Finished) -> String {
+    let level = finished.level.as_str();
+    match finished.missing.len() {
+        0 => String::new(),
+        1 => format!(" (level `{level}`, 1 promise not held)"),
+        count => format!(" (level `{level}`, {count} promises not held)"),
+    }
 }
 
 fn exit_of(finished: &Finished) -> (Exit, String) {
@@ -75,6 +87,7 @@ fn exit_of(finished: &Finished) -> (Exit, String) {
         OutcomeOf::Started { .. }
         | OutcomeOf::Failed { .. }
         | OutcomeOf::Killed { .. }
+        | OutcomeOf::Done
         | OutcomeOf::Untold => (Exit::Guard, "ended in no way that we know".to_owned()),
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
         Ok(finished) => ended::tell(&finished, &command_name(&run), arguments.has(&JSON), voice),
         Err(agentguard::Error::Refused { .. }) => Ok(Exit::Refused),
         Err(error) => {
-            let cause = agentguard::cause(&error, &places, &run.workspace);
+            let cause = agentguard::cause(&error, &places, &run);
             Err(with_cause(failure(error), cause))
         }
     }

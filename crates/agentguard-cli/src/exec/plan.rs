@@ -73,6 +73,10 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .pins
         .iter()
         .map(|pin| format!("pin        {}", pin.display()));
+    let sockets = confinement
+        .sockets
+        .iter()
+        .map(|socket| format!("socket     {}", socket.display()));
     let variables = confinement
         .environment
         .iter()
@@ -85,6 +89,7 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .chain(home)
         .chain(masks)
         .chain(pins)
+        .chain(sockets)
         .chain(variables)
         .chain(rules)
         .collect()

@@ -4,8 +4,8 @@ use crate::exit::Exit;
 use crate::{agent, doctor, exec, init, log, policy, reference, trace, verify};
 
 use super::list::{
-    AGENT, BY, ENTRY, ENV, JSON, KEY, KIND, LEVEL, NETWORK, PLAN, POLICY, PORT, PROFILE, QUERY,
-    REPORT_FD, RULE, RULING, RUN, SINCE, TEXTS, VERBOSE, WORKSPACE,
+    AGENT, BY, ENTRY, ENV, JSON, KEY, KIND, LEVEL, MATCHING, NETWORK, PLAN, POLICY, PORT, PROFILE,
+    QUERY, REASON, REPORT_FD, RULE, RULING, RUN, SINCE, TEXTS, VERBOSE, WORKSPACE,
 };
 use super::{Command, Group, Operands};
 
@@ -177,6 +177,24 @@ pub(crate) static COMMANDS: &[Command] = &[
         example: "agentguard log key",
         failed: Exit::Failed,
         run: log::key,
+    },
+    Command {
+        words: &["log", "erase"],
+        summary: "erase commands, paths and other texts of a session that has ended; its log still verifies",
+        operands: Operands::Some {
+            usage: "[SESSION[:N[-M]]]",
+            least: 0,
+            most: 1,
+        },
+        flags: &[&REASON, &MATCHING, &BY, &JSON],
+        exits: &[
+            (Exit::Done, "erased, and recorded"),
+            (Exit::No, "there is nothing to erase"),
+            (Exit::Failed, "it could not be done"),
+        ],
+        example: "agentguard log erase 36d3a998 --matching hunter2 --reason 'a password in an argument'",
+        failed: Exit::Failed,
+        run: log::erase,
     },
     Command {
         words: &["init"],

@@ -150,3 +150,15 @@ pub(crate) static ENTRY: Flag = flag(
     Value::Text("[SESSION:]N"),
     "take the input from this entry of a session's log",
 );
+/// Why something is done that cannot be undone.
+pub(crate) static REASON: Flag = flag(
+    "reason",
+    Value::Text("TEXT"),
+    "say why, in a sentence; recorded, and never erased",
+);
+/// A part of what is meant.
+pub(crate) static MATCHING: Flag = flag(
+    "matching",
+    Value::Text("TEXT"),
+    "only texts that contain this, in one argument, path or other value",
+);

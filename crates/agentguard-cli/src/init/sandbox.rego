@@ -25,6 +25,10 @@ seconds contains 7200
 #
 #     ports contains 5432
 
+# A unix socket of the host. Each connection to it is recorded; what its server does is out of our hands:
+#
+#     sockets contains "/run/user/1000/ssh-agent"
+
 # Nobody starts a session whom the platform does not name:
 #
 #     require_evidence contains "event"

@@ -75,6 +75,7 @@ pub(crate) fn kind_of(event: &Event) -> &'static str {
         Event::Credential { .. } => "credential",
         Event::Finding { .. } => "finding",
         Event::Anchor { .. } => "anchor",
+        Event::Erasure { .. } => "erasure",
         Event::End { .. } => "session.end",
     }
 }
@@ -90,6 +91,7 @@ fn action_of(event: &Event) -> Option<&str> {
         | Event::Credential { .. }
         | Event::Finding { .. }
         | Event::Anchor { .. }
+        | Event::Erasure { .. }
         | Event::End { .. } => None,
     }
 }
@@ -108,6 +110,7 @@ fn rule_of(event: &Event) -> Option<&str> {
         | Event::Refs { .. }
         | Event::Credential { .. }
         | Event::Anchor { .. }
+        | Event::Erasure { .. }
         | Event::End { .. } => return None,
     };
     Some(id.as_str())

@@ -34,7 +34,12 @@ pub(crate) fn recorded(index: u64, event: Event, text: Option<String>) -> Record
         evidence: Evidence::Asserted,
         event,
     };
-    Recorded { index, entry, text }
+    Recorded {
+        index,
+        entry,
+        text,
+        erased: None,
+    }
 }
 
 /// A session that begins with this ref, `name id`, or none.

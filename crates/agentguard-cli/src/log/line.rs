@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use agentguard::core::{
     Change, ChangeKind, CredentialAct, Entry, Event, Human, Origin, OutcomeOf, RefMove, Ruling,
-    SessionStatus, Tally, Timestamp,
+    SessionStatus, Span, Tally, Timestamp,
 };
 use serde_json::Value;
 
@@ -18,8 +18,14 @@ const NAMED: usize = 3;
 /// `text` is what the entry commits to, where it was not erased. What deceives is left in: whoever
 /// shows the line escapes it.
 pub(crate) fn line(index: u64, entry: &Entry, text: Option<&Value>) -> String {
+    // Whoever asked for an erasure is not who asked for the session.
+    let by = if matches!(entry.event, Event::Erasure { .. }) {
+        format!("{} ({}) ", entry.human, entry.evidence.as_str())
+    } else {
+        String::new()
+    };
     format!(
-        "{index} {} {}",
+        "{index} {} {by}{}",
         clock(&entry.time),
         told(&entry.event, text)
     )
@@ -77,8 +83,28 @@ pub(crate) fn told(event: &Event, text: Option<&Value>) -> String {
         Event::Anchor {
             log, size, state, ..
         } => format!("{} {log} at {size} entries", stands(*state)),
+        Event::Erasure {
+            log,
+            entries,
+            reason,
+        } => format!("erased texts of {log}, {}: {reason}", places(entries)),
         Event::End { status, tally } => format!("ended, {}: {}", came(status), counted(*tally)),
     }
+}
+
+/// `entry 4`, `entries 4, 7-8`.
+pub(crate) fn places(spans: &[Span]) -> String {
+    if let [Span { first, last }] = spans
+        && first == last
+    {
+        return format!("entry {first}");
+    }
+    let shown = |span: &Span| match span.first == span.last {
+        true => span.first.to_string(),
+        false => format!("{}-{}", span.first, span.last),
+    };
+    let shown: Vec<_> = spans.iter().map(shown).collect();
+    format!("entries {}", shown.join(", "))
 }
 
 /// The time of day, UTC, to the second; what is no time stands as it is.
@@ -101,9 +127,18 @@ pub(crate) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-/// What was asked for, from the text that an entry commits to: an exec's arguments, a session's command.
+/// What was asked for, from the text that an entry commits to: an exec's arguments, a session's command, a name
+/// with the call that makes it, the socket to connect to.
 pub(crate) fn action(text: Option<&Value>) -> Option<String> {
     let text = text?;
+    let of_action = |field: &str| text.pointer(field).and_then(Value::as_str);
+    if let (Some(by), Some(path)) = (of_action("/action/by"), of_action("/action/path")) {
+        return Some(format!("{by} {}", command_line(&[path])));
+    }
+    if of_action("/action/kind") == Some("connect") {
+        let path = of_action("/action/path")?;
+        return Some(format!("to {}", command_line(&[path])));
+    }
     let words = ["/argv", "/action/argv", "/command"];
     let words = words.iter().find_map(|at| text.pointer(at))?.as_array()?;
     let words: Vec<Cow<'_, str>> = words
@@ -135,6 +170,7 @@ pub(crate) fn came(outcome: &OutcomeOf) -> String {
             )
         }
         OutcomeOf::Killed { rule } => format!("killed ({})", rule.id),
+        OutcomeOf::Done => "did".to_owned(),
         OutcomeOf::Untold => "refused without a word to".to_owned(),
         OutcomeOf::Exited { code } => format!("exited {code}"),
         OutcomeOf::Signaled { signal } => format!("killed by signal {signal}"),
@@ -268,6 +304,13 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_shown_with_the_call_that_makes_it() {
+        let text = r#"{"action":{"kind":"file","by":"open","path":"a b/.git/config"}}"#;
+        let text: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(action(Some(&text)).unwrap(), "open 'a b/.git/config'");
+    }
+
+    #[test]
     fn every_event_has_its_words() {
         let commit = "0123456789abcdef0123456789abcdef01234567";
         for (told, words) in [
@@ -289,6 +332,14 @@ mod tests {
         ] {
             assert_eq!(shown(told), format!("3 09:12:03 {words}"));
         }
+    }
+
+    #[test]
+    fn spans_are_told_as_they_are_counted() {
+        let span = |first, last| Span { first, last };
+        assert_eq!(places(&[span(4, 4)]), "entry 4");
+        assert_eq!(places(&[span(7, 8)]), "entries 7-8");
+        assert_eq!(places(&[span(4, 4), span(7, 8)]), "entries 4, 7-8");
     }
 
     #[test]

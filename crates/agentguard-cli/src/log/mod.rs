@@ -1,5 +1,6 @@
 //! `log`: reading what was recorded.
 
+mod erase;
 mod filter;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -11,6 +12,7 @@ mod show;
 mod story;
 mod which;
 
+pub(crate) use erase::erase;
 pub(crate) use give::{export, key, prove};
 pub(crate) use line::changes;
 pub(crate) use query::query;

@@ -20,6 +20,10 @@ impl Readable for Recorded {
     }
 
     fn line(&self) -> String {
-        super::line::line(self.index, &self.entry, self.value().as_ref())
+        let line = super::line::line(self.index, &self.entry, self.value().as_ref());
+        match self.erased {
+            None => line,
+            Some(by) => format!("{line} [text erased: entry {by} of the anchor log]"),
+        }
     }
 }

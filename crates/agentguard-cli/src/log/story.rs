@@ -36,6 +36,7 @@ pub(crate) fn lines(recorded: &Recorded) -> Vec<String> {
         | Event::Credential { .. }
         | Event::Finding { .. }
         | Event::Anchor { .. }
+        | Event::Erasure { .. }
         | Event::End { .. } => vec![recorded.line()],
     }
 }

@@ -154,6 +154,12 @@ fn recorded(word: &str) -> Result<(String, Option<Session>), Failure> {
             session = serde_json::from_str::<Began>(text).ok();
         }
         if recorded.index == place.index {
+            if let Some(by) = recorded.erased {
+                return Err(Failure::new(format!(
+                    "the input of entry {} was erased: entry {by} of the anchor log says why",
+                    place.index
+                )));
+            }
             let Some(text) = recorded.text else {
                 return Err(Failure::new(format!(
                     "entry {} keeps no input",

@@ -120,7 +120,12 @@ fn note(note: &Note) -> String {
         Remark::Unsigned => format!("{} not signed yet{at}", counted(count, "entrie")),
         Remark::Unended => "the session has not ended in its log".to_owned(),
         Remark::Torn => format!("the last entry is torn, and nobody relied on it{at}"),
-        Remark::Erased => format!("{} erased or not written yet{at}", counted(count, "text")),
+        Remark::Erased => format!("{} erased{at}", counted(count, "text")),
+        Remark::Unerased => format!(
+            "{} recorded as erased, and there{at}; `agentguard log erase` goes on",
+            counted(count, "text")
+        ),
+        Remark::NoText => format!("{} not there, and not erased{at}", counted(count, "text")),
         Remark::Clock => format!("both clocks went back together{at}"),
         Remark::Published => {
             "the published files were verified, without the write-ahead file".to_owned()

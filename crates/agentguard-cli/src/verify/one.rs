@@ -83,6 +83,7 @@ fn receipt(path: &Path, keys: &Keys, json: bool, voice: &mut Voice) -> Result<Ex
         index: receipt.index,
         entry: receipt.entry,
         text: None,
+        erased: None,
     };
     voice.line(&format!("  {}", recorded.line()))?;
     Ok(Exit::Done)

@@ -11,12 +11,14 @@ use std::path::Path;
 
 use agentguard_core::Tier;
 
+use crate::apart::{Apart, Kind};
 use crate::error::{Error, Mistake};
 use crate::module::{Parsed, Purpose};
 use crate::policies::{self, Policies};
 use crate::recursion;
 use crate::sources::{self, Source, Sources};
-use crate::whole::Whole;
+use crate::whole;
+use names::Known;
 
 /// What a check found.
 #[derive(Clone, Debug)]
@@ -86,19 +88,27 @@ fn looked_at(all: &[Source]) -> usize {
 fn deeper(source: &Source, all: &[Source], is_highest: bool) -> Result<Vec<Mistake>, Error> {
     let shipped = all.iter().find(|source| source.tier == Tier::Shipped);
     let library = policies::library(shipped, is_highest);
-    let (mut whole, mut mistakes) = Whole::load(source, &library);
-    let circular = recursion::find(&whole.parsed, whole.engine.get_modules());
-    let may_be_tried = circular.is_empty() && mistakes.is_empty();
-    mistakes.extend(circular);
-    let known = names::Known::of(&whole.parsed, whole.engine.get_modules());
-    let modules = whole.engine.get_modules().clone();
-    for (parsed, module) in whole.parsed.iter().zip(modules.iter()) {
-        mistakes.extend(calls::mistakes(parsed, module, &known));
-        mistakes.extend(names::mistakes(parsed, module, &known));
-        mistakes.extend(names::split(parsed, module, &whole.parsed));
+    let (parsed, mut mistakes) = whole::read(source, &library);
+    let mut tier = None;
+    if mistakes.is_empty() {
+        match Apart::load(source, &library, Kind::Whole) {
+            Ok(apart) => tier = Some(apart),
+            Err(error) => {
+                policies::gather(Err::<(), _>(error), &mut mistakes)?;
+            }
+        }
     }
-    if may_be_tried && mistakes.is_empty() {
-        mistakes.extend(tried::mistakes(&mut whole));
+    mistakes.extend(recursion::find(&parsed));
+    // Rules decide without their tests, and without what these define.
+    let rules = parsed.iter().filter(|parsed| !is_test(parsed));
+    let (rules, all) = (Known::of(rules), Known::of(parsed.iter()));
+    for parsed in &parsed {
+        let known = if is_test(parsed) { &all } else { &rules };
+        mistakes.extend(calls::mistakes(parsed, known));
+        mistakes.extend(names::mistakes(parsed, known));
+    }
+    if let (Some(tier), true) = (tier, mistakes.is_empty()) {
+        mistakes.extend(tried::mistakes(&parsed, &tier));
     }
     let is_own = |mistake: &Mistake| {
         let mut paths = source.files.iter().map(|file| source.path(file));

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use regorus::unstable::{Module, Ref};
 use serde_json::Value;
 
 use super::is_test;
 use crate::ast;
 use crate::error::Mistake;
 use crate::example;
-use crate::module::{Parsed, Purpose, mistake};
+use crate::module::{Parsed, Purpose};
 use crate::recursion::{full_name, is_above};
 
 /// Objects of `input` whose keys are the world's.
@@ -22,10 +21,10 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn of(parsed: &[Parsed], modules: &[Ref<Module>]) -> Self {
+    pub(super) fn of<'a>(parsed: impl Iterator<Item = &'a Parsed>) -> Self {
         let mut rules = BTreeMap::new();
-        for (parsed, module) in parsed.iter().zip(modules) {
-            for (head, rule) in ast::heads(module).iter().zip(&module.policy) {
+        for parsed in parsed {
+            for (head, rule) in ast::heads(&parsed.module).iter().zip(&parsed.module.policy) {
                 let name = format!("{}.{}", parsed.package, head.name);
                 let arity = rules.entry(name).or_insert(None);
                 *arity = arity.or(ast::arity(rule));
@@ -35,13 +34,8 @@ impl Known {
     }
 
     /// How many arguments the function of this name takes, as `module` writes it.
-    pub(super) fn function(
-        &self,
-        parsed: &Parsed,
-        module: &Module,
-        path: &[&str],
-    ) -> Option<usize> {
-        let imports = ast::imports(module).into_iter().collect();
+    pub(super) fn function(&self, parsed: &Parsed, path: &[&str]) -> Option<usize> {
+        let imports = ast::imports(&parsed.module).into_iter().collect();
         let name = full_name(path, &parsed.package, &imports)?;
         self.rules.get(&name).copied().flatten()
     }
@@ -52,33 +46,14 @@ impl Known {
     }
 }
 
-/// Packages in several files that a test asks for as a whole: the engine would not see all of them. Rules
-/// that decide are asked for by name before, tests cannot be.
-pub(super) fn split(parsed: &Parsed, module: &Module, all: &[Parsed]) -> Vec<Mistake> {
-    if !is_test(parsed) {
-        return Vec::new();
-    }
-    let imports: BTreeMap<&str, Vec<&str>> = ast::imports(module).into_iter().collect();
-    let mut found = Vec::new();
-    for name in ast::uses(module).iter().flat_map(|uses| &uses.names) {
-        let Some(full) = full_name(&name.path, &parsed.package, &imports) else {
-            continue;
-        };
-        let within = all.iter().filter(|other| is_above(&full, &other.package));
-        if within.count() > 1 {
-            let message =
-                format!("`data.{full}` stands in several files: ask for its rules by name");
-            found.push(mistake(&parsed.path, &parsed.text, name.span, message));
-        }
-    }
-    found
-}
-
 /// What a module reads and never finds.
-pub(super) fn mistakes(parsed: &Parsed, module: &Module, known: &Known) -> Vec<Mistake> {
-    let imports: BTreeMap<&str, Vec<&str>> = ast::imports(module).into_iter().collect();
+pub(super) fn mistakes(parsed: &Parsed, known: &Known) -> Vec<Mistake> {
+    let imports: BTreeMap<&str, Vec<&str>> = ast::imports(&parsed.module).into_iter().collect();
     let mut found = Vec::new();
-    for name in ast::uses(module).iter().flat_map(|uses| &uses.names) {
+    for name in ast::uses(&parsed.module)
+        .iter()
+        .flat_map(|uses| &uses.names)
+    {
         let Some(root) = name.path.first() else {
             continue;
         };
@@ -94,7 +69,7 @@ pub(super) fn mistakes(parsed: &Parsed, module: &Module, known: &Known) -> Vec<M
             None
         };
         found.extend(message.map(|message| {
-            let mut at = mistake(&parsed.path, &parsed.text, name.span, message);
+            let mut at = parsed.mistake(name.span, message);
             at.width = name.path.join(".").chars().count();
             at
         }));
@@ -106,11 +81,14 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
     let fields = path.get(1..).unwrap_or(&[]);
     let inputs = match purpose {
         Purpose::Exec => vec![example::exec(), example::exec_of_script()],
+        Purpose::File => vec![example::file()],
+        Purpose::Connect => vec![example::connect()],
         Purpose::Session => vec![example::session()],
         Purpose::Sandbox => vec![example::sandbox()],
         Purpose::Library => vec![
             example::exec(),
             example::exec_of_script(),
+            example::connect(),
             example::session(),
             example::sandbox(),
         ],

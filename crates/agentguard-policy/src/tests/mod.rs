@@ -1,8 +1,11 @@
 //! Whole policies on whole questions.
 
 mod baseline;
+mod bounds;
 mod check;
 mod laws;
+mod opa;
+mod packages;
 mod page;
 mod query;
 mod suite;
@@ -15,6 +18,12 @@ use agentguard_core::{
     Action, Agent, AgentName, Digest, Evidence, Exec, Human, Judge as _, Program, ProgramClass,
     Session, SessionId, Trigger, TriggerKind, Undecided, Verdict,
 };
+
+/// Policies that are read are evaluated by this program, started again: see `apart`.
+#[test]
+fn agentguard_evaluator_entry() {
+    let _ = crate::evaluate_if_asked();
+}
 
 pub(crate) const NOTHING: Sources = Sources {
     org: None,

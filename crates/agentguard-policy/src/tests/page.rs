@@ -43,6 +43,8 @@ fn hold(heading: &str, (start, end): (&str, &str), expected: &str) {
 fn the_page_shows_every_input_and_every_rule_as_they_are() {
     for (heading, input) in [
         ("### Of an exec\n", example::exec()),
+        ("### Of a name\n", example::file()),
+        ("### Of a connection\n", example::connect()),
         ("### Of a session\n", example::session()),
         ("### Of a confinement\n", example::sandbox()),
     ] {

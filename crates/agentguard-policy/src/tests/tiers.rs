@@ -447,7 +447,7 @@ fn a_lower_tier_grants_nothing_and_takes_away() {
     let more = "read contains \"/root\"\nread contains \"/usr/bin\"\nwrite contains \"/usr/lib\"
 home_write contains \".ssh\"\nhome_read contains \".cargo/bin\"
 environment contains \"PATH\"\nenvironment contains \"AWS_*\"\nenvironment contains \"LC_ALL\"
-ports contains 22\nnetwork contains \"host\"\nprocesses contains 100\nprocesses contains 9999999
+ports contains 22\nnetwork contains \"host\"\nsockets contains \"/run/x\"\nprocesses contains 100\nprocesses contains 9999999
 masks contains \"/usr/bin/secret\"\nmasks contains \"/root/x\"\npins contains \"src/keys\"
 require_level contains \"no-namespaces\"\nrequire_evidence contains \"event\"";
     let confined = confined("grants", None, more).unwrap();
@@ -469,6 +469,7 @@ require_level contains \"no-namespaces\"\nrequire_evidence contains \"event\"";
     assert_eq!(home, [(".cargo/bin", Access::Read)]);
     assert_eq!(one.environment, ["LC_ALL", "PATH"]);
     assert_eq!((one.ports.len(), one.network), (0, Network::Isolated));
+    assert!(one.sockets.is_empty());
     assert_eq!(one.limits.processes, 100);
     assert!(one.masks.contains(&PathBuf::from("/usr/bin/secret")));
     assert!(!one.masks.contains(&PathBuf::from("/root/x")));
@@ -481,7 +482,25 @@ require_level contains \"no-namespaces\"\nrequire_evidence contains \"event\"";
 }
 
 #[test]
-fn no_flag_lowers_what_is_required() {
+fn a_socket_is_granted_where_all_tiers_grant_it() {
+    let text = |paths: &[&str]| {
+        let lines = paths
+            .iter()
+            .map(|path| format!("sockets contains {path:?}\n"));
+        format!("package agentguard.sandbox\n{}", lines.collect::<String>())
+    };
+    let (org, lower) = (text(&["/run/a", "/run/b"]), text(&["/run/b", "/run/c"]));
+    let granted = |name, lower: Option<&str>| {
+        let policies = load(name, Some(&org), None, lower).unwrap();
+        policies.confine(&request()).unwrap().confinement.sockets
+    };
+    let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
+    assert_eq!(granted("one-socket", Some(&lower)), paths(&["/run/b"]));
+    assert_eq!(granted("two-sockets", None), paths(&["/run/a", "/run/b"]));
+}
+
+#[test]
+fn no_flag_lowers_what_is_required_and_what_is_asked_for_is_not_raised_in_silence() {
     let text = "package agentguard.sandbox\nrequire_level contains \"full\"\n";
     let policies = load("level", Some(text), None, None).unwrap();
     let mut wants = request();
@@ -489,7 +508,7 @@ fn no_flag_lowers_what_is_required() {
     let confined = policies.confine(&wants).unwrap();
     assert_eq!(
         (confined.require_level, confined.confinement.level),
-        (Level::Full, Level::Full)
+        (Level::Full, Level::OldKernel)
     );
 }
 
@@ -504,6 +523,7 @@ fn what_is_no_confinement_is_an_error() {
         "pins contains \"\"",
         "masks contains \"/x/*\"",
         "ports contains \"80\"",
+        "sockets contains \"run/x\"",
         "processes contains 1.5",
         "processes contains 0 - 1",
         "network contains \"lan\"",

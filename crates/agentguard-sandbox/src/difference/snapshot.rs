@@ -1,6 +1,6 @@
 //! One walk over a tree, by `stat` alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -16,6 +16,14 @@ use super::beneath;
 use super::escaped::serde_path;
 
 /// Left out: objects are named by their content, and known by the refs that lead to them.
+/// What of a repository makes git run code, relative to its directory.
+const SETTINGS: [&str; 5] = [
+    "commondir",
+    "config",
+    "config.worktree",
+    "hooks",
+    "info/attributes",
+];
 const OBJECTS: &[u8] = b".git/objects";
 /// A name takes 255 bytes; this holds a few hundred entries.
 const BUFFER: usize = 32 * 1024;
@@ -135,6 +143,40 @@ impl Snapshot {
             .iter()
             .map(|item| PathBuf::from(std::ffi::OsStr::from_bytes(&item.path.0)))
             .collect()
+    }
+
+    /// What makes git run code in the repositories of the tree, but for the one at its top: their settings and
+    /// hooks, and files `.git` that name a repository elsewhere.
+    pub(crate) fn settings_of_repositories(&self) -> Vec<PathBuf> {
+        let paths = || self.items.iter().map(|item| item.path.0.as_ref());
+        let heads: Vec<&[u8]> = paths()
+            .filter_map(|path| path.strip_suffix(b"HEAD"))
+            .filter(|above| above.is_empty() || above.ends_with(b"/"))
+            .filter(|above| !above.starts_with(b".git/"))
+            .collect();
+        let mut found: Vec<&[u8]> = self
+            .items
+            .iter()
+            .filter(|item| item.key.file_type() != FileType::Directory)
+            .map(|item| item.path.0.as_ref())
+            .filter(|path| path.ends_with(b"/.git"))
+            .collect();
+        let all: HashSet<&[u8]> = match heads.is_empty() {
+            true => HashSet::new(),
+            false => paths().collect(),
+        };
+        for above in heads {
+            let below = |name: &str| {
+                all.get([above, name.as_bytes()].concat().as_slice())
+                    .copied()
+            };
+            let has_own = below("objects").is_some() && below("refs").is_some();
+            if has_own || below("commondir").is_some() {
+                found.extend(SETTINGS.iter().filter_map(|name| below(name)));
+            }
+        }
+        let path = |path: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(path));
+        found.into_iter().map(path).collect()
     }
 
     /// How many files and directories it holds.

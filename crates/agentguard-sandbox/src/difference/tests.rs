@@ -491,3 +491,36 @@ fn random_changes_are_found_as_a_plain_walk_finds_them() {
         (old, before) = (new, after);
     }
 }
+
+#[test]
+fn the_settings_of_repositories_below_are_known() {
+    let tree = Tree::new();
+    for path in [
+        ".git/HEAD",
+        ".git/config",
+        "a/b/.git/HEAD",
+        "a/b/.git/config",
+        "a/b/.git/hooks/x",
+        "a/b/.git/objects/x",
+        "a/b/.git/refs/x",
+        "bare/HEAD",
+        "bare/config",
+        "bare/objects/x",
+        "bare/refs/x",
+        "tree/.git",
+        "no/HEAD",
+        "no/config",
+        "no/objects/x",
+    ] {
+        tree.write(path, "x");
+    }
+    let mut found = tree.take().settings_of_repositories();
+    found.sort();
+    let expected = [
+        "a/b/.git/config",
+        "a/b/.git/hooks",
+        "bare/config",
+        "tree/.git",
+    ];
+    assert_eq!(found, expected.map(PathBuf::from));
+}

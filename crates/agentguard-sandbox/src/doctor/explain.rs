@@ -47,14 +47,19 @@ fn known(what: What, failure: &Failure, around: &Surroundings) -> Option<Told> {
             NEWER,
         ),
         What::NoNewPrivileges => filtered(around),
+        What::Ordinary => told(
+            "root can show its files to no other user without mounts, and an agent must not be root",
+            "start agentguard as an ordinary user that owns the workspace",
+        ),
         What::Users => users(around),
         What::Owners => owners(failure, errno),
         What::UserNamespaces | What::Namespaces | What::Mounts => namespaces(what, errno, around),
         What::Proc => covered(errno, around).or_else(|| namespaces(what, errno, around)),
-        What::Tracing => tracing(errno, around),
+        What::Tracing => tracing(errno, around, 3),
+        What::TracingBeside => tracing(errno, around, 2),
         What::Landlock => landlock(errno, around),
         What::Scopes => told(
-            "the kernel is older than 6.12; other processes are kept apart by namespaces all the same",
+            "the kernel is older than 6.12; at level `full` other processes are kept apart by namespaces",
             "boot Linux 6.12 or newer",
         ),
         What::Notifications => notifications(errno, around),
@@ -205,8 +210,16 @@ fn covered(errno: i32, around: &Surroundings) -> Option<Told> {
     told(cause, remedy)
 }
 
-fn tracing(errno: i32, around: &Surroundings) -> Option<Told> {
-    if let (libc::EPERM | libc::EACCES, Some(scope @ 3..)) = (errno, around.yama) {
+/// Yama lets nobody trace from 3 on, and from 2 on only who has a capability.
+fn tracing(errno: i32, around: &Surroundings, least: u64) -> Option<Told> {
+    let scope = around.yama.filter(|scope| *scope >= least);
+    if let (libc::EPERM | libc::EACCES, Some(scope)) = (errno, scope) {
+        if scope == 2 {
+            return told(
+                "Yama lets nobody trace but who has a capability (`kernel.yama.ptrace_scope` is 2)",
+                "`sudo sysctl -w kernel.yama.ptrace_scope=1`, or run at level `full`, which needs none",
+            );
+        }
         return told(
             format!("Yama forbids tracing altogether (`kernel.yama.ptrace_scope` is {scope})"),
             "set `kernel.yama.ptrace_scope=2` in `/etc/sysctl.d` and boot anew: 3 cannot be undone before",

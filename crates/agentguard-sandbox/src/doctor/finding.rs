@@ -14,6 +14,8 @@ pub enum What {
     Kernel,
     /// Privileges that no program gains any more.
     NoNewPrivileges,
+    /// A user that is not root.
+    Ordinary,
     /// The agent's user, which root becomes.
     Users,
     /// Files of other owners shown as the agent's, for sessions that root starts.
@@ -28,6 +30,8 @@ pub enum What {
     Proc,
     /// Tracing the agent.
     Tracing,
+    /// Tracing it where no namespace of its own is around it.
+    TracingBeside,
     /// Landlock.
     Landlock,
     /// Landlock's scopes for signals and abstract sockets.
@@ -42,10 +46,11 @@ pub enum What {
 
 impl What {
     /// Everything, in order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Outermost,
         Self::Kernel,
         Self::NoNewPrivileges,
+        Self::Ordinary,
         Self::Users,
         Self::Owners,
         Self::UserNamespaces,
@@ -53,6 +58,7 @@ impl What {
         Self::Mounts,
         Self::Proc,
         Self::Tracing,
+        Self::TracingBeside,
         Self::Landlock,
         Self::Scopes,
         Self::Notifications,
@@ -67,6 +73,7 @@ impl What {
             Self::Outermost => "no session of agentguard around this one",
             Self::Kernel => "Linux 6.2 or newer",
             Self::NoNewPrivileges => "no program gains privileges (no_new_privs)",
+            Self::Ordinary => "an ordinary user, and not root",
             Self::Users => "root can become a user of the session's own",
             Self::Owners => "the workspace can be shown as that user's own (idmapped mounts)",
             Self::UserNamespaces => "user namespaces",
@@ -74,6 +81,7 @@ impl What {
             Self::Mounts => "a root of its own, built from mounts",
             Self::Proc => "a `/proc` of its own",
             Self::Tracing => "tracing the agent, to see what really runs (ptrace)",
+            Self::TracingBeside => "tracing the agent without a namespace around it",
             Self::Landlock => "Landlock, version 3 or newer",
             Self::Scopes => "Landlock's scopes for signals and abstract sockets (version 6)",
             Self::Notifications => "asking before every exec (seccomp notifications, killable)",
@@ -82,21 +90,24 @@ impl What {
         }
     }
 
-    /// The weakest level that needs it; none where sessions do without.
+    /// The levels that need it, the strongest first; none where sessions do without.
     #[must_use]
-    pub fn level(self) -> Option<Level> {
+    pub fn levels(self) -> &'static [Level] {
         match self {
-            Self::NoNewPrivileges | Self::Landlock => Some(Level::OldKernel),
-            Self::Outermost | Self::Tracing | Self::Notifications | Self::Images => {
-                Some(Level::NoNamespaces)
-            }
+            Self::NoNewPrivileges
+            | Self::Landlock
+            | Self::Outermost
+            | Self::Notifications
+            | Self::Images => &[Level::Full, Level::NoNamespaces],
             Self::Users
             | Self::Owners
             | Self::UserNamespaces
             | Self::Namespaces
             | Self::Mounts
-            | Self::Proc => Some(Level::Full),
-            Self::Kernel | Self::Scopes | Self::Limits => None,
+            | Self::Proc
+            | Self::Tracing => &[Level::Full],
+            Self::Ordinary | Self::TracingBeside | Self::Scopes => &[Level::NoNamespaces],
+            Self::Kernel | Self::Limits => &[],
         }
     }
 }
@@ -135,8 +146,7 @@ impl Finding {
     /// Whether a session at `level` cannot be had because of it.
     #[must_use]
     pub fn forbids(&self, level: Level) -> bool {
-        matches!(self.answer, Answer::Missing { .. })
-            && self.what.level().is_some_and(|needed| needed <= level)
+        matches!(self.answer, Answer::Missing { .. }) && self.what.levels().contains(&level)
     }
 }
 
@@ -150,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_forbids_the_levels_from_the_one_that_needs_it() {
+    fn what_is_missing_forbids_the_levels_that_need_it() {
         let missing = |what| Finding {
             what,
             answer: Answer::Missing {
@@ -158,8 +168,10 @@ mod tests {
                 remedy: String::new(),
             },
         };
-        assert!(missing(What::Landlock).forbids(Level::OldKernel));
+        assert!(missing(What::Landlock).forbids(Level::NoNamespaces));
         assert!(missing(What::Landlock).forbids(Level::Full));
+        assert!(missing(What::Scopes).forbids(Level::NoNamespaces));
+        assert!(!missing(What::Scopes).forbids(Level::Full));
         assert!(missing(What::Mounts).forbids(Level::Full));
         assert!(!missing(What::Mounts).forbids(Level::NoNamespaces));
         assert!(!missing(What::Limits).forbids(Level::Full));

@@ -26,15 +26,17 @@ pub(super) fn attempt(what: What, subject: &Subject) -> Option<Result<(), Failur
         What::Outermost => Ok(()), // or else nothing is tried
         What::Kernel => kernel(),
         What::NoNewPrivileges => rustix::thread::set_no_new_privs(true).step("set no_new_privs"),
+        What::Ordinary => ordinary(),
         What::Users => setup::become_user(subject.become_user?),
         What::Owners => owners(subject)?,
         What::UserNamespaces => user_namespace(subject),
         What::Namespaces => enter(subject),
         What::Mounts => mounts(subject),
         What::Proc => proc(subject),
-        What::Tracing => tracing(subject),
+        What::Tracing => tracing(user_namespace(subject).map_or(0, |()| libc::CLONE_NEWUSER)),
+        What::TracingBeside => tracing(0),
         What::Landlock => landlock_holds(),
-        What::Scopes => landlock_has(landlock::SCOPES),
+        What::Scopes => scopes(),
         What::Notifications => notifications(),
         What::Images => image::cannot_be_written(),
         What::Limits => surroundings::delegated_limits(),
@@ -104,12 +106,24 @@ fn ended(child: rustix::process::Pid) -> Option<i32> {
     }
 }
 
-/// As the mediator does: from a user namespace, a child in another one below it, without a capability.
-fn tracing(subject: &Subject) -> Result<(), Failure> {
-    let namespace = match user_namespace(subject) {
-        Ok(()) => libc::CLONE_NEWUSER,
-        Err(_) => 0, // that it is missing is found by its own probe
-    };
+fn ordinary() -> Result<(), Failure> {
+    match setup::own_ids() {
+        (0, _) => Err(Failure::new("look who this is", "it is root")),
+        _ => Ok(()),
+    }
+}
+
+fn scopes() -> Result<(), Failure> {
+    landlock_has(landlock::SCOPES)?;
+    rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
+    let none = || Failure::new("look for a process outside", "none is seen");
+    let outsider = rustix::process::getppid().ok_or_else(none)?;
+    landlock::enter_scope(outsider).map(drop)
+}
+
+/// As the mediator does, without a capability: a child in `namespace`, from the one above it. That there are
+/// no namespaces is found by their own probe.
+fn tracing(namespace: i32) -> Result<(), Failure> {
     let (wait, done) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
     let child = match sys::fork_into(namespace).step("make a process")? {
         sys::Forked::Child => {
@@ -154,7 +168,7 @@ fn landlock_holds() -> Result<(), Failure> {
 
 fn notifications() -> Result<(), Failure> {
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
-    let (_, asking) = filter::for_agent(false)
+    let (_, asking) = filter::for_agent(false, false, false)
         .map_err(|error| Failure::new("compile the filter", error.to_string()))?;
     sys::install_listener(&asking)
         .step("ask about execs")

@@ -5,8 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use agentguard_core::{Level, Network};
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, set_dumpable_behavior,
@@ -15,7 +17,7 @@ use rustix::process::{
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::{Deserialize, Serialize};
 
-use super::setup::{Stage, give_up_capabilities, stream_pair};
+use super::setup::{Around, Stage, give_up_capabilities, stream_pair};
 use crate::error::{Failure, Step};
 use crate::filter::Filters;
 use crate::landlock;
@@ -134,14 +136,13 @@ fn help(
 }
 
 fn enter_and_fork(stage: &Stage) -> Result<sys::Forked, Failure> {
-    // The pid namespace first: it belongs to this user namespace, and not to the next.
-    move_into_link_name_space(
-        stage.pid_namespace.as_fd(),
-        Some(LinkNameSpaceType::ProcessID),
-    )
-    .step("enter the pid namespace")?;
-    move_into_link_name_space(stage.user_namespace.as_fd(), Some(LinkNameSpaceType::User))
-        .step("enter the agent's user namespace")?;
+    if let Around::Namespaces { pid, user, .. } = &stage.around {
+        // The pid namespace first: it belongs to this user namespace, and not to the next.
+        move_into_link_name_space(pid.as_fd(), Some(LinkNameSpaceType::ProcessID))
+            .step("enter the pid namespace")?;
+        move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User))
+            .step("enter the agent's user namespace")?;
+    }
     sys::fork_sibling().step("make the agent's process")
 }
 
@@ -157,11 +158,16 @@ fn become_agent(plan: &Plan, filters: &Filters, talk: &OwnedFd, in_front: bool) 
 fn confine(plan: &Plan, (plain, asking): &Filters, talk: &OwnedFd) -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the agent to the mediator")?;
     set_dumpable_behavior(DumpableBehavior::Dumpable).step("open the agent to the mediator")?;
-    refuse_directories()?;
+    refuse_ways_out(plan)?;
     give_up_capabilities()?;
     limit(plan)?;
     if !plan.without.contains(&Layer::Landlock) {
-        landlock::enter(plan, None)?;
+        match plan.confinement.level {
+            Level::Full => landlock::enter(plan, None)?,
+            Level::NoNamespaces | Level::OldKernel => {
+                landlock::enter_nested(plan.confinement.network)?;
+            }
+        }
     }
     rustix::process::chdir(&plan.directory)
         .step(format!("enter `{}`", plan.directory.display()))?;
@@ -188,9 +194,10 @@ fn come_forward(talk: &OwnedFd, in_front: bool) -> Result<(), Failure> {
     sys::forget_blocked().step("unblock signals")
 }
 
-/// The caller's standard descriptors stay open. A directory among them would lead past every mount:
-/// modes and times of files below it could be changed.
-fn refuse_directories() -> Result<(), Failure> {
+/// The caller's standard descriptors stay open, but for those that lead outside. Below a directory modes and
+/// times of files could be changed past every mount. A datagram socket reaches every unix socket, a socket of
+/// the host's network whatever that does.
+fn refuse_ways_out(plan: &Plan) -> Result<(), Failure> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let all = [
         ("input", stdin.as_fd()),
@@ -198,14 +205,31 @@ fn refuse_directories() -> Result<(), Failure> {
         ("error", stderr.as_fd()),
     ];
     for (name, descriptor) in all {
-        let is_directory = rustix::fs::fstat(descriptor)
-            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
-        if is_directory {
+        let kind = rustix::fs::fstat(descriptor).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        let way = match kind {
+            Ok(FileType::Directory) => Some("it is a directory, which leads outside"),
+            Ok(FileType::Socket) => way_of_socket(plan.confinement.network, descriptor),
+            Ok(_) | Err(_) => None,
+        };
+        if let Some(way) = way {
             let step = format!("hand over standard {name}");
-            return Err(Failure::new(step, "it is a directory, which leads outside"));
+            return Err(Failure::new(step, way));
         }
     }
     Ok(())
+}
+
+/// Why a socket leads outside, where it does.
+fn way_of_socket(network: Network, socket: BorrowedFd<'_>) -> Option<&'static str> {
+    let family = sockopt::socket_domain(socket).ok();
+    let is_datagram = sockopt::socket_type(socket).ok() == Some(SocketType::DGRAM);
+    match (family, network) {
+        (Some(AddressFamily::UNIX), _) if is_datagram => {
+            Some("it is a datagram socket, which reaches others outside")
+        }
+        (Some(AddressFamily::UNIX), _) | (_, Network::Host) => None,
+        (_, Network::Isolated) => Some("it is a socket of the host's network, which leads outside"),
+    }
 }
 
 fn describe_busy(error: std::io::Error) -> Failure {

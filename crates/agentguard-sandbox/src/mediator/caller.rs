@@ -1,10 +1,13 @@
-//! A process that calls execve, seen through the `/proc` of the world outside.
+//! A process that asks, seen through the `/proc` of the world outside.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::{Errno, Result};
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+/// `PIDFD_THREAD` of `linux/pidfd.h`: any thread, not only the first (Linux 6.9).
+pub(super) const THREAD: u32 = OFlags::EXCL.bits();
 
 /// What is asked of a file's state, by whichever way it is reached.
 pub(super) const STATE: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
@@ -32,6 +35,34 @@ impl Processes {
         fs::openat(&self.0, path, careful(flags), Mode::empty())
     }
 
+    /// Takes a descriptor of a thread's, by its number.
+    pub(super) fn descriptor(&self, thread: Pid, number: i32) -> Result<OwnedFd> {
+        if number < 0 {
+            return Err(Errno::BADF);
+        }
+        let any_thread = PidfdFlags::from_bits_retain(THREAD);
+        let handle = pidfd_open(thread, any_thread).or_else(|_| {
+            // An older kernel has handles of processes only, whose threads share their descriptors.
+            let first = self
+                .status(thread, "Tgid:")
+                .and_then(|number| number.parse().ok());
+            let first = first.and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+            pidfd_open(first, PidfdFlags::empty())
+        })?;
+        pidfd_getfd(handle, number, PidfdGetfdFlags::empty())
+    }
+
+    /// Whether a signal waits for a thread that it neither blocks nor ignores.
+    pub(super) fn has_signal(&self, thread: Pid) -> bool {
+        let set = |name| {
+            let text = self.status(thread, name)?;
+            u64::from_str_radix(&text, 16).ok()
+        };
+        let pending = set("SigPnd:").unwrap_or(0) | set("ShdPnd:").unwrap_or(0);
+        let held = set("SigBlk:").unwrap_or(0) | set("SigIgn:").unwrap_or(0);
+        pending & !held != 0
+    }
+
     /// Whether a process was stopped by a signal, and not by a tracer.
     pub(super) fn is_stopped(&self, process: Pid) -> bool {
         self.status(process, "State:")
@@ -44,15 +75,63 @@ impl Processes {
             .is_some_and(|tracer| tracer != "0")
     }
 
+    /// The mask that is taken from the modes of what a process makes (umask(2)).
+    pub(super) fn umask(&self, process: Pid) -> Option<u32> {
+        u32::from_str_radix(&self.status(process, "Umask:")?, 8).ok()
+    }
+
+    /// The session of a process, or of this one, and the device of its terminal (proc_pid_stat(5)).
+    pub(super) fn terminal(&self, process: Option<Pid>) -> Option<(i32, u64)> {
+        let place = match process {
+            Some(process) => format!("{}/stat", process.as_raw_nonzero()),
+            None => "self/stat".to_owned(),
+        };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = fs::openat(&self.0, place, flags, Mode::empty()).ok()?;
+        let mut bytes = [0; 1024];
+        let length = rustix::io::read(&file, &mut bytes).ok()?;
+        let text = String::from_utf8_lossy(bytes.get(..length)?);
+        // The name before it may hold anything, parentheses too.
+        let (_, rest) = text.rsplit_once(')')?;
+        let mut numbers = rest.split_ascii_whitespace().skip(3);
+        let session = numbers.next()?.parse().ok()?;
+        let terminal = numbers.next()?.parse().ok()?;
+        Some((session, terminal))
+    }
+
+    /// Opens anew what is held, with other flags.
+    pub(super) fn reopen(&self, file: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
+        use std::os::fd::AsRawFd as _;
+        let link = format!("self/fd/{}", file.as_raw_fd());
+        fs::openat(&self.0, link, flags, Mode::empty())
+    }
+
+    /// The caller's `/proc` itself.
+    pub(super) fn directory(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    pub(super) fn try_clone(&self) -> std::io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// A line of `/proc/PID/status` (proc_pid_status(5)).
-    fn status(&self, process: Pid, name: &str) -> Option<String> {
+    pub(super) fn status(&self, process: Pid, name: &str) -> Option<String> {
         let file = self.follow(process, "status", OFlags::RDONLY).ok()?;
         let mut bytes = [0; 4096];
         let length = rustix::io::read(&file, &mut bytes).ok()?;
-        let text = std::str::from_utf8(bytes.get(..length)?).ok()?;
+        // The name in it is the process's own choice, and may be no text.
+        let text = String::from_utf8_lossy(bytes.get(..length)?);
         text.lines()
             .find_map(|line| line.strip_prefix(name))
             .map(|value| value.trim().to_owned())
+    }
+
+    /// The path of an open file, as the kernel names it, byte by byte.
+    pub(super) fn path_of_bytes(&self, file: BorrowedFd<'_>) -> Result<Vec<u8>> {
+        use std::os::fd::AsRawFd as _;
+        let link = format!("self/fd/{}", file.as_raw_fd());
+        Ok(fs::readlinkat(&self.0, link, Vec::new())?.into_bytes())
     }
 
     /// The path of an open file, as the kernel names it.

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use agentguard_core::{Digest, Exec, OutcomeOf, Program, ProgramClass, Rule};
 use rustix::fs::OFlags;
@@ -17,11 +17,17 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use super::arguments::{Arguments, Pointed};
+use super::attributes::Trees;
 use super::caller::{Named, Processes};
 use super::explain::{Telling, Told};
 use super::image::{Image, Images, Shebang};
+use super::names::Names;
+use super::peers::Peers;
 use super::verify::{Judged, Seen};
+use super::waits::Waits;
 use crate::error::Error;
+use crate::filter::{self, Asks};
+use crate::landlock::Scoped;
 use crate::sys::{Listener, Notification, Tracee};
 use crate::wire::{Answer, FromWorker, Line, Outcome};
 
@@ -36,19 +42,27 @@ pub(super) struct Shared {
     pub(super) processes: Processes,
     pub(super) images: Images,
     pub(super) told: Told,
+    pub(super) peers: Peers,
+    pub(super) waits: Waits,
     /// The agent's first process.
     pub(super) agent: Pid,
+    /// The mediator's domain, where nothing but that holds the agent's processes.
+    pub(super) scope: Option<Scoped>,
+    /// Where attributes may be changed, where the mediator is asked about that.
+    pub(super) writable: Option<Trees>,
     /// Whether the session's own command runs.
     pub(super) has_begun: AtomicBool,
     /// How the agent's first process ended, where a worker was the one to learn it.
     pub(super) ended: Mutex<Option<WaitStatus>>,
+    /// Names, and where they are judged.
+    pub(super) names: Names,
     /// What came of decisions, and was not told yet.
     pub(super) outcomes: Mutex<Vec<Outcome>>,
 }
 
 /// One worker.
 pub(super) struct Worker<'s> {
-    pub(super) shared: &'s Shared,
+    pub(super) shared: &'s Arc<Shared>,
     pub(super) guard: RefCell<Line<OwnedFd>>,
 }
 
@@ -82,16 +96,32 @@ impl Worker<'_> {
 
     /// Whether the session's last process is gone: its listener has nobody left to ask.
     pub(super) fn is_over(&self) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let mut polled = [PollFd::new(&self.shared.listener.0, PollFlags::empty())];
-        matches!(poll(&mut polled, Some(&now)), Ok(1..))
+        self.shared.listener.is_deserted(0)
     }
 
     fn answer(&self, notification: &Notification) -> Result<(), Error> {
+        match filter::asks(notification.number) {
+            Some(Asks::Program) => self.answer_exec(notification),
+            Some(Asks::Name) => self.answer_name(notification),
+            Some(Asks::Mask) => {
+                self.shared.names.note_mask(notification.arguments);
+                // Its one argument is a register: nobody changes it.
+                self.shared.listener.resume(notification);
+                Ok(())
+            }
+            Some(Asks::Connection) => self.answer_connect(notification),
+            Some(Asks::Attributes) => {
+                self.answer_attributes(notification);
+                Ok(())
+            }
+            None => {
+                self.shared.listener.refuse(notification, libc::ENOSYS);
+                Ok(())
+            }
+        }
+    }
+
+    fn answer_exec(&self, notification: &Notification) -> Result<(), Error> {
         let shared = self.shared;
         let Ok(mut call) = read_call(notification) else {
             shared.listener.refuse(notification, libc::EACCES);
@@ -157,17 +187,18 @@ impl Worker<'_> {
         })
     }
 
-    fn answered(&self) -> Result<Answer, Error> {
+    pub(super) fn answered(&self) -> Result<Answer, Error> {
         self.guard.borrow_mut().receive()?.ok_or(Error::Garbled)
     }
 
     /// What was ended is told at once; the rest is gathered, and told with the next look around.
-    fn tell_outcome(&self, of: u64, outcome: OutcomeOf) -> Result<(), Error> {
+    pub(super) fn tell_outcome(&self, of: u64, outcome: OutcomeOf) -> Result<(), Error> {
         let told = Outcome { of, outcome };
         match told.outcome {
             OutcomeOf::Killed { .. } => self.guard.borrow().send(&FromWorker::Outcome(told)),
             OutcomeOf::Started { .. }
             | OutcomeOf::Failed { .. }
+            | OutcomeOf::Done
             | OutcomeOf::Untold
             | OutcomeOf::Exited { .. }
             | OutcomeOf::Signaled { .. } => {
@@ -196,6 +227,11 @@ impl Worker<'_> {
             false => shared.told.tell(notification.thread, path, answer),
         };
         shared.listener.refuse(notification, libc::EACCES);
+        self.tell_unless_told(telling, answer)
+    }
+
+    /// What could not be said to the caller is said to be unsaid.
+    pub(super) fn tell_unless_told(&self, telling: Telling, answer: &Answer) -> Result<(), Error> {
         match (telling, answer.entry) {
             (Telling::Lost, Some(entry)) => self.tell_outcome(entry, OutcomeOf::Untold),
             (Telling::Told, _) | (Telling::Lost, None) => Ok(()),
@@ -260,7 +296,7 @@ impl Worker<'_> {
     ) -> Result<(Image, Vec<String>), Errno> {
         let Shared {
             images, processes, ..
-        } = self.shared;
+        } = &**self.shared;
         let mut argv = call.arguments.words();
         let mut name = shown(&call.named);
         let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -371,7 +407,7 @@ impl Worker<'_> {
     fn see_image(&self, process: Pid, judged: &Judged, is_first: bool) -> Result<OutcomeOf, Error> {
         let Shared {
             processes, images, ..
-        } = self.shared;
+        } = &**self.shared;
         let seen = Seen::of(processes, images, process, judged.image.as_ref());
         let seen = match seen {
             Ok(seen) => seen,

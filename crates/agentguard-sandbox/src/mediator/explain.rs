@@ -7,15 +7,14 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{self, FileType, OFlags};
+use rustix::fs::{self, FileType};
 use rustix::net::{self, SendFlags};
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
+use super::caller::THREAD;
 use crate::wire::Answer;
 
-/// `PIDFD_THREAD` of `linux/pidfd.h`: any thread, not only the first (Linux 6.9).
-const THREAD: u32 = OFlags::EXCL.bits();
 const STANDARD_ERROR: i32 = 2;
 const ONCE_IN: Duration = Duration::from_secs(1);
 /// How long a terminal may take a line.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use agentguard_core::{Digest, Program, ProgramClass};
+use agentguard_core::{Digest, Level, Program, ProgramClass};
 use rustix::fs::{
     self, AtFlags, FileType, OFlags, StatVfsMountFlags, Statx, StatxFlags, StatxTimestamp,
 };
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::caller::{Processes, STATE};
 use super::places::Places;
-use crate::plan::{FileKey, KnownIdentity};
+use crate::plan::{FileKey, KnownIdentity, Plan};
 
 const CHUNK: usize = 256 * 1024;
 /// No program is larger. Reading on would hold everybody else who wants to start one.
@@ -81,6 +81,8 @@ struct Found {
 #[derive(Debug)]
 pub(super) struct Images {
     places: Places,
+    /// Whether Landlock alone holds what nobody inside may change.
+    are_held_without_mounts: bool,
     known: Mutex<HashMap<FileKey, Digest>>,
     learnt: Mutex<Vec<KnownIdentity>>,
     loaders: HashSet<Digest>,
@@ -90,13 +92,15 @@ pub(super) struct Images {
 
 impl Images {
     /// Starts from what earlier sessions learnt.
-    pub(super) fn new(places: Places, known: &[KnownIdentity]) -> Self {
-        let known = known
+    pub(super) fn new(plan: &Plan) -> Self {
+        let known = plan
+            .identities
             .iter()
             .map(|identity| (identity.key, identity.sha256))
             .collect();
         let mut images = Self {
-            places,
+            places: Places::of(plan),
+            are_held_without_mounts: plan.confinement.level != Level::Full,
             known: Mutex::new(known),
             learnt: Mutex::default(),
             loaders: HashSet::new(),
@@ -186,8 +190,8 @@ impl Images {
 
     /// What a file holds, and whether nobody inside can change it.
     ///
-    /// A file that `may_be_fixed` is so on a read-only mount. What lies where an agent can write is not, not
-    /// even where it is pinned: another name of it may lead past the pin.
+    /// A file that `may_be_fixed` is so on a read-only mount, or where Landlock holds it alone. What lies where an
+    /// agent can write is not, not even where it is pinned: another name of it may lead past the pin.
     fn identify(
         &self,
         file: BorrowedFd<'_>,
@@ -197,7 +201,7 @@ impl Images {
         let is_read_only = fs::fstatvfs(file)?
             .f_flag
             .contains(StatVfsMountFlags::RDONLY);
-        let is_fixed = may_be_fixed && is_read_only;
+        let is_fixed = may_be_fixed && (is_read_only || self.are_held_without_mounts);
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(digest) = known().get(&key).filter(|_| is_fixed) {
             return Ok((*digest, true));

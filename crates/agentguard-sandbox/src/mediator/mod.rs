@@ -1,18 +1,26 @@
-//! The mediator: a process of ours that builds the session, and judges each exec in it on the guard's
-//! word. It has the agent's user, no capability and a Landlock domain that holds the agent's.
+//! The mediator: a process of ours that builds the session, judges each exec in it on the guard's word,
+//! and connects sockets for it. It has the agent's user, no capability and a Landlock domain that holds the agent's.
 
 mod agent;
 mod arguments;
+mod attributes;
+mod beside;
 mod caller;
+mod connect;
+mod diagnosis;
 mod environment;
 mod exec;
 mod explain;
 mod image;
 mod init;
+mod names;
+mod peers;
 mod places;
+mod resolve;
 mod serve;
 pub(crate) mod setup;
 mod verify;
+mod waits;
 mod watch;
 
 pub use image::{content_key, content_of};

@@ -9,8 +9,6 @@ use crate::plan::Plan;
 
 /// Directories in memory, for data and not for programs.
 const TEMPORARY: [&str; 2] = ["/tmp", "/dev/shm"];
-/// The session's own on a disk: what tools build and run in passing lies there.
-const OWN: &str = "/var/tmp";
 /// Directories of the system, always read-only inside.
 const SYSTEM: [&str; 9] = [
     "/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32", "/opt", "/etc",
@@ -32,7 +30,8 @@ struct Place {
 
 impl Places {
     pub(super) fn of(plan: &Plan) -> Self {
-        let (mut writable, mut readable) = (vec![PathBuf::from(OWN)], Vec::new());
+        // What tools build and run in passing lies in the session's own on a disk.
+        let (mut writable, mut readable) = (vec![plan.temporary_inside()], Vec::new());
         for grant in plan.confinement.trees() {
             match grant.access {
                 Access::Write => writable.push(grant.path),

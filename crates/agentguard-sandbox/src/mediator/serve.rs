@@ -8,22 +8,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use agentguard_core::OutcomeOf;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    DumpableBehavior, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open,
+    DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open,
     set_dumpable_behavior, set_parent_process_death_signal,
 };
 
 use seccompiler::BpfProgram;
 
 use super::agent::{self, Agent, Go, NotRun};
+use super::attributes::Trees;
 use super::caller::Processes;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
 use super::image::Images;
-use super::places::Places;
-use super::setup::{self, Stage, give_up_capabilities};
+use super::names::Names;
+use super::peers::Peers;
+use super::setup::{self, Around, Stage, give_up_capabilities};
+use super::waits::Waits;
 use super::watch::Watch;
 use crate::error::{Error, Failure, Step};
 use crate::plan::{Layer, Plan};
+use crate::sys::Listener;
 use crate::wire::{
     FromGuard, FromMediator, Line, receive, receive_descriptors, send, send_descriptors,
 };
@@ -100,9 +104,18 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     }
     // While the guard writes down that the session begins: the agent's process waits, and runs nothing.
     let failed = |error: Error| Failure::new("compile the filter", error.to_string());
-    let for_agent = filter::for_agent(plan.become_user.is_some()).map_err(failed)?;
+    let is_beside = matches!(stage.around, Around::Scope(_));
+    // Without mounts of its own nothing holds what is there, and names are no promise.
+    let judges_names = !plan.confinement.places.is_empty() && !is_beside;
+    let mut for_agent =
+        filter::for_agent(plan.become_user.is_some(), judges_names, is_beside).map_err(failed)?;
+    if is_beside {
+        let more = filter::beside_others(plan.confinement.network).map_err(failed)?;
+        for_agent.0.extend(more);
+    }
     let for_mediator = filter::for_mediator().map_err(failed)?;
     let agent = agent::make(&plan, &stage, &for_agent)?;
+    let peers = Peers::of(&plan, stage.proc.as_fd())?;
     close_up(&plan, &for_mediator)?;
     match receive(control).map_err(lost)? {
         Some(FromGuard::Start) => {}
@@ -111,12 +124,26 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
             return Ok(());
         }
     }
-    serve(control, &plan, stage, agent, lines.workers, watch).map_err(lost)
+    serve(control, &plan, (stage, peers), agent, lines.workers, watch).map_err(lost)
+}
+
+/// Ends everything inside, and returns when nothing of it is left.
+fn end_everything(around: Around, init: Pid, listener: &Listener) {
+    match around {
+        // The end of the lifeline is pid 1's; it is waited for, and with it all.
+        Around::Namespaces { lifeline, .. } => {
+            drop(lifeline);
+            while let Err(rustix::io::Errno::INTR) =
+                rustix::process::waitpid(Some(init), WaitOptions::empty())
+            {}
+        }
+        Around::Scope(beside) => beside.end(listener),
+    }
 }
 
 /// Ends a session that was not to begin, and waits until nothing is left of it.
 fn give_up(stage: Stage, agent: Agent) {
-    drop((agent.go, agent.listener, stage.lifeline));
+    drop((agent.go, agent.listener, stage.around));
     for process in [agent.process, stage.init] {
         while let Err(rustix::io::Errno::INTR) =
             rustix::process::waitpid(Some(process), super::exec::wait_options())
@@ -139,7 +166,7 @@ fn close_up(plan: &Plan, programs: &[BpfProgram]) -> Result<(), Failure> {
 fn serve(
     control: BorrowedFd<'_>,
     plan: &Plan,
-    stage: Stage,
+    (stage, peers): (Stage, Peers),
     agent: Agent,
     guards: Vec<OwnedFd>,
     mut watch: Watch,
@@ -155,27 +182,43 @@ fn serve(
     agent.listener.wake_synchronously();
     // Nobody reads it any more where the agent's process has ended, which is met below.
     let _ = send(&agent.go, &Go);
+    let processes = Processes::new(stage.proc);
+    let (scope, writable) = match &stage.around {
+        Around::Namespaces { .. } => (None, None),
+        Around::Scope(beside) => (Some(beside.scope()), Some(Trees::of(plan, &processes))),
+    };
     let shared = Arc::new(Shared {
         listener: agent.listener,
-        processes: Processes::new(stage.proc),
-        images: Images::new(Places::of(plan), &plan.identities),
+        processes,
+        images: Images::new(plan),
         told: Told::default(),
+        peers,
+        waits: Waits::default(),
         agent: agent.process,
+        scope,
+        writable,
         has_begun: AtomicBool::new(false),
         ended: Mutex::new(None),
+        names: Names::of(plan),
         outcomes: Mutex::default(),
     });
+    sys::be_woken().map_err(Error::io("be woken"))?;
+    start_thread("waits", {
+        let shared = Arc::clone(&shared);
+        move || Waits::watch(&shared)
+    })?;
     for guard in guards {
         let shared = Arc::clone(&shared);
         start_worker(shared, guard)?;
     }
-    let not_run = wait_for_agent(control, &handle, &agent.report, &shared, &mut watch)?;
+    let not_run = wait_for_agent(
+        (control, &stage.around),
+        (&handle, &agent.report),
+        &shared,
+        &mut watch,
+    )?;
     let outcome = outcome_of(status_of(&shared));
-    // The end of the lifeline is the end of everything inside; pid 1 is waited for, and with it all.
-    drop(stage.lifeline);
-    while let Err(rustix::io::Errno::INTR) =
-        rustix::process::waitpid(Some(stage.init), WaitOptions::empty())
-    {}
+    end_everything(stage.around, stage.init, &shared.listener);
     if let Some(NotRun::Failed(failure)) = not_run {
         return send(control, &FromMediator::Failed(failure));
     }
@@ -190,26 +233,33 @@ fn serve(
 
 fn start_worker(shared: Arc<Shared>, guard: OwnedFd) -> Result<(), Error> {
     let work = move || {
+        // A mask of its own, and a working directory that it does not use.
+        if sys::unshare(libc::CLONE_FS).is_err() {
+            sys::end(1);
+        }
         let worker = Worker {
             shared: &shared,
             guard: RefCell::new(Line::new(guard)),
         };
         if worker.run().is_err() && !worker.is_over() {
             // Without its guard no verdict can be had: everything inside ends with this process.
+            shared.scope.iter().for_each(sys::end_scope);
             sys::end(1);
         }
     };
-    let started = std::thread::Builder::new()
-        .name("worker".to_owned())
-        .spawn(work);
-    started.map(|_| ()).map_err(Error::io("start a worker"))
+    start_thread("worker", work)
+}
+
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let started = thread.spawn(work);
+    started.map(|_| ()).map_err(Error::io("start a thread"))
 }
 
 /// Waits until the agent's first process is gone, looking after refs and stops meanwhile.
 fn wait_for_agent(
-    control: BorrowedFd<'_>,
-    handle: &OwnedFd,
-    report: &OwnedFd,
+    (control, around): (BorrowedFd<'_>, &Around),
+    (handle, report): (&OwnedFd, &OwnedFd),
     shared: &Shared,
     watch: &mut Watch,
 ) -> Result<Option<NotRun>, Error> {
@@ -243,6 +293,9 @@ fn wait_for_agent(
         if is_ready.get(1) == Some(&true) {
             // The guard says nothing more: it is gone, and so is everything inside.
             return Err(Error::Garbled);
+        }
+        if let Around::Scope(beside) = around {
+            beside.tend(shared.agent);
         }
         tell_outcomes(control, shared)?;
         is_stopped = note_stop(control, shared, is_stopped)?;

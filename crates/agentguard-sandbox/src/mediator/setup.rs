@@ -13,12 +13,13 @@ use std::collections::hash_map::Entry;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use agentguard_core::Network;
+use agentguard_core::{Level, Network};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, Gid, Pid, Uid, WaitOptions, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::beside::{self, Beside};
 use super::init::{self, FromInit};
 use crate::error::{Failure, Step};
 use crate::plan::{Plan, User};
@@ -38,20 +39,42 @@ const EPHEMERAL: &str = "make a short-lived process";
 pub(super) struct Stage {
     /// The caller's `/proc`.
     pub(super) proc: OwnedFd,
-    /// The session's pid 1.
+    /// The process with which everything of the session ends: its pid 1, or its reaper.
     pub(super) init: Pid,
-    /// Its end is the session's.
-    pub(super) lifeline: OwnedFd,
-    /// Where the agent's processes are to be.
-    pub(super) pid_namespace: OwnedFd,
-    /// What owns the agent.
-    pub(super) user_namespace: OwnedFd,
     /// Listeners on the session's loopback, port by port as the plan names them.
     pub(super) listeners: Vec<OwnedFd>,
+    /// What holds the agent's processes.
+    pub(super) around: Around,
 }
 
-/// Builds the session. `guard` ends when the guard does.
+/// What holds the agent's processes, and ends with the session.
+pub(super) enum Around {
+    /// Namespaces of their own.
+    Namespaces {
+        /// Where they are to be.
+        pid: OwnedFd,
+        /// What owns them.
+        user: OwnedFd,
+        /// Its end is pid 1's.
+        lifeline: OwnedFd,
+    },
+    /// A scope for their signals.
+    Scope(Beside),
+}
+
+/// Builds the session at the level of its plan. `guard` ends when the guard does.
 pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), Failure> {
+    match plan.confinement.level {
+        Level::Full => build_namespaces(plan, guard),
+        Level::NoNamespaces => beside::build(plan, guard),
+        Level::OldKernel => Err(Failure::new(
+            "build the session",
+            "nothing is promised there",
+        )),
+    }
+}
+
+fn build_namespaces(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), Failure> {
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let proc = fs::open("/proc", flags, Mode::empty()).step("open `/proc`")?;
@@ -97,10 +120,12 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
     let stage = Stage {
         proc,
         init,
-        lifeline,
-        pid_namespace,
-        user_namespace,
         listeners,
+        around: Around::Namespaces {
+            pid: pid_namespace,
+            user: user_namespace,
+            lifeline,
+        },
     };
     Ok((stage, first_look))
 }

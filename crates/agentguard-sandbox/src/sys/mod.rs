@@ -9,17 +9,19 @@ mod mount;
 mod process;
 mod seccomp;
 mod signal;
+mod socket;
 mod trace;
 
 pub(crate) use mount::{Attributes, change_tree, idmap_tree, raise_loopback};
 pub(crate) use process::{
-    Forked, close_above, close_all_but, end, fork, fork_into, fork_sibling, process_group,
-    replace_image, unshare,
+    Forked, close_above, close_all_but, end, end_scope, fork, fork_into, fork_sibling, next_dead,
+    process_group, replace_image, unshare,
 };
 pub(crate) use seccomp::{
     Listener, Notification, install_filter, install_listener, landlock_version,
 };
 pub(crate) use signal::{Signals, block_forwarded, forget_blocked};
+pub(crate) use socket::{be_woken, connect, network_of, wake};
 pub(crate) use trace::{Tracee, read_memory, read_pieces};
 
 use std::io;

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use rustix::process::Pid;
 
 use super::checked;
+use crate::landlock::Scoped;
 
 /// Which side of a fork this is.
 pub(crate) enum Forked {
@@ -93,24 +94,48 @@ pub(crate) fn end(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Kills every process in this one's domain and in those within it, but not this one. None is made meanwhile:
+/// the kernel goes through all of them under the lock that a fork needs.
+pub(crate) fn end_scope(_: &Scoped) {
+    // SAFETY: `kill` reads its integer arguments and no memory. That it reaches no process of others is what
+    // `Scoped` says: this process is in a domain that was seen to hold its signals.
+    let _ = unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
+/// A dead child of this thread that nobody waited for yet. It stays to be waited for.
+pub(crate) fn next_dead() -> Option<Pid> {
+    // SAFETY: `siginfo_t` is plain old data, for which zeroes are a valid value.
+    let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL | libc::__WNOTHREAD;
+    // SAFETY: `waitid` writes one `siginfo_t`, which is what the pointer points to.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut found, options) };
+    let is_dead = [libc::CLD_EXITED, libc::CLD_KILLED, libc::CLD_DUMPED].contains(&found.si_code);
+    if result != 0 || !is_dead {
+        return None;
+    }
+    // SAFETY: what `waitid` filled in is about a child, so that its union holds a process id; where it found
+    // nothing it is all zeroes, which is no code of `is_dead`.
+    Pid::from_raw(unsafe { found.si_pid() })
+}
+
 /// Closes every descriptor but these.
-pub(crate) fn close_all_but(keep: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+pub(crate) fn close_all_but<const N: usize>(keep: [BorrowedFd<'_>; N]) -> io::Result<()> {
     let mut kept = keep.map(|descriptor| descriptor.as_raw_fd().cast_unsigned());
     kept.sort_unstable();
-    let [low, high] = kept;
-    let ranges = [
-        (0, low.wrapping_sub(1)),
-        (low + 1, high.wrapping_sub(1)),
-        (high + 1, u32::MAX),
-    ];
-    for (first, last) in ranges
-        .into_iter()
-        .filter(|(first, last)| first <= last && *last != u32::MAX - 1)
-    {
-        // SAFETY: `close_range` reads three integers and no memory. The only caller is a process that
-        // holds nothing but `keep` from here on, and ends by `_exit`.
-        checked(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+    let mut next = 0;
+    for number in kept {
+        if next < number {
+            close_range(next, number - 1)?;
+        }
+        next = number + 1;
     }
+    close_range(next, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: `close_range` reads three integers and no memory. The only callers are processes that hold
+    // nothing but what they keep from here on, and end by `_exit`.
+    checked(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
     Ok(())
 }
 

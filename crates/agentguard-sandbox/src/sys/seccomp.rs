@@ -1,7 +1,7 @@
 //! Filters, and the notifications of the one that asks (seccomp_unotify(2)).
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::process::Pid;
 use seccompiler::sock_filter;
@@ -10,6 +10,8 @@ use super::checked;
 
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` of `linux/seccomp.h`: the kernel switches to the other side at once.
 const SYNC_WAKE_UP: libc::c_ulong = 1;
+/// `SECCOMP_ADDFD_FLAG_SEND`, as wide as the kernel takes it.
+const SEND: u32 = 1 << 1;
 
 /// Adds a filter that needs no listener. `no_new_privs` must be set.
 pub(crate) fn install_filter(program: &[sock_filter]) -> io::Result<()> {
@@ -115,6 +117,17 @@ impl Listener {
         })
     }
 
+    /// Whether, within some nanoseconds, no process is left that could ask.
+    pub(crate) fn is_deserted(&self, nanoseconds: i64) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let wait = Timespec {
+            tv_sec: 0,
+            tv_nsec: nanoseconds,
+        };
+        let mut polled = [PollFd::new(&self.0, PollFlags::empty())];
+        matches!(poll(&mut polled, Some(&wait)), Ok(1..))
+    }
+
     /// Whether the caller still waits, so that what was read of it was read of *it*.
     pub(crate) fn still_waits(&self, notification: &Notification) -> bool {
         // SAFETY: the request reads one `u64`, which is what the pointer points to.
@@ -130,19 +143,61 @@ impl Listener {
 
     /// Makes the call fail with `errno`.
     pub(crate) fn refuse(&self, notification: &Notification, errno: i32) {
-        self.send(notification, -errno, 0);
+        self.respond(notification, (0, -errno), 0);
+    }
+
+    /// Makes the call return a descriptor of the caller's, for the file behind `file`: the kernel gives it
+    /// and ends the call in one step, so that a caller that is gone holds nothing.
+    pub(crate) fn hand_over(
+        &self,
+        notification: &Notification,
+        file: BorrowedFd<'_>,
+        close_on_exec: bool,
+    ) {
+        let addition = libc::seccomp_notif_addfd {
+            id: notification.id,
+            flags: SEND,
+            srcfd: file.as_raw_fd().cast_unsigned(),
+            newfd: 0,
+            newfd_flags: match close_on_exec {
+                true => libc::O_CLOEXEC.cast_unsigned(),
+                false => 0,
+            },
+        };
+        // SAFETY: the request reads one `seccomp_notif_addfd`, which is what the pointer points to.
+        let result = unsafe {
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_ADDFD,
+                std::ptr::from_ref(&addition),
+            )
+        };
+        if let Err(error) = checked(libc::c_long::from(result)) {
+            // It may hold no more of them; or it is gone, and so is what it asked.
+            self.refuse(notification, error.raw_os_error().unwrap_or(libc::EMFILE));
+        }
+    }
+
+    /// Another descriptor for the same questions.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    /// Makes the call succeed with 0: it was done for the caller.
+    pub(crate) fn succeed(&self, notification: &Notification) {
+        self.respond(notification, (0, 0), 0);
     }
 
     /// Lets the kernel go on with the call, which then reads its arguments anew.
     pub(crate) fn resume(&self, notification: &Notification) {
         let flag = u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).unwrap_or(1);
-        self.send(notification, 0, flag);
+        self.respond(notification, (0, 0), flag);
     }
 
-    fn send(&self, notification: &Notification, error: i32, flags: u32) {
+    fn respond(&self, notification: &Notification, (val, error): (i64, i32), flags: u32) {
         let response = libc::seccomp_notif_resp {
             id: notification.id,
-            val: 0,
+            val,
             error,
             flags,
         };

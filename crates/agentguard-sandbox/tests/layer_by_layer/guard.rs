@@ -1,8 +1,8 @@
 //! The least guard there can be: it allows every exec and keeps no log.
 
 use agentguard_core::{
-    CommitSeen, Exec, Gate, Index, Judge, NobodyToAsk, OutcomeOf, Permit, Record, RefMove, Rule,
-    Ruling, Undecided, Unrecorded, Verdict,
+    Action, CommitSeen, Connect, Exec, Gate, Index, Judge, Making, NobodyToAsk, OutcomeOf, Permit,
+    Record, RefMove, Rule, Ruling, Undecided, Unrecorded, Verdict,
 };
 use agentguard_sandbox::{Difference, HeldSignals, Launched, Plan, Refused, Supervise};
 
@@ -30,10 +30,18 @@ fn permit<A>(action: A) -> Permit<A> {
 }
 
 impl Supervise for Anything {
-    type Action = Exec;
+    type Action = Action;
 
-    fn exec(&self, exec: Exec, _: bool, _: Option<Index>) -> Result<Permit<Exec>, Refused> {
-        Ok(permit(exec))
+    fn exec(&self, exec: Exec, _: bool, _: Option<Index>) -> Result<Permit<Action>, Refused> {
+        Ok(permit(Action::Exec(exec)))
+    }
+
+    fn name(&self, making: Making) -> Result<Permit<Action>, Refused> {
+        Ok(permit(Action::File(making)))
+    }
+
+    fn connect(&self, connect: Connect) -> Result<Permit<Action>, Refused> {
+        Ok(permit(Action::Connect(connect)))
     }
 
     fn outcome(&self, _: Index, _: OutcomeOf) -> Result<(), Unrecorded> {

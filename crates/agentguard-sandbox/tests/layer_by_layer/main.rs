@@ -64,7 +64,8 @@ fn nothing_outside_is_changed(without: &[Layer], signals: &HeldSignals) {
         "./attack files {outside} > files; ./attack rise > rise; ./attack kernel_files > kernel; \
          ./attack devices . > devices; ./attack interfaces > interfaces; ./attack clones > clones; \
          ./attack reads /etc/shadow > reads; ./attack signals {} > signals; ./attack reach {} > reach; \
-         grep Cap /proc/self/status > capabilities; ./attack pins > pins; echo done > done",
+         grep Cap /proc/self/status > capabilities; ./attack pins > pins; \
+         trap '' ALRM; kill -ALRM 0; echo done > done",
         victim.id(),
         victim.id(),
     );

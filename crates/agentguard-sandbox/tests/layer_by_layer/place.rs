@@ -121,8 +121,10 @@ impl Place {
                 pins: [".git/hooks", ".git/config", ".github/workflows"]
                     .map(PathBuf::from)
                     .to_vec(),
+                places: Vec::new(),
                 environment: Vec::new(),
                 ports: Vec::new(),
+                sockets: Vec::new(),
                 limits: Limits {
                     processes: 512,
                     files: 1024,

@@ -1,0 +1,132 @@
+//! What is refused besides where the agent has no namespaces of its own: what would reach processes, memory
+//! and networks that are others'.
+
+use super::{Asked, Asks, Refused, When, absent, asked, family, when};
+
+const OTHERS: &str =
+    "the processor, memory or disk time of a process outside: the guard's, above all";
+const SHARED: &str = "shared memory and queues that processes outside have too";
+const NETWORK: &str = "the network is the host's, and no rule would see what goes there";
+
+const ATTRIBUTES: &str = "Landlock does not hold modes, owners and times outside: the mediator changes those that are the agent's";
+const EXTENDED: &str = "Landlock does not hold extended attributes and flags outside";
+const SETTINGS: &str =
+    "file systems take settings, and new directories, by whoever may only read there";
+/// The kinds of requests (`_IOC_TYPE`) that file systems share, that btrfs has, and, of the shared ones, those
+/// that only tell: flags, and where a file lies (linux/fs.h, linux/fiemap.h).
+const KIND: u64 = 0xff00;
+const OF_FILES: u64 = 0x6600;
+const OF_BTRFS: u64 = 0x9400;
+const GET_FLAGS: [u64; 2] = [0x8008_6601, 0x8004_6601];
+const FIEMAP: u64 = 0xc020_660b;
+/// `FS_IOC_FSSETXATTR` and `FS_IOC_SETVERSION`.
+const SET_ATTRIBUTES: u64 = 0x401c_5820;
+const SET_VERSION: u64 = 0x4008_7602;
+
+/// `PRIO_USER` of `linux/resource.h`.
+const PRIO_USER: u64 = 2;
+/// `IOPRIO_WHO_USER` of `linux/ioprio.h`.
+const IOPRIO_WHO_USER: u64 = 3;
+
+/// Refused on every network. Without an argument a call is about its own process, as in most programs.
+pub(super) const BESIDE: &[Refused] = &[
+    when(libc::SYS_setpriority, &[When::Not(1, 0)], OTHERS),
+    when(libc::SYS_setpriority, &[When::Is(0, PRIO_USER)], OTHERS),
+    when(libc::SYS_ioprio_set, &[When::Not(1, 0)], OTHERS),
+    when(
+        libc::SYS_ioprio_set,
+        &[When::Is(0, IOPRIO_WHO_USER)],
+        OTHERS,
+    ),
+    when(libc::SYS_sched_setaffinity, &[When::Not(0, 0)], OTHERS),
+    when(libc::SYS_sched_setattr, &[When::Not(0, 0)], OTHERS),
+    when(libc::SYS_sched_setparam, &[When::Not(0, 0)], OTHERS),
+    when(libc::SYS_sched_setscheduler, &[When::Not(0, 0)], OTHERS),
+    no_attributes(libc::SYS_setxattr),
+    no_attributes(libc::SYS_lsetxattr),
+    no_attributes(libc::SYS_fsetxattr),
+    no_attributes(libc::SYS_removexattr),
+    no_attributes(libc::SYS_lremovexattr),
+    no_attributes(libc::SYS_fremovexattr),
+    absent(SETXATTRAT, EXTENDED),
+    absent(REMOVEXATTRAT, EXTENDED),
+    when(
+        libc::SYS_ioctl,
+        &[
+            When::Bits(1, KIND, OF_FILES),
+            When::Not(1, GET_FLAGS[0]),
+            When::Not(1, GET_FLAGS[1]),
+            When::Not(1, FIEMAP),
+        ],
+        SETTINGS,
+    ),
+    when(libc::SYS_ioctl, &[When::Bits(1, KIND, OF_BTRFS)], SETTINGS),
+    when(libc::SYS_ioctl, &[When::Is(1, SET_ATTRIBUTES)], SETTINGS),
+    when(libc::SYS_ioctl, &[When::Is(1, SET_VERSION)], SETTINGS),
+    // It takes times that only whole seconds have; everybody has the others.
+    #[cfg(target_arch = "x86_64")]
+    absent(libc::SYS_utime, ATTRIBUTES),
+    absent(libc::SYS_mq_open, SHARED),
+    absent(libc::SYS_mq_unlink, SHARED),
+    absent(libc::SYS_msgctl, SHARED),
+    absent(libc::SYS_msgget, SHARED),
+    absent(libc::SYS_msgrcv, SHARED),
+    absent(libc::SYS_msgsnd, SHARED),
+    absent(libc::SYS_semctl, SHARED),
+    absent(libc::SYS_semget, SHARED),
+    absent(libc::SYS_semop, SHARED),
+    absent(libc::SYS_semtimedop, SHARED),
+    absent(libc::SYS_shmat, SHARED),
+    absent(libc::SYS_shmctl, SHARED),
+    absent(libc::SYS_shmget, SHARED),
+];
+
+/// Refused where the session is to have no network but its own: it has none at all then.
+pub(super) const NETWORKS: &[Refused] = &[
+    no_family(&[When::Is(0, family(libc::AF_INET))]),
+    no_family(&[When::Is(0, family(libc::AF_INET6))]),
+    no_family(&[When::Is(0, family(libc::AF_NETLINK))]),
+];
+
+const fn no_family(when: &'static [When]) -> Refused {
+    Refused {
+        number: libc::SYS_socket,
+        errno: libc::EAFNOSUPPORT,
+        when,
+        why: NETWORK,
+    }
+}
+
+/// As on a file system that has none.
+const fn no_attributes(number: libc::c_long) -> Refused {
+    Refused {
+        number,
+        errno: libc::EOPNOTSUPP,
+        when: &[],
+        why: EXTENDED,
+    }
+}
+
+/// `setxattrat` and `removexattrat` of Linux 6.13, which have one number everywhere.
+const SETXATTRAT: libc::c_long = 463;
+const REMOVEXATTRAT: libc::c_long = 466;
+
+/// What is asked of the mediator besides.
+pub(super) const ASKED_BESIDE: &[Asked] = &[
+    asked(libc::SYS_fchmod, Asks::Attributes, ATTRIBUTES),
+    asked(libc::SYS_fchmodat, Asks::Attributes, ATTRIBUTES),
+    asked(libc::SYS_fchmodat2, Asks::Attributes, ATTRIBUTES),
+    asked(libc::SYS_fchown, Asks::Attributes, ATTRIBUTES),
+    asked(libc::SYS_fchownat, Asks::Attributes, ATTRIBUTES),
+    asked(libc::SYS_utimensat, Asks::Attributes, ATTRIBUTES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_chmod, Asks::Attributes, ATTRIBUTES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_chown, Asks::Attributes, ATTRIBUTES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_lchown, Asks::Attributes, ATTRIBUTES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_utimes, Asks::Attributes, ATTRIBUTES),
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_futimesat, Asks::Attributes, ATTRIBUTES),
+];

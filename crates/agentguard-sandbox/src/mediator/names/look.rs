@@ -1,0 +1,282 @@
+//! Which places come into being with a name: at the name itself, below what is moved there, and where a
+//! directory becomes a repository by it.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::io::{Errno, Result};
+
+use super::pattern::{Next, Pattern, Tail, is_named};
+use crate::mediator::caller::Processes;
+use crate::mediator::resolve::{Place, kind, os};
+use crate::plan::Plan;
+
+/// So many places are asked about one by one; then the whole tree is.
+const MOST_FOUND: usize = 64;
+/// So much of a tree is looked at, and so deep.
+const MOST_SEEN: usize = 4096;
+const DEEPEST: usize = 64;
+/// What is said of a directory that git takes for a repository.
+const REPOSITORY: &str = "repository";
+
+/// What a name is to stand for.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A file, or whatever else is neither of the following.
+    File,
+    /// A directory with nothing in it.
+    Directory,
+    /// A symbolic link: to anything.
+    Link,
+    /// A directory that is moved, with all that is in it.
+    Tree(OwnedFd),
+}
+
+/// A place that would come into being.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Coming {
+    /// Where it is, relative to the workspace.
+    pub(super) within: Vec<u8>,
+    /// The pattern that it matches, or `repository`.
+    pub(super) place: String,
+}
+
+/// The places of a session.
+#[derive(Debug)]
+pub(super) struct Places {
+    workspace: Vec<u8>,
+    patterns: Vec<Pattern>,
+}
+
+impl Places {
+    /// The places that policy named. What is no pattern was refused when policy was read.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let confinement = &plan.confinement;
+        let patterns = confinement.places.iter();
+        Self {
+            workspace: confinement.workspace.as_os_str().as_bytes().to_vec(),
+            patterns: patterns.filter_map(|text| Pattern::parse(text)).collect(),
+        }
+    }
+
+    /// The places that come into being when `place` gets to be `what`.
+    pub(super) fn coming(
+        &self,
+        processes: &Processes,
+        place: &Place,
+        what: &What,
+    ) -> Result<Vec<Coming>> {
+        let name = place.plain_name();
+        // The kernel makes nothing of these names.
+        if matches!(name, b"." | b"..") {
+            return Ok(Vec::new());
+        }
+        let parent = processes.path_of_bytes(place.parent.as_fd())?;
+        let Some(above) = self.within(&parent) else {
+            return Ok(Vec::new());
+        };
+        let mut path: Vec<&[u8]> = above
+            .split(|byte| *byte == b'/')
+            .filter(|part| !part.is_empty())
+            .collect();
+        let is_git = path.last().is_some_and(|last| is_named(last, b".git"));
+        path.push(name);
+        let mut found = Found::new(path.join(&b'/'));
+        for pattern in &self.patterns {
+            match what {
+                What::File if pattern.holds(&path) => found.add(pattern.text(), &[]),
+                What::Link if pattern.holds(&path) || pattern.tails(&path).next().is_some() => {
+                    found.add(pattern.text(), &[]);
+                }
+                What::Tree(tree) => {
+                    for tail in pattern.tails(&path) {
+                        found.search(tree.as_fd(), tail, pattern.text(), &mut Vec::new());
+                    }
+                }
+                What::File | What::Link | What::Directory => {}
+            }
+        }
+        if !is_git {
+            found.add_repository(place.parent.as_fd(), name, what);
+        }
+        let is_hooks = path.len() > 1 && path.iter().rev().nth(1).is_some_and(is_hooks);
+        if is_hooks && !matches!(what, What::Directory) {
+            found.add_hook(place.parent.as_fd());
+        }
+        Ok(found.all)
+    }
+
+    /// A path below the workspace, relative to it.
+    fn within<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
+        let rest = path.strip_prefix(self.workspace.as_slice())?;
+        (rest.is_empty() || rest.starts_with(b"/")).then_some(rest)
+    }
+}
+
+fn is_hooks(name: &&[u8]) -> bool {
+    is_named(name, b"hooks")
+}
+
+/// What was found, and how much was looked at.
+struct Found {
+    path: Vec<u8>,
+    all: Vec<Coming>,
+    seen: usize,
+}
+
+impl Found {
+    fn new(path: Vec<u8>) -> Self {
+        Self {
+            path,
+            all: Vec::new(),
+            seen: 0,
+        }
+    }
+
+    /// Notes a place, `below` being its names below the path itself.
+    fn add(&mut self, place: &str, below: &[&[u8]]) {
+        let names = if self.all.len() < MOST_FOUND {
+            below
+        } else {
+            &[]
+        };
+        let parts = std::iter::once(self.path.as_slice()).chain(names.iter().copied());
+        let coming = Coming {
+            within: parts.collect::<Vec<_>>().join(&b'/'),
+            place: place.to_owned(),
+        };
+        if !self.all.contains(&coming) {
+            self.all.push(coming);
+        }
+    }
+
+    /// Looks below `tree` for what `tail` is about. What cannot be looked at is taken for it.
+    fn search(
+        &mut self,
+        tree: BorrowedFd<'_>,
+        tail: Tail<'_>,
+        place: &str,
+        below: &mut Vec<Vec<u8>>,
+    ) {
+        let everything = match tail.next() {
+            Next::Named(name, rest) => {
+                return self.child(tree, name.as_bytes(), rest, place, below);
+            }
+            Next::Any(rest) => rest,
+            Next::Everything => tail,
+            Next::Here => return,
+        };
+        let Ok(names) = names_in(tree) else {
+            return self.add_below(place, below);
+        };
+        for name in names {
+            self.child(tree, &name, everything, place, below);
+        }
+    }
+
+    fn child(
+        &mut self,
+        tree: BorrowedFd<'_>,
+        name: &[u8],
+        tail: Tail<'_>,
+        place: &str,
+        below: &mut Vec<Vec<u8>>,
+    ) {
+        self.seen += 1;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = match fs::openat(tree, os(name), flags, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return,
+            opened => opened,
+        };
+        below.push(name.to_vec());
+        let kind = opened.as_ref().map(|file| kind(file.as_fd()));
+        match (&opened, kind) {
+            (Ok(child), Ok(Ok(FileType::Directory)))
+                if below.len() < DEEPEST && self.seen < MOST_SEEN =>
+            {
+                self.search(child.as_fd(), tail, place, below);
+            }
+            (Ok(_), Ok(Ok(FileType::RegularFile)))
+                if !matches!(tail.next(), Next::Here | Next::Everything) => {}
+            _ => self.add_below(place, below),
+        }
+        below.pop();
+    }
+
+    fn add_below(&mut self, place: &str, below: &[Vec<u8>]) {
+        let below: Vec<&[u8]> = below.iter().map(Vec::as_slice).collect();
+        self.add(place, &below);
+    }
+
+    /// Whether the directory becomes a repository by this name, or is one whose settings it would be.
+    ///
+    /// # References
+    ///
+    /// - `is_git_directory`, git's `setup.c`: `HEAD` with `objects` and `refs`, its own or another's
+    fn add_repository(&mut self, parent: BorrowedFd<'_>, name: &[u8], what: &What) {
+        let is = |known: &[u8]| is_named(name, known);
+        let is_part = is(b"head") || is(b"objects") || is(b"refs") || is(b"commondir");
+        let is_setting = is(b"config") || is(b"config.worktree") || is(b"commondir");
+        let is_hooks = is(b"hooks") && matches!(what, What::Link | What::Tree(_));
+        if !is_part && !is_setting && !is_hooks {
+            return;
+        }
+        let before = is_repository(parent, &|_| false);
+        let after = is_repository(parent, &|part| is(part.to_ascii_lowercase().as_slice()));
+        let is_setting = is_setting && !matches!(what, What::Directory);
+        if (before && is_setting) || (!before && after && is_part) {
+            self.add(REPOSITORY, &[]);
+        }
+        if before && is_hooks {
+            match what {
+                What::Tree(tree) => {
+                    self.search(tree.as_fd(), Tail::ANY_NAME, REPOSITORY, &mut Vec::new());
+                }
+                What::File | What::Directory | What::Link => self.add(REPOSITORY, &[]),
+            }
+        }
+    }
+
+    /// Whether `hooks` is the directory of a repository's hooks, whatever the repository is called.
+    fn add_hook(&mut self, hooks: BorrowedFd<'_>) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let above = fs::openat(hooks, "..", flags, Mode::empty());
+        let is_hook = above.map_or(true, |above| is_repository(above.as_fd(), &|_| false));
+        if is_hook && self.all.is_empty() {
+            self.add(REPOSITORY, &[]);
+        }
+    }
+}
+
+/// Whether git would take a directory for a repository, where besides what is there `also` is.
+fn is_repository(directory: BorrowedFd<'_>, also: &dyn Fn(&[u8]) -> bool) -> bool {
+    let has = |name: &str| also(name.as_bytes()) || is_there(directory, OsStr::new(name));
+    has("HEAD") && (has("commondir") || (has("objects") && has("refs")))
+}
+
+/// What cannot be looked at is taken to be there.
+fn is_there(directory: BorrowedFd<'_>, name: &OsStr) -> bool {
+    !matches!(
+        fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW),
+        Err(Errno::NOENT | Errno::NOTDIR)
+    )
+}
+
+fn names_in(directory: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = fs::openat(directory, ".", flags, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in Dir::read_from(&opened)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            names.push(name.to_vec());
+        }
+        if names.len() > MOST_SEEN {
+            return Err(Errno::OVERFLOW);
+        }
+    }
+    Ok(names)
+}

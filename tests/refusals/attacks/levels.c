@@ -1,0 +1,117 @@
+#include "attack.h"
+
+#include <linux/ioprio.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+
+/* slow PID: takes the processor, the disk and the nicer half of the machine away from a process outside. */
+int slow(int argc, char **argv)
+{
+	pid_t pid = argc > 0 ? (pid_t)number(argv[0]) : 0;
+	struct sched_param none = { 0 };
+	cpu_set_t one;
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	tell("nice", setpriority(PRIO_PROCESS, (id_t)pid, 19));
+	tell("nice-all", setpriority(PRIO_USER, 0, 19));
+	tell("processors", sched_setaffinity(pid, sizeof one, &one));
+	tell("scheduler", sched_setscheduler(pid, SCHED_IDLE, &none));
+	tell("parameters", sched_setparam(pid, &none));
+	tell("disk", syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0)));
+	tell("neighbour", setpriority(PRIO_PROCESS, 0, 19));
+	tell("neighbour-processors", sched_setaffinity(0, sizeof one, &one));
+	return 0;
+}
+
+#define FCHMODAT2 452 /* Linux 6.6, asm-generic/unistd.h */
+
+static int attribute_calls(const char *path, const char *word)
+{
+	char name[64];
+	struct timespec at[2] = { { 1000, 0 }, { 1000, 0 } };
+	struct timeval then[2] = { { 1000, 0 }, { 1000, 0 } };
+	int file = open(path, O_RDONLY), place = open(path, O_PATH);
+#define TRY(what, call) (snprintf(name, sizeof name, "%s-%s", word, what), tell(name, call))
+	TRY("fchmodat", fchmodat(AT_FDCWD, path, 0600, 0));
+	TRY("fchmodat2", syscall(FCHMODAT2, AT_FDCWD, path, 0600, AT_SYMLINK_NOFOLLOW));
+	TRY("fchmodat2-place", syscall(FCHMODAT2, place, "", 0600, AT_EMPTY_PATH));
+	TRY("fchownat", fchownat(AT_FDCWD, path, getuid(), (gid_t)-1, 0));
+	TRY("fchownat-place", fchownat(place, "", getuid(), (gid_t)-1, AT_EMPTY_PATH));
+	TRY("utimensat", utimensat(AT_FDCWD, path, at, AT_SYMLINK_NOFOLLOW));
+	TRY("utimensat-now", utimensat(AT_FDCWD, path, NULL, 0));
+	TRY("utimensat-place", utimensat(place, "", at, AT_EMPTY_PATH));
+#ifdef SYS_chmod
+	TRY("chmod", syscall(SYS_chmod, path, 0600));
+	TRY("chown", syscall(SYS_chown, path, getuid(), -1));
+	TRY("lchown", syscall(SYS_lchown, path, getuid(), -1));
+	TRY("utimes", syscall(SYS_utimes, path, then));
+	TRY("futimesat", syscall(SYS_futimesat, AT_FDCWD, path, then));
+#endif
+	if (file >= 0) {
+		TRY("fchmod", fchmod(file, 0600));
+		TRY("fchown", fchown(file, getuid(), (gid_t)-1));
+		TRY("futimens", futimens(file, at));
+		close(file);
+	}
+	close(place);
+	return then[0].tv_sec == 1000 ? 0 : 1;
+}
+
+static char raced[4096];
+static const char *both[2];
+
+static void *swap(void *stop)
+{
+	for (int i = 0; !*(volatile int *)stop; i++)
+		memcpy(raced, both[i & 1], strlen(both[i & 1]) + 1);
+	return NULL;
+}
+
+/* attributes OUTSIDE OWN: every call that changes modes, owners or times, on a file outside by its path and by a
+ * link that lies inside, and on one's own; then with a path that another thread exchanges all the while. */
+int attributes(int argc, char **argv)
+{
+	if (argc < 2 || symlink(argv[0], "to-outside") != 0)
+		return 1;
+	attribute_calls(argv[0], "path");
+	attribute_calls("to-outside", "link");
+	attribute_calls(argv[1], "own");
+	tell("nothing-fchmod", fchmod(-1, 0600));
+	tell("nothing-futimens", futimens(-1, NULL));
+	both[0] = argv[0];
+	both[1] = argv[1];
+	int stop = 0, done = 0;
+	pthread_t thread;
+	pthread_create(&thread, NULL, swap, &stop);
+	for (int i = 0; i < 5000; i++)
+		done += chmod(raced, i & 1 ? 0640 : 0600) == 0;
+	stop = 1;
+	pthread_join(thread, NULL);
+	printf("raced %d\n", done);
+	return 0;
+}
+
+/* chains NAME: processes that each live for a moment, make the next and end: whoever looks for them and then
+ * kills what it found comes too late. The first goes on for a while, so that all of them are on their way. */
+int chains(int argc, char **argv)
+{
+	const char *name = argc > 0 ? argv[0] : "chain";
+	int file = open(name, O_WRONLY | O_CREAT | O_APPEND, 0644);
+	if (file < 0)
+		return 1;
+	for (int i = 0; i < 8; i++) {
+		if (fork() != 0)
+			continue;
+		setsid();
+		for (;;) {
+			if (write(file, "x", 1) != 1)
+				_exit(1);
+			if (fork() != 0)
+				_exit(0);
+		}
+	}
+	usleep(200 * 1000);
+	puts("chains ok");
+	return 0;
+}

@@ -1,0 +1,296 @@
+//! Weaker levels: asked for by name, said and recorded, and what each of them still holds.
+//!
+//! These run in every run of the suite. That the whole suite holds at a level is another run of it.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use agentguard::core::{Event, Level, Network, Promise};
+
+use crate::files::{state, targets};
+use crate::lifetime::{all_dead, kill_all, living_at, parent, with_argument};
+use crate::pins::repository;
+use crate::processes::Victim;
+use crate::scene::{SECRET, Scene, Who, without_namespaces};
+
+const LEVEL: Level = Level::NoNamespaces;
+
+#[test]
+fn what_a_level_does_not_hold_is_said_recorded_and_told_at_the_end() {
+    without_namespaces(|scene| {
+        let ran = scene.run_at(LEVEL, &[], &["true"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let missing = LEVEL.missing(Network::Isolated);
+        assert_eq!(scene.missing(), missing);
+        for promise in Promise::ALL {
+            let told = format!(
+                "weaker by --level=no-namespaces: not promised: {}",
+                promise.text()
+            );
+            assert_eq!(
+                ran.stderr.contains(&told),
+                missing.contains(&promise),
+                "{promise:?}"
+            );
+        }
+        let told = format!(
+            "(level `no-namespaces`, {} promises not held)",
+            missing.len()
+        );
+        assert!(ran.stderr.contains(&told), "{}", ran.stderr);
+        scene.each_event(|event| {
+            if let Event::Start { level, .. } = event {
+                assert_eq!(*level, LEVEL);
+            }
+        });
+    });
+}
+
+#[test]
+fn a_level_that_promises_nothing_is_refused() {
+    without_namespaces(|scene| {
+        let ran = scene.run_at(Level::OldKernel, &[], &["sh", "-c", "echo ran > ran"]);
+        assert_eq!(ran.code, Some(125));
+        assert!(
+            ran.stderr.contains("level `old-kernel` cannot be had"),
+            "{}",
+            ran.stderr
+        );
+        assert!(!scene.work().join("ran").exists());
+    });
+}
+
+#[test]
+fn root_has_no_session_without_namespaces() {
+    let scene = Scene::new(Who::Root);
+    let is_root = scene.run_bare(&["id", "-u"]).stdout == "0\n";
+    if !is_root {
+        println!("not run as root: there is no root to be refused");
+        return;
+    }
+    let ran = scene.run_at(LEVEL, &[], &["sh", "-c", "echo ran > ran"]);
+    assert_eq!(ran.code, Some(125));
+    assert!(
+        ran.stderr.contains("an agent must not be root"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("start agentguard as an ordinary user"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!scene.work().join("ran").exists());
+}
+
+#[test]
+fn a_level_below_what_policy_requires_is_refused_and_recorded() {
+    without_namespaces(|scene| {
+        let policy = "package agentguard.sandbox\n\nrequire_level contains \"full\"\n";
+        let policy = scene.policy(policy);
+        let ran = scene.run_at(LEVEL, &[&policy], &["sh", "-c", "echo ran > ran"]);
+        assert_eq!(ran.code, Some(126), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("policy requires level `full`"),
+            "{}",
+            ran.stderr
+        );
+        assert!(!scene.work().join("ran").exists());
+        let mut refused = Vec::new();
+        scene.each_event(|event| {
+            if let Event::Start { ruling, .. } = event {
+                refused.push(format!("{ruling:?}").contains("session/level"));
+            }
+        });
+        assert_eq!(refused, [true]);
+        assert_eq!(
+            scene.run_at(Level::Full, &[&policy], &["true"]).code,
+            Some(0)
+        );
+    });
+}
+
+#[test]
+fn without_mounts_files_outside_stay_as_they_are() {
+    without_namespaces(|scene| {
+        let outside = targets(scene, "outside");
+        let read = scene.policy(&format!(
+            "package agentguard.sandbox\n\nread contains \"{outside}\"\n"
+        ));
+        let before = state(Path::new(&outside));
+        for flags in [&[][..], &[read.as_str()]] {
+            let tried = scene
+                .run_at(LEVEL, flags, &["./attack", "files", &outside])
+                .tried();
+            for (name, result) in tried.all_but(&[]) {
+                assert_ne!(result, "ok", "{name}");
+            }
+            assert_eq!(state(Path::new(&outside)), before);
+        }
+    });
+}
+
+#[test]
+fn without_mounts_no_call_changes_attributes_outside() {
+    without_namespaces(|scene| {
+        let outside = targets(scene, "outside");
+        targets(scene, "home/work/own");
+        let policy = scene.policy(&format!(
+            "package agentguard.sandbox\n\nread contains \"{outside}\"\n"
+        ));
+        let before = state(Path::new(&outside));
+        let file = format!("{outside}/mode");
+        let words = ["./attack", "attributes", &file, "own/mode"];
+        let tried = scene.run_at(LEVEL, &[&policy], &words).tried();
+        for (name, result) in tried.all_but(&["raced"]) {
+            // The link itself lies inside, and its own times are the agent's.
+            let is_own = name.starts_with("own-") || name == "link-utimensat";
+            let is_link = ["link-fchmodat2", "link-lchown"].contains(&name);
+            assert!(
+                is_link || (result == "ok") == is_own,
+                "{name} came to {result}"
+            );
+        }
+        let raced: u32 = tried.result("raced").parse().unwrap();
+        assert!(raced > 50, "its own file was met now and then: {raced}");
+        assert_eq!(state(Path::new(&outside)), before);
+        fs::remove_file(scene.work().join("to-outside")).unwrap();
+        let bare = scene.run_bare(&words).tried();
+        assert_eq!(bare.result("path-chmod"), "ok");
+    });
+}
+
+#[test]
+fn without_mounts_what_is_masked_is_left_out_of_what_is_granted() {
+    without_namespaces(|scene| {
+        let outside = scene.outside().display().to_string();
+        scene.directory("outside/keys");
+        scene.write("outside/keys/one", SECRET);
+        scene.write("outside/secret", SECRET);
+        scene.write("outside/plain", "plain");
+        fs::hard_link(
+            scene.outside().join("secret"),
+            scene.outside().join("again"),
+        )
+        .unwrap();
+        let policy = scene.policy(&format!(
+            "package agentguard.sandbox\n\nread contains \"{outside}\"\n\n\
+             masks contains path if {{ some path in [\"{outside}/keys\", \"{outside}/secret\"] }}\n"
+        ));
+        let script = format!(
+            "cat {outside}/keys/one {outside}/secret {outside}/again {outside}/plain; ls {outside}/keys"
+        );
+        let ran = scene.run_at(LEVEL, &[&policy], &["sh", "-c", &script]);
+        assert_eq!(ran.stdout, "plain");
+        let inside = scene.work().display().to_string();
+        scene.write("home/work/secret", SECRET);
+        let policy = scene.policy(&format!(
+            "package agentguard.sandbox\n\nmasks contains \"{inside}/secret\"\n"
+        ));
+        let ran = scene.run_at(LEVEL, &[&policy], &["cat", "secret"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(125), ""));
+        assert!(
+            ran.stderr.contains("leave out what is masked within"),
+            "{}",
+            ran.stderr
+        );
+    });
+}
+
+#[test]
+fn without_mounts_a_pin_that_changed_is_found() {
+    without_namespaces(|scene| {
+        repository(scene);
+        let ran = scene.run_at(LEVEL, &[], &["sh", "-c", "echo x > .git/hooks/post-merge"]);
+        assert!(
+            ran.stderr.contains("`.git/hooks/post-merge`"),
+            "{}",
+            ran.stderr
+        );
+        assert!(scene.refusals().contains(&"persistence/planted".to_owned()));
+    });
+}
+
+#[test]
+fn without_namespaces_nobody_outside_is_slowed_down() {
+    without_namespaces(|scene| {
+        let victim = Victim::new(scene);
+        let number = victim.number();
+        let tried = scene
+            .run_at(LEVEL, &[], &["./attack", "slow", &number])
+            .tried();
+        let neighbours = ["neighbour", "neighbour-processors"];
+        tried.all_are(&["EPERM"], &neighbours);
+        for neighbour in neighbours {
+            assert_eq!(tried.result(neighbour), "ok");
+        }
+        let bare = scene.run_bare(&["./attack", "slow", &number]).tried();
+        assert_eq!(bare.result("nice"), "ok");
+    });
+}
+
+#[test]
+fn without_namespaces_processes_that_fork_for_ever_end_with_their_session() {
+    without_namespaces(|scene| {
+        let name = format!("chains-{}", std::process::id());
+        let ran = scene.run_at(LEVEL, &[], &["./attack", "chains", &name]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let length = || scene.work().join(&name).metadata().unwrap().len();
+        let before = length();
+        assert!(before > 100, "they were on their way: {before}");
+        assert!(with_argument(&name).is_empty());
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(length(), before);
+    });
+}
+
+/// The reaper is who ends a session when its mediator is killed: killed itself, the mediator does. Killed
+/// together with the guard, one of them is left.
+#[test]
+fn without_namespaces_everything_dies_with_any_process_of_ours() {
+    for victims in [
+        &["reaper"][..],
+        &["mediator"],
+        &["guard", "mediator"],
+        &["guard", "reaper"],
+    ] {
+        without_namespaces(|scene| {
+            let name = format!("levels-{}-{}", victims.concat(), std::process::id());
+            let mut guard = living_at(LEVEL, scene, &name);
+            let child_of = |process: u32| {
+                let mut found = with_argument("agentguard-mediator").into_iter();
+                found
+                    .find(|number| parent(*number) == Some(process))
+                    .unwrap()
+            };
+            let reaper = child_of(guard.id());
+            let mediator = child_of(reaper);
+            let numbers = victims.iter().map(|victim| match *victim {
+                "guard" => guard.id(),
+                "reaper" => reaper,
+                _ => mediator,
+            });
+            kill_all(&numbers.collect::<Vec<_>>());
+            let ended = guard.wait().unwrap();
+            assert_ne!(ended.code(), Some(0));
+            all_dead(scene, &name);
+        });
+    }
+}
+
+#[test]
+fn without_namespaces_work_goes_on() {
+    without_namespaces(|scene| {
+        let script = "git init -q . && git config user.name a && git config user.email a@b && \
+                      mkdir d && echo x > d/f && git add d attack && git commit -q -m one && git mv d/f g && \
+                      git commit -q -m two && git log --oneline | wc -l && (true &) && python3 -c 'print(6*7)'";
+        let ran = scene.run_at(LEVEL, &[], &["sh", "-c", script]);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(0), "2\n42\n"),
+            "{}",
+            ran.stderr
+        );
+    });
+}

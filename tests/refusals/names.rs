@@ -1,0 +1,323 @@
+//! Names that come into being where they make somebody run code later: judged when they do.
+
+use std::fs;
+use std::path::Path;
+
+use crate::scene::{Scene, as_everyone};
+
+/// More by `AGENTGUARD_RACES`.
+const TRIES: u32 = 400;
+
+fn prepare(scene: &Scene) {
+    for directory in [
+        "n",
+        "old.git",
+        "old.git/hooks",
+        "old.git/objects",
+        "old.git/refs",
+    ] {
+        scene.directory(&format!("home/work/{directory}"));
+    }
+    scene.write("home/work/old.git/HEAD", "ref: refs/heads/main\n");
+}
+
+/// Every path below a directory, links not followed.
+fn below(directory: &Path, found: &mut Vec<String>) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        found.push(path.to_str().unwrap().to_owned());
+        if path.symlink_metadata().unwrap().is_dir() {
+            below(&path, found);
+        }
+    }
+}
+
+/// What git, an editor or CI would take up, found from outside.
+fn planted(scene: &Scene) -> Vec<String> {
+    let mut found = Vec::new();
+    below(&scene.work(), &mut found);
+    let work = scene.work();
+    let is_planted = |path: &String| {
+        let path = path.strip_prefix(work.to_str().unwrap()).unwrap();
+        let path = path.trim_start_matches('/').to_lowercase();
+        let is_of_git = path.ends_with(".git/config")
+            || (path.contains(".git/hooks/") && !path.ends_with(".sample"));
+        let is_file = path.ends_with("/.git") && !work.join(&path).is_dir();
+        let at_top = [
+            ".envrc",
+            ".npmrc",
+            ".gitlab-ci.yml",
+            ".mcp.json",
+            ".vscode/",
+            ".claude/",
+            ".github/",
+        ];
+        is_of_git || is_file || at_top.iter().any(|place| path.starts_with(place))
+    };
+    found.retain(is_planted);
+    found
+}
+
+fn repositories(scene: &Scene) -> Vec<String> {
+    let is_there = |path: &str| scene.work().join(path).symlink_metadata().is_ok();
+    ["n/bare", "n/bare2", "n/submodule"]
+        .into_iter()
+        .filter(|path| {
+            ["HEAD", "objects", "refs"]
+                .iter()
+                .all(|part| is_there(&format!("{path}/{part}")))
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+const NEIGHBOURS: [&str; 5] = [
+    "neighbour-index",
+    "neighbour-sample",
+    "neighbour-hooks",
+    "neighbour-head",
+    "neighbour-deep",
+];
+
+#[test]
+fn no_name_is_made_where_it_makes_others_run_code() {
+    as_everyone(|scene| {
+        prepare(scene);
+        let tried = scene.run(&["./attack", "names"]).tried();
+        tried.all_are(&["EACCES"], &NEIGHBOURS);
+        for neighbour in NEIGHBOURS {
+            assert_eq!(tried.result(neighbour), "ok", "{neighbour}");
+        }
+        assert_eq!(planted(scene), Vec::<String>::new());
+        assert_eq!(repositories(scene), Vec::<String>::new());
+        let refusals = scene.refusals();
+        for rule in [
+            "persistence/hook",
+            "persistence/repository",
+            "persistence/configuration",
+        ] {
+            assert!(refusals.iter().any(|refused| refused == rule), "{rule}");
+        }
+    });
+}
+
+#[test]
+fn without_us_each_of_them_is_made() {
+    as_everyone(|scene| {
+        prepare(scene);
+        let tried = scene.run_bare(&["./attack", "names"]).tried();
+        // Made before under the same name, by an attempt that succeeded.
+        let others = [
+            "within",
+            "by-descriptor",
+            "parent-linked",
+            "repository-objects-linked",
+            "repository-head-linked",
+            "git-file-moved",
+            "parent-workflows-linked",
+            "mknod-fifo",
+        ];
+        for (name, result) in tried.all_but(&others) {
+            // Something else took what it would have moved, or its place.
+            let is_made = matches!(result, "ok" | "ENOENT" | "error-39");
+            assert!(is_made, "{name}: {result}");
+        }
+        assert!(planted(scene).len() > 20);
+        assert_eq!(repositories(scene).len(), 3);
+    });
+}
+
+#[test]
+fn what_is_refused_is_said_to_whoever_tried() {
+    as_everyone(|scene| {
+        let ran = scene.run(&["sh", "-c", "mkdir -p a/.git; echo x > a/.git/config"]);
+        assert!(
+            ran.stderr.contains("refused: write `a/.git/config`"),
+            "{}",
+            ran.stderr
+        );
+        assert!(
+            ran.stderr.contains("persistence/repository"),
+            "{}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains("$TMPDIR"), "{}", ran.stderr);
+    });
+}
+
+#[test]
+fn a_policy_excepts_a_place_and_the_rest_stays() {
+    as_everyone(|scene| {
+        let policy = scene.policy(
+            "package agentguard.file.planted\n\nexcepted if startswith(input.action.path, \"target/\")\n",
+        );
+        let script = "mkdir -p target/.git other/.git; echo x > target/.git/config; \
+                      echo x > other/.git/config; true";
+        scene.run_with(&[&policy], &["sh", "-c", script]);
+        assert!(scene.work().join("target/.git/config").exists());
+        assert!(!scene.work().join("other/.git/config").exists());
+        let told = |words: &[&str]| {
+            let mut command = scene.command(scene.root.join("agentguard"));
+            command.args(words);
+            scene.run_command(command)
+        };
+        assert_eq!(told(&["verify"]).code, Some(0));
+        let story = told(&["log", "show"]).stdout;
+        let allowed = "allowed file open target/.git/config (persistence/excepted)";
+        let refused = "refused file open other/.git/config (persistence/repository)";
+        assert!(
+            story.contains(allowed) && story.contains(refused),
+            "{story}"
+        );
+        assert!(story.contains(" did "), "{story}");
+    });
+}
+
+#[test]
+fn a_repository_that_was_there_is_held_at_any_depth_and_its_directories_move() {
+    as_everyone(|scene| {
+        for directory in [
+            "a",
+            "a/.git",
+            "a/.git/hooks",
+            "a/.git/objects",
+            "a/.git/refs",
+        ] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        for file in [
+            "a/.git/HEAD",
+            "a/.git/config",
+            "a/.git/hooks/update",
+            "b.git",
+        ] {
+            scene.write(&format!("home/work/{file}"), "as it was");
+        }
+        let script = "for f in a/.git/config a/.git/hooks/update; do \
+                      printf changed | dd of=$f conv=notrunc,nocreat status=none; chmod 700 $f; rm -f $f; \
+                      done; mv a c && echo moved; mkdir -p a/.git; echo x > a/.git/config; \
+                      printf changed | dd of=c/.git/config conv=notrunc,nocreat status=none; \
+                      echo y > c/.git/description && echo written";
+        let ran = scene.run(&["sh", "-c", script]);
+        assert_eq!(ran.stdout, "moved\nwritten\n");
+        assert!(!scene.work().join("a/.git/config").exists());
+        for file in ["c/.git/config", "c/.git/hooks/update"] {
+            assert_eq!(
+                fs::read_to_string(scene.work().join(file)).unwrap(),
+                "as it was"
+            );
+        }
+    });
+}
+
+/// A repository of the human's, and then the work of an agent in it.
+const WORK: &str = "set -e
+export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+for n in 1 2 3; do echo $n > file; git add file; git commit -qm $n; done
+git checkout -qb topic; echo t > other; git add other; git commit -qm topic
+git checkout -q main; echo m > third; git add third; git commit -qm third
+git merge -q --no-edit topic; git checkout -q topic; git rebase -q main
+echo dirty >> file; git stash -q; git stash pop -q; git checkout -q file; git tag v1; git gc -q
+echo new > .file.tmp; mv .file.tmp file
+mkdir -p src/hooks; echo x > src/hooks/use.ts; cp -r src copy; ln copy/hooks/use.ts hard; ln -s hard soft
+echo y > soft; tar cf t.tar src copy; mkdir out; tar xf t.tar -C out; mkfifo fifo; echo z > fifo & cat fifo
+echo x > /dev/null; (echo inside > /dev/stdout) | cat; echo there > $TMPDIR/t; git init -q $TMPDIR/r
+mv out moved; rm -r moved; umask 077; touch private; stat -c %a private";
+
+#[test]
+fn the_work_of_a_day_is_done() {
+    as_everyone(|scene| {
+        let mut init = scene.command("git");
+        assert!(
+            init.args(["init", "-qb", "main"])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let ran = scene.run(&["sh", "-c", WORK]);
+        assert_eq!(ran.code, Some(0));
+        assert_eq!(ran.stdout, "z\ninside\n600\n");
+        assert_eq!(scene.refusals(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn hundreds_of_threads_make_names_while_others_wait_for_a_fifo() {
+    as_everyone(|scene| {
+        let tried = scene.run(&["./attack", "many_names"]).tried();
+        tried.all_are(&["ok"], &[]);
+    });
+}
+
+#[test]
+fn a_terminal_of_its_own_is_opened_by_the_name_that_everybodys_has() {
+    as_everyone(|scene| {
+        let tried = scene.run(&["./attack", "own_terminal"]).tried();
+        assert_eq!(tried.result("none"), "ENXIO");
+        assert_eq!(tried.result("own"), "ok");
+    });
+}
+
+#[test]
+fn odd_calls_are_answered_as_the_kernel_answers_them() {
+    as_everyone(|scene| {
+        let inside = scene.run(&["./attack", "odd_names"]).tried();
+        fs::remove_dir_all(scene.work().join("odd")).unwrap();
+        let bare = scene.run_bare(&["./attack", "odd_names"]).tried();
+        // Root outside may make one; nobody inside may.
+        let others = ["node-device"];
+        let inside: Vec<_> = inside.all_but(&others).collect();
+        let bare: Vec<_> = bare.all_but(&others).collect();
+        assert_eq!(inside, bare);
+    });
+}
+
+/// Thousands of tries in which what was looked at becomes something else.
+fn race(scene: &Scene, kind: &str) {
+    let tries = std::env::var("AGENTGUARD_RACES").unwrap_or(TRIES.to_string());
+    for directory in ["n", "n/a", "n/a/.git", "n/a/dgit", "n/b"] {
+        scene.directory(&format!("home/work/{directory}"));
+    }
+    let tried = scene.run(&["./attack", "race_names", kind, &tries]).tried();
+    assert_eq!(tried.result("won"), "0", "{kind}");
+    assert_ne!(tried.result("made"), "0", "{kind}: this shows nothing");
+    assert!(!scene.work().join("n/a/.git/config").exists());
+    assert!(!scene.work().join("n/b/.git/config").exists());
+}
+
+#[test]
+fn a_supervisor_that_lets_the_call_go_on_loses_these_races() {
+    as_everyone(|scene| {
+        for directory in ["n", "n/a", "n/a/.git", "n/a/dgit", "n/b"] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        for kind in ["path", "symlink", "directory"] {
+            let words = ["./attack", "naive_names", kind, "20000"];
+            let won = scene.run_bare(&words).tried().result("won").to_owned();
+            assert_ne!(won, "0", "{kind}");
+        }
+    });
+}
+
+#[test]
+fn a_thread_that_rewrites_the_name_wins_nothing() {
+    as_everyone(|scene| race(scene, "path"));
+}
+
+#[test]
+fn a_thread_that_swaps_a_link_above_the_name_wins_nothing() {
+    as_everyone(|scene| race(scene, "symlink"));
+}
+
+#[test]
+fn a_directory_that_moves_while_a_name_is_made_in_it_wins_nothing() {
+    as_everyone(|scene| race(scene, "directory"));
+}
+
+#[test]
+fn a_name_that_is_now_a_file_and_now_a_directory_wins_nothing() {
+    as_everyone(|scene| race(scene, "either"));
+}
