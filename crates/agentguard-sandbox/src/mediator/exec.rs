@@ -143,36 +143,16 @@ impl Worker<'_> {
             expected.exec.caller = "agentguard".to_owned();
         }
         self.ask(&expected.exec, is_first, None)?;
-        // While the guard decides. It stops where its call ends, by an error or in a new image.
-        let traced = Tracee::seize(notification.thread);
-        let is_traced = traced.is_ok();
-        let _ = traced.and_then(|tracee| tracee.interrupt());
         let answer = self.answered()?;
-        let entry = answer.entry.filter(|_| answer.allow);
-        match entry {
-            None => {
-                self.refuse(notification, &expected.exec, &answer, is_first)?;
-                if is_traced {
-                    self.wait_for_refused(notification.thread);
-                }
-                Ok(())
-            }
-            Some(entry) if !is_traced => {
-                shared.listener.refuse(notification, libc::EACCES);
-                let errno = libc::EACCES;
-                self.tell_outcome(entry, OutcomeOf::Failed { errno })
-            }
-            Some(entry) => {
-                shared.listener.resume(notification);
-                let judged = Judged {
-                    entry,
-                    exec: expected.exec,
-                    image: expected.image,
-                };
-                let outcome = self.wait_for_exec(notification.thread, &judged, is_first)?;
-                self.tell_outcome(entry, outcome)
-            }
-        }
+        let Some(entry) = answer.entry.filter(|_| answer.allow) else {
+            return self.refuse(notification, &expected.exec, &answer, is_first);
+        };
+        let judged = Judged {
+            entry,
+            exec: expected.exec,
+            image: expected.image,
+        };
+        self.let_go(notification, &judged, is_first)
     }
 
     fn is_first(&self, thread: Pid) -> bool {
@@ -353,27 +333,28 @@ impl Worker<'_> {
         }
     }
 
-    /// Waits for what comes of a call that was let go, and looks at it.
-    fn wait_for_exec(
+    /// Lets the kernel go on, traced, and looks at what comes of it.
+    fn let_go(
         &self,
-        thread: Pid,
+        notification: &Notification,
         judged: &Judged,
         is_first: bool,
-    ) -> Result<OutcomeOf, Error> {
-        match self.wait(thread) {
-            Came::Gone => Ok(gone()),
-            Came::Back { errno } => Ok(OutcomeOf::Failed { errno }),
-            Came::Image(process) => self.see_image(process, judged, is_first),
-        }
-    }
-
-    /// Waits until a call that was refused is over.
-    fn wait_for_refused(&self, thread: Pid) {
-        match self.wait(thread) {
-            Came::Gone | Came::Back { .. } => {}
-            // The kernel went on with a call that it was told to refuse.
-            Came::Image(process) => drop(self.kill(process, unverifiable())),
-        }
+    ) -> Result<(), Error> {
+        let listener = &self.shared.listener;
+        let Ok(tracee) = Tracee::seize(notification.thread) else {
+            listener.refuse(notification, libc::EACCES);
+            let errno = libc::EACCES;
+            return self.tell_outcome(judged.entry, OutcomeOf::Failed { errno });
+        };
+        // Before it goes on: should the exec fail, it stops before it can ask again.
+        let _ = tracee.interrupt();
+        listener.resume(notification);
+        let outcome = match self.wait(notification.thread) {
+            Came::Gone => gone(),
+            Came::Back { errno } => OutcomeOf::Failed { errno },
+            Came::Image(process) => self.see_image(process, judged, is_first)?,
+        };
+        self.tell_outcome(judged.entry, outcome)
     }
 
     /// Waits until the call of a traced thread is over. Where it replaced the image, that stays stopped.
