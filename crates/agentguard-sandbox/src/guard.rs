@@ -315,8 +315,6 @@ impl Prepared {
                 .iter()
                 .map(|worker| scope.spawn(|| answer(worker.as_fd(), supervise)))
                 .collect();
-            // A mediator that failed meanwhile reads it no more, and said why.
-            let _ = send(&control, &FromGuard::Start);
             let main = Main {
                 control: control.as_fd(),
                 signals,
@@ -324,7 +322,8 @@ impl Prepared {
                 deadline: deadline(seconds),
                 agent: &agent,
             };
-            let served = main.serve(lifeline);
+            let begun = send(&control, &FromGuard::Start).or_else(unless_gone);
+            let served = begun.and_then(|()| main.serve(lifeline));
             // Whatever happened: no question is answered any more, and who asks ends.
             drop(control);
             wait_until_gone(&mediator, &init, agent.get().map(|(_, handle)| handle));
@@ -356,6 +355,14 @@ struct Answering<'w>(BorrowedFd<'w>);
 impl Drop for Answering<'_> {
     fn drop(&mut self) {
         shut_down(self.0);
+    }
+}
+
+/// A mediator that failed meanwhile reads nothing more, and said why. Any other error leaves it waiting.
+fn unless_gone(error: Error) -> Result<(), Error> {
+    match error {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        error => Err(error),
     }
 }
 
