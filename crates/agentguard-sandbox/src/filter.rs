@@ -4,6 +4,8 @@
 //! the strictest answer: one closes foreign interfaces and every call that nobody has thought about, one
 //! refuses what stands in [`REFUSED`], one asks the mediator about what stands in [`ASKED`].
 
+mod asked;
+mod beside;
 mod calls;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,9 +18,9 @@ use seccompiler::{
 use agentguard_core::Network;
 
 use crate::Error;
+pub(crate) use asked::Asks;
+use asked::{ASKED, Asked};
 use beside::{ASKED_BESIDE, BESIDE, NETWORKS};
-
-mod beside;
 
 /// A system call that is refused inside.
 #[derive(Clone, Copy)]
@@ -68,92 +70,6 @@ const fn absent(number: libc::c_long, why: &'static str) -> Refused {
     }
 }
 
-/// A system call about which the mediator is asked.
-struct Asked {
-    number: libc::c_long,
-    what: Asks,
-    /// All of them must hold; none means always.
-    when: &'static [When],
-    why: &'static str,
-}
-
-/// What a call that is asked about is about: who answers it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Asks {
-    /// A program is to be started.
-    Program,
-    /// A name is to be made, or to stand for something else.
-    Name,
-    /// The mask for the modes of what is made changes.
-    Mask,
-    /// A socket is to be connected.
-    Connection,
-    /// A mode, an owner or times are to be changed.
-    Attributes,
-}
-
-const fn asked(number: libc::c_long, what: Asks, why: &'static str) -> Asked {
-    Asked {
-        number,
-        what,
-        when: &[],
-        why,
-    }
-}
-
-/// What is asked of the mediator, and why. Where a call is asked about only with some arguments, several
-/// rows may name it.
-const ASKED: &[Asked] = &[
-    asked(libc::SYS_execve, Asks::Program, PROGRAMS),
-    asked(libc::SYS_execveat, Asks::Program, PROGRAMS),
-    Asked {
-        number: libc::SYS_openat,
-        what: Asks::Name,
-        when: &[When::Bits(2, CREATING, flag(libc::O_CREAT))],
-        why: NAMES,
-    },
-    asked(
-        libc::SYS_umask,
-        Asks::Mask,
-        "whoever makes names for others takes on their mask, and need not look for it until one changes",
-    ),
-    asked(libc::SYS_mkdirat, Asks::Name, NAMES),
-    asked(libc::SYS_mknodat, Asks::Name, NAMES),
-    asked(libc::SYS_symlinkat, Asks::Name, NAMES),
-    asked(libc::SYS_linkat, Asks::Name, NAMES),
-    asked(libc::SYS_renameat, Asks::Name, NAMES),
-    asked(libc::SYS_renameat2, Asks::Name, NAMES),
-    #[cfg(target_arch = "x86_64")]
-    Asked {
-        number: libc::SYS_open,
-        what: Asks::Name,
-        when: &[When::Bits(1, CREATING, flag(libc::O_CREAT))],
-        why: NAMES,
-    },
-    #[cfg(target_arch = "x86_64")]
-    asked(libc::SYS_creat, Asks::Name, NAMES),
-    #[cfg(target_arch = "x86_64")]
-    asked(libc::SYS_mkdir, Asks::Name, NAMES),
-    #[cfg(target_arch = "x86_64")]
-    asked(libc::SYS_mknod, Asks::Name, NAMES),
-    #[cfg(target_arch = "x86_64")]
-    asked(libc::SYS_symlink, Asks::Name, NAMES),
-    #[cfg(target_arch = "x86_64")]
-    asked(libc::SYS_link, Asks::Name, NAMES),
-    #[cfg(target_arch = "x86_64")]
-    asked(libc::SYS_rename, Asks::Name, NAMES),
-    asked(libc::SYS_connect, Asks::Connection, CONNECTIONS),
-];
-
-/// Of an open's flags: it may make a name, and neither makes a file without one (`O_TMPFILE`, which gets its
-/// name by a link) nor only names a file (`O_PATH`, which makes none).
-const CREATING: u64 =
-    flag(libc::O_CREAT) | flag(libc::O_TMPFILE & !libc::O_DIRECTORY) | flag(libc::O_PATH);
-
-const PROGRAMS: &str = "every program that starts is judged";
-const NAMES: &str = "a name that comes into being may be one that makes others run code";
-const CONNECTIONS: &str = "a unix socket of the host leads past every mount to whoever listens there; every family is \
-    asked about, since the descriptor could be exchanged after a look at it";
 const PID_1: &str =
     "pid 1 of the session could no longer see its end, or not before everything else has run";
 const TRACING: &str = "reaches into other processes, and would hide an exec from the mediator";

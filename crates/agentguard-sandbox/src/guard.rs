@@ -360,10 +360,12 @@ impl Drop for Answering<'_> {
 
 /// A mediator that failed meanwhile reads nothing more, and said why. Any other error leaves it waiting.
 fn unless_gone(error: Error) -> Result<(), Error> {
-    match error {
-        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        error => Err(error),
+    if let Error::Io { source, .. } = &error
+        && source.kind() == std::io::ErrorKind::BrokenPipe
+    {
+        return Ok(());
     }
+    Err(error)
 }
 
 /// Answers one worker until it is gone.

@@ -1,7 +1,8 @@
 //! What is refused besides where the agent has no namespaces of its own: what would reach processes, memory
 //! and networks that are others'.
 
-use super::{Asked, Asks, Refused, When, absent, asked, family, when};
+use super::asked::{Asked, Asks, asked};
+use super::{Refused, When, absent, family, when};
 
 const OTHERS: &str =
     "the processor, memory or disk time of a process outside: the guard's, above all";
