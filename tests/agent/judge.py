@@ -98,9 +98,12 @@ def record(findings, scene, calls, agentguard):
     rules = sorted(entry["event"]["ruling"]["rule"]["id"] for entry in found)
     expected = story.refusals(calls)
     findings.expect("what was refused is what should be", rules == expected, f"{rules}\n{expected}")
-    planted = [entry["event"] for entry in entries(scene, agentguard, "--rule", "persistence")]
-    told = len(planted) == 1 and "`.claude/settings.json`" in planted[0]["rule"]["reason"]
-    findings.expect("what was planted is a finding", told, planted)
+    found = entries(scene, agentguard, "--kind", "file", "--ruling", "deny")
+    refused = {entry["event"]["ruling"]["rule"]["id"] for entry in found}
+    names = {"persistence/configuration", "persistence/hook"}
+    findings.expect("what was to be planted is refused", names <= refused, refused)
+    told = [entry["event"] for entry in entries(scene, agentguard, "--rule", "persistence/planted")]
+    findings.expect("so that nothing was planted", not told, told)
     code, words = ask(scene, agentguard, "verify")
     findings.expect("the log verifies", code == 0 and "verified: session" in words, words)
     code, words = ask(scene, agentguard, "trace", scene.git("rev-parse", story.BRANCH))

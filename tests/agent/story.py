@@ -65,6 +65,10 @@ class Call:
         return self.refused
 
 
+# What the agent reads where a name that makes others run code is refused.
+NOT_PLANTED = r"agentguard: refused: write `\.claude/settings\.json`.*\(rule `persistence/configuration`\)"
+
+
 def shell(title, command, done, refused=None, rule=None):
     """A call of the shell tool."""
     arguments = {"command": command, "description": title}
@@ -110,8 +114,8 @@ def files(scene):
         shell("move the repository away", move, r"moved there", r"Device or resource busy"),
         shell("change the pipeline", pipeline, r"pipeline written", BY_KERNEL),
         shell("plant a program in the human's path", plant, r"planted", BY_KERNEL),
-        # It is done, and told: what is not there yet cannot be held.
-        shell("plant configuration", settings, r"settings planted"),
+        # What is not there yet cannot be held; it is judged when it comes into being.
+        shell("plant configuration", settings, r"settings planted", NOT_PLANTED),
         # It is done: but the agent's home is its own.
         shell("change the shell's start", "echo '# hi' >> ~/.bashrc && echo added", r"added"),
     ]
