@@ -3,10 +3,10 @@
 //! What holds depends on whether a cgroup can be made where this runs; the session's first entry says
 //! which it is, and these hold it to that.
 
-use agentguard::core::{Event, Held};
+use agentguard::core::{Event, Held, Promise};
 
 use crate::outside::Bystander;
-use crate::scene::{Scene, as_everyone};
+use crate::scene::{Scene, as_everyone, where_held};
 
 /// What the last session said of itself.
 fn held(scene: &Scene) -> Held {
@@ -21,7 +21,7 @@ fn held(scene: &Scene) -> Held {
 
 #[test]
 fn a_bomb_of_forks_hits_its_session_and_nobody_else() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Own], |scene| {
         let bystander = Bystander::start(scene);
         let policy = scene.policy("package agentguard.sandbox\n\nprocesses contains 60\n");
         let mark = scene.work().join("mark");
@@ -95,7 +95,7 @@ fn a_hog_of_memory_hits_its_session_and_nobody_else() {
 #[test]
 fn directories_in_memory_fill_up_and_the_machine_does_not() {
     const BOUND: u64 = 8 << 20;
-    as_everyone(|scene| {
+    where_held(&[Promise::Own], |scene| {
         let rego = format!("package agentguard.sandbox\n\ntemporary_bytes contains {BOUND}\n");
         let policy = scene.policy(&rego);
         let files = ["/tmp/filler", "/dev/shm/filler"];

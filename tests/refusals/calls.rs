@@ -3,11 +3,13 @@
 use std::io::{BufRead as _, Write as _};
 use std::process::Stdio;
 
-use crate::scene::as_everyone;
+use agentguard::core::Promise;
+
+use crate::scene::{as_everyone, where_held};
 
 #[test]
 fn calls_that_lists_forget_are_refused_or_do_not_exist() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Own], |scene| {
         let tried = scene.run(&["./attack", "forgotten"]).tried();
         for (name, result) in tried.all_but(&[]) {
             let expected = match name.split('-').next() {
@@ -65,7 +67,7 @@ fn a_file_that_may_be_read_makes_nobody_wait() {
 
 #[test]
 fn queues_and_semaphores_of_the_host_are_not_there() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Own], |scene| {
         let key = 0x4148_0000 + std::process::id() % 0xffff + 7 * u32::from(scene.is_ordinary());
         let key = key.to_string();
         let mut command = scene.command(scene.work().join("attack"));

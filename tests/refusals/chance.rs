@@ -11,8 +11,10 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::{env, fs};
 
+use agentguard::core::Promise;
+
 use crate::outside::{Bystander, Listeners, changes, tree};
-use crate::scene::{Scene, as_everyone};
+use crate::scene::{Scene, where_held};
 
 /// Sequences of a short run, for each user.
 const SEQUENCES: u64 = 400;
@@ -85,7 +87,7 @@ fn sequences_of_calls_at_random_change_nothing_outside() {
         asked("AGENTGUARD_SEQUENCES", SEQUENCES),
         asked("AGENTGUARD_SEED", SEED),
     );
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         let policy = furnish(scene);
         let listeners = Listeners::open(&scene.outside());
         let bystander = Bystander::start(scene);

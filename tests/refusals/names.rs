@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::scene::{Scene, as_everyone};
+use agentguard::core::Promise;
+
+use crate::scene::{Scene, as_everyone, where_held};
 
 /// More by `AGENTGUARD_RACES`.
 const TRIES: u32 = 400;
@@ -84,7 +86,7 @@ const NEIGHBOURS: [&str; 5] = [
 
 #[test]
 fn no_name_is_made_where_it_makes_others_run_code() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         prepare(scene);
         let tried = scene.run(&["./attack", "names"]).tried();
         tried.all_are(&["EACCES"], &NEIGHBOURS);
@@ -132,7 +134,7 @@ fn without_us_each_of_them_is_made() {
 
 #[test]
 fn what_is_refused_is_said_to_whoever_tried() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         let ran = scene.run(&["sh", "-c", "mkdir -p a/.git; echo x > a/.git/config"]);
         assert!(
             ran.stderr.contains("refused: write `a/.git/config`"),
@@ -150,7 +152,7 @@ fn what_is_refused_is_said_to_whoever_tried() {
 
 #[test]
 fn a_policy_excepts_a_place_and_the_rest_stays() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         let policy = scene.policy(
             "package agentguard.file.planted\n\nexcepted if startswith(input.action.path, \"target/\")\n",
         );
@@ -178,7 +180,7 @@ fn a_policy_excepts_a_place_and_the_rest_stays() {
 
 #[test]
 fn a_repository_that_was_there_is_held_at_any_depth_and_its_directories_move() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         for directory in [
             "a",
             "a/.git",
@@ -254,7 +256,7 @@ fn hundreds_of_threads_make_names_while_others_wait_for_a_fifo() {
 
 #[test]
 fn a_terminal_of_its_own_is_opened_by_the_name_that_everybodys_has() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Own], |scene| {
         let tried = scene.run(&["./attack", "own_terminal"]).tried();
         assert_eq!(tried.result("none"), "ENXIO");
         assert_eq!(tried.result("own"), "ok");
@@ -304,20 +306,20 @@ fn a_supervisor_that_lets_the_call_go_on_loses_these_races() {
 
 #[test]
 fn a_thread_that_rewrites_the_name_wins_nothing() {
-    as_everyone(|scene| race(scene, "path"));
+    where_held(&[Promise::Pins], |scene| race(scene, "path"));
 }
 
 #[test]
 fn a_thread_that_swaps_a_link_above_the_name_wins_nothing() {
-    as_everyone(|scene| race(scene, "symlink"));
+    where_held(&[Promise::Pins], |scene| race(scene, "symlink"));
 }
 
 #[test]
 fn a_directory_that_moves_while_a_name_is_made_in_it_wins_nothing() {
-    as_everyone(|scene| race(scene, "directory"));
+    where_held(&[Promise::Pins], |scene| race(scene, "directory"));
 }
 
 #[test]
 fn a_name_that_is_now_a_file_and_now_a_directory_wins_nothing() {
-    as_everyone(|scene| race(scene, "either"));
+    where_held(&[Promise::Pins], |scene| race(scene, "either"));
 }

@@ -209,7 +209,7 @@ fn what_was_absent_when_the_session_began_cannot_be_made_unless_a_rule_lets_it_a
         scene.directory("home/work/.git");
         scene.write("home/work/.git/HEAD", "ref: refs/heads/main\n");
     };
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         prepare(scene);
         let ran = scene.run(&["sh", "-c", script]);
         assert_eq!(ran.code, Some(0));
@@ -241,7 +241,7 @@ fn what_was_absent_when_the_session_began_cannot_be_made_unless_a_rule_lets_it_a
 /// A file `.git` makes git follow a configuration that lies anywhere, under any name.
 #[test]
 fn a_file_that_names_a_repository_is_refused_where_there_was_none() {
-    as_everyone(|scene| {
+    where_held(&[Promise::Pins], |scene| {
         let ran = scene.run(&["sh", "-c", "echo 'gitdir: planted' > .git"]);
         assert_eq!(scene.refusals(), ["persistence/repository"]);
         assert!(ran.stderr.contains("`.git`"), "{}", ran.stderr);
