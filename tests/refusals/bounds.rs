@@ -3,10 +3,10 @@
 //! What holds depends on whether a cgroup can be made where this runs; the session's first entry says
 //! which it is, and these hold it to that.
 
-use agentguard::core::{Event, Held, Promise};
+use agentguard::core::{Event, Held, Level, Promise};
 
 use crate::outside::Bystander;
-use crate::scene::{Scene, as_everyone, where_held};
+use crate::scene::{Scene, as_everyone, level, where_held};
 
 /// What the last session said of itself.
 fn held(scene: &Scene) -> Held {
@@ -21,7 +21,7 @@ fn held(scene: &Scene) -> Held {
 
 #[test]
 fn a_bomb_of_forks_hits_its_session_and_nobody_else() {
-    where_held(&[Promise::Own], |scene| {
+    as_everyone(|scene| {
         let bystander = Bystander::start(scene);
         let policy = scene.policy("package agentguard.sandbox\n\nprocesses contains 60\n");
         let mark = scene.work().join("mark");
@@ -49,9 +49,14 @@ fn a_bomb_of_forks_hits_its_session_and_nobody_else() {
         let tried = crate::attack::Tried::of(&told);
         assert_eq!(tried.result("last"), "EAGAIN", "{noted}");
         let made: u64 = tried.result("made").parse().unwrap();
-        assert!((50..=60).contains(&made), "{made}");
-        assert!(noted.contains("rule `limits/processes`"), "{noted}");
-        assert!(scene.refusals().contains(&"limits/processes".to_owned()));
+        if level() == Level::Full {
+            assert!((50..=60).contains(&made), "{made}");
+            assert!(noted.contains("rule `limits/processes`"), "{noted}");
+            assert!(scene.refusals().contains(&"limits/processes".to_owned()));
+        } else {
+            // Counted with whatever else the user runs, of which nothing is known.
+            assert!((1..=60).contains(&made), "{made}");
+        }
         assert_eq!(
             bystander.ask(),
             "signal 0\nmemory kept\nlimits kept\nnice 0\n"

@@ -8,13 +8,13 @@
 //! ```
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use agentguard::core::Promise;
 
-use crate::outside::{Bystander, Listeners, changes, tree};
-use crate::scene::{Scene, where_held};
+use crate::outside::{Bystander, Listeners, Tree, changes, tree};
+use crate::scene::{Scene, as_everyone, level};
 
 /// Sequences of a short run, for each user.
 const SEQUENCES: u64 = 400;
@@ -87,7 +87,7 @@ fn sequences_of_calls_at_random_change_nothing_outside() {
         asked("AGENTGUARD_SEQUENCES", SEQUENCES),
         asked("AGENTGUARD_SEED", SEED),
     );
-    where_held(&[Promise::Pins], |scene| {
+    as_everyone(|scene| {
         let policy = furnish(scene);
         let listeners = Listeners::open(&scene.outside());
         let bystander = Bystander::start(scene);
@@ -102,13 +102,7 @@ fn sequences_of_calls_at_random_change_nothing_outside() {
         let granted = scene.root.join("granted/link").display().to_string();
         let ran = scene.run_with(&[&policy], &["cat", &granted]);
         assert_eq!(ran.stdout, "as it was");
-        let look = || {
-            let mut found = tree(&scene.root, &but);
-            for held in [".git/config", ".git/hooks"] {
-                found.extend(tree(&scene.work().join(held), &[]));
-            }
-            found
-        };
+        let look = || watched(scene, &but);
         let before = look();
         let mut done = Done::default();
         let mut words = vec!["./attack".to_owned(), "chance".to_owned(), seed.to_string()];
@@ -145,6 +139,17 @@ fn sequences_of_calls_at_random_change_nothing_outside() {
         // An attack of which nothing succeeds tries nothing.
         assert!(done.calls > total * 10 && done.succeeded > total);
     });
+}
+
+/// What must stay as it is: all but `but`, and what is pinned where pins hold.
+fn watched(scene: &Scene, but: &[PathBuf]) -> Tree {
+    let mut found = tree(&scene.root, but);
+    if level().holds(Promise::Pins) {
+        for pinned in [".git/config", ".git/hooks"] {
+            found.extend(tree(&scene.work().join(pinned), &[]));
+        }
+    }
+    found
 }
 
 /// What to aim at.

@@ -133,7 +133,9 @@ impl Promise {
             Self::Attributes => {
                 "no mode, owner, time or attribute outside the workspace and the agent's home is changed"
             }
-            Self::Pins => "what policy pins in the workspace cannot be changed",
+            Self::Pins => {
+                "what policy pins in the workspace cannot be changed, and names at its places are judged"
+            }
             Self::Reads => "what is not granted cannot be read or listed",
             Self::Names => "what is not granted has no name, size or time inside",
             Self::Network => "nothing but the granted loopback ports can be reached",

@@ -52,9 +52,10 @@ impl Planted {
                 {
                     Some(path)
                 }
-                ChangeKind::Added => repository_within(path),
-                // What is pinned and held was there before.
-                ChangeKind::Changed => repository_within(path),
+                // It was there before, and was held. It counts as changed where it was written so shortly before
+                // the session that no time stamp could tell.
+                ChangeKind::Changed if self.is_pinned(path) => None,
+                ChangeKind::Added | ChangeKind::Changed => repository_within(path),
                 ChangeKind::Removed => {
                     self.found.remove(path);
                     None
@@ -173,6 +174,24 @@ mod tests {
                 .finding()
                 .is_some()
         );
+    }
+
+    #[test]
+    fn what_is_pinned_and_held_has_not_changed_whatever_its_time_stamp_says() {
+        let told = |pins: &[&str], are_held| {
+            let pins: Vec<PathBuf> = pins.iter().map(PathBuf::from).collect();
+            let mut planted = Planted::new(&pins, are_held);
+            planted.note(&[Change {
+                path: ".git".to_owned(),
+                change: ChangeKind::Changed,
+                sha256: None,
+                mode: Some(0o100_644),
+            }]);
+            planted.finding().is_some()
+        };
+        assert!(!told(&[".git"], true));
+        assert!(told(&[".git"], false));
+        assert!(told(&[], true));
     }
 
     #[test]
