@@ -37,7 +37,7 @@ func readTexts(directory, origin string) (*texts, error) {
 		return nil, err
 	}
 	defer file.Close()
-	lines := bufio.NewReader(file)
+	lines, last := bufio.NewReader(file), int64(-1)
 	for {
 		data, err := lines.ReadBytes('\n')
 		if err != nil {
@@ -52,6 +52,10 @@ func readTexts(directory, origin string) (*texts, error) {
 		if !isText && !isErased {
 			return nil, fmt.Errorf("the texts: of entry %d there is neither a text nor that it was erased", line.Seq)
 		}
+		if line.Seq <= last {
+			return nil, fmt.Errorf("the texts: of entry %d it follows after entry %d", line.Seq, last)
+		}
+		last = line.Seq
 		all.kept[line.Seq] = line
 	}
 }

@@ -101,6 +101,8 @@ pub(crate) struct Texts {
     source: Option<BufReader<File>>,
     ahead: Option<Line>,
     position: u64,
+    /// The entry of the last line: lines stand in the order of entries, one for each.
+    last: Option<u64>,
     unreadable: bool,
     is_followed: bool,
 }
@@ -126,12 +128,13 @@ impl Texts {
             source: store::open(&directory.join("texts"))?.map(BufReader::new),
             ahead: None,
             position: 0,
+            last: None,
             unreadable: false,
             is_followed,
         })
     }
 
-    /// Whether a line was met that is none of ours.
+    /// Whether a line was met that is none of ours, or not in its place.
     pub(crate) fn is_unreadable(&self) -> bool {
         self.unreadable
     }
@@ -175,8 +178,11 @@ impl Texts {
             }
             self.position += u64::try_from(read).unwrap_or(u64::MAX);
             match bytes.strip_suffix(b"\n").and_then(Line::read) {
-                Some(line) => return Ok(Some(line)),
-                None => self.unreadable = true,
+                Some(line) if self.last.is_none_or(|last| last < line.seq) => {
+                    self.last = Some(line.seq);
+                    return Ok(Some(line));
+                }
+                Some(_) | None => self.unreadable = true,
             }
         }
     }

@@ -286,7 +286,11 @@ impl Pass<'_> {
             }
         }
         if self.texts.is_unreadable() {
-            report.find(Fault::Text, None, "a line of the texts cannot be read");
+            report.find(
+                Fault::Text,
+                None,
+                "a line of the texts cannot be read, or is not in its place",
+            );
         }
         self.meaning.end(report);
     }

@@ -250,6 +250,23 @@ impl Damage {
     }
 }
 
+#[test]
+fn texts_that_are_doubled_or_swapped_are_found() {
+    let victim = Victim::new();
+    let path = victim.directory.join("texts");
+    let whole = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    for damaged in [
+        [&[lines[0], lines[0]], &lines[1..]].concat(),
+        [&[lines[1], lines[0]], &lines[2..]].concat(),
+    ] {
+        fs::write(&path, damaged.join("\n") + "\n").unwrap();
+        assert!(!victim.home.verify(&victim.directory).is_verified());
+    }
+    fs::write(&path, whole).unwrap();
+    assert!(victim.home.verify(&victim.directory).is_verified());
+}
+
 fn damage() -> impl Strategy<Value = Damage> {
     let at = 0usize..1 << 20;
     prop_oneof![
