@@ -202,13 +202,27 @@ fn a_terminated_guard_ends_the_session_in_order() {
 #[test]
 fn a_session_ends_when_its_time_is_over_even_if_it_stops_itself() {
     as_everyone(|scene| {
-        let policy = scene.policy("package agentguard.sandbox\n\nseconds contains 1\n");
-        for script in ["sleep 80", "kill -STOP $$; sleep 80"] {
-            let begun = Instant::now();
-            let ran = scene.run_with(&[&policy], &["sh", "-c", script]);
-            assert!(begun.elapsed() < SOON, "{script}");
-            assert!(ran.stderr.contains("time was over"), "{}", ran.stderr);
-            assert!(scene.refusals().contains(&"session/time".to_owned()));
+        let policy = |seconds: u32| {
+            scene.policy(&format!(
+                "package agentguard.sandbox\n\nseconds contains {seconds}\n"
+            ))
+        };
+        // A flag shortens what policy grants, and never lengthens it.
+        let asked = [
+            (1, None),
+            (1, Some("--timeout=600")),
+            (600, Some("--timeout=1")),
+        ];
+        for (granted, flag) in asked {
+            let policy = policy(granted);
+            let flags: Vec<_> = std::iter::once(policy.as_str()).chain(flag).collect();
+            for script in ["sleep 80", "kill -STOP $$; sleep 80"] {
+                let begun = Instant::now();
+                let ran = scene.run_with(&flags, &["sh", "-c", script]);
+                assert!(begun.elapsed() < SOON, "{flags:?} {script}");
+                assert!(ran.stderr.contains("time was over"), "{}", ran.stderr);
+                assert!(scene.refusals().contains(&"session/time".to_owned()));
+            }
         }
     });
 }

@@ -62,6 +62,8 @@ impl Arranged {
         let (human, trigger) = human::of_process(run.by.as_deref())?;
         let session = session(key.agent(), human, trigger, &directory)?;
         let mut confined = policies.confine(&request(run, &session, &human_home, &directory)?)?;
+        let seconds = &mut confined.confinement.limits.seconds;
+        *seconds = seconds.iter().copied().chain(run.seconds).min();
         let mut programs = Programs::load(&places.state);
         let search = environment::search_path(std::env::var_os("PATH"));
         let denied = Denied::find(&confined.denied_programs, &search, &mut programs);

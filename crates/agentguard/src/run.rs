@@ -25,6 +25,8 @@ pub struct Run {
     pub network: Network,
     /// Loopback ports of the host to be reached.
     pub ports: Vec<u16>,
+    /// Seconds until the session is ended, where policy does not end it earlier.
+    pub seconds: Option<u64>,
     /// Variables to pass besides those that policy lets through.
     pub environment: Vec<String>,
     /// The user's policy, in place of the one in the configuration.
@@ -44,6 +46,7 @@ impl Run {
             level: Level::Full,
             network: Network::Isolated,
             ports: Vec::new(),
+            seconds: None,
             environment: Vec::new(),
             policy: None,
         }

@@ -4,7 +4,9 @@ use agentguard::Run;
 use agentguard::core::{AgentName, Level, Network};
 
 use crate::failure::Failure;
-use crate::flags::{AGENT, Arguments, BY, ENV, LEVEL, NETWORK, POLICY, PORT, PROFILE, WORKSPACE};
+use crate::flags::{
+    AGENT, Arguments, BY, ENV, LEVEL, NETWORK, POLICY, PORT, PROFILE, TIMEOUT, WORKSPACE,
+};
 use crate::voice::{Voice, Word};
 
 /// What the flags ask for.
@@ -30,6 +32,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
             Some(_) | None => Network::Isolated,
         },
         ports,
+        seconds: arguments.numbers(&TIMEOUT).next(),
         environment: arguments.texts(&ENV).map(str::to_owned).collect(),
         policy: arguments.path(&POLICY).map(std::path::Path::to_owned),
         ..Run::new(workspace, arguments.operands().to_vec())

@@ -63,6 +63,12 @@ pub(crate) static PORT: Flag = repeated(
     Value::Number("N", 65_535),
     "let this loopback port of the host be reached; may be repeated",
 );
+/// How long it may last.
+pub(crate) static TIMEOUT: Flag = flag(
+    "timeout",
+    Value::Number("SECONDS", 31_536_000),
+    "end the session after so many seconds; policy may end it earlier",
+);
 /// What network there is.
 pub(crate) static NETWORK: Flag = flag(
     "network",
