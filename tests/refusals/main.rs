@@ -45,3 +45,4 @@ mod scene;
 mod session;
 mod sockets;
 mod table;
+mod work;
