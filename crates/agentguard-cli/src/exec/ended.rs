@@ -1,7 +1,7 @@
 //! How a session ended, in a line and an exit code.
 
 use agentguard::Finished;
-use agentguard::core::OutcomeOf;
+use agentguard::core::{Enforcement, OutcomeOf};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -35,6 +35,7 @@ pub(crate) fn tell(
             "planted": finished.planted, "limits": finished.reached, "level": finished.level,
             "missing": finished.missing,
             "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
+            "unenforced": finished.tally.unenforced, "enforcement": finished.enforcement,
         }))?;
         return Ok(exit);
     }
@@ -50,13 +51,21 @@ pub(crate) fn tell(
         killed => format!(", {killed} killed"),
     };
     let short: String = finished.session.as_str().chars().take(8).collect();
-    let weaker = weaker(finished);
+    let (weaker, unenforced) = (weaker(finished), unenforced(finished));
     let text = format!(
-        "session {short}{weaker} {how}: {} allowed, {} refused{killed}; `agentguard log show {short}` tells the story",
+        "session {short}{weaker} {how}: {} allowed, {} refused{killed}{unenforced}; `agentguard log show {short}` tells the story",
         tally.allowed, tally.refused
     );
     voice.say(Word::Note, &text);
     Ok(exit)
+}
+
+/// What a shadow let be; nothing where the session was none.
+fn unenforced(finished: &Finished) -> String {
+    match finished.enforcement {
+        Enforcement::Policy => String::new(),
+        Enforcement::Shadow => format!(", {} would be refused", finished.tally.unenforced),
+    }
 }
 
 /// What of it was weaker than it could be; nothing where nothing was.

@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     let guard = Guard::new(places.clone());
     if arguments.has(&PLAN) {
         let arranged = guard.plan(&run).map_err(failure)?;
-        return plan::show(&arranged, arguments.has(&JSON), voice);
+        return plan::show(&arranged, run.enforcement, arguments.has(&JSON), voice);
     }
     ask::say_what_is_weaker(&run, voice);
     let report = Report::of(arguments)?;

@@ -5,7 +5,7 @@ use crate::{agent, doctor, exec, init, log, policy, reference, trace, verify};
 
 use super::list::{
     AGENT, BY, ENTRY, ENV, JSON, KEY, KIND, LEVEL, MATCHING, NETWORK, PLAN, POLICY, PORT, PROFILE,
-    QUERY, REASON, REPORT_FD, RULE, RULING, RUN, SINCE, TEXTS, VERBOSE, WORKSPACE,
+    QUERY, REASON, REPORT_FD, RULE, RULING, RUN, SHADOW, SINCE, TEXTS, VERBOSE, WORKSPACE,
 };
 use super::{Command, Group, Operands};
 
@@ -52,8 +52,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         summary: "run a command confined, with everything it does judged and recorded",
         operands: Operands::Command,
         flags: &[
-            &AGENT, &POLICY, &BY, &WORKSPACE, &LEVEL, &ENV, &PORT, &NETWORK, &PROFILE, &JSON,
-            &PLAN, &REPORT_FD,
+            &AGENT, &POLICY, &BY, &WORKSPACE, &LEVEL, &ENV, &PORT, &NETWORK, &PROFILE, &SHADOW,
+            &JSON, &PLAN, &REPORT_FD,
         ],
         exits: &[
             (

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use agentguard::audit::Recorded;
 use agentguard::core::{
-    Event, Evidence, Held, Human, OutcomeOf, Rule, RuleId, Ruling, Trigger, TriggerKind,
+    Enforcement, Event, Evidence, Held, Human, OutcomeOf, Rule, RuleId, Ruling, Trigger,
+    TriggerKind,
 };
 
 use super::Readable;
@@ -52,6 +53,7 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         network,
         missing,
         held,
+        enforcement,
         ..
     } = &start.entry.event
     else {
@@ -84,6 +86,10 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         level.as_str(),
         word(network)
     ));
+    if *enforcement == Enforcement::Shadow {
+        let shadow = "shadow: only the deny-list and an organisation's policy; what other rules refuse goes on";
+        lines.push(format!("          {shadow}"));
+    }
     let unheld = missing
         .iter()
         .map(|promise| format!("not promised: {}", promise.text()));
@@ -123,7 +129,7 @@ fn static_rules(start: &Recorded) -> Vec<String> {
 fn reason(ruling: &Ruling) -> Vec<String> {
     match ruling {
         Ruling::Allow { .. } => Vec::new(),
-        Ruling::Deny { rule, .. } => {
+        Ruling::Deny { rule, .. } | Ruling::Unenforced { rule, .. } => {
             let remedy = rule
                 .remedy
                 .iter()
