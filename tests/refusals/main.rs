@@ -43,5 +43,6 @@ mod programs;
 mod races;
 mod scene;
 mod session;
+mod shadow;
 mod sockets;
 mod table;
