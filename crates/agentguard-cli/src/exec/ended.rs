@@ -1,11 +1,14 @@
 //! How a session ended, in a line and an exit code.
 
-use agentguard::Finished;
+use std::path::Path;
+
 use agentguard::core::{Enforcement, OutcomeOf};
+use agentguard::{Finished, Learned};
 use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::flags::{Arguments, JSON, LEARN};
 use crate::voice::{Voice, Word};
 
 const NOT_FOUND: [i32; 2] = [2, 20]; // ENOENT, ENOTDIR
@@ -58,6 +61,29 @@ pub(crate) fn tell(
     );
     voice.say(Word::Note, &text);
     Ok(exit)
+}
+
+/// Says where a proposal lies, and what to do with it.
+pub(crate) fn tell_learned(
+    learned: Learned,
+    arguments: &Arguments,
+    voice: &mut Voice,
+) -> Result<(), Failure> {
+    let directory = arguments.path(&LEARN).unwrap_or(Path::new(""));
+    let Learned { uses, refused } = learned;
+    if arguments.has(&JSON) {
+        voice.say_json(&json!({"learned": directory, "uses": uses, "not_proposed": refused}))?;
+        return Ok(());
+    }
+    let directory = directory.display();
+    let text = format!(
+        "proposed in `{directory}`: {uses} ways to start programs; refused and not proposed: {refused}"
+    );
+    voice.say(Word::Note, &text);
+    let hint =
+        format!("read it, then `agentguard policy test {directory}` and `--policy {directory}`");
+    voice.say(Word::Hint, &hint);
+    Ok(())
 }
 
 /// What a shadow let be; nothing where the session was none.

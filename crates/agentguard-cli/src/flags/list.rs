@@ -81,6 +81,12 @@ pub(crate) static SHADOW: Flag = flag(
     Value::None,
     "enforce only the deny-list; say and record what else would be refused",
 );
+/// What was seen, as a policy.
+pub(crate) static LEARN: Flag = flag(
+    "learn",
+    Value::Directory,
+    "write into this new directory the narrowest policy that allows what was seen",
+);
 /// Look, but do not run.
 pub(crate) static PLAN: Flag = flag(
     "plan",
