@@ -32,6 +32,7 @@ mod execs;
 mod explained;
 mod files;
 mod kernel;
+mod learned;
 mod levels;
 mod lifetime;
 mod names;

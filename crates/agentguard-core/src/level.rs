@@ -93,7 +93,6 @@ impl Enforcement {
 
     /// Whether every rule's refusal holds.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
     pub fn is_policy(&self) -> bool {
         *self == Self::Policy
     }

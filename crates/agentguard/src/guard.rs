@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use agentguard_audit::{Author, Places, SessionLog};
 use agentguard_core::{
-    Action, Confinement, Enforcement, Gate, Level, OutcomeOf, Promise, Refusal, Rule, Session,
-    SessionId, Start, Tally,
+    Action, Confinement, Enforcement, Level, OutcomeOf, Promise, Refusal, Rule, Session, SessionId,
+    Start, Tally,
 };
 use agentguard_policy::{Confined, Sources};
 use agentguard_sandbox::{Ended, HeldSignals, Launched};
@@ -15,7 +15,7 @@ use agentguard_sandbox::{Ended, HeldSignals, Launched};
 use crate::arrange::sources;
 use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
-use crate::supervise::{Answers, Floors, Supervisor};
+use crate::supervise::{Supervisor, session_gate};
 use crate::text::command_line;
 use crate::{Arranged, Error, SystemClock, limits, temporary};
 
@@ -119,10 +119,6 @@ impl Guard {
             .judge(session.clone())
             .with_denied_content(denied.content);
         let start = start(&session, &confined, run);
-        let floors = Floors {
-            judge: &judge,
-            confined: &confined,
-        };
         let refs = prepared.refs.clone();
         let record = SessionRecord::new(
             log,
@@ -133,11 +129,7 @@ impl Guard {
                 refs,
             },
         );
-        let answers = Answers {
-            judge: &judge,
-            enforcement: run.enforcement,
-        };
-        let gate = Gate::new(floors, answers, &record);
+        let gate = session_gate((&judge, &confined), run.enforcement, &record);
         let permit = match gate.admit(judge.question(Action::Session(Box::new(start)))) {
             Ok(permit) => permit,
             Err(refusal) => return Err(refused(record, &refusal, run, tell)),

@@ -101,15 +101,12 @@ fn observed(places: &Places, session: &SessionId) -> Result<Observed, Error> {
     let mut seen: Option<Observed> = None;
     for recorded in Entries::open(&log.directory).map_err(Error::Unread)? {
         let recorded = recorded.map_err(Error::Unread)?;
-        match (&recorded.entry.event, &mut seen) {
-            (Event::Start { .. }, None) => {
-                let workspace = workspace(recorded.text.as_deref());
-                seen = Some(Observed::new(session.clone(), workspace));
-            }
-            (Event::Decision { ruling, .. }, Some(seen)) => {
-                seen.see(recorded.index, ruling, recorded.text.as_deref());
-            }
-            _ => {}
+        let text = recorded.text.as_deref();
+        if let Event::Start { .. } = &recorded.entry.event {
+            seen = Some(Observed::new(session.clone(), workspace(text)));
+        }
+        if let (Event::Decision { ruling, .. }, Some(seen)) = (&recorded.entry.event, &mut seen) {
+            seen.see(recorded.index, ruling, text);
         }
     }
     let nothing = || std::io::Error::other("its log does not say how it began");

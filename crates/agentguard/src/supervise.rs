@@ -57,8 +57,8 @@ fn below(confined: &Confined, start: &agentguard_core::Start) -> Option<Rule> {
 
 /// Says no where a human would have to be asked; in a shadow lets be what holds there no more.
 pub(crate) struct Answers<'j> {
-    pub(crate) judge: &'j SessionJudge,
-    pub(crate) enforcement: Enforcement,
+    judge: &'j SessionJudge,
+    enforcement: Enforcement,
 }
 
 impl Approve<Question> for Answers<'_> {
@@ -76,6 +76,19 @@ impl Approve<Question> for Answers<'_> {
 
 /// The gate of a session.
 pub(crate) type SessionGate<'s> = Gate<Floors<'s>, Answers<'s>, &'s SessionRecord>;
+
+/// Makes it of policy's judge and what policy sets for every session.
+pub(crate) fn session_gate<'s>(
+    (judge, confined): (&'s SessionJudge, &'s Confined),
+    enforcement: Enforcement,
+    record: &'s SessionRecord,
+) -> SessionGate<'s> {
+    Gate::new(
+        Floors { judge, confined },
+        Answers { judge, enforcement },
+        record,
+    )
+}
 
 pub(crate) struct Supervisor<'s> {
     pub(crate) gate: &'s SessionGate<'s>,

@@ -213,13 +213,7 @@ impl<'c> Meaning<'c> {
             if !is_same {
                 report.find(Fault::Entry, 0, "its author is not who the session names");
             }
-            if ruling.is_allow() && entry.evidence < *require_evidence {
-                let detail = "the session was allowed without the evidence required";
-                report.find(Fault::Evidence, 0, detail);
-            }
-            if matches!(ruling, Ruling::Unenforced { .. }) {
-                report.find(Fault::Entry, 0, "a rule refused the session, and it began");
-            }
+            see_beginning(ruling, entry.evidence < *require_evidence, report);
             if !(self.check)(&entry) {
                 report.find(
                     Fault::Signature,
@@ -418,6 +412,20 @@ impl<'c> Meaning<'c> {
         !entries.is_empty()
             && after
                 .all(|(end, span)| end <= span.first && span.first <= span.last && span.last < size)
+    }
+}
+
+/// Checks how a session was ruled to begin, where there may be less evidence than policy requires.
+fn see_beginning(ruling: &Ruling, lacks_evidence: bool, report: &mut Report) {
+    match ruling {
+        Ruling::Allow { .. } if lacks_evidence => {
+            let detail = "the session was allowed without the evidence required";
+            report.find(Fault::Evidence, 0, detail);
+        }
+        Ruling::Unenforced { .. } => {
+            report.find(Fault::Entry, 0, "a rule refused the session, and it began");
+        }
+        Ruling::Allow { .. } | Ruling::Deny { .. } => {}
     }
 }
 

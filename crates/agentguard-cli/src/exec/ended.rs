@@ -80,8 +80,10 @@ pub(crate) fn tell_learned(
         "proposed in `{directory}`: {uses} ways to start programs; refused and not proposed: {refused}"
     );
     voice.say(Word::Note, &text);
-    let hint =
-        format!("read it, then `agentguard policy test {directory}` and `--policy {directory}`");
+    let hint = format!(
+        "read it and run `agentguard policy test {directory}`; then put its files beside those of your policy, \
+         or use `--policy {directory}` where you have none"
+    );
     voice.say(Word::Hint, &hint);
     Ok(())
 }
