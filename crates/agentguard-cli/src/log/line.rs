@@ -304,6 +304,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_shadow_let_be_is_told_from_what_was_allowed_or_refused() {
+        let (mut event, text) = refused("git push origin main");
+        if let Event::Decision { ruling, .. } = &mut event {
+            let rule = ruling.rule().clone();
+            *ruling = Ruling::Unenforced { rule, asked: true };
+        }
+        let line = shown((event, text));
+        assert!(
+            line.contains("would refuse (nobody to ask) exec git push"),
+            "{line}"
+        );
+        let tally = Tally {
+            unenforced: 2,
+            ..Tally::default()
+        };
+        assert_eq!(
+            counted(tally),
+            "0 allowed, 0 refused, 0 killed, 2 would be refused"
+        );
+    }
+
+    #[test]
     fn what_was_erased_is_named_by_its_content() {
         let (event, _) = exec("make");
         let line = shown((event, None));

@@ -218,6 +218,21 @@ mod tests {
     }
 
     #[test]
+    fn that_a_session_was_a_shadow_is_told_with_what_was_enforced() {
+        let (mut event, text) = session("");
+        let is_told = |event: &Event| {
+            let told = lines(&recorded(0, event.clone(), text.clone()));
+            told.iter()
+                .any(|line| line.starts_with("          shadow: "))
+        };
+        assert!(!is_told(&event));
+        if let Event::Start { enforcement, .. } = &mut event {
+            *enforcement = Enforcement::Shadow;
+        }
+        assert!(is_told(&event));
+    }
+
+    #[test]
     fn only_a_start_has_authority() {
         let (event, text) = exec("make");
         assert!(authority(&recorded(1, event, text)).is_empty());
