@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use agentguard::audit::{Author, Keys, Places, SessionLog, verify};
 use agentguard::core::{
-    Agent, AgentName, Class, Clock, Commitment, Digest, Event, Evidence, Human, Level, Moment,
-    Network, OutcomeOf, ProgramClass, Rule, Ruling, SessionId, Trigger, TriggerKind,
+    Agent, AgentName, Class, Clock, Commitment, Digest, Enforcement, Event, Evidence, Human, Level,
+    Moment, Network, OutcomeOf, ProgramClass, Rule, Ruling, SessionId, Trigger, TriggerKind,
 };
 
 /// Callers that each wait for their record.
@@ -175,6 +175,7 @@ fn start(text: Commitment) -> Event {
         network: Network::Isolated,
         missing: Vec::new(),
         held: None,
+        enforcement: Enforcement::Policy,
         require_evidence: Evidence::None,
         covered: Vec::new(),
         ruling: allowed(),

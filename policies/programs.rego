@@ -2,11 +2,23 @@
 #
 # The kernel says what is executed and agentguard reads its content; the class says how much of it the
 # agent could have made. What it brings itself stays confined: that is what the sandbox is for.
+#
+# A policy lets a program run that is refused for where it comes from, by what it contains:
+#
+#     package agentguard.exec.programs
+#     excepted contains "sha256:..."
 package agentguard.exec.programs
 
 allow contains {"id": "programs/known", "reason": "the program comes from the system, a toolchain or the workspace"} if {
 	every class in classes {
 		class in {"system", "toolchain", "workspace"}
+	}
+}
+
+allow contains {"id": "programs/excepted", "reason": "policy excepts the program, by what it contains"} if {
+	"excepted" in classes
+	every class in classes {
+		class in {"excepted", "system", "toolchain", "workspace"}
 	}
 }
 
@@ -70,6 +82,19 @@ deny contains {
 	"unknown" in classes
 }
 
-classes contains input.action.program.class
+classes contains class_of(input.action.program)
 
-classes contains input.action.script.class
+classes contains class_of(input.action.script)
+
+class_of(program) := program.class if not is_excepted(program)
+
+class_of(program) := "excepted" if is_excepted(program)
+
+# What the loader contains says nothing of what it runs.
+is_excepted(program) if {
+	program.sha256 in excepted
+	program.class in {"deleted", "memfd", "temporary", "unknown"}
+}
+
+# A policy's own exceptions are further rules of this name.
+excepted contains "none" if false

@@ -57,3 +57,26 @@ test_another_loader_is_not_believed if {
 	}}
 	{rule.id | some rule in programs.deny} == {"programs/loader"} with input as musl
 }
+
+of(program, script) := {"action": {"program": program, "script": script}}
+
+test_what_is_excepted_runs_by_what_it_contains_and_nothing_else_does if {
+	sh := {"class": "system", "sha256": "sha256:1"}
+	every class in {"temporary", "memfd", "deleted", "unknown"} {
+		known := {"class": class, "sha256": "sha256:0"}
+		other := {"class": class, "sha256": "sha256:2"}
+		{rule.id | some rule in programs.allow} == {"programs/excepted"} with input as of(known, null) with programs.excepted as {"sha256:0"}
+		{rule.id | some rule in programs.allow} == {"programs/excepted"} with input as of(sh, known) with programs.excepted as {"sha256:0"}
+		count(programs.deny) == 0 with input as of(sh, known) with programs.excepted as {"sha256:0"}
+		every wrong in [of(other, null), of(sh, other), of(known, other), of(other, known)] {
+			count(programs.allow) == 0 with input as wrong with programs.excepted as {"sha256:0"}
+			count(programs.deny) == 1 with input as wrong with programs.excepted as {"sha256:0"}
+		}
+	}
+}
+
+test_the_loader_is_not_excepted_by_what_it_contains if {
+	known := {"class": "loader", "sha256": "sha256:0", "path": "/lib64/ld.so"}
+	{rule.id | some rule in programs.deny} == {"programs/loader"} with input as of(known, null) with programs.excepted as {"sha256:0"}
+	count(programs.allow) == 0 with input as of(known, null) with programs.excepted as {"sha256:0"}
+}

@@ -33,6 +33,11 @@ type entry struct {
 		Ruling    struct {
 			Ruling string `json:"ruling"`
 		} `json:"ruling"`
+		// Of a session's start: "shadow" where only the deny-list is enforced.
+		Enforcement string `json:"enforcement"`
+		Outcome     struct {
+			Result string `json:"result"`
+		} `json:"outcome"`
 	} `json:"event"`
 }
 
@@ -56,6 +61,7 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, e
 	erased := 0
 	parts := strings.SplitN(point.origin, "/", 3)
 	decided := map[int64]string{}
+	shadow := false
 	for place, data := range entries {
 		index := int64(place)
 		parsed, err := parseEntry(index, data)
@@ -71,9 +77,11 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, e
 		}
 		switch event.Kind {
 		case "session.start":
+			shadow = event.Enforcement == "shadow"
 			err = checkStart(parsed)
 		case "decision":
 			decided[index] = event.Ruling.Ruling
+			err = checkRuling(event.Ruling.Ruling, shadow)
 		case "erasure":
 			err = checkErasure(point.origin, parsed)
 		case "outcome", "repeat":
@@ -81,6 +89,8 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, e
 				err = fmt.Errorf("it belongs to no decision before it")
 			} else if event.Kind == "repeat" && decided[*event.Of] != "deny" {
 				err = fmt.Errorf("what it repeats was not refused")
+			} else if decided[*event.Of] == "deny" && event.Outcome.Result == "started" {
+				err = fmt.Errorf("what was refused started")
 			}
 		}
 		if err == nil && event.Text != "" {
@@ -95,6 +105,18 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, e
 		}
 	}
 	return erased, nil
+}
+
+// checkRuling checks that something was decided, and that what a rule refuses is let be in a shadow only.
+func checkRuling(ruling string, shadow bool) error {
+	switch {
+	case ruling == "allow", ruling == "deny", ruling == "unenforced" && shadow:
+		return nil
+	case ruling == "unenforced":
+		return fmt.Errorf("it lets be what a rule refuses, and the session is no shadow")
+	default:
+		return fmt.Errorf("it decides nothing")
+	}
 }
 
 // checkErasure checks what the anchor log says of texts that were erased.
@@ -128,6 +150,9 @@ func checkStart(start *entry) error {
 	}
 	if err := json.Unmarshal(start.Event.Human, &human); err != nil {
 		return err
+	}
+	if ruling := start.Event.Ruling.Ruling; ruling != "allow" && ruling != "deny" {
+		return fmt.Errorf("a rule refused the session, and it began")
 	}
 	if human.ID != start.Human {
 		return fmt.Errorf("it names two humans")

@@ -226,37 +226,43 @@ fn a_socket_that_the_host_makes_during_a_session_is_not_reached() {
 
 #[test]
 fn a_refused_connection_is_explained_and_recorded() {
-    as_everyone(|scene| {
-        let mut command = scene.exec(&[], &["./attack", "late"]);
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut waiting = Waiting::ready(child.stderr(Stdio::piped()).spawn().unwrap());
-        let _host = listen(scene, &scene.work().join("late"));
-        waiting.go();
-        let error = BufReader::new(waiting.0.stderr.take().unwrap());
-        let lines: Vec<_> = error.lines().map_while(Result::ok).collect();
-        waiting.finish();
-        let path = scene.work().join("late");
-        let told = format!("agentguard: refused: connect to `{}`: ", path.display());
-        assert!(
-            lines.iter().any(|line| line.starts_with(&told)),
-            "{lines:?}"
-        );
-        let mut kinds = Vec::new();
-        scene.each_event(|event| {
-            if let Event::Decision {
-                action,
-                ruling: Ruling::Deny { .. },
-                ..
-            } = event
-            {
-                kinds.push(action.clone());
-            }
-        });
-        assert!(
-            !kinds.is_empty() && kinds.iter().all(|kind| kind == "connect"),
-            "{kinds:?}"
-        );
+    // Nor does a shadow connect what was not granted.
+    for flags in [&[][..], &["--shadow"]] {
+        as_everyone(|scene| is_explained_and_recorded(scene, flags));
+    }
+}
+
+fn is_explained_and_recorded(scene: &Scene, flags: &[&str]) {
+    let mut command = scene.exec(flags, &["./attack", "late"]);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut waiting = Waiting::ready(child.stderr(Stdio::piped()).spawn().unwrap());
+    let host = listen(scene, &scene.work().join("late"));
+    waiting.go();
+    let error = BufReader::new(waiting.0.stderr.take().unwrap());
+    let lines: Vec<_> = error.lines().map_while(Result::ok).collect();
+    waiting.finish();
+    assert_eq!(connections(&host), 0);
+    let path = scene.work().join("late");
+    let told = format!("agentguard: refused: connect to `{}`: ", path.display());
+    assert!(
+        lines.iter().any(|line| line.starts_with(&told)),
+        "{lines:?}"
+    );
+    let mut kinds = Vec::new();
+    scene.each_event(|event| {
+        if let Event::Decision {
+            action,
+            ruling: Ruling::Deny { .. },
+            ..
+        } = event
+        {
+            kinds.push(action.clone());
+        }
     });
+    assert!(
+        !kinds.is_empty() && kinds.iter().all(|kind| kind == "connect"),
+        "{kinds:?}"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Confinement, Digest, Session};
+use crate::{Confinement, Digest, Enforcement, Session};
 
 /// One thing an agent wants to do. Bytes from outside become one of these once, at the edge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct Start {
     pub confinement: Confinement,
     /// The command to run.
     pub command: Vec<String>,
+    /// Whose refusals will hold.
+    #[serde(default = "Enforcement::unsaid")]
+    pub enforcement: Enforcement,
 }
 
 /// The execution of a program, as the kernel is about to do it.

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentName, Commitment, Digest, Evidence, Held, Human, Level, Network, ProgramClass,
-    Promise, Rule, RuleId, Ruling, SessionId, TierDigest, Timestamp, Trigger,
+    Agent, AgentName, Commitment, Digest, Enforcement, Evidence, Held, Human, Level, Network,
+    ProgramClass, Promise, Rule, RuleId, Ruling, SessionId, TierDigest, Timestamp, Trigger,
 };
 
 /// How soon an entry is durable.
@@ -76,6 +76,12 @@ pub enum Event {
         /// For whom the bounds on memory and processes hold.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         held: Option<Held>,
+        /// Whose refusals hold.
+        #[serde(
+            default = "Enforcement::unsaid",
+            skip_serializing_if = "Enforcement::is_policy"
+        )]
+        enforcement: Enforcement,
         /// The least evidence that policy asks for.
         require_evidence: Evidence,
         /// Static rules that refuse without an entry of their own.
@@ -280,6 +286,14 @@ pub struct Tally {
     pub refused: u64,
     /// Programs ended because they were not what was judged.
     pub killed: u64,
+    /// Actions that a rule refused and a shadow let be.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unenforced: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A ref that moved.

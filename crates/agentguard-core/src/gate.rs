@@ -30,7 +30,7 @@ impl<A, J: Judge<A> + ?Sized> Judge<A> for &J {
 
 /// Answers what a rule leaves to a human.
 pub trait Approve<A> {
-    /// Turns a verdict into a ruling. Never widens a deny.
+    /// Turns a verdict into a ruling. A deny stays one, but in a session that was asked for as a shadow.
     fn settle(&self, action: &A, verdict: Verdict) -> Ruling;
 }
 
@@ -87,6 +87,9 @@ pub struct Undecided {
 }
 
 impl Undecided {
+    /// The id of the rule under which what is undecided is denied.
+    pub const RULE: &'static str = "guard/undecided";
+
     /// Says why no verdict was reached.
     #[must_use]
     pub fn new(reason: impl Into<String>) -> Self {
@@ -99,7 +102,7 @@ impl Undecided {
 impl From<Undecided> for Verdict {
     fn from(undecided: Undecided) -> Self {
         Self::Deny(Rule::new(
-            "guard/undecided",
+            Undecided::RULE,
             format!("no verdict was reached: {}", undecided.reason),
         ))
     }
@@ -149,7 +152,7 @@ impl<A> Approve<A> for NobodyToAsk {
 /// can make one:
 ///
 /// ```compile_fail
-/// let forged = agentguard_core::Permit { action: 1u8, index: agentguard_core::Index(0) };
+/// let forged = agentguard_core::Permit { action: 1u8, index: agentguard_core::Index(0), against: None };
 /// ```
 ///
 /// nor use one twice:
@@ -165,6 +168,7 @@ impl<A> Approve<A> for NobodyToAsk {
 pub struct Permit<A> {
     action: A,
     index: Index,
+    against: Option<Rule>,
 }
 
 impl<A> Permit<A> {
@@ -183,6 +187,12 @@ impl<A> Permit<A> {
     #[must_use]
     pub fn index(&self) -> Index {
         self.index
+    }
+
+    /// The rule that would have refused it, were the session no shadow.
+    #[must_use]
+    pub fn against(&self) -> Option<&Rule> {
+        self.against.as_ref()
     }
 }
 
@@ -275,10 +285,16 @@ impl<J, P, R> Gate<J, P, R> {
             .log
             .record(&action, &ruling)
             .map_err(Refusal::unrecorded)?; // no record, no action
-        match ruling {
-            Ruling::Allow { .. } => Ok(Permit { action, index }),
-            Ruling::Deny { rule, .. } => Err(Refusal::Denied { rule, index }),
-        }
+        let against = match ruling {
+            Ruling::Allow { .. } => None,
+            Ruling::Unenforced { rule, .. } => Some(rule),
+            Ruling::Deny { rule, .. } => return Err(Refusal::Denied { rule, index }),
+        };
+        Ok(Permit {
+            action,
+            index,
+            against,
+        })
     }
 }
 
@@ -356,6 +372,31 @@ mod tests {
         let refusal = gate.admit(1).unwrap_err();
         assert_eq!(refusal.index(), None);
         assert_eq!(refusal.rule().id.as_str(), "guard/unrecorded");
+    }
+
+    struct Shadow;
+
+    impl Approve<u8> for Shadow {
+        fn settle(&self, _: &u8, verdict: Verdict) -> Ruling {
+            Ruling::Unenforced {
+                rule: verdict.rule().clone(),
+                asked: false,
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_enforced_is_permitted_against_its_rule_and_only_if_it_is_recorded() {
+        let says = || Says(Ok(Verdict::Deny(Rule::new("a/no", "no"))));
+        let gate = Gate::new(says(), Shadow, Paper::default());
+        let permit = gate.admit(1).unwrap();
+        assert_eq!(permit.against().unwrap().id.as_str(), "a/no");
+        assert!(!gate.log().lines.borrow()[0].1.is_allow());
+        let full = Paper {
+            full: true,
+            ..Paper::default()
+        };
+        assert!(Gate::new(says(), Shadow, full).admit(1).is_err());
     }
 
     #[test]

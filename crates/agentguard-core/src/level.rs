@@ -75,6 +75,29 @@ impl Level {
     }
 }
 
+/// Whose refusals a session is held to, of those that are no rules of the kernel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enforcement {
+    /// Every rule's.
+    Policy,
+    /// The deny-list's and the organisation's alone. What other rules refuse is recorded and goes on.
+    Shadow,
+}
+
+impl Enforcement {
+    /// What holds where an entry, or an action, says nothing else.
+    pub(crate) fn unsaid() -> Self {
+        Self::Policy
+    }
+
+    /// Whether every rule's refusal holds.
+    #[must_use]
+    pub fn is_policy(&self) -> bool {
+        *self == Self::Policy
+    }
+}
+
 /// Something a session may rely on being held, or is told that it is not.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -55,7 +55,7 @@ pub use gate::{
     Unrecorded,
 };
 pub use human::{Evidence, Human, Trigger, TriggerKind};
-pub use level::{Level, Promise};
+pub use level::{Enforcement, Level, Promise};
 pub use secret::Secret;
 pub use session::{InvalidSessionId, Session, SessionId};
 pub use verdict::{InvalidRuleId, Rule, RuleId, Ruling, Verdict};

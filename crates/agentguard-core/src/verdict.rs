@@ -158,6 +158,14 @@ pub enum Ruling {
         #[serde(default)]
         asked: bool,
     },
+    /// A rule refused it, and it happens all the same: the session is a [shadow](crate::Enforcement::Shadow).
+    Unenforced {
+        /// The rule that would have refused it.
+        rule: Rule,
+        /// Whether the rule only asked.
+        #[serde(default)]
+        asked: bool,
+    },
 }
 
 impl Ruling {
@@ -165,16 +173,16 @@ impl Ruling {
     #[must_use]
     pub fn rule(&self) -> &Rule {
         match self {
-            Self::Allow { rule } | Self::Deny { rule, .. } => rule,
+            Self::Allow { rule } | Self::Deny { rule, .. } | Self::Unenforced { rule, .. } => rule,
         }
     }
 
-    /// Whether the action happens.
+    /// Whether a rule allowed it.
     #[must_use]
     pub fn is_allow(&self) -> bool {
         match self {
             Self::Allow { .. } => true,
-            Self::Deny { .. } => false,
+            Self::Deny { .. } | Self::Unenforced { .. } => false,
         }
     }
 }

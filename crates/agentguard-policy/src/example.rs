@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use agentguard_core::{
-    Access, Action, Agent, AgentName, Confinement, Connect, Digest, Evidence, Exec, Grant, Held,
-    HomeGrant, Human, Level, Limits, MadeBy, Making, Network, Program, ProgramClass, Session,
-    SessionId, Start, Trigger, TriggerKind,
+    Access, Action, Agent, AgentName, Confinement, Connect, Digest, Enforcement, Evidence, Exec,
+    Grant, Held, HomeGrant, Human, Level, Limits, MadeBy, Making, Network, Program, ProgramClass,
+    Session, SessionId, Start, Trigger, TriggerKind,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -98,6 +98,7 @@ pub(crate) fn session() -> Value {
         session: session.clone(),
         confinement: confinement(),
         command: words(&["make", "test"]),
+        enforcement: Enforcement::Policy,
     };
     of(&Action::Session(Box::new(start)), &session)
 }

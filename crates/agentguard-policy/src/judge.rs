@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use regorus::Value;
 
-use agentguard_core::{Action, Digest, Judge, Rule, Session, Undecided, Verdict};
+use agentguard_core::{Action, Digest, Judge, Rule, Session, Tier, Undecided, Verdict};
 
 use crate::engine::Said;
 use crate::error::tier_word;
 use crate::input::{Facts, Input, SCHEMA};
 use crate::memo::Memo;
 use crate::policies::Inner;
-use crate::tier;
+use crate::tier::{self, TierEngine};
 
 /// Judges one session's actions, and remembers.
 pub struct SessionJudge {
@@ -125,13 +125,39 @@ impl SessionJudge {
         }
     }
 
-    /// Asks every tier.
-    fn decide(&self, question: &Question) -> Result<Verdict, Undecided> {
+    /// Whether a refusal by `rule` holds in a session that is a shadow: the deny-list's, the organisation's, of
+    /// what could not be decided, and of what no answer would let be.
+    #[must_use]
+    pub fn holds(&self, question: &Question, rule: &Rule) -> bool {
+        let is_fixed = match &question.action {
+            Action::Session(_) => true,
+            Action::Connect(connect) => !connect.granted, // the mediator would not make it
+            Action::Exec(_) | Action::File(_) => false,
+        };
+        is_fixed
+            || question.denied.is_some()
+            || rule.id.as_str() == Undecided::RULE
+            || self.is_refused_by_organisation(question)
+    }
+
+    fn is_refused_by_organisation(&self, question: &Question) -> bool {
+        let has_authority = |tier: &TierEngine| tier.tier == Tier::Org;
+        self.policies.tiers.iter().any(has_authority)
+            && !matches!(self.decide(question, has_authority), Ok(Verdict::Allow(_)))
+    }
+
+    /// Asks the tiers that are `meant`.
+    fn decide(
+        &self,
+        question: &Question,
+        meant: impl Fn(&TierEngine) -> bool,
+    ) -> Result<Verdict, Undecided> {
         let input = self.value(question)?;
         let mut denies: Vec<Rule> = Vec::new();
         let mut asks: Vec<Rule> = Vec::new();
         let mut allows: Vec<Rule> = Vec::new();
-        for (place, tier) in self.policies.tiers.iter().enumerate() {
+        let tiers = self.policies.tiers.iter().enumerate();
+        for (place, tier) in tiers.filter(|(_, tier)| meant(tier)) {
             let said = match &question.action {
                 Action::Exec(_) => tier.exec(&input),
                 Action::File(_) => tier.file(&input),
@@ -202,7 +228,7 @@ impl Judge<Question> for SessionJudge {
         if let Some(verdict) = self.memo.find(key) {
             return Ok(verdict);
         }
-        let verdict = self.decide(question)?;
+        let verdict = self.decide(question, |_| true)?;
         self.memo.keep(key, &verdict);
         Ok(verdict)
     }

@@ -18,6 +18,9 @@ pub enum Error {
     /// Texts beside a log are not erased.
     #[error(transparent)]
     Unerased(agentguard_audit::Error),
+    /// A log cannot be read.
+    #[error(transparent)]
+    Unread(agentguard_audit::Error),
     /// It is not known who acts, or who asked.
     #[error(transparent)]
     Identity(#[from] agentguard_credentials::Error),
@@ -83,6 +86,7 @@ impl Error {
             Self::Workspace { .. } => Some("name a directory of the project with --workspace"),
             Self::Level { remedy, .. } => Some(remedy),
             Self::Unerased(_)
+            | Self::Unread(_)
             | Self::Log(_)
             | Self::Identity(_)
             | Self::Sandbox(_)

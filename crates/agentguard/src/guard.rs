@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use agentguard_audit::{Author, Places, SessionLog};
 use agentguard_core::{
-    Action, Confinement, Gate, Level, NobodyToAsk, OutcomeOf, Promise, Refusal, Rule, Session,
-    SessionId, Start, Tally,
+    Action, Confinement, Enforcement, Level, OutcomeOf, Promise, Refusal, Rule, Session, SessionId,
+    Start, Tally,
 };
 use agentguard_policy::{Confined, Sources};
 use agentguard_sandbox::{Ended, HeldSignals, Launched};
@@ -15,7 +15,7 @@ use agentguard_sandbox::{Ended, HeldSignals, Launched};
 use crate::arrange::sources;
 use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
-use crate::supervise::{Floors, Supervisor};
+use crate::supervise::{Supervisor, session_gate};
 use crate::text::command_line;
 use crate::{Arranged, Error, SystemClock, limits, temporary};
 
@@ -44,6 +44,8 @@ pub struct Finished {
     pub level: Level,
     /// What it could not rely on.
     pub missing: Vec<Promise>,
+    /// Whose refusals held.
+    pub enforcement: Enforcement,
     /// What was counted.
     pub tally: Tally,
 }
@@ -117,10 +119,6 @@ impl Guard {
             .judge(session.clone())
             .with_denied_content(denied.content);
         let start = start(&session, &confined, run);
-        let floors = Floors {
-            judge: &judge,
-            confined: &confined,
-        };
         let refs = prepared.refs.clone();
         let record = SessionRecord::new(
             log,
@@ -131,7 +129,7 @@ impl Guard {
                 refs,
             },
         );
-        let gate = Gate::new(floors, NobodyToAsk, &record);
+        let gate = session_gate((&judge, &confined), run.enforcement, &record);
         let permit = match gate.admit(judge.question(Action::Session(Box::new(start)))) {
             Ok(permit) => permit,
             Err(refusal) => return Err(refused(record, &refusal, run, tell)),
@@ -149,7 +147,8 @@ impl Guard {
         // What was learnt only saves time: the session is complete without it.
         let _ = programs.keep(&ended.learnt);
         let reached = limits::reached(&confined.confinement.limits, &ended, group);
-        finish((session.id, confined.confinement), record, ended, reached)
+        let about = (session.id, confined.confinement, run.enforcement);
+        finish(about, record, ended, reached)
     }
 }
 
@@ -163,7 +162,7 @@ impl Drop for Temporary {
 }
 
 fn finish(
-    (session, confinement): (SessionId, Confinement),
+    (session, confinement, enforcement): (SessionId, Confinement, Enforcement),
     record: SessionRecord,
     ended: Ended,
     reached: Vec<Rule>,
@@ -194,6 +193,7 @@ fn finish(
         planted,
         level: confinement.level,
         missing: confinement.missing(),
+        enforcement,
         tally,
     })
 }
@@ -216,6 +216,7 @@ fn start(session: &Session, confined: &Confined, run: &Run) -> Start {
             .iter()
             .map(|word| word.to_string_lossy().into_owned())
             .collect(),
+        enforcement: run.enforcement,
     }
 }
 

@@ -174,6 +174,7 @@ impl SessionRecord {
             "command": start.command,
             "confinement": start.confinement,
             "covered": confined.covered,
+            "enforcement": start.enforcement,
         }))?;
         bundle::keep(self.log.directory(), policies)
             .map_err(|error| Unrecorded::new(error.to_string()))?;
@@ -192,6 +193,7 @@ impl SessionRecord {
             network: start.confinement.network,
             missing: start.confinement.missing(),
             held: Some(start.confinement.limits.held),
+            enforcement: start.enforcement,
             require_evidence: confined.require_evidence,
             covered: confined
                 .covered
@@ -216,6 +218,11 @@ impl SessionRecord {
         match ruling {
             Ruling::Allow { .. } => {
                 self.count(|tally| tally.allowed += 1);
+                self.write_decision(Class::Normal, program, question, ruling)
+            }
+            // Each is an entry of its own: it happens, and something comes of it.
+            Ruling::Unenforced { .. } => {
+                self.count(|tally| tally.unenforced += 1);
                 self.write_decision(Class::Normal, program, question, ruling)
             }
             Ruling::Deny { .. } => {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use agentguard_core::{AgentName, Index, Level, Network, Rule};
+use agentguard_core::{AgentName, Enforcement, Index, Level, Network, Rule};
 use serde::Serialize;
 
 /// A command to be run as a session.
@@ -31,6 +31,8 @@ pub struct Run {
     pub environment: Vec<String>,
     /// The user's policy, in place of the one in the configuration.
     pub policy: Option<PathBuf>,
+    /// Whose refusals are to hold.
+    pub enforcement: Enforcement,
 }
 
 impl Run {
@@ -49,11 +51,12 @@ impl Run {
             seconds: None,
             environment: Vec::new(),
             policy: None,
+            enforcement: Enforcement::Policy,
         }
     }
 }
 
-/// Something that was refused, for whoever watches the session from outside.
+/// Something that was refused, or would have been, for whoever watches the session from outside.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Told {
     /// What was refused, as a command line or in words.
@@ -64,6 +67,8 @@ pub struct Told {
     pub entry: Option<u64>,
     /// Whether it was the session's own command.
     pub is_command: bool,
+    /// Whether it does not happen; a shadow lets it be.
+    pub is_enforced: bool,
 }
 
 impl Told {
@@ -75,7 +80,15 @@ impl Told {
             rule,
             entry: entry.map(|index| index.0),
             is_command,
+            is_enforced: true,
         }
+    }
+
+    /// Says that it happens all the same.
+    #[must_use]
+    pub fn not_enforced(mut self) -> Self {
+        self.is_enforced = false;
+        self
     }
 
     /// The lines that say it, each under our name. Nothing in them moves a cursor or hides.
@@ -84,7 +97,11 @@ impl Told {
         use crate::text::visible;
         let rule = &self.rule;
         let mut lines = format!(
-            "agentguard: refused: {}: {} (rule `{}`)\n",
+            "agentguard: {}: {}: {} (rule `{}`)\n",
+            match self.is_enforced {
+                true => "refused",
+                false => "would be refused",
+            },
             visible(&self.action),
             visible(&rule.reason),
             rule.id
@@ -120,7 +137,7 @@ pub fn is_read_within(patience: std::time::Duration, out: impl std::os::fd::AsFd
 
 /// Is told what happens in a session. The agent is told by other means.
 pub trait Tell: Sync {
-    /// Something was refused.
+    /// Something was refused, or would have been.
     fn refused(&self, told: &Told);
 }
 

@@ -1,8 +1,8 @@
 //! Serves a session: each exec goes through the gate, each effect into the record.
 
 use agentguard_core::{
-    Action, CommitSeen, Connect, Exec, Gate, Index, Judge, MadeBy, Making, NobodyToAsk, OutcomeOf,
-    Permit, RefMove, Refusal, Rule, Undecided, Unrecorded, Verdict,
+    Action, Approve, CommitSeen, Connect, Enforcement, Exec, Gate, Index, Judge, MadeBy, Making,
+    NobodyToAsk, OutcomeOf, Permit, RefMove, Refusal, Rule, Ruling, Undecided, Unrecorded, Verdict,
 };
 use agentguard_policy::{Confined, Question, SessionJudge};
 use agentguard_sandbox::{Difference, Refused, Supervise};
@@ -55,8 +55,40 @@ fn below(confined: &Confined, start: &agentguard_core::Start) -> Option<Rule> {
     None
 }
 
+/// Says no where a human would have to be asked; in a shadow lets be what holds there no more.
+pub(crate) struct Answers<'j> {
+    judge: &'j SessionJudge,
+    enforcement: Enforcement,
+}
+
+impl Approve<Question> for Answers<'_> {
+    fn settle(&self, question: &Question, verdict: Verdict) -> Ruling {
+        match (self.enforcement, NobodyToAsk.settle(question, verdict)) {
+            (Enforcement::Shadow, Ruling::Deny { rule, asked })
+                if !self.judge.holds(question, &rule) =>
+            {
+                Ruling::Unenforced { rule, asked }
+            }
+            (Enforcement::Policy | Enforcement::Shadow, ruling) => ruling,
+        }
+    }
+}
+
 /// The gate of a session.
-pub(crate) type SessionGate<'s> = Gate<Floors<'s>, NobodyToAsk, &'s SessionRecord>;
+pub(crate) type SessionGate<'s> = Gate<Floors<'s>, Answers<'s>, &'s SessionRecord>;
+
+/// Makes it of policy's judge and what policy sets for every session.
+pub(crate) fn session_gate<'s>(
+    (judge, confined): (&'s SessionJudge, &'s Confined),
+    enforcement: Enforcement,
+    record: &'s SessionRecord,
+) -> SessionGate<'s> {
+    Gate::new(
+        Floors { judge, confined },
+        Answers { judge, enforcement },
+        record,
+    )
+}
 
 pub(crate) struct Supervisor<'s> {
     pub(crate) gate: &'s SessionGate<'s>,
@@ -66,6 +98,25 @@ pub(crate) struct Supervisor<'s> {
 }
 
 impl Supervisor<'_> {
+    /// Puts an action through the gate, and tells whoever watches where a rule refused.
+    fn admit(
+        &self,
+        action: Action,
+        words: String,
+        is_first: bool,
+    ) -> Result<Permit<Question>, Refused> {
+        match self.gate.admit(self.judge.question(action)) {
+            Ok(permit) => {
+                if let Some(rule) = permit.against() {
+                    let told = Told::new(words, rule.clone(), Some(permit.index()), is_first);
+                    self.tell.refused(&told.not_enforced());
+                }
+                Ok(permit)
+            }
+            Err(refusal) => Err(self.refused(words, &refusal, is_first)),
+        }
+    }
+
     /// Says who refused `action` to whoever watches, and what the agent is told.
     fn refused(&self, action: String, refusal: &Refusal, is_first: bool) -> Refused {
         let told = Told::new(action, refusal.rule().clone(), refusal.index(), is_first);
@@ -97,33 +148,21 @@ impl Supervise for Supervisor<'_> {
         is_first: bool,
         _: Option<Index>,
     ) -> Result<Permit<Question>, Refused> {
-        let shown = exec.argv.clone();
-        let program = exec.program.path.clone();
-        self.gate
-            .admit(self.judge.question(Action::Exec(exec)))
-            .map_err(|refusal| {
-                let words = if shown.is_empty() {
-                    std::slice::from_ref(&program)
-                } else {
-                    &shown
-                };
-                self.refused(format!("`{}`", command_line(words)), &refusal, is_first)
-            })
+        let words = match exec.argv.as_slice() {
+            [] => command_line(std::slice::from_ref(&exec.program.path)),
+            argv => command_line(argv),
+        };
+        self.admit(Action::Exec(exec), format!("`{words}`"), is_first)
     }
 
     fn name(&self, making: Making) -> Result<Permit<Question>, Refused> {
-        let action = format!("{} `{}`", making_word(making.by), making.path);
-        self.gate
-            .admit(self.judge.question(Action::File(making)))
-            .map_err(|refusal| self.refused(action, &refusal, false))
+        let words = format!("{} `{}`", making_word(making.by), making.path);
+        self.admit(Action::File(making), words, false)
     }
 
     fn connect(&self, connect: Connect) -> Result<Permit<Question>, Refused> {
-        let action = format!("connect to `{}`", connect.path);
-        let question = self.judge.question(Action::Connect(connect));
-        self.gate
-            .admit(question)
-            .map_err(|refusal| self.refused(action, &refusal, false))
+        let words = format!("connect to `{}`", connect.path);
+        self.admit(Action::Connect(connect), words, false)
     }
 
     fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use agentguard_audit::{Author, Entries, Keys, Places, SessionLog};
 use agentguard_core::{
-    Action, Agent, AgentName, Digest, Event, Evidence, Exec, Gate, Human, Index, Level, Network,
-    NobodyToAsk, OutcomeOf, Program, ProgramClass, Session, SessionId, Start, Trigger, TriggerKind,
+    Action, Agent, AgentName, Digest, Enforcement, Event, Evidence, Exec, Gate, Human, Index,
+    Level, Network, NobodyToAsk, OutcomeOf, Program, ProgramClass, Session, SessionId, Start,
+    Trigger, TriggerKind,
 };
 use agentguard_credentials::AgentKey;
 use agentguard_policy::{Policies, Request, SessionJudge, Sources};
@@ -235,6 +236,7 @@ impl Recorded {
             session: session.clone(),
             confinement: self.confined.confinement.clone(),
             command: vec!["make".to_owned()],
+            enforcement: Enforcement::Policy,
         };
         self.admit(Action::Session(Box::new(start))).map(|_| ())
     }

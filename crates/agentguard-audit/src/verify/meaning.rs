@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use agentguard_core::{
-    Commitment, CredentialAct, Digest, Entry, Event, Evidence, SessionStatus, Span,
+    Commitment, CredentialAct, Digest, Enforcement, Entry, Event, Evidence, Ruling, SessionStatus,
+    Span,
 };
 
 use super::lean::{Lean, LeanEvent, Middle};
@@ -36,6 +37,7 @@ struct Head {
     human: String,
     evidence: Evidence,
     required: Evidence,
+    enforcement: Enforcement,
     is_anchor: bool,
 }
 
@@ -186,6 +188,7 @@ impl<'c> Meaning<'c> {
             human: entry.human.clone(),
             evidence: entry.evidence,
             required: Evidence::None,
+            enforcement: Enforcement::Policy,
             is_anchor: false,
         };
         if let (Event::Anchor { .. }, false) = (&entry.event, is_of_session) {
@@ -195,6 +198,7 @@ impl<'c> Meaning<'c> {
                 agent,
                 human,
                 require_evidence,
+                enforcement,
                 ruling,
                 ..
             },
@@ -202,16 +206,14 @@ impl<'c> Meaning<'c> {
         ) = (&entry.event, is_of_session)
         {
             head.required = *require_evidence;
+            head.enforcement = *enforcement;
             let is_same = human.id == entry.human
                 && human.evidence == entry.evidence
                 && agent.name == entry.agent;
             if !is_same {
                 report.find(Fault::Entry, 0, "its author is not who the session names");
             }
-            if ruling.is_allow() && entry.evidence < *require_evidence {
-                let detail = "the session was allowed without the evidence required";
-                report.find(Fault::Evidence, 0, detail);
-            }
+            see_beginning(ruling, entry.evidence < *require_evidence, report);
             if !(self.check)(&entry) {
                 report.find(
                     Fault::Signature,
@@ -270,15 +272,20 @@ impl<'c> Meaning<'c> {
     }
 
     fn see_decision(&mut self, index: u64, event: &LeanEvent<'_>, report: &mut Report) {
-        let (evidence, required) = self
-            .head
-            .as_ref()
-            .map_or((Evidence::None, Evidence::None), |h| {
-                (h.evidence, h.required)
-            });
+        let (evidence, required, enforcement) = self.head.as_ref().map_or(
+            (Evidence::None, Evidence::None, Enforcement::Policy),
+            |head| (head.evidence, head.required, head.enforcement),
+        );
         let decided = match event.ruling.as_ref().map(|ruling| ruling.ruling) {
             Some("allow") => Decided::Open,
             Some("deny") => Decided::Refused,
+            Some("unenforced") => {
+                if enforcement == Enforcement::Policy {
+                    let detail = "it lets be what a rule refuses, and the session is no shadow";
+                    report.find(Fault::Entry, index, detail);
+                }
+                Decided::Open
+            }
             Some(_) | None => {
                 report.find(Fault::Entry, index, "it decides nothing");
                 return;
@@ -405,6 +412,20 @@ impl<'c> Meaning<'c> {
         !entries.is_empty()
             && after
                 .all(|(end, span)| end <= span.first && span.first <= span.last && span.last < size)
+    }
+}
+
+/// Checks how a session was ruled to begin, where there may be less evidence than policy requires.
+fn see_beginning(ruling: &Ruling, lacks_evidence: bool, report: &mut Report) {
+    match ruling {
+        Ruling::Allow { .. } if lacks_evidence => {
+            let detail = "the session was allowed without the evidence required";
+            report.find(Fault::Evidence, 0, detail);
+        }
+        Ruling::Unenforced { .. } => {
+            report.find(Fault::Entry, 0, "a rule refused the session, and it began");
+        }
+        Ruling::Allow { .. } | Ruling::Deny { .. } => {}
     }
 }
 

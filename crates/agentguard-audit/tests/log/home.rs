@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use agentguard_audit::{Author, Keys, Places, Report, SessionLog, verify};
 use agentguard_core::{
-    Agent, AgentName, Class, Clock, Commitment, Digest, Event, Evidence, Human, Level, Moment,
-    Network, OutcomeOf, Rule, Ruling, SessionId, Tally, Trigger, TriggerKind,
+    Agent, AgentName, Class, Clock, Commitment, Digest, Enforcement, Event, Evidence, Human, Level,
+    Moment, Network, OutcomeOf, Rule, Ruling, SessionId, Tally, Trigger, TriggerKind,
 };
 
 /// A directory that goes away with its value.
@@ -118,6 +118,7 @@ pub(crate) fn start_requiring(text: Option<Commitment>, require_evidence: Eviden
         network: Network::Isolated,
         missing: Vec::new(),
         held: None,
+        enforcement: Enforcement::Policy,
         require_evidence,
         covered: Vec::new(),
         ruling: allowed(),
@@ -136,6 +137,14 @@ pub(crate) fn allowed() -> Ruling {
 pub(crate) fn refused() -> Ruling {
     Ruling::Deny {
         rule: Rule::new("git/protected-branch", "nobody pushes to `main`"),
+        asked: false,
+    }
+}
+
+/// What a shadow lets be.
+pub(crate) fn unenforced() -> Ruling {
+    Ruling::Unenforced {
+        rule: refused().rule().clone(),
         asked: false,
     }
 }

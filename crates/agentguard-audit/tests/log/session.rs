@@ -9,7 +9,9 @@ use agentguard_audit::{
     Entries, Error, Fault, Keys, LogState, Remark, SessionLog, find, logs, prove, verify,
     verify_receipt, verify_with,
 };
-use agentguard_core::{Class, CredentialAct, Digest, Event, Evidence, Index, OutcomeOf};
+use agentguard_core::{
+    Class, CredentialAct, Digest, Enforcement, Event, Evidence, Index, OutcomeOf, Ruling,
+};
 
 use crate::home::*;
 
@@ -393,6 +395,73 @@ fn what_was_allowed_without_the_evidence_required_is_found() {
         found,
         [(Fault::Evidence, Some(0)), (Fault::Evidence, Some(1))]
     );
+}
+
+/// Writes a session that says so and then has these events, and answers its faults.
+fn faults_in(enforcement: Enforcement, ruling: Ruling, events: Vec<Event>) -> Vec<(Fault, u64)> {
+    let home = Home::new();
+    let log = home.log();
+    log.append(Class::Critical, Some("{}"), |text| {
+        let mut event = start(text);
+        if let Event::Start {
+            enforcement: said,
+            ruling: began,
+            ..
+        } = &mut event
+        {
+            (*said, *began) = (enforcement, ruling);
+        }
+        event
+    })
+    .unwrap();
+    for event in events {
+        log.append(Class::Normal, None, |_| event).unwrap();
+    }
+    let directory = log.directory().to_owned();
+    log.end().unwrap();
+    let report = home.verify(&directory);
+    let findings = report.findings.iter();
+    findings
+        .map(|finding| (finding.fault, finding.index.unwrap()))
+        .collect()
+}
+
+#[test]
+fn what_is_let_be_against_a_rule_stands_in_a_shadow_only_and_a_refusal_stays_one() {
+    let judged = |ruling| decision(Some(agentguard_core::Commitment(Digest::of(b""))), ruling);
+    let let_be = || vec![judged(unenforced()), outcome(1)];
+    let held = || vec![judged(refused()), outcome(1)];
+    let repeated = || vec![judged(unenforced()), Event::Repeat { of: 1, count: 1 }];
+    for (enforcement, began, events, expected) in [
+        (Enforcement::Shadow, allowed(), let_be(), vec![]),
+        (
+            Enforcement::Policy,
+            allowed(),
+            let_be(),
+            vec![(Fault::Entry, 1)],
+        ),
+        (
+            Enforcement::Shadow,
+            allowed(),
+            held(),
+            vec![(Fault::Outcome, 2)],
+        ),
+        (
+            Enforcement::Shadow,
+            allowed(),
+            repeated(),
+            vec![(Fault::Outcome, 2)],
+        ),
+        (
+            Enforcement::Shadow,
+            unenforced(),
+            vec![],
+            vec![(Fault::Entry, 0)],
+        ),
+    ] {
+        let shown = format!("{enforcement:?} {events:?}");
+        assert_eq!(faults_in(enforcement, began, events), expected, "{shown}");
+    }
 }
 
 #[test]

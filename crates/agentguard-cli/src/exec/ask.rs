@@ -1,11 +1,11 @@
 //! From flags to what is asked of the guard.
 
 use agentguard::Run;
-use agentguard::core::{AgentName, Level, Network};
+use agentguard::core::{AgentName, Enforcement, Level, Network};
 
 use crate::failure::Failure;
 use crate::flags::{
-    AGENT, Arguments, BY, ENV, LEVEL, NETWORK, POLICY, PORT, PROFILE, TIMEOUT, WORKSPACE,
+    AGENT, Arguments, BY, ENV, LEVEL, NETWORK, POLICY, PORT, PROFILE, SHADOW, TIMEOUT, WORKSPACE,
 };
 use crate::voice::{Voice, Word};
 
@@ -35,6 +35,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
         seconds: arguments.numbers(&TIMEOUT).next(),
         environment: arguments.texts(&ENV).map(str::to_owned).collect(),
         policy: arguments.path(&POLICY).map(std::path::Path::to_owned),
+        enforcement: match arguments.has(&SHADOW) {
+            true => Enforcement::Shadow,
+            false => Enforcement::Policy,
+        },
         ..Run::new(workspace, arguments.operands().to_vec())
     })
 }
@@ -49,5 +53,10 @@ pub(crate) fn say_what_is_weaker(run: &Run, voice: &mut Voice) {
         };
         let text = format!("weaker by {flag}: not promised: {}", promise.text());
         voice.say(Word::Note, &text);
+    }
+    if run.enforcement == Enforcement::Shadow {
+        let text = "weaker by --shadow: only the deny-list and an organisation's policy are enforced; \
+                    what other rules refuse is recorded, and goes on";
+        voice.say(Word::Note, text);
     }
 }

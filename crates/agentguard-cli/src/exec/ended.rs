@@ -1,11 +1,14 @@
 //! How a session ended, in a line and an exit code.
 
-use agentguard::Finished;
-use agentguard::core::OutcomeOf;
+use std::path::Path;
+
+use agentguard::core::{Enforcement, OutcomeOf};
+use agentguard::{Finished, Learned};
 use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::flags::{Arguments, JSON, LEARN};
 use crate::voice::{Voice, Word};
 
 const NOT_FOUND: [i32; 2] = [2, 20]; // ENOENT, ENOTDIR
@@ -35,6 +38,7 @@ pub(crate) fn tell(
             "planted": finished.planted, "limits": finished.reached, "level": finished.level,
             "missing": finished.missing,
             "allowed": finished.tally.allowed, "refused": finished.tally.refused, "killed": finished.tally.killed,
+            "unenforced": finished.tally.unenforced, "enforcement": finished.enforcement,
         }))?;
         return Ok(exit);
     }
@@ -50,13 +54,46 @@ pub(crate) fn tell(
         killed => format!(", {killed} killed"),
     };
     let short: String = finished.session.as_str().chars().take(8).collect();
-    let weaker = weaker(finished);
+    let (weaker, unenforced) = (weaker(finished), unenforced(finished));
     let text = format!(
-        "session {short}{weaker} {how}: {} allowed, {} refused{killed}; `agentguard log show {short}` tells the story",
+        "session {short}{weaker} {how}: {} allowed, {} refused{killed}{unenforced}; `agentguard log show {short}` tells the story",
         tally.allowed, tally.refused
     );
     voice.say(Word::Note, &text);
     Ok(exit)
+}
+
+/// Says where a proposal lies, and what to do with it.
+pub(crate) fn tell_learned(
+    learned: Learned,
+    arguments: &Arguments,
+    voice: &mut Voice,
+) -> Result<(), Failure> {
+    let directory = arguments.path(&LEARN).unwrap_or(Path::new(""));
+    let Learned { uses, refused } = learned;
+    if arguments.has(&JSON) {
+        voice.say_json(&json!({"learned": directory, "uses": uses, "not_proposed": refused}))?;
+        return Ok(());
+    }
+    let directory = directory.display();
+    let text = format!(
+        "proposed in `{directory}`: {uses} ways to start programs; refused and not proposed: {refused}"
+    );
+    voice.say(Word::Note, &text);
+    let hint = format!(
+        "read it and run `agentguard policy test {directory}`; then put its files beside those of your policy, \
+         or use `--policy {directory}` where you have none"
+    );
+    voice.say(Word::Hint, &hint);
+    Ok(())
+}
+
+/// What a shadow let be; nothing where the session was none.
+fn unenforced(finished: &Finished) -> String {
+    match finished.enforcement {
+        Enforcement::Policy => String::new(),
+        Enforcement::Shadow => format!(", {} would be refused", finished.tally.unenforced),
+    }
 }
 
 /// What of it was weaker than it could be; nothing where nothing was.

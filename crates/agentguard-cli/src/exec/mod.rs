@@ -7,11 +7,11 @@ mod plan;
 mod report;
 
 use agentguard::sandbox::HeldSignals;
-use agentguard::{Guard, Run};
+use agentguard::{Guard, Learning, Run};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::flags::{Arguments, JSON, PLAN};
+use crate::flags::{Arguments, JSON, LEARN, PLAN};
 use crate::places::Places;
 use crate::policy;
 use crate::voice::Voice;
@@ -28,15 +28,26 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     let guard = Guard::new(places.clone());
     if arguments.has(&PLAN) {
         let arranged = guard.plan(&run).map_err(failure)?;
-        return plan::show(&arranged, arguments.has(&JSON), voice);
+        return plan::show(&arranged, run.enforcement, arguments.has(&JSON), voice);
     }
     ask::say_what_is_weaker(&run, voice);
+    let learning = arguments.path(&LEARN).map(Learning::at).transpose();
+    let learning = learning.map_err(failure)?;
     let report = Report::of(arguments)?;
     let fence = fence::Fence::of_process()?;
     let finished = guard.exec(&run, &report, &signals);
     drop(fence);
     match finished {
-        Ok(finished) => ended::tell(&finished, &command_name(&run), arguments.has(&JSON), voice),
+        Ok(finished) => {
+            let exit = ended::tell(&finished, &command_name(&run), arguments.has(&JSON), voice)?;
+            if let Some(learning) = learning {
+                let learned = learning
+                    .write(&places, &finished.session)
+                    .map_err(failure)?;
+                ended::tell_learned(learned, arguments, voice)?;
+            }
+            Ok(exit)
+        }
         Err(agentguard::Error::Refused { .. }) => Ok(Exit::Refused),
         Err(error) => {
             let cause = agentguard::cause(&error, &places, &run);

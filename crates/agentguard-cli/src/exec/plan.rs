@@ -1,7 +1,7 @@
 //! `exec --plan`: what would be enforced.
 
 use agentguard::Arranged;
-use agentguard::core::{Access, Held, Limits, Network};
+use agentguard::core::{Access, Enforcement, Held, Limits, Network};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -9,7 +9,12 @@ use crate::failure::Failure;
 use crate::voice::Voice;
 
 /// Shows the confinement of a session that is not started.
-pub(crate) fn show(arranged: &Arranged, as_json: bool, voice: &mut Voice) -> Result<Exit, Failure> {
+pub(crate) fn show(
+    arranged: &Arranged,
+    enforcement: Enforcement,
+    as_json: bool,
+    voice: &mut Voice,
+) -> Result<Exit, Failure> {
     let confined = &arranged.confined;
     if as_json {
         voice.json(&json!({
@@ -19,10 +24,21 @@ pub(crate) fn show(arranged: &Arranged, as_json: bool, voice: &mut Voice) -> Res
             "require_evidence": confined.require_evidence,
             "covered": confined.covered,
             "policy": arranged.policies.digests(),
+            "enforcement": enforcement,
         }))?;
         return Ok(Exit::Done);
     }
-    for line in head(arranged)?.into_iter().chain(body(arranged)) {
+    let shadow = match enforcement {
+        Enforcement::Policy => None,
+        Enforcement::Shadow => {
+            Some("enforced   only the deny-list and an organisation's policy".to_owned())
+        }
+    };
+    for line in head(arranged)?
+        .into_iter()
+        .chain(shadow)
+        .chain(body(arranged))
+    {
         voice.line(&line)?;
     }
     Ok(Exit::Done)

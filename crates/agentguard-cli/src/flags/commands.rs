@@ -4,8 +4,9 @@ use crate::exit::Exit;
 use crate::{agent, doctor, exec, init, log, policy, reference, trace, verify};
 
 use super::list::{
-    AGENT, BY, ENTRY, ENV, JSON, KEY, KIND, LEVEL, MATCHING, NETWORK, PLAN, POLICY, PORT, PROFILE,
-    QUERY, REASON, REPORT_FD, RULE, RULING, RUN, SINCE, TEXTS, TIMEOUT, VERBOSE, WORKSPACE,
+    AGENT, BY, ENTRY, ENV, JSON, KEY, KIND, LEARN, LEVEL, MATCHING, NETWORK, PLAN, POLICY, PORT,
+    PROFILE, QUERY, REASON, REPORT_FD, RULE, RULING, RUN, SHADOW, SINCE, TEXTS, TIMEOUT, VERBOSE,
+    WORKSPACE,
 };
 use super::{Command, Group, Operands};
 
@@ -53,7 +54,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         operands: Operands::Command,
         flags: &[
             &AGENT, &POLICY, &BY, &WORKSPACE, &LEVEL, &ENV, &PORT, &NETWORK, &TIMEOUT, &PROFILE,
-            &JSON, &PLAN, &REPORT_FD,
+            &SHADOW, &LEARN, &JSON, &PLAN, &REPORT_FD,
         ],
         exits: &[
             (

@@ -81,6 +81,18 @@ pub(crate) static PROFILE: Flag = flag(
     Value::Text("NAME"),
     "add what a known coding agent needs",
 );
+/// Which refusals hold.
+pub(crate) static SHADOW: Flag = flag(
+    "shadow",
+    Value::None,
+    "enforce only the deny-list; say and record what else would be refused",
+);
+/// What was seen, as a policy.
+pub(crate) static LEARN: Flag = flag(
+    "learn",
+    Value::Directory,
+    "write into this new directory the narrowest policy that allows what was seen",
+);
 /// Look, but do not run.
 pub(crate) static PLAN: Flag = flag(
     "plan",
@@ -114,7 +126,7 @@ pub(crate) static RULE: Flag = flag(
 /// How it was ruled.
 pub(crate) static RULING: Flag = flag(
     "ruling",
-    Value::Choice("RULING", &["allow", "deny", "ask"]),
+    Value::Choice("RULING", &["allow", "deny", "ask", "unenforced"]),
     "only what was ruled so",
 );
 /// How long ago.

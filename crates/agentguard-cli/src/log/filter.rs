@@ -13,7 +13,7 @@ pub(crate) struct Filter {
     pub(crate) kind: Option<String>,
     /// The rule that decided, or the rule's area.
     pub(crate) rule: Option<String>,
-    /// `allow`, `deny` or `ask`.
+    /// `allow`, `deny`, `ask` or `unenforced`.
     pub(crate) ruling: Option<String>,
     /// The time it must not be older than.
     pub(crate) since: Option<Since>,
@@ -128,6 +128,7 @@ fn is_ruled(event: &Event, wanted: &str) -> bool {
     match ruling {
         Ruling::Allow { .. } => wanted == "allow",
         Ruling::Deny { asked, .. } => wanted == "deny" || (*asked && wanted == "ask"),
+        Ruling::Unenforced { .. } => wanted == "unenforced",
     }
 }
 

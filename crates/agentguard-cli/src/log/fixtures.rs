@@ -1,9 +1,9 @@
 //! Entries for tests: a small session of `ada`'s.
 
 use agentguard::core::{
-    Agent, AgentName, Change, ChangeKind, CommitSeen, Commitment, Digest, Entry, Event, Evidence,
-    Held, Human, Level, Network, Origin, OutcomeOf, RefMove, Rule, RuleId, Ruling, SessionId,
-    Tally, Tier, TierDigest, Timestamp, Trigger, TriggerKind,
+    Agent, AgentName, Change, ChangeKind, CommitSeen, Commitment, Digest, Enforcement, Entry,
+    Event, Evidence, Held, Human, Level, Network, Origin, OutcomeOf, RefMove, Rule, RuleId, Ruling,
+    SessionId, Tally, Tier, TierDigest, Timestamp, Trigger, TriggerKind,
 };
 use serde_json::json;
 
@@ -71,6 +71,7 @@ pub(crate) fn session(reference: &str) -> Told {
         network: Network::Isolated,
         missing: Vec::new(),
         held: Some(Held::Process),
+        enforcement: Enforcement::Policy,
         require_evidence: Evidence::None,
         covered: Vec::new(),
         ruling: allowed("session/start"),

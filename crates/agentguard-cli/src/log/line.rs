@@ -177,12 +177,14 @@ pub(crate) fn came(outcome: &OutcomeOf) -> String {
     }
 }
 
-/// `allowed` or `refused`, and why nobody was asked.
+/// `allowed`, `refused` or what a shadow let be, and why nobody was asked.
 pub(crate) fn ruled(ruling: &Ruling) -> &'static str {
     match ruling {
         Ruling::Allow { .. } => "allowed",
         Ruling::Deny { asked: false, .. } => "refused",
         Ruling::Deny { asked: true, .. } => "refused (nobody to ask)",
+        Ruling::Unenforced { asked: false, .. } => "would refuse",
+        Ruling::Unenforced { asked: true, .. } => "would refuse (nobody to ask)",
     }
 }
 
@@ -191,8 +193,13 @@ fn counted(tally: Tally) -> String {
         allowed,
         refused,
         killed,
+        unenforced,
     } = tally;
-    format!("{allowed} allowed, {refused} refused, {killed} killed")
+    let unenforced = match unenforced {
+        0 => String::new(),
+        some => format!(", {some} would be refused"),
+    };
+    format!("{allowed} allowed, {refused} refused, {killed} killed{unenforced}")
 }
 
 fn changed(files: u64, complete: bool, rule: &str, text: Option<&Value>) -> String {
@@ -293,6 +300,28 @@ mod tests {
         assert!(
             line.contains("refused (nobody to ask) exec terraform apply"),
             "{line}"
+        );
+    }
+
+    #[test]
+    fn what_a_shadow_let_be_is_told_from_what_was_allowed_or_refused() {
+        let (mut event, text) = refused("git push origin main");
+        if let Event::Decision { ruling, .. } = &mut event {
+            let rule = ruling.rule().clone();
+            *ruling = Ruling::Unenforced { rule, asked: true };
+        }
+        let line = shown((event, text));
+        assert!(
+            line.contains("would refuse (nobody to ask) exec git push"),
+            "{line}"
+        );
+        let tally = Tally {
+            unenforced: 2,
+            ..Tally::default()
+        };
+        assert_eq!(
+            counted(tally),
+            "0 allowed, 0 refused, 0 killed, 2 would be refused"
         );
     }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use agentguard::audit::Recorded;
 use agentguard::core::{
-    Event, Evidence, Held, Human, OutcomeOf, Rule, RuleId, Ruling, Trigger, TriggerKind,
+    Enforcement, Event, Evidence, Held, Human, OutcomeOf, Rule, RuleId, Ruling, Trigger,
+    TriggerKind,
 };
 
 use super::Readable;
@@ -52,6 +53,7 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         network,
         missing,
         held,
+        enforcement,
         ..
     } = &start.entry.event
     else {
@@ -84,6 +86,10 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         level.as_str(),
         word(network)
     ));
+    if *enforcement == Enforcement::Shadow {
+        let shadow = "shadow: only the deny-list and an organisation's policy; what other rules refuse goes on";
+        lines.push(format!("          {shadow}"));
+    }
     let unheld = missing
         .iter()
         .map(|promise| format!("not promised: {}", promise.text()));
@@ -123,7 +129,7 @@ fn static_rules(start: &Recorded) -> Vec<String> {
 fn reason(ruling: &Ruling) -> Vec<String> {
     match ruling {
         Ruling::Allow { .. } => Vec::new(),
-        Ruling::Deny { rule, .. } => {
+        Ruling::Deny { rule, .. } | Ruling::Unenforced { rule, .. } => {
             let remedy = rule
                 .remedy
                 .iter()
@@ -209,6 +215,21 @@ mod tests {
         assert!(told.contains(line), "{told}");
         let told = lines(&recorded(0, event, None)).join("\n");
         assert!(told.contains("          files/read-only\n"), "{told}");
+    }
+
+    #[test]
+    fn that_a_session_was_a_shadow_is_told_with_what_was_enforced() {
+        let (mut event, text) = session("");
+        let is_told = |event: &Event| {
+            let told = lines(&recorded(0, event.clone(), text.clone()));
+            told.iter()
+                .any(|line| line.starts_with("          shadow: "))
+        };
+        assert!(!is_told(&event));
+        if let Event::Start { enforcement, .. } = &mut event {
+            *enforcement = Enforcement::Shadow;
+        }
+        assert!(is_told(&event));
     }
 
     #[test]

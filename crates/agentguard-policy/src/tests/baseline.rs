@@ -406,6 +406,7 @@ fn a_session_starts_in_a_project_and_nowhere_else() {
             session: of,
             confinement: policies.confine(&wants).unwrap().confinement,
             command: vec!["true".to_owned()],
+            enforcement: agentguard_core::Enforcement::Policy,
         };
         let verdict = judge
             .judge(&judge.question(Action::Session(Box::new(start))))

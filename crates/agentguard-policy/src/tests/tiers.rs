@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use agentguard_core::{Access, Evidence, Level, Network, Tier};
+use agentguard_core::{Access, Action, Evidence, Judge as _, Level, Network, Tier, Verdict};
 
 use super::baseline::request;
 use super::{exec, session, word};
@@ -74,6 +74,48 @@ allow contains {\"id\": \"own/ls\", \"reason\": \"ls\"} if \"ls\" in input.facts
 const ASK_MAKE: &str = "package agentguard.exec.own
 ask contains {\"id\": \"own/ask\", \"reason\": \"ask\"} if \"make\" in input.facts.names
 ";
+
+/// The rule that refuses, where it holds in a shadow.
+fn held(policies: &Policies, action: Action) -> Option<String> {
+    let judge = policies.judge(session());
+    let question = judge.question(action);
+    let verdict = judge.judge(&question).unwrap_or_else(Verdict::from);
+    let rule = verdict.rule();
+    assert!(!matches!(verdict, Verdict::Allow(_)), "{rule:?}");
+    judge
+        .holds(&question, rule)
+        .then(|| rule.id.as_str().to_owned())
+}
+
+#[test]
+fn in_a_shadow_the_deny_list_and_the_organisation_hold_and_other_tiers_do_not() {
+    let of = |words: &[&str]| Action::Exec(exec(words));
+    let ships = load("shadow-ships", None, None, None).unwrap();
+    let push = of(&["git", "push", "origin", "main"]);
+    assert_eq!(held(&ships, push.clone()), None);
+    assert_eq!(held(&ships, of(&["npm", "publish"])), None);
+    let listed = held(&ships, of(&["sudo", "ls"]));
+    assert_eq!(listed.as_deref(), Some("privilege/other-user"));
+    let user = load("shadow-user", None, Some(DENY_MAKE), Some(ASK_MAKE)).unwrap();
+    assert_eq!(held(&user, of(&["make"])), None);
+    // What ships is the organisation's library, and holds with its rules.
+    let org = load("shadow-org", Some(ASK_MAKE), Some(DENY_MAKE), None).unwrap();
+    assert_eq!(held(&org, of(&["make"])).as_deref(), Some("own/make"));
+    let both = held(&org, push);
+    assert_eq!(both.as_deref(), Some("git/protected-branch"));
+    let over = load("shadow-over", Some("package own"), Some(DENY_MAKE), None).unwrap();
+    assert_eq!(held(&over, of(&["make"])), None);
+}
+
+#[test]
+fn in_a_shadow_no_error_lets_anything_be() {
+    let wrong = "package agentguard.exec.own
+deny contains {\"id\": input.action.argv[0], \"reason\": \"x\"} if true
+";
+    let policies = load("shadow-wrong", None, Some(wrong), None).unwrap();
+    let undecided = held(&policies, Action::Exec(exec(&["ls"])));
+    assert_eq!(undecided.as_deref(), Some("guard/undecided"));
+}
 
 #[test]
 fn a_repository_alone_only_tightens_what_ships() {
