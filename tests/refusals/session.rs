@@ -129,15 +129,20 @@ fn mediator_and_pid_1_hold_nothing_that_leads_outside() {
 #[test]
 fn nothing_is_mounted_for_others_and_nothing_by_them() {
     where_held(&[Promise::Names], |scene| {
-        let inside = "touch ready; while ! [ -e seen ]; do sleep 0.01; done; ls below";
+        let inside = "grep -c -e shared: -e master: /proc/self/mountinfo; touch ready; \
+                      while ! [ -e seen ]; do sleep 0.01; done; \
+                      ls below; head -c 1 /dev/zero | od -An -tx1";
         let outside = format!(
-            "mkdir below && before=$(wc -l < /proc/self/mountinfo) && \
+            "mkdir below && cp attack planted && grep -q shared: /proc/self/mountinfo && \
+             before=$(wc -l < /proc/self/mountinfo) && \
              {{ $guard -- sh -c '{inside}' & }} && while ! [ -e ready ]; do sleep 0.01; done && \
              [ $(wc -l < /proc/self/mountinfo) = $before ] && echo alone; \
-             mount -t tmpfs none below && echo > below/planted; touch seen; wait $!"
+             mount -t tmpfs none below && echo > below/planted && mount --bind planted /dev/zero && \
+             echo mounted; touch seen; wait $!"
         );
         let ran = scene.run_command(scene.mounting(&outside));
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "alone\n"));
+        assert_eq!(ran.stdout, "0\nalone\nmounted\n 00\n", "{}", ran.stderr);
+        assert_eq!(ran.code, Some(0));
     });
 }
 

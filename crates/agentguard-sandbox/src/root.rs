@@ -15,8 +15,8 @@ use agentguard_core::{Access, Limits, Network};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
-    mount_change, mount_remount, move_mount, open_tree, unmount,
+    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_remount, move_mount,
+    open_tree, unmount,
 };
 
 use crate::difference::{Snapshot, WalkLimits};
@@ -209,6 +209,11 @@ fn add_device(sources: &mut Vec<Source>, name: &str) -> Result<(), Failure> {
     let path = Path::new("/dev").join(name);
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = open_tree(CWD, &path, flags).step(format!("open `{}`", path.display()))?;
+    let attributes = Attributes {
+        read_only: false,
+        no_devices: false,
+    };
+    change_tree(tree.as_fd(), attributes).step(format!("show `{}`", path.display()))?;
     let order = sources.len();
     sources.push(Source {
         target: path,
@@ -231,11 +236,6 @@ pub(crate) struct FirstLook {
 
 /// Puts the root together at its base. Needs the capabilities of the new user namespace.
 pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Failure> {
-    mount_change(
-        "/",
-        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
-    )
-    .step("keep mounts private")?;
     tmpfs(BASE, "mode=0755,size=16m")?;
     let base =
         fs::open(BASE, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open the new root")?;
@@ -337,11 +337,6 @@ pub(crate) fn look(
 
 /// Builds the least of a root at its base, to see whether that can be done here.
 pub(crate) fn try_out() -> Result<(), Failure> {
-    mount_change(
-        "/",
-        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
-    )
-    .step("keep mounts private")?;
     tmpfs(BASE, "mode=0755,size=1m")?;
     let base =
         fs::open(BASE, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open the new root")?;
