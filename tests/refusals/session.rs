@@ -17,7 +17,7 @@ fn status(process: u32, field: &str) -> String {
     values.next().unwrap().trim().to_owned()
 }
 
-fn threads(process: u32) -> Vec<u32> {
+pub(crate) fn threads(process: u32) -> Vec<u32> {
     let listed = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     listed
         .map(|entry| {

@@ -57,7 +57,7 @@ attack fifo, most_arguments, full_terminal;
 attack mark, race;
 attack names, race_names, naive_names, many_names, own_terminal, odd_names;
 attack orders, nesting, wait_closed, traced;
-attack closed, remap, storm, crowd;
+attack closed, remap, storm, crowd, again, one_processor, last;
 attack hide, slow, attributes, chains;
 attack chance, bystander, bomb, hog, fill_up;
 attack forgotten, narrower, first_process, lease, queues, consoles;

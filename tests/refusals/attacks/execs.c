@@ -97,6 +97,50 @@ int storm(int argc, char **argv)
 	return 0;
 }
 
+/* again PROGRAM TRIES: executes what the kernel will not, one time after another, once it is told to go on. */
+int again(int argc, char **argv)
+{
+	char *words[] = { argv[0], NULL };
+	(void)argc;
+	close(open("ready", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+	while (access("go", F_OK))
+		usleep(1000);
+	for (long i = number(argv[1]); i > 0; i--)
+		if (execve(argv[0], words, environ) == 0 || errno != ENOEXEC) {
+			tell("again", -1);
+			return 0;
+		}
+	errno = ENOEXEC;
+	tell("again", -1);
+	return 0;
+}
+
+/* one_processor PROGRAM ARGUMENT...: and all that it starts, on one. Run without us. */
+int one_processor(int argc, char **argv)
+{
+	cpu_set_t all, one;
+	(void)argc;
+	if (sched_getaffinity(0, sizeof all, &all))
+		return 2;
+	CPU_ZERO(&one);
+	for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++)
+		if (CPU_ISSET(i, &all))
+			CPU_SET(i, &one);
+	if (sched_setaffinity(0, sizeof one, &one))
+		return 2;
+	execv(argv[0], argv);
+	return 127;
+}
+
+/* last THREAD: has it run only where nobody else wants to (SCHED_IDLE). Run without us. */
+int last(int argc, char **argv)
+{
+	struct sched_param none = { 0 };
+	(void)argc;
+	tell("last", sched_setscheduler((pid_t)number(argv[0]), SCHED_IDLE, &none));
+	return 0;
+}
+
 static pthread_barrier_t start;
 static char **crowded;
 

@@ -346,7 +346,9 @@ impl Worker<'_> {
             let errno = libc::EACCES;
             return self.tell_outcome(judged.entry, OutcomeOf::Failed { errno });
         };
-        // Before it goes on: should the exec fail, it stops before it can ask again.
+        // Before it goes on: should the exec fail, it stops before it can ask again. Asked for after that, the stop
+        // comes too late where this thread loses the processor in between, and another worker would find the
+        // caller of the next exec traced. What waits for an answer is not woken by it.
         let _ = tracee.interrupt();
         listener.resume(notification);
         let outcome = match self.wait(notification.thread) {
