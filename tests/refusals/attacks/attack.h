@@ -60,6 +60,7 @@ attack orders, nesting, wait_closed, traced;
 attack closed, remap, storm, crowd, again, one_processor, last;
 attack hide, slow, attributes, chains;
 attack chance, bystander, bomb, hog, fill_up;
+attack hung, make_file;
 attack forgotten, narrower, first_process, lease, queues, consoles;
 
 #endif

@@ -76,6 +76,8 @@ static const struct {
 	{ "bomb", bomb },
 	{ "hog", hog },
 	{ "fill_up", fill_up },
+	{ "hung", hung },
+	{ "make_file", make_file },
 	{ "forgotten", forgotten },
 	{ "narrower", narrower },
 	{ "first_process", first_process },
@@ -122,6 +124,9 @@ static const struct {
 	{ ETXTBSY, "ETXTBSY" },
 	{ ENOEXEC, "ENOEXEC" },
 	{ ELIBBAD, "ELIBBAD" },
+	{ ETIMEDOUT, "ETIMEDOUT" },
+	{ EMFILE, "EMFILE" },
+	{ ENOSPC, "ENOSPC" },
 };
 
 static const char *name_of(int error)
