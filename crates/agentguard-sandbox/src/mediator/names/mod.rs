@@ -359,6 +359,15 @@ impl Attempting<'_> {
         mode: u32,
     ) -> std::result::Result<Done, Stopped> {
         self.mask()?;
+        // Before anything is made: what could not be handed in would stay behind.
+        if !self
+            .worker
+            .shared
+            .processes
+            .has_room(self.notification.thread)?
+        {
+            return Err(Errno::MFILE.into());
+        }
         for _ in 0..MOST_TURNS {
             let trees = self.trees(&place)?;
             let together = trees::share(&trees);
