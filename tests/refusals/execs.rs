@@ -88,6 +88,39 @@ fn threads_that_all_execute_at_once_hold_nobody() {
     });
 }
 
+/// Several processes, in each of which threads start programs while one of them, not the first, becomes another.
+/// A long run:
+///
+/// ```sh
+/// AGENTGUARD_EXECS=100000 cargo test --release -p agentguard-cli --test refusals many_threads -- --nocapture
+/// ```
+#[test]
+fn many_threads_of_many_processes_execute_and_none_is_held() {
+    const PROCESSES: u64 = 4;
+    const TIMES: u64 = 40;
+    let wanted = std::env::var("AGENTGUARD_EXECS");
+    let wanted: u64 = wanted.map_or(1, |text| text.parse().unwrap());
+    as_everyone(|scene| {
+        let (processes, times) = (PROCESSES.to_string(), TIMES.to_string());
+        let words = [
+            "./attack", "mixture", &processes, &times, "./attack", "signals",
+        ];
+        let (mut sessions, mut executed) = (0, 0);
+        while executed < wanted {
+            let mut command = scene.exec(&[], &words);
+            let output = command.stderr(Stdio::piped()).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            let tried = Tried::of(&String::from_utf8_lossy(&output.stdout));
+            assert_eq!(tried.result("mixture"), "ok", "{said}");
+            let before = executed;
+            executed = allowed(scene);
+            assert!(executed - before > PROCESSES * TIMES, "{executed}");
+            sessions += 1;
+        }
+        println!("{executed} execs in {sessions} sessions");
+    });
+}
+
 /// As agents of keys do. Nobody of the caller's own rights could read what it asks for.
 #[test]
 fn a_caller_that_closed_itself_is_judged_like_any_other() {

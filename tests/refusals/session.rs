@@ -87,6 +87,11 @@ fn while_living(test: &str, look: impl Fn(&Scene, u32, u32)) {
 #[test]
 fn mediator_and_pid_1_have_given_up_every_right() {
     while_living("bare", |_, mediator, init| {
+        // A session of its own: no terminal sends it anything.
+        assert!(status(init, "NSsid:").ends_with("\t1"));
+        for child in children(mediator) {
+            assert_eq!(status(child, "NoNewPrivs:"), "1");
+        }
         for process in threads(mediator).into_iter().chain([init]) {
             for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
                 assert_eq!(status(process, set), "0000000000000000", "{set} {process}");

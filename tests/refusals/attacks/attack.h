@@ -61,6 +61,7 @@ attack closed, remap, storm, crowd, again, one_processor, last;
 attack hide, slow, attributes, chains;
 attack chance, bystander, bomb, hog, fill_up;
 attack hung, make_file;
+attack no_number, no_space, given_up, mixture;
 attack forgotten, narrower, first_process, lease, queues, consoles;
 
 #endif
