@@ -3,6 +3,8 @@
 //! What holds depends on whether a cgroup can be made where this runs; the session's first entry says
 //! which it is, and these hold it to that.
 
+use std::fs;
+
 use agentguard::core::{Event, Held, Level, Promise};
 
 use crate::outside::Bystander;
@@ -17,6 +19,52 @@ fn held(scene: &Scene) -> Held {
         }
     });
     last.expect("every session says so")
+}
+
+/// A file that could not be handed in would stay behind: a lock that nobody holds.
+#[test]
+fn a_file_is_made_only_where_it_can_be_opened() {
+    as_everyone(|scene| {
+        for bare in [true, false] {
+            let words = ["./attack", "no_number"];
+            let ran = if bare {
+                scene.run_bare(&words)
+            } else {
+                scene.run(&words)
+            };
+            let tried = ran.tried();
+            for (name, result) in tried.all_but(&[]) {
+                let expected = if name.starts_with("neighbour") {
+                    "ok"
+                } else {
+                    "EMFILE"
+                };
+                assert_eq!(result, expected, "{name}, bare: {bare}");
+            }
+            assert_eq!(tried.all_but(&[]).count(), 5);
+            for made in ["none-left", "one-left"] {
+                fs::remove_file(scene.work().join(made)).unwrap();
+            }
+            fs::remove_dir(scene.work().join("neighbour-directory")).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_full_file_system_is_full_for_names_too() {
+    where_held(&[Promise::Own], |scene| {
+        let policy =
+            scene.policy("package agentguard.sandbox\n\ntemporary_bytes contains 1048576\n");
+        let tried = scene
+            .run_with(&[&policy], &["./attack", "no_space", "/tmp"])
+            .tried();
+        for full in ["write", "write-more", "link"] {
+            assert_eq!(tried.result(full), "ENOSPC", "{full}");
+        }
+        for other in ["more", "neighbour-name", "neighbour-link"] {
+            assert_eq!(tried.result(other), "ok", "{other}");
+        }
+    });
 }
 
 #[test]

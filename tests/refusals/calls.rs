@@ -1,9 +1,10 @@
 //! System calls that lists of this kind tend to forget.
 
 use std::io::{BufRead as _, Write as _};
+use std::net::TcpListener;
 use std::process::Stdio;
 
-use agentguard::core::Level;
+use agentguard::core::{Level, Promise};
 
 use crate::scene::{as_everyone, level};
 
@@ -35,6 +36,58 @@ fn a_filter_and_a_domain_of_its_own_give_nothing_back() {
             assert_eq!(tried.result(neighbour), "ok", "{neighbour}");
         }
         tried.all_are(&["EPERM", "EACCES", "ENOENT", "EROFS"], &neighbours);
+    });
+}
+
+/// The mediator acts with the session's rights, and knows nothing of what a process gave up of them for itself.
+#[test]
+fn what_a_process_gave_up_is_given_back_by_no_more_than_its_session_has() {
+    as_everyone(|scene| {
+        for directory in ["home/work/.git", "home/work/.git/hooks"] {
+            scene.directory(directory);
+        }
+        scene.write("home/work/notes", "as it was");
+        let outside = scene.outside().join("given-up").display().to_string();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let words = ["./attack", "given_up", &outside, &port];
+        let bare = scene.run_bare(&words).tried();
+        for held in ["directory", "connect", "write"] {
+            assert_eq!(
+                bare.result(held),
+                "EACCES",
+                "{held}: its own domain holds it"
+            );
+        }
+        assert_eq!(bare.result("link"), "ENOTTY");
+        let tried = scene.run(&words).tried();
+        if level().holds(Promise::Pins) {
+            assert_eq!(tried.result("directory"), "ok");
+        }
+        assert_eq!(
+            tried.result("write"),
+            "EACCES",
+            "what is not asked about is the kernel's"
+        );
+        assert_eq!(
+            tried.result("link"),
+            "ENOTTY",
+            "a filter of its own comes first"
+        );
+        // Where it connects to is the session's own loopback, or nowhere.
+        assert_ne!(tried.result("connect"), "ok");
+        for never in ["outside", "place", "system"] {
+            let refused = ["EROFS", "EACCES", "ENOENT", "EPERM"];
+            assert!(refused.contains(&tried.result(never)), "{never}");
+        }
+        assert!(!scene.outside().join("given-up").exists());
+        assert_eq!(
+            listener
+                .set_nonblocking(true)
+                .map(|()| listener.accept().is_err())
+                .ok(),
+            Some(true)
+        );
     });
 }
 

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 
 use agentguard::core::{Event, Level};
 
-use crate::attack;
+use crate::attack::{self, Tried};
+use crate::lifetime::{parent, until, with_argument};
 use crate::scene::{Scene, as_everyone, level};
+use crate::session::threads;
 
 /// How many execs the ended sessions of this home allowed.
 fn allowed(scene: &Scene) -> u64 {
@@ -31,6 +34,50 @@ fn each_exec_is_asked_about_once_whatever_interrupts_it() {
     });
 }
 
+/// The worst moment to lose the processor: a worker has let an exec go on, which fails at once. The caller asks again
+/// before that worker runs again, and another one is free to answer.
+#[test]
+fn a_worker_that_runs_last_keeps_no_caller_from_the_next_exec() {
+    as_everyone(|scene| {
+        scene.program("text", b"no program\n");
+        let attack = scene.work().join("attack");
+        let mut command = scene.command(&attack);
+        let guard = scene.guard_at(level());
+        command.arg("one_processor").arg(guard.get_program());
+        command.args(guard.get_args());
+        command.args(["--", "./attack", "again", "./text", "100"]);
+        let session = command.stdout(Stdio::piped()).spawn().unwrap();
+        until("the session lives", || scene.work().join("ready").exists());
+        let workers = workers_of(session.id());
+        assert_eq!(workers.len(), 2);
+        let last = scene.run_bare(&["./attack", "last", &workers[0].to_string()]);
+        assert_eq!(last.tried().result("last"), "ok");
+        scene.write("home/work/go", "");
+        let output = session.wait_with_output().unwrap();
+        let tried = Tried::of(&String::from_utf8_lossy(&output.stdout));
+        assert_eq!(tried.result("again"), "ENOEXEC");
+        assert_eq!(allowed(scene), 101);
+    });
+}
+
+/// The threads of a guard's mediator that answer.
+fn workers_of(guard: u32) -> Vec<u32> {
+    let is_below = |number: u32| {
+        let above = std::iter::successors(Some(number), |below| parent(*below));
+        above.take(4).any(|above| above == guard)
+    };
+    let mediators = with_argument("agentguard-mediator").into_iter();
+    let mut workers: Vec<_> = mediators
+        .filter(|mediator| is_below(*mediator))
+        .flat_map(threads)
+        .filter(|thread| {
+            fs::read_to_string(format!("/proc/{thread}/comm")).is_ok_and(|name| name == "worker\n")
+        })
+        .collect();
+    workers.sort_unstable();
+    workers
+}
+
 #[test]
 fn threads_that_all_execute_at_once_hold_nobody() {
     as_everyone(|scene| {
@@ -38,6 +85,39 @@ fn threads_that_all_execute_at_once_hold_nobody() {
             .run(&["./attack", "crowd", "300", "./attack", "signals"])
             .tried();
         assert_eq!(tried.result("crowd"), "ok");
+    });
+}
+
+/// Several processes, in each of which threads start programs while one of them, not the first, becomes another.
+/// A long run:
+///
+/// ```sh
+/// AGENTGUARD_EXECS=100000 cargo test --release -p agentguard-cli --test refusals many_threads -- --nocapture
+/// ```
+#[test]
+fn many_threads_of_many_processes_execute_and_none_is_held() {
+    const PROCESSES: u64 = 4;
+    const TIMES: u64 = 40;
+    let wanted = std::env::var("AGENTGUARD_EXECS");
+    let wanted: u64 = wanted.map_or(1, |text| text.parse().unwrap());
+    as_everyone(|scene| {
+        let (processes, times) = (PROCESSES.to_string(), TIMES.to_string());
+        let words = [
+            "./attack", "mixture", &processes, &times, "./attack", "signals",
+        ];
+        let (mut sessions, mut executed) = (0, 0);
+        while executed < wanted {
+            let mut command = scene.exec(&[], &words);
+            let output = command.stderr(Stdio::piped()).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            let tried = Tried::of(&String::from_utf8_lossy(&output.stdout));
+            assert_eq!(tried.result("mixture"), "ok", "{said}");
+            let before = executed;
+            executed = allowed(scene);
+            assert!(executed - before > PROCESSES * TIMES, "{executed}");
+            sessions += 1;
+        }
+        println!("{executed} execs in {sessions} sessions");
     });
 }
 

@@ -94,12 +94,14 @@ fn a_session_set_up_in_another_order_would_not_stand() {
         for right in [
             "neighbour-proc-before-the-old-root",
             "neighbour-processes-before-the-user",
+            "neighbour-mount-for-a-user-below",
             "neighbour-trace-closed-below",
         ] {
             assert_eq!(tried.result(right), "ok", "{right}");
         }
         assert_eq!(tried.result("proc-after-the-old-root"), "EPERM");
         assert_eq!(tried.result("processes-after-the-user"), "EPERM");
+        assert_eq!(tried.result("mount-for-the-same-user"), "EEXIST");
         assert_eq!(tried.result("trace-closed-in-one-namespace"), "EPERM");
         // Here the wrong order fails nothing, and holds nothing.
         assert_eq!(tried.result("thread-before-the-domain"), "ok");

@@ -1,12 +1,12 @@
 //! Nothing survives: not its session, not its guard, not its mediator.
 
 use std::fs;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use agentguard::core::{Event, Level};
+use agentguard::core::{Event, Level, Promise};
 
-use crate::scene::{Scene, Who, as_everyone, level};
+use crate::scene::{Scene, Who, as_everyone, level, where_held};
 
 /// Longer than a machine under load takes to end a handful of processes.
 const SOON: Duration = Duration::from_secs(20);
@@ -62,12 +62,24 @@ pub(crate) fn living_at(level: Level, scene: &Scene, name: &str) -> Child {
     child
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test ends what it started")]
 pub(crate) fn kill(number: u32) {
-    let killed = Command::new("sh")
-        .args(["-c", &format!("kill -9 {number}")])
+    send("KILL", number);
+}
+
+fn stop(number: u32) {
+    send("STOP", number);
+}
+
+fn go_on(number: u32) {
+    send("CONT", number);
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test ends what it started")]
+fn send(signal: &str, number: u32) {
+    let sent = Command::new("sh")
+        .args(["-c", &format!("kill -{signal} {number}")])
         .status();
-    assert!(killed.unwrap().success());
+    assert!(sent.unwrap().success());
 }
 
 /// Kills them at one go: the second may be gone with the first.
@@ -98,6 +110,39 @@ pub(crate) fn all_dead(scene: &Scene, name: &str) {
 
 pub(crate) fn name(scene: &Scene, test: &str) -> String {
     format!("living-{test}-{}-{:?}", std::process::id(), scene.who)
+}
+
+/// Each makes what the agent has none of yet: its home, its key, its log.
+#[test]
+fn many_first_sessions_at_once_all_begin() {
+    as_everyone(|scene| {
+        for turn in 0..3 {
+            let home = format!("home-{turn}");
+            for directory in [
+                "",
+                "/.cargo",
+                "/.cargo/bin",
+                "/.rustup",
+                "/.config",
+                "/.config/git",
+            ] {
+                scene.directory(&format!("{home}{directory}"));
+            }
+            scene.write(&format!("{home}/.gitconfig"), "");
+            scene.write(&format!("{home}/.config/git/ignore"), "");
+            let begin = |_| {
+                let mut command = scene.exec(&[], &["true"]);
+                command.env("HOME", scene.root.join(&home));
+                command.stderr(Stdio::piped()).spawn().unwrap()
+            };
+            let sessions: Vec<_> = (0..8).map(begin).collect();
+            for session in sessions {
+                let output = session.wait_with_output().unwrap();
+                let said = String::from_utf8_lossy(&output.stderr);
+                assert_eq!(output.status.code(), Some(0), "{said}");
+            }
+        }
+    });
 }
 
 #[test]
@@ -178,6 +223,35 @@ fn everything_inside_dies_with_the_mediator() {
             begun.elapsed() < SOON,
             "the guard waits for what nobody reaps"
         );
+        all_dead(scene, &name);
+    });
+}
+
+/// What a killed mediator leaves is the guard's to wait for: elsewhere it might stay for ever.
+#[test]
+fn what_a_killed_mediator_leaves_becomes_the_guards() {
+    where_held(&[Promise::Unseen], |scene| {
+        let name = name(scene, "left");
+        let mut guard = living(scene, &name);
+        let mediator = with_argument("agentguard-mediator")
+            .into_iter()
+            .find(|number| parent(*number) == Some(guard.id()))
+            .expect("the guard has a mediator");
+        let left: Vec<_> = inside(scene)
+            .into_iter()
+            .filter(|number| parent(*number) == Some(mediator))
+            .collect();
+        assert!(left.len() > 1, "{left:?}");
+        stop(guard.id());
+        kill(mediator);
+        until("they have another parent", || {
+            left.iter().all(|number| parent(*number) != Some(mediator))
+        });
+        for number in &left {
+            assert_eq!(parent(*number), Some(guard.id()), "{number}");
+        }
+        go_on(guard.id());
+        assert_eq!(guard.wait().unwrap().code(), Some(125));
         all_dead(scene, &name);
     });
 }

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use agentguard::core::Level;
 
 use crate::attack;
+use crate::lifetime::until;
 use crate::scene::{Scene, as_everyone, level};
 
 /// A program that the deny-list denies whole, as it lies on every system.
@@ -149,6 +151,46 @@ fn a_program_whose_file_is_gone_is_refused() {
         );
         let bare = scene.run_bare(&["./attack", "deleted", "attack"]);
         assert!(bare.stdout.contains("said from-nowhere"));
+    });
+}
+
+/// No stamp of a program moves when somebody outside renames a directory above it.
+#[test]
+fn a_program_whose_directory_got_another_name_is_judged_by_that() {
+    as_everyone(|scene| {
+        for directory in ["granted", "granted/early"] {
+            scene.directory(directory);
+        }
+        let granted = scene.root.join("granted");
+        let (early, late) = (granted.join("early"), granted.join("late"));
+        fs::rename(scene.program("tool", attack::program()), early.join("tool")).unwrap();
+        std::os::unix::fs::symlink("early", granted.join("now")).unwrap();
+        let policy = scene.policy(&format!(
+            "package agentguard.sandbox\n\nread contains \"{}\"\n",
+            granted.display()
+        ));
+        scene.write(
+            "policy/late.rego",
+            "package agentguard.exec.late\n\n\
+             deny contains {\"id\": \"test/late\", \"reason\": \"too late\"} if {\n\
+             \tcontains(input.action.program.path, \"/late/\")\n}\n",
+        );
+        // What changed just now is not remembered by anybody careful.
+        let script = format!(
+            "sleep 2.1; {0} say a; {0} say b; touch ready; \
+             while ! [ -e seen ]; do sleep 0.01; done; {0} say c",
+            granted.join("now/tool").display()
+        );
+        let mut command = scene.exec(&[&policy], &["sh", "-c", &script]);
+        let session = command.stdout(Stdio::piped()).spawn().unwrap();
+        until("it ran", || scene.work().join("ready").exists());
+        fs::rename(&early, &late).unwrap();
+        fs::remove_file(granted.join("now")).unwrap();
+        std::os::unix::fs::symlink("late", granted.join("now")).unwrap();
+        scene.write("home/work/seen", "");
+        let output = session.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "said a\nsaid b\n");
+        assert_eq!(scene.refusals(), ["test/late"]);
     });
 }
 

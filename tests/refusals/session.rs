@@ -17,7 +17,7 @@ fn status(process: u32, field: &str) -> String {
     values.next().unwrap().trim().to_owned()
 }
 
-fn threads(process: u32) -> Vec<u32> {
+pub(crate) fn threads(process: u32) -> Vec<u32> {
     let listed = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     listed
         .map(|entry| {
@@ -87,6 +87,11 @@ fn while_living(test: &str, look: impl Fn(&Scene, u32, u32)) {
 #[test]
 fn mediator_and_pid_1_have_given_up_every_right() {
     while_living("bare", |_, mediator, init| {
+        // A session of its own: no terminal sends it anything.
+        assert!(status(init, "NSsid:").ends_with("\t1"));
+        for child in children(mediator) {
+            assert_eq!(status(child, "NoNewPrivs:"), "1");
+        }
         for process in threads(mediator).into_iter().chain([init]) {
             for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
                 assert_eq!(status(process, set), "0000000000000000", "{set} {process}");
@@ -129,15 +134,20 @@ fn mediator_and_pid_1_hold_nothing_that_leads_outside() {
 #[test]
 fn nothing_is_mounted_for_others_and_nothing_by_them() {
     where_held(&[Promise::Names], |scene| {
-        let inside = "touch ready; while ! [ -e seen ]; do sleep 0.01; done; ls below";
+        let inside = "grep -c -e shared: -e master: /proc/self/mountinfo; touch ready; \
+                      while ! [ -e seen ]; do sleep 0.01; done; \
+                      ls below; head -c 1 /dev/zero | od -An -tx1";
         let outside = format!(
-            "mkdir below && before=$(wc -l < /proc/self/mountinfo) && \
+            "mkdir below && cp attack planted && grep -q shared: /proc/self/mountinfo && \
+             before=$(wc -l < /proc/self/mountinfo) && \
              {{ $guard -- sh -c '{inside}' & }} && while ! [ -e ready ]; do sleep 0.01; done && \
              [ $(wc -l < /proc/self/mountinfo) = $before ] && echo alone; \
-             mount -t tmpfs none below && echo > below/planted; touch seen; wait $!"
+             mount -t tmpfs none below && echo > below/planted && mount --bind planted /dev/zero && \
+             echo mounted; touch seen; wait $!"
         );
         let ran = scene.run_command(scene.mounting(&outside));
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "alone\n"));
+        assert_eq!(ran.stdout, "0\nalone\nmounted\n 00\n", "{}", ran.stderr);
+        assert_eq!(ran.code, Some(0));
     });
 }
 

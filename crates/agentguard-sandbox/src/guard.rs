@@ -177,7 +177,24 @@ struct Mediator(Child);
 
 impl Drop for Mediator {
     fn drop(&mut self) {
-        let _ = self.0.wait();
+        if let Ok(Some(_)) = self.0.try_wait() {
+            return;
+        }
+        // A thread of it that waits for a file system ends when that answers, and perhaps never.
+        if let Ok(handle) = pidfd_open(Pid::from_child(&self.0), PidfdFlags::empty()) {
+            let _ = poll(
+                &mut [PollFd::new(&handle, PollFlags::IN)],
+                Some(&patience()),
+            );
+        }
+        let _ = self.0.try_wait();
+    }
+}
+
+fn patience() -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(30),
+        tv_nsec: 0,
     }
 }
 
@@ -562,10 +579,7 @@ fn deadline(seconds: Option<u64>) -> Option<Instant> {
 /// process is reaped, and where the mediator was killed that is left to us. Until it is wholly gone its
 /// threads inherit from one another what it leaves, and nothing of that is ours yet.
 fn wait_until_gone(mediator: &Mediator, init: &OwnedFd, agent: Option<&OwnedFd>) {
-    let patience = Timespec {
-        tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(30),
-        tv_nsec: 0,
-    };
+    let patience = patience();
     // Reaped when it is dropped, so that the number is its own.
     let mediator = pidfd_open(Pid::from_child(&mediator.0), PidfdFlags::empty()).ok();
     if let Some(mediator) = mediator {

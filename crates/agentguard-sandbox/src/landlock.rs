@@ -2,6 +2,8 @@
 //!
 //! Both grant the same paths; D1 may also read the caller's `/proc`. D2 must be *inherited* from D1:
 //! the same rules applied in two processes are no nesting, and the mediator could not trace the agent.
+//!
+//! Whoever enters one gets no_new_privs along with it (landlock(7)): nobody sets it besides.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;

@@ -15,8 +15,8 @@ use agentguard_core::{Access, Limits, Network};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
-    mount_change, mount_remount, move_mount, open_tree, unmount,
+    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_remount, move_mount,
+    open_tree, unmount,
 };
 
 use crate::difference::{Snapshot, WalkLimits};
@@ -209,6 +209,11 @@ fn add_device(sources: &mut Vec<Source>, name: &str) -> Result<(), Failure> {
     let path = Path::new("/dev").join(name);
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = open_tree(CWD, &path, flags).step(format!("open `{}`", path.display()))?;
+    let attributes = Attributes {
+        read_only: false,
+        no_devices: false,
+    };
+    change_tree(tree.as_fd(), attributes).step(format!("show `{}`", path.display()))?;
     let order = sources.len();
     sources.push(Source {
         target: path,
@@ -231,11 +236,6 @@ pub(crate) struct FirstLook {
 
 /// Puts the root together at its base. Needs the capabilities of the new user namespace.
 pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Failure> {
-    mount_change(
-        "/",
-        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
-    )
-    .step("keep mounts private")?;
     tmpfs(BASE, "mode=0755,size=16m")?;
     let base =
         fs::open(BASE, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open the new root")?;
@@ -337,11 +337,6 @@ pub(crate) fn look(
 
 /// Builds the least of a root at its base, to see whether that can be done here.
 pub(crate) fn try_out() -> Result<(), Failure> {
-    mount_change(
-        "/",
-        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
-    )
-    .step("keep mounts private")?;
     tmpfs(BASE, "mode=0755,size=1m")?;
     let base =
         fs::open(BASE, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open the new root")?;
@@ -429,14 +424,27 @@ fn make_place(base: BorrowedFd<'_>, inside: &Path, is_directory: bool) -> Result
         return Ok(place);
     }
     let (parent, name) = parent_of(base, inside).step(shown())?;
-    if is_directory {
-        fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)).step(shown())?;
+    let made = if is_directory {
+        fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))
     } else {
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        drop(fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)).step(shown())?);
+        fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+    };
+    match made {
+        Ok(()) => open_plain(base, inside).step(shown()),
+        // Another session of the agent's just made it, for the same; or the agent did, for whatever.
+        Err(Errno::EXIST) => {
+            let place = open_plain(base, inside).step(shown())?;
+            let kind = FileType::from_raw_mode(fs::fstat(&place).step(shown())?.st_mode);
+            let is_it = match is_directory {
+                true => kind == FileType::Directory,
+                false => kind == FileType::RegularFile,
+            };
+            is_it.then_some(place).ok_or(Errno::EXIST).step(shown())
+        }
+        Err(error) => Err(error).step(shown()),
     }
-    open_plain(base, inside).step(shown())
 }
 
 fn make_directory(base: BorrowedFd<'_>, inside: &Path) -> Result<(), Failure> {
@@ -645,10 +653,79 @@ fn relative(path: &Path) -> &Path {
 mod tests {
     use super::*;
 
+    fn directory(name: &str) -> PathBuf {
+        let name = format!("agentguard-root-{name}-{}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&root);
+        std::fs::create_dir_all(&root).unwrap();
+        root
+    }
+
+    /// Sessions of one agent share its home.
+    #[test]
+    fn a_place_that_another_session_makes_at_the_same_moment_is_taken() {
+        let root = directory("places");
+        let base = fs::open(&root, OFlags::PATH, Mode::empty()).unwrap();
+        let all = std::sync::Barrier::new(4);
+        for turn in 0..500 {
+            let inside = PathBuf::from(format!("{turn}/below/place"));
+            let make = |is_directory| {
+                all.wait();
+                make_place(base.as_fd(), &inside, is_directory).map(drop)
+            };
+            let is_directory = turn % 2 == 0;
+            let made: Vec<_> = std::thread::scope(|scope| {
+                let threads = [0; 4].map(|_| scope.spawn(|| make(is_directory)));
+                threads.map(|thread| thread.join().unwrap()).into()
+            });
+            assert!(made.iter().all(Result::is_ok), "{made:?}");
+            assert_eq!(root.join(&inside).is_dir(), is_directory);
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    /// As an agent may put it there, also while its next session begins.
+    #[test]
+    fn a_place_that_is_a_link_by_then_is_none() {
+        let root = directory("links");
+        std::fs::create_dir(root.join("outside")).unwrap();
+        let base = fs::open(&root, OFlags::PATH, Mode::empty()).unwrap();
+        let (stop, all) = (std::sync::atomic::AtomicBool::new(false), &root);
+        let (mut taken, mut refused) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = std::os::unix::fs::symlink("outside", all.join("place"));
+                    let _ = std::fs::remove_file(all.join("place"));
+                }
+            });
+            for _ in 0..5000 {
+                match make_place(base.as_fd(), Path::new("place/below"), true) {
+                    Ok(place) => {
+                        let found = std::fs::symlink_metadata(root.join("place"));
+                        assert!(found.is_ok_and(|found| found.is_dir()));
+                        drop(place);
+                        taken += 1;
+                        std::fs::remove_dir_all(root.join("place")).unwrap();
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused");
+        assert!(
+            std::fs::read_dir(root.join("outside"))
+                .unwrap()
+                .next()
+                .is_none()
+        );
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
     #[test]
     fn a_workspace_is_opened_past_no_link() {
-        let root = std::env::temp_dir().join(format!("agentguard-root-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&root);
+        let root = directory("workspace");
         std::fs::create_dir_all(root.join("outside/below")).unwrap();
         std::os::unix::fs::symlink("outside", root.join("link")).unwrap();
         for path in ["link", "link/below"] {

@@ -57,9 +57,11 @@ attack fifo, most_arguments, full_terminal;
 attack mark, race;
 attack names, race_names, naive_names, many_names, own_terminal, odd_names;
 attack orders, nesting, wait_closed, traced;
-attack closed, remap, storm, crowd;
+attack closed, remap, storm, crowd, again, one_processor, last;
 attack hide, slow, attributes, chains;
 attack chance, bystander, bomb, hog, fill_up;
+attack hung, make_file;
+attack no_number, no_space, given_up, mixture;
 attack forgotten, narrower, first_process, lease, queues, consoles;
 
 #endif

@@ -1,5 +1,6 @@
 /* As much as there is: processes, memory, files in memory. */
 #include "attack.h"
+#include <sys/resource.h>
 
 /* bomb MARK: processes until there are no more, all of them alive for a while. */
 int bomb(int argc, char **argv)
@@ -80,5 +81,56 @@ int fill_up(int argc, char **argv)
 	usleep(300000);
 	for (int i = 0; i < argc; i++)
 		unlink(argv[i]);
+	return 0;
+}
+
+static long make_new(const char *path)
+{
+	return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+}
+
+/* no_number: makes files with no number left for a descriptor, and with one below the last that is open. */
+int no_number(int argc, char **argv)
+{
+	struct rlimit before, now;
+	(void)argc, (void)argv;
+	int next = dup(0), far = dup2(0, next + 8);
+	close(next);
+	getrlimit(RLIMIT_NOFILE, &before);
+	now = before;
+	now.rlim_cur = (rlim_t)next;
+	setrlimit(RLIMIT_NOFILE, &now);
+	tell("none-left", make_new("none-left"));
+	tell("none-left-to-open", open("attack", O_RDONLY | O_CREAT | O_CLOEXEC, 0644));
+	tell("neighbour-directory", mkdir("neighbour-directory", 0755));
+	now.rlim_cur = (rlim_t)next + 1;
+	setrlimit(RLIMIT_NOFILE, &now);
+	tell("neighbour-one-left", make_new("one-left"));
+	setrlimit(RLIMIT_NOFILE, &before);
+	tell("neighbour-again", make_new("none-left"));
+	close(far);
+	return 0;
+}
+
+/* no_space DIRECTORY: fills a small file system, and makes names there. */
+int no_space(int argc, char **argv)
+{
+	static char bytes[4096], target[1024];
+	(void)argc;
+	if (chdir(argv[0]))
+		return 1;
+	memset(target, 'x', sizeof target - 1);
+	int file = (int)make_new("filler");
+	while (write(file, bytes, sizeof bytes) > 0)
+		;
+	tell("write", -1);
+	int more = (int)make_new("more");
+	tell("more", more);
+	tell("write-more", write(more, bytes, sizeof bytes));
+	tell("link", symlink(target, "link"));
+	tell("neighbour-name", rename("more", "other"));
+	close(file);
+	unlink("filler");
+	tell("neighbour-link", symlink(target, "link"));
 	return 0;
 }

@@ -155,3 +155,33 @@ int consoles(int argc, char **argv)
 	tell("switch-wide", syscall(SYS_ioctl, 0, 0x100005606UL, 1));
 	return 0;
 }
+
+/* given_up OUTSIDE PORT: a thread that gives up making directories and connecting, and then tries, for itself
+ * and past what was never its session's. */
+int given_up(int argc, char **argv)
+{
+	struct sock_filter no_links[] = {
+		{ 0x20, 0, 0, offsetof(struct seccomp_data, nr) },
+		{ 0x15, 0, 1, SYS_symlinkat },
+		{ 0x06, 0, 0, SECCOMP_RET_ERRNO | ENOTTY },
+		{ 0x06, 0, 0, SECCOMP_RET_ALLOW },
+	};
+	struct sock_fprog program = { 4, no_links };
+	/* Fields of Linux 6.7 that older headers lack: files, and to connect. */
+	uint64_t handled[2] = { LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_WRITE_FILE, 2 };
+	struct sockaddr_in to = { AF_INET, htons((uint16_t)number(argv[1])), { htonl(INADDR_LOOPBACK) }, { 0 } };
+	int rules = (int)syscall(SYS_landlock_create_ruleset, handled, sizeof handled, 0);
+	(void)argc;
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (rules < 0 || syscall(SYS_landlock_restrict_self, rules, 0) ||
+	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
+		return 1;
+	tell("directory", mkdir("given-up", 0755));
+	tell("connect", connect(socket(AF_INET, SOCK_STREAM, 0), (void *)&to, sizeof to));
+	tell("write", open("notes", O_WRONLY));
+	tell("link", symlinkat("x", AT_FDCWD, "given-up-link"));
+	tell("outside", mkdir(argv[0], 0755));
+	tell("place", mkdir(".git/hooks/x", 0755));
+	tell("system", mkdir("/usr/given-up", 0755));
+	return 0;
+}

@@ -97,6 +97,50 @@ int storm(int argc, char **argv)
 	return 0;
 }
 
+/* again PROGRAM TRIES: executes what the kernel will not, one time after another, once it is told to go on. */
+int again(int argc, char **argv)
+{
+	char *words[] = { argv[0], NULL };
+	(void)argc;
+	close(open("ready", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+	while (access("go", F_OK))
+		usleep(1000);
+	for (long i = number(argv[1]); i > 0; i--)
+		if (execve(argv[0], words, environ) == 0 || errno != ENOEXEC) {
+			tell("again", -1);
+			return 0;
+		}
+	errno = ENOEXEC;
+	tell("again", -1);
+	return 0;
+}
+
+/* one_processor PROGRAM ARGUMENT...: and all that it starts, on one. Run without us. */
+int one_processor(int argc, char **argv)
+{
+	cpu_set_t all, one;
+	(void)argc;
+	if (sched_getaffinity(0, sizeof all, &all))
+		return 2;
+	CPU_ZERO(&one);
+	for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++)
+		if (CPU_ISSET(i, &all))
+			CPU_SET(i, &one);
+	if (sched_setaffinity(0, sizeof one, &one))
+		return 2;
+	execv(argv[0], argv);
+	return 127;
+}
+
+/* last THREAD: has it run only where nobody else wants to (SCHED_IDLE). Run without us. */
+int last(int argc, char **argv)
+{
+	struct sched_param none = { 0 };
+	(void)argc;
+	tell("last", sched_setscheduler((pid_t)number(argv[0]), SCHED_IDLE, &none));
+	return 0;
+}
+
 static pthread_barrier_t start;
 static char **crowded;
 
@@ -127,6 +171,63 @@ int crowd(int argc, char **argv)
 		ended += wait(&status) > 0 && status == 0;
 	}
 	printf("crowd %s\n", ended == tries ? "ok" : "otherwise");
+	return 0;
+}
+
+static long spawned;
+static pthread_barrier_t begun;
+
+/* Starts it in a child, again and again: until its process is replaced, or as often as it was asked to. */
+static void *spawn(void *times)
+{
+	long left = times ? *(long *)times : -1;
+	int status;
+
+	pthread_barrier_wait(&begun);
+	while (left-- != 0) {
+		pid_t child = left % 2 ? fork() : vfork();
+		if (child == 0) {
+			execve(crowded[0], crowded, environ);
+			_exit(98);
+		}
+		if (child < 0 || waitpid(child, &status, 0) != child || status)
+			_exit(97);
+		__atomic_add_fetch(&spawned, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+/* Three threads start programs; once two are done, one that is not the first replaces them all in the midst of it. */
+static void many_ways(long times)
+{
+	enum { THREADS = 3 };
+	pthread_t threads[THREADS];
+
+	pthread_barrier_init(&begun, NULL, THREADS);
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, spawn, i < THREADS - 1 ? &times : NULL);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	pthread_barrier_init(&start, NULL, 2);
+	pthread_create(&threads[0], NULL, execute, NULL);
+	pthread_barrier_wait(&start);
+	pause();
+}
+
+/* mixture PROCESSES TIMES PROGRAM ARGUMENT...: each process starts it at least so often, and ends as it. */
+int mixture(int argc, char **argv)
+{
+	long processes = number(argv[0]), ended = 0;
+	int status;
+	(void)argc;
+
+	crowded = argv + 2;
+	for (long i = 0; i < processes; i++)
+		if (fork() == 0)
+			many_ways(number(argv[1]) / 2);
+	while (wait(&status) > 0)
+		ended += status == 0;
+	printf("mixture %s\n", ended == processes ? "ok" : "otherwise");
 	return 0;
 }
 

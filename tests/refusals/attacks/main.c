@@ -64,6 +64,9 @@ static const struct {
 	{ "remap", remap },
 	{ "storm", storm },
 	{ "crowd", crowd },
+	{ "again", again },
+	{ "one_processor", one_processor },
+	{ "last", last },
 	{ "hide", hide },
 	{ "slow", slow },
 	{ "attributes", attributes },
@@ -73,6 +76,12 @@ static const struct {
 	{ "bomb", bomb },
 	{ "hog", hog },
 	{ "fill_up", fill_up },
+	{ "no_number", no_number },
+	{ "no_space", no_space },
+	{ "given_up", given_up },
+	{ "mixture", mixture },
+	{ "hung", hung },
+	{ "make_file", make_file },
 	{ "forgotten", forgotten },
 	{ "narrower", narrower },
 	{ "first_process", first_process },
@@ -119,6 +128,9 @@ static const struct {
 	{ ETXTBSY, "ETXTBSY" },
 	{ ENOEXEC, "ENOEXEC" },
 	{ ELIBBAD, "ELIBBAD" },
+	{ ETIMEDOUT, "ETIMEDOUT" },
+	{ EMFILE, "EMFILE" },
+	{ ENOSPC, "ENOSPC" },
 };
 
 static const char *name_of(int error)

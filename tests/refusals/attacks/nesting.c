@@ -52,6 +52,45 @@ static long proc_before_the_old_root(void)
 	return with_proc(0);
 }
 
+static int mounts(void)
+{
+	int file = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), lines = 0;
+	char bytes[4096];
+
+	for (ssize_t length; (length = read(file, bytes, sizeof bytes)) > 0;)
+		for (ssize_t i = 0; i < length; i++)
+			lines += bytes[i] == '\n';
+	close(file);
+	return lines;
+}
+
+/* Mounts in a namespace made of one that shares its mounts: for the same user, or for one below. */
+static long mount_for_others(int is_below)
+{
+	int status;
+
+	if (user_namespace(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL))
+		return -2;
+	int before = mounts();
+	pid_t child = fork();
+	if (child == 0)
+		_exit((is_below ? user_namespace(CLONE_NEWNS) : unshare(CLONE_NEWNS)) ||
+		      mount("tmpfs", "/tmp", "tmpfs", 0, NULL));
+	waitpid(child, &status, 0);
+	errno = EEXIST;
+	return status ? -2 : mounts() == before ? 0 : -1;
+}
+
+static long mount_as_the_same_user(void)
+{
+	return mount_for_others(0);
+}
+
+static long mount_as_a_user_below(void)
+{
+	return mount_for_others(1);
+}
+
 static int namespace_of(pid_t process, const char *name)
 {
 	char path[64];
@@ -182,6 +221,8 @@ int nesting(int argc, char **argv)
 	(void)argc, (void)argv;
 	in_child("proc-after-the-old-root", proc_after_the_old_root);
 	in_child("neighbour-proc-before-the-old-root", proc_before_the_old_root);
+	in_child("mount-for-the-same-user", mount_as_the_same_user);
+	in_child("neighbour-mount-for-a-user-below", mount_as_a_user_below);
 	in_child("processes-after-the-user", processes_after_the_user);
 	in_child("neighbour-processes-before-the-user", processes_before_the_user);
 	in_child("trace-closed-in-one-namespace", trace_beside);

@@ -47,7 +47,6 @@ pub(super) struct Beside {
 
 /// Builds the session. The process that was started as the mediator becomes the reaper; its child goes on.
 pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), Failure> {
-    rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let proc = fs::open("/proc", flags, Mode::empty()).step("open `/proc`")?;
     // The reaper has to outlive its guard for as long as it takes to end everything.

@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 pub(super) const THREAD: u32 = OFlags::EXCL.bits();
 
 /// What is asked of a file's state, by whichever way it is reached.
-pub(super) const STATE: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
+pub(super) const STATE: StatxFlags = StatxFlags::BASIC_STATS;
 
 /// Reads processes of the session by their ids outside.
 #[derive(Debug)]
@@ -78,6 +78,40 @@ impl Processes {
     /// The mask that is taken from the modes of what a process makes (umask(2)).
     pub(super) fn umask(&self, process: Pid) -> Option<u32> {
         u32::from_str_radix(&self.status(process, "Umask:")?, 8).ok()
+    }
+
+    /// Whether a number is left for one more descriptor of a process (getrlimit(2), `RLIMIT_NOFILE`). Where the kernel
+    /// does not count them (before Linux 6.2) there is.
+    pub(super) fn has_room(&self, process: Pid) -> Result<bool> {
+        let number = process.as_raw_nonzero();
+        let held = format!("{number}/fd");
+        let known = fs::statx(&self.0, &held, AtFlags::empty(), StatxFlags::SIZE)?;
+        let Some(most) = self.most_descriptors(process)? else {
+            return Ok(true);
+        };
+        if known.stx_size < most {
+            return Ok(true);
+        }
+        // Some may be above it, since it may have been lowered.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = fs::openat(&self.0, held, flags, Mode::empty())?;
+        let mut below = 0;
+        for entry in fs::Dir::read_from(opened)? {
+            let name = entry?.file_name().to_string_lossy().parse::<u64>();
+            below += u64::from(name.is_ok_and(|number| number < most));
+        }
+        Ok(below < most)
+    }
+
+    fn most_descriptors(&self, process: Pid) -> Result<Option<u64>> {
+        let file = self.follow(process, "limits", OFlags::RDONLY)?;
+        let mut bytes = [0; 4096];
+        let length = rustix::io::read(&file, &mut bytes)?;
+        let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default());
+        let mut lines = text.lines();
+        let rest = lines.find_map(|line| line.strip_prefix("Max open files"));
+        let most = rest.and_then(|rest| rest.split_ascii_whitespace().next());
+        Ok(most.and_then(|most| most.parse().ok()))
     }
 
     /// The session of a process, or of this one, and the device of its terminal (proc_pid_stat(5)).

@@ -145,8 +145,7 @@ impl Worker<'_> {
             granted,
             caller,
         };
-        self.guard.borrow().send(&FromWorker::Connect { connect })?;
-        let answer = self.answered()?;
+        let answer = self.seat.ask(&FromWorker::Connect { connect })?;
         match answer.entry {
             Some(entry) if answer.allow && granted => return Ok(Some(entry)),
             Some(_) | None => {}

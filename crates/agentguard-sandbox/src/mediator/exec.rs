@@ -5,7 +5,6 @@
 //! while it is traced.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,13 +22,14 @@ use super::explain::{Telling, Told};
 use super::image::{Image, Images, Shebang};
 use super::names::Names;
 use super::peers::Peers;
+use super::seats::{Seat, Seats};
 use super::verify::{Judged, Seen};
 use super::waits::Waits;
 use crate::error::Error;
 use crate::filter::{self, Asks};
 use crate::landlock::Scoped;
 use crate::sys::{Listener, Notification, Tracee};
-use crate::wire::{Answer, FromWorker, Line, Outcome};
+use crate::wire::{Answer, FromWorker, Outcome};
 
 /// The kernel goes through no more interpreters (`BINPRM_MAX_RECURSION`, binfmt_script).
 const INTERPRETERS: usize = 5;
@@ -44,6 +44,7 @@ pub(super) struct Shared {
     pub(super) told: Told,
     pub(super) peers: Peers,
     pub(super) waits: Waits,
+    pub(super) seats: Seats,
     /// The agent's first process.
     pub(super) agent: Pid,
     /// The mediator's domain, where nothing but that holds the agent's processes.
@@ -63,7 +64,7 @@ pub(super) struct Shared {
 /// One worker.
 pub(super) struct Worker<'s> {
     pub(super) shared: &'s Arc<Shared>,
-    pub(super) guard: RefCell<Line<OwnedFd>>,
+    pub(super) seat: Arc<Seat>,
 }
 
 /// What a call asks for.
@@ -80,11 +81,19 @@ struct Expected {
 }
 
 impl Worker<'_> {
-    /// Answers questions until the last process of the session is gone, or the guard.
+    /// Answers questions until the last process of the session is gone, or the guard, or until another worker
+    /// does it instead.
     pub(super) fn run(&self) -> Result<(), Error> {
         loop {
             match self.shared.listener.receive() {
-                Ok(notification) => self.answer(&notification)?,
+                Ok(notification) => {
+                    self.seat.begin(&notification);
+                    let answered = self.answer(&notification);
+                    if !self.seat.end() {
+                        return Ok(());
+                    }
+                    answered?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The caller is gone before its question was read; or everyone is.
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) && !self.is_over() => {}
@@ -142,8 +151,7 @@ impl Worker<'_> {
             // Where our own program lies outside is nobody's business inside.
             expected.exec.caller = "agentguard".to_owned();
         }
-        self.ask(&expected.exec, is_first, None)?;
-        let answer = self.answered()?;
+        let answer = self.ask(&expected.exec, is_first, None)?;
         let Some(entry) = answer.entry.filter(|_| answer.allow) else {
             return self.refuse(notification, &expected.exec, &answer, is_first);
         };
@@ -159,34 +167,32 @@ impl Worker<'_> {
         thread == self.shared.agent && !self.shared.has_begun.load(Ordering::Acquire)
     }
 
-    fn ask(&self, exec: &Exec, is_first: bool, instead_of: Option<u64>) -> Result<(), Error> {
-        self.guard.borrow().send(&FromWorker::Judge {
+    fn ask(&self, exec: &Exec, is_first: bool, instead_of: Option<u64>) -> Result<Answer, Error> {
+        self.seat.ask(&FromWorker::Judge {
             exec: Cow::Borrowed(exec),
             is_first,
             instead_of,
         })
     }
 
-    pub(super) fn answered(&self) -> Result<Answer, Error> {
-        self.guard.borrow_mut().receive()?.ok_or(Error::Garbled)
-    }
-
     /// What was ended is told at once; the rest is gathered, and told with the next look around.
     pub(super) fn tell_outcome(&self, of: u64, outcome: OutcomeOf) -> Result<(), Error> {
         let told = Outcome { of, outcome };
         match told.outcome {
-            OutcomeOf::Killed { .. } => self.guard.borrow().send(&FromWorker::Outcome(told)),
+            OutcomeOf::Killed { .. } => {
+                let at_once = FromWorker::Outcome(told.clone());
+                if !self.seat.tell(&at_once)? {
+                    self.shared.note(told.of, told.outcome);
+                }
+                Ok(())
+            }
             OutcomeOf::Started { .. }
             | OutcomeOf::Failed { .. }
             | OutcomeOf::Done
             | OutcomeOf::Untold
             | OutcomeOf::Exited { .. }
             | OutcomeOf::Signaled { .. } => {
-                self.shared
-                    .outcomes
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(told);
+                self.shared.note(told.of, told.outcome);
                 Ok(())
             }
         }
@@ -216,6 +222,43 @@ impl Worker<'_> {
             (Telling::Lost, Some(entry)) => self.tell_outcome(entry, OutcomeOf::Untold),
             (Telling::Told, _) | (Telling::Lost, None) => Ok(()),
         }
+    }
+
+    /// Has an exec judged, of which nothing is known but what the caller wrote, and refuses it. None where this
+    /// worker can ask nobody, or it is no exec.
+    pub(super) fn refuse_unseen(&self, notification: &Notification) -> Option<()> {
+        let call = match filter::asks(notification.number) {
+            Some(Asks::Program) => read_call(notification).ok()?,
+            Some(Asks::Name | Asks::Mask | Asks::Connection | Asks::Attributes) | None => {
+                return None;
+            }
+        };
+        let processes = &self.shared.processes;
+        let link = |name| processes.link(notification.thread, name);
+        let unknown_link = || "unknown".to_owned();
+        let exec = Exec {
+            program: unknown(&call.named),
+            script: None,
+            argv: call.arguments.words(),
+            cwd: link("cwd").unwrap_or_else(unknown_link),
+            environment: call.arguments.environment.0,
+            caller: link("exe").unwrap_or_else(unknown_link),
+        };
+        let is_first = self.is_first(notification.thread);
+        let answer = self.ask(&exec, is_first, None).ok()?;
+        match answer.entry.filter(|_| answer.allow) {
+            Some(of) => {
+                let errno = libc::ETIMEDOUT;
+                self.shared.note(of, OutcomeOf::Failed { errno });
+            }
+            None if is_first => {}
+            None => {
+                let told = &self.shared.told;
+                let telling = told.tell(notification.thread, &exec.program.path, &answer);
+                let _ = self.tell_unless_told(telling, &answer);
+            }
+        }
+        Some(())
     }
 
     /// Finds out what would run. An error is what the kernel would answer, found with no more rights
@@ -346,15 +389,24 @@ impl Worker<'_> {
             let errno = libc::EACCES;
             return self.tell_outcome(judged.entry, OutcomeOf::Failed { errno });
         };
-        // Before it goes on: should the exec fail, it stops before it can ask again.
+        // Before it goes on: should the exec fail, it stops before it can ask again. Asked for after that, the stop
+        // comes too late where this thread loses the processor in between, and another worker would find the
+        // caller of the next exec traced. What waits for an answer is not woken by it.
         let _ = tracee.interrupt();
+        self.seat.trace(notification.thread, judged.entry);
         listener.resume(notification);
         let outcome = match self.wait(notification.thread) {
             Came::Gone => gone(),
             Came::Back { errno } => OutcomeOf::Failed { errno },
-            Came::Image(process) => self.see_image(process, judged, is_first)?,
+            Came::Image(process) => {
+                self.seat.trace(process, judged.entry);
+                self.see_image(process, judged, is_first)?
+            }
         };
-        self.tell_outcome(judged.entry, outcome)
+        match self.seat.is_given_up() {
+            true => Ok(()),
+            false => self.tell_outcome(judged.entry, outcome),
+        }
     }
 
     /// Waits until the call of a traced thread is over. Where it replaced the image, that stays stopped.
@@ -401,8 +453,7 @@ impl Worker<'_> {
         };
         let program = seen.exec.program.sha256;
         if !seen.is_as(judged) {
-            let asked = self.ask(&seen.as_judged_for(judged), is_first, Some(judged.entry));
-            match asked.and_then(|()| self.answered()) {
+            match self.ask(&seen.as_judged_for(judged), is_first, Some(judged.entry)) {
                 Ok(answer) if answer.allow => {
                     if let Some(entry) = answer.entry {
                         self.tell_outcome(entry, OutcomeOf::Started { program })?;

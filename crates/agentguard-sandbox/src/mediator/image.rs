@@ -5,9 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use agentguard_core::{Digest, Level, Program, ProgramClass};
-use rustix::fs::{
-    self, AtFlags, FileType, OFlags, StatVfsMountFlags, Statx, StatxFlags, StatxTimestamp,
-};
+use rustix::fs::{self, AtFlags, FileType, OFlags, StatVfsMountFlags, Statx, StatxTimestamp};
 use rustix::io::{Errno, Result};
 use sha2::{Digest as _, Sha256};
 
@@ -40,8 +38,6 @@ pub(super) struct Image {
     pub(super) key: FileKey,
     /// Whether nobody inside can change it, and it has been as it is for long enough to be told by its key.
     is_settled: bool,
-    /// The mount it was reached by, where it has no other name there.
-    mount: Option<u64>,
 }
 
 impl Image {
@@ -51,15 +47,14 @@ impl Image {
             program,
             key: self.key,
             is_settled: false,
-            mount: None,
         }
     }
 
-    /// Whether a file in this state is this one, at this path: it is asked where the state does not tell.
+    /// Whether a file in this state is this one, and has this path still: no stamp of a file moves when a directory
+    /// above it gets another name.
     fn is(&self, stat: &Statx, path: impl FnOnce() -> Option<String>) -> bool {
         let is_told = self.is_settled && key_from(stat).is_ok_and(|key| key == self.key);
-        let is_there = || self.mount.is_some() && self.mount == mount_of(stat);
-        is_told && (is_there() || path().is_some_and(|path| path == self.program.path))
+        is_told && path().is_some_and(|path| path == self.program.path)
     }
 }
 
@@ -184,7 +179,6 @@ impl Images {
             program,
             key,
             is_settled: is_fixed && is_settled(&key),
-            mount: mount_of(stat),
         })
     }
 
@@ -264,13 +258,6 @@ fn key_from(stat: &Statx) -> Result<FileKey> {
         modified: nanos(stat.stx_mtime),
         changed: nanos(stat.stx_ctime),
     })
-}
-
-/// The mount that a file was reached by, where it has no other name on it: a mount shows a file with one name at
-/// one path. A new name, or a move, is a change of the file's state.
-fn mount_of(stat: &Statx) -> Option<u64> {
-    let is_told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID);
-    (is_told && stat.stx_nlink == 1).then_some(stat.stx_mnt_id)
 }
 
 fn shebang(file: BorrowedFd<'_>) -> Result<Option<Shebang>> {
@@ -371,12 +358,11 @@ mod tests {
             },
             key: key_from(&stat).unwrap(),
             is_settled: true,
-            mount: mount_of(&stat),
         }
     }
 
     #[test]
-    fn a_file_with_one_name_is_told_by_its_state_and_one_with_two_by_its_path() {
+    fn a_file_is_told_by_its_state_and_its_path() {
         let name = format!("agentguard-image-{}", std::process::id());
         let (path, other) = (
             std::env::temp_dir().join(&name),
@@ -384,10 +370,10 @@ mod tests {
         );
         std::fs::write(&path, "one").unwrap();
         let alone = image(&path);
-        assert!(alone.is(&state(&path), || panic!("its state tells")));
+        let at = |path: &std::path::Path| Some(path.display().to_string());
+        assert!(alone.is(&state(&path), || at(&path)));
         std::fs::hard_link(&path, &other).unwrap();
         let linked = image(&path);
-        let at = |path: &std::path::Path| Some(path.display().to_string());
         assert!(linked.is(&state(&path), || at(&path)));
         assert!(!linked.is(&state(&path), || at(&other)));
         assert!(!linked.is(&state(&path), || None));

@@ -50,8 +50,13 @@ fn prepare(talk: BorrowedFd<'_>) -> Result<(), Failure> {
         .ok_or_else(|| Failure::new("set up pid 1", "the mediator is gone"))?;
     rustix::process::chdir("/").step("enter the new root")?;
     rustix::process::setsid().step("leave the caller's session")?;
-    give_up_capabilities()?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).step("close pid 1 to readers")?;
+    give_up_everything()
+}
+
+/// Gives up what this thread may do to files and to other processes.
+fn give_up_everything() -> Result<(), Failure> {
+    give_up_capabilities()?;
     landlock::enter_empty()
 }
 
@@ -77,5 +82,32 @@ fn reap_until_ended(guard: BorrowedFd<'_>, mediator: BorrowedFd<'_>) {
             // Nothing is ever written: a lifeline that can be read has ended.
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+    use rustix::process::{getppid, test_kill_process};
+
+    use super::*;
+
+    /// Capabilities and domains are a thread's own.
+    #[test]
+    fn who_gave_up_everything_opens_no_file_and_signals_nobody() {
+        let opens = || std::fs::File::open("/proc/self/status").map_err(|error| error.kind());
+        let signals = || test_kill_process(getppid().unwrap());
+        assert!(opens().is_ok() && signals().is_ok());
+        let tried = std::thread::spawn(move || {
+            give_up_everything().unwrap();
+            let held = rustix::thread::capabilities(None).unwrap();
+            assert!(held.effective.is_empty() && held.permitted.is_empty());
+            assert_eq!(rustix::thread::no_new_privs(), Ok(true));
+            (opens().err(), signals())
+        });
+        let (opened, signalled) = tried.join().unwrap();
+        assert_eq!(opened, Some(std::io::ErrorKind::PermissionDenied));
+        assert_eq!(signalled, Err(Errno::PERM));
+        assert!(opens().is_ok() && signals().is_ok());
     }
 }

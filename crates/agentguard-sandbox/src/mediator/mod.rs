@@ -18,6 +18,7 @@ mod names;
 mod peers;
 mod places;
 mod resolve;
+mod seats;
 mod serve;
 pub(crate) mod setup;
 mod verify;

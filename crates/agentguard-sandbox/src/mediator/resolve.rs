@@ -11,7 +11,9 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{self, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags};
+use rustix::fs::{
+    self, AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, StatxFlags,
+};
 use rustix::io::{Errno, Result};
 use rustix::process::Pid;
 
@@ -254,6 +256,13 @@ fn root() -> Result<OwnedFd> {
 /// The kind of an open file.
 pub(super) fn kind(file: BorrowedFd<'_>) -> Result<FileType> {
     Ok(FileType::from_raw_mode(fs::fstat(file)?.st_mode))
+}
+
+/// The device of an open file, from what is known of it: its file system is not asked.
+pub(super) fn device(file: BorrowedFd<'_>) -> Result<u64> {
+    let known = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = fs::statx(file, "", known, StatxFlags::TYPE)?;
+    Ok(fs::makedev(stat.stx_dev_major, stat.stx_dev_minor))
 }
 
 /// Whether an open file is one of `/proc`: what it gives depends on who opened it.

@@ -1,6 +1,5 @@
 //! The mediator's life: take the plan, build, wait for the word, serve, end.
 
-use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +22,7 @@ use super::explain::Told;
 use super::image::Images;
 use super::names::Names;
 use super::peers::Peers;
+use super::seats::{Seat, Seats};
 use super::setup::{self, Around, Stage, give_up_capabilities};
 use super::waits::Waits;
 use super::watch::Watch;
@@ -199,6 +199,7 @@ fn serve(
         told: Told::default(),
         peers,
         waits: Waits::default(),
+        seats: Seats::default(),
         agent: agent.process,
         scope,
         writable,
@@ -213,8 +214,7 @@ fn serve(
         move || Waits::watch(&shared)
     })?;
     for guard in guards {
-        let shared = Arc::clone(&shared);
-        start_worker(shared, guard)?;
+        start_worker(&shared, &Seat::new(Some(Line::new(guard))))?;
     }
     let mut looking = Looking {
         watch,
@@ -253,23 +253,29 @@ impl Looking {
     }
 }
 
-fn start_worker(shared: Arc<Shared>, guard: OwnedFd) -> Result<(), Error> {
+/// Starts a worker at a seat.
+pub(super) fn start_worker(shared: &Arc<Shared>, seat: &Arc<Seat>) -> Result<(), Error> {
+    let (in_thread, own) = (Arc::clone(shared), Arc::clone(seat));
     let work = move || {
         // A mask of its own, and a working directory that it does not use.
         if sys::unshare(libc::CLONE_FS).is_err() {
             sys::end(1);
         }
+        let shared = in_thread;
         let worker = Worker {
             shared: &shared,
-            guard: RefCell::new(Line::new(guard)),
+            seat: Arc::clone(&own),
         };
         if worker.run().is_err() && !worker.is_over() {
             // Without its guard no verdict can be had: everything inside ends with this process.
             shared.scope.iter().for_each(sys::end_scope);
             sys::end(1);
         }
+        shared.seats.leave(&own);
     };
-    start_thread("worker", work)
+    start_thread("worker", work)?;
+    shared.seats.add(seat);
+    Ok(())
 }
 
 fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {

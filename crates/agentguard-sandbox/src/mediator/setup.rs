@@ -1,11 +1,12 @@
 //! Builds the session, in the one order that works.
 //!
-//! Each step is where it is because it fails, or holds less, elsewhere: no_new_privs before anything;
-//! a descriptor of the caller's `/proc` before the root changes; a user namespace before mounts; pid 1
+//! Each step is where it is because it fails, or holds less, elsewhere: a descriptor of the caller's `/proc`
+//! before the root changes; a user namespace before mounts; pid 1
 //! by clone, since unshare would forbid threads here; its `/proc` before the old root goes; namespace
 //! descriptors before pid 1 can no longer be looked at; the agent's user namespace as a child of this
 //! one, so that this process may trace the agent without a capability; Landlock after the last mount
-//! and before the first thread.
+//! and before the first thread. With it comes no_new_privs, for each of these processes: until then none
+//! executes anything, and afterwards only the agent does.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -75,7 +76,6 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
 }
 
 fn build_namespaces(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), Failure> {
-    rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let proc = fs::open("/proc", flags, Mode::empty()).step("open `/proc`")?;
     let sources = match plan.become_user {

@@ -1,18 +1,21 @@
 //! Connects that may wait: each has a thread of its own, so that nobody else waits with it.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::Pid;
 use rustix::thread::gettid;
 
 use super::exec::Shared;
+use super::seats::Seats;
 use crate::sys::{self, Notification};
 
 /// More callers than this do not wait at once: a further one is told to try again.
 const MOST: usize = 512;
 /// How long a caller that was killed, or has a signal, may have to wait for that to be seen.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How often workers that a file system keeps are looked for.
+const LONG_PAUSE: Duration = Duration::from_millis(500);
 
 /// Who waits.
 #[derive(Debug, Default)]
@@ -57,20 +60,18 @@ impl Waits {
     }
 
     /// Wakes whoever waits for a caller that is gone, or that a signal calls, for as long as the session
-    /// lasts. A thread that was not waiting yet is woken the next time.
-    pub(super) fn watch(shared: &Shared) {
+    /// lasts. A thread that was not waiting yet is woken the next time. Workers are looked after along with it.
+    pub(super) fn watch(shared: &Arc<Shared>) {
         loop {
+            Seats::look(shared);
             let mut waiting = shared
                 .waits
                 .waiting
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            while waiting.is_empty() {
-                waiting = shared
-                    .waits
-                    .is_any
-                    .wait(waiting)
-                    .unwrap_or_else(PoisonError::into_inner);
+            if waiting.is_empty() {
+                let waited = shared.waits.is_any.wait_timeout(waiting, LONG_PAUSE);
+                (waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
             }
             for Wait { thread, asked } in waiting.iter() {
                 let is_over = !shared.listener.still_waits(asked)
@@ -79,8 +80,11 @@ impl Waits {
                     sys::wake(thread);
                 }
             }
+            let is_any = !waiting.is_empty();
             drop(waiting);
-            std::thread::sleep(PAUSE);
+            if is_any {
+                std::thread::sleep(PAUSE);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use rustix::io::{Errno, Result};
 
 use super::pattern::{Next, Pattern, Tail, is_named};
 use crate::mediator::caller::Processes;
-use crate::mediator::resolve::{Place, kind, os};
+use crate::mediator::resolve::{Place, device, kind, os};
 use crate::plan::Plan;
 
 /// So many places are asked about one by one; then the whole tree is.
@@ -191,14 +191,20 @@ impl Found {
             opened => opened,
         };
         below.push(name.to_vec());
+        // What is mounted there is another file system's, which may not answer: it is not looked into.
+        let is_here = |file: &OwnedFd| {
+            let (own, above) = (device(file.as_fd()), device(tree));
+            own.is_ok() && own == above
+        };
+        let opened = opened.ok().filter(is_here);
         let kind = opened.as_ref().map(|file| kind(file.as_fd()));
         match (&opened, kind) {
-            (Ok(child), Ok(Ok(FileType::Directory)))
+            (Some(child), Some(Ok(FileType::Directory)))
                 if below.len() < DEEPEST && self.seen < MOST_SEEN =>
             {
                 self.search(child.as_fd(), tail, place, below);
             }
-            (Ok(_), Ok(Ok(FileType::RegularFile)))
+            (Some(_), Some(Ok(FileType::RegularFile)))
                 if !matches!(tail.next(), Next::Here | Next::Everything) => {}
             _ => self.add_below(place, below),
         }

@@ -4,26 +4,27 @@
 //! A call that makes a name is never let go on: what its pointers point to could be changed after it was
 //! judged. What is made is made by this process, with the caller's user, root and Landlock rules, so that
 //! the kernel's answer is the caller's. No directory moves between the look and the act: renames have the
-//! tree for themselves, and whatever else makes names shares it.
+//! tree for themselves, and whatever else makes names shares it. Each file system has a tree of its own, so that
+//! one that does not answer holds nobody elsewhere.
 
 mod call;
 mod look;
 mod pattern;
 mod perform;
-
-use std::cell::Cell;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+mod trees;
 
 use agentguard_core::{Making, OutcomeOf};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::process::Pid;
+use std::cell::Cell;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::call::Call;
 use self::look::{Coming, Places, What};
 use self::perform::{Existing, Opened};
+use self::trees::{Tree, Trees};
 use super::exec::Worker;
 use super::resolve::{Place, Resolver, kind};
 use crate::error::Error;
@@ -40,8 +41,7 @@ const MOST_TURNS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Names {
     places: Places,
-    /// Held alone by whoever moves a directory, and together by whoever makes a name in one.
-    tree: RwLock<()>,
+    trees: Trees,
     /// The mask that the first process has.
     first_mask: u32,
     /// Whether anyone ever set another: until then everybody has the first one's.
@@ -52,7 +52,7 @@ impl Names {
     pub(super) fn of(plan: &Plan) -> Self {
         Self {
             places: Places::of(plan),
-            tree: RwLock::new(()),
+            trees: Trees::of(plan),
             first_mask: own_mask(),
             has_other_masks: AtomicBool::new(false),
         }
@@ -190,8 +190,7 @@ impl Worker<'_> {
             from: call.from().map(text),
             caller: program.unwrap_or_else(|| "unknown".to_owned()),
         };
-        self.guard.borrow().send(&FromWorker::Name { making })?;
-        self.guard.borrow_mut().receive()?.ok_or(Error::Garbled)
+        self.seat.ask(&FromWorker::Name { making })
     }
 
     fn refuse_name(
@@ -225,21 +224,7 @@ impl Worker<'_> {
 
     /// Looks, and acts where nothing is left to be judged.
     fn attempt(&self, notification: &Notification, call: &Call, admitted: &Admitted) -> Attempt {
-        let tree = &self.shared.names.tree;
-        let attempt = match call {
-            Call::Rename { .. } => {
-                let _alone = tree.write().unwrap_or_else(PoisonError::into_inner);
-                self.try_call(notification, call, admitted)
-            }
-            Call::Open { .. }
-            | Call::Directory { .. }
-            | Call::Node { .. }
-            | Call::Symlink { .. }
-            | Call::Link { .. } => {
-                let _together = tree.read().unwrap_or_else(PoisonError::into_inner);
-                self.try_call(notification, call, admitted)
-            }
-        };
+        let attempt = self.try_call(notification, call, admitted);
         match attempt {
             Ok(done) => Attempt::Done(Ok(done)),
             Err(Stopped::Errno(errno)) => Attempt::Done(Err(errno)),
@@ -269,6 +254,8 @@ impl Worker<'_> {
             Call::Directory { named, mode } => {
                 let place = resolver.place(named)?;
                 attempting.mask()?;
+                let trees = attempting.trees(&place)?;
+                let _together = trees::share(&trees);
                 attempting.may(&place, &What::Directory)?;
                 perform::make_directory(&place, *mode)?;
                 Ok(Done::Nothing)
@@ -280,12 +267,16 @@ impl Worker<'_> {
             } => {
                 let place = resolver.place(named)?;
                 attempting.mask()?;
+                let trees = attempting.trees(&place)?;
+                let _together = trees::share(&trees);
                 attempting.may(&place, &What::File)?;
                 perform::make_node(&place, *mode, *device)?;
                 Ok(Done::Nothing)
             }
             Call::Symlink { target, named } => {
                 let place = resolver.place(named)?;
+                let trees = attempting.trees(&place)?;
+                let _together = trees::share(&trees);
                 attempting.may(&place, &What::Link)?;
                 perform::make_symlink(target, &place)?;
                 Ok(Done::Nothing)
@@ -336,6 +327,13 @@ impl Attempting<'_> {
         Ok(())
     }
 
+    /// What a name at `place` shares, and a rename there has to itself.
+    fn trees(&self, place: &Place) -> Result<Vec<Tree>> {
+        let shared = self.worker.shared;
+        let trees = &shared.names.trees;
+        trees.around(&shared.processes, &[place.parent.as_fd()])
+    }
+
     /// Takes on the caller's mask. The thread has one of its own.
     fn mask(&self) -> Result<()> {
         let shared = self.worker.shared;
@@ -361,12 +359,25 @@ impl Attempting<'_> {
         mode: u32,
     ) -> std::result::Result<Done, Stopped> {
         self.mask()?;
+        // Before anything is made: what could not be handed in would stay behind.
+        if !self
+            .worker
+            .shared
+            .processes
+            .has_room(self.notification.thread)?
+        {
+            return Err(Errno::MFILE.into());
+        }
         for _ in 0..MOST_TURNS {
+            let trees = self.trees(&place)?;
+            let together = trees::share(&trees);
             self.may(&place, &What::File)?;
             match perform::create(&place, flags, mode) {
                 Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => {}
                 created => return Ok(Done::File(created?)),
             }
+            // What is there gets no name by being opened.
+            drop(together);
             let existing = match Existing::at(&place) {
                 Ok(existing) => existing,
                 Err(Errno::NOENT) => continue,
@@ -433,12 +444,18 @@ impl Attempting<'_> {
             | FileType::BlockDevice
             | FileType::Unknown => What::File,
         };
+        let trees = self.trees(&place)?;
+        let _together = trees::share(&trees);
         self.may(&place, &what)?;
         perform::link_held(processes, file.as_fd(), &place)?;
         Ok(Done::Nothing)
     }
 
     fn rename(&self, from: &Place, to: &Place, flags: u32) -> std::result::Result<Done, Stopped> {
+        let shared = self.worker.shared;
+        let parents = [from.parent.as_fd(), to.parent.as_fd()];
+        let trees = shared.names.trees.around(&shared.processes, &parents)?;
+        let _alone = trees::have(&trees);
         if let Some(what) = what_is(from)? {
             self.may(to, &what)?;
         }

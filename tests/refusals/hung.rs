@@ -1,0 +1,82 @@
+//! File systems that never answer: who asks them waits, and nobody else.
+//!
+//! The file system is a process of the test's (fuse(4)), which only root may mount for others.
+
+use std::fs;
+use std::process::Stdio;
+
+use agentguard::core::Level;
+
+use crate::scene::{Scene, Who, level};
+
+/// The session is another user's, and the file system is granted to it.
+const OUTSIDE: &str = r#"
+./attack hung "$slow" attack > mounted & server=$!
+while ! grep -q mounted mounted; do kill -0 $server || exit 9; sleep 0.01; done
+setpriv --reuid 65534 --regid 65534 --clear-groups $guard "$policy" -- sh -c "$inside" < /dev/null & session=$!
+while ! grep -rqs guard/too-late "$HOME/.local"; do kill -0 $session || exit 8; sleep 0.1; done
+touch seen
+while ! [ -e told ]; do sleep 0.1; done
+kill $server
+wait $session
+"#;
+
+const INSIDE: &str = r#"
+./attack run "$slow/never" say x > exec & exec=$!
+./attack make_file "$slow/below/new" > name & name=$!
+./attack make_file "$slow/below/other" > other & other=$!
+./attack run "$slow/once" say x > later &
+for i in 1 2 3 4 5 6 7 8 9 10; do /bin/true && echo > a && mv a b && mkdir d && rmdir d || exit 3; done
+wait $exec $name $other
+cat exec name other
+while ! [ -e seen ]; do sleep 0.1; done
+touch told
+"#;
+
+#[test]
+fn a_file_system_that_never_answers_keeps_only_those_who_ask_it() {
+    if fs::metadata("/dev/fuse").is_err() || !rustix::process::getuid().is_root() {
+        println!("NOT TRIED: it takes root and /dev/fuse to mount a file system that hangs");
+        return;
+    }
+    if level() != Level::Full {
+        println!("NOT TRIED: without mounts of its own no session asks about names");
+        return;
+    }
+    let scene = Scene::new(Who::Ordinary);
+    let slow = scene.directory("slow").display().to_string();
+    let policy = scene.policy(&format!(
+        "package agentguard.sandbox\n\nwrite contains \"{slow}\"\n"
+    ));
+    let mut command = Scene::new(Who::Root).command("timeout");
+    command
+        .current_dir(scene.work())
+        .args([
+            "-s", "KILL", "90", "unshare", "--mount", "sh", "-c", OUTSIDE,
+        ])
+        .env("HOME", scene.root.join("home"))
+        .env("guard", scene.guard_words())
+        .env("policy", policy)
+        .env("slow", &slow)
+        .env("inside", format!("slow={slow}; {INSIDE}"));
+    let session = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = session.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let told = String::from_utf8_lossy(&output.stdout);
+    println!("{told}{said}=> {:?}", output.status);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(told, "run ETIMEDOUT\nmake ETIMEDOUT\nmake ETIMEDOUT\n");
+    assert!(
+        said.contains("a file system did not answer in time"),
+        "{said}"
+    );
+    // What was not looked at is nobody's program; what was looked at, and let go, is ended before it runs.
+    let mut refusals = scene.refusals();
+    refusals.sort();
+    assert_eq!(refusals, ["guard/too-late", "programs/unknown"]);
+    assert_eq!(fs::read_to_string(scene.work().join("later")).unwrap(), "");
+}
