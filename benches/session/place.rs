@@ -6,9 +6,11 @@ use std::{env, fs, process};
 
 use crate::agentguard;
 
+pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// Directories of this run, gone when dropped.
 pub(crate) struct Place {
-    workspace: PathBuf,
+    pub(crate) workspace: PathBuf,
     /// A home whose state lies in memory.
     pub(crate) tmpfs: PathBuf,
     /// A home whose state lies on disk.
@@ -78,35 +80,6 @@ impl Place {
         self.command(home, all.collect())
     }
 
-    /// The command in a sandbox that neither judges nor records, where there is one.
-    pub(crate) fn bubblewrap(&self, words: &[&str]) -> Option<Command> {
-        let program = Path::new("/usr/bin/bwrap");
-        if !program.exists() {
-            return None;
-        }
-        let workspace = self.workspace.to_str().unwrap();
-        let before = [
-            "--ro-bind",
-            "/",
-            "/",
-            "--bind",
-            workspace,
-            workspace,
-            "--dev",
-            "/dev",
-            "--proc",
-            "/proc",
-            "--tmpfs",
-            "/dev/shm",
-            "--unshare-all",
-            "--die-with-parent",
-            "--",
-        ];
-        let mut all = vec![program];
-        all.extend(before.iter().chain(words).map(Path::new));
-        Some(self.command(Path::new("/"), all))
-    }
-
     #[expect(
         clippy::disallowed_methods,
         reason = "what is measured is started from outside"
@@ -118,8 +91,9 @@ impl Place {
             .args(arguments)
             .current_dir(&self.workspace)
             .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("PATH", PATH)
             .env("HOME", home)
+            .env("TMPDIR", &self.tmpfs)
             .stdin(Stdio::null());
         command
     }

@@ -40,11 +40,10 @@ pub fn fuzz(name: &str, words: &[&str], corpus: &Path, hash: fn(&[u8]) -> u64, t
         return keep(Path::new(&from), corpus, hash);
     }
     let dictionary = variable("AGENTGUARD_FUZZ_DICTIONARY");
-    fs::write(
-        dictionary,
-        words.iter().map(|word| escaped(word)).collect::<String>(),
-    )
-    .unwrap();
+    // An empty one would be an error.
+    let lines = words.iter().map(|word| escaped(word));
+    let lines: String = ["# words\n".to_owned()].into_iter().chain(lines).collect();
+    fs::write(dictionary, lines).unwrap();
     let arguments = variable("AGENTGUARD_FUZZ_ARGUMENTS");
     std::process::exit(drive(arguments.split(' '), target));
 }
