@@ -64,6 +64,18 @@ fn spawn(place: &Place, peers: &Peers) {
     ];
     all.extend(peers.commands(place, &command));
     compare("spawn of /bin/true", 40, all);
+    println!("  with {}", limits(place));
+}
+
+/// What holds the bounds of the sessions of this run: a cgroup of a session's own costs time too.
+fn limits(place: &Place) -> String {
+    let mut plan = place.planned(&["/bin/true"]);
+    let said = String::from_utf8(plan.output().unwrap().stdout).unwrap();
+    let line = said.lines().find(|line| line.starts_with("limits"));
+    line.unwrap()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn execs(place: &Place, peers: &Peers) {

@@ -75,9 +75,17 @@ impl Place {
 
     /// The command as a session, with its state in `home`.
     pub(crate) fn guarded(&self, home: &Path, words: &[&str]) -> Command {
-        let before = [agentguard(), Path::new("exec"), Path::new("--")];
-        let all = before.into_iter().chain(words.iter().map(Path::new));
-        self.command(home, all.collect())
+        self.agentguard(home, &["exec", "--"], words)
+    }
+
+    /// What a session of the command would be.
+    pub(crate) fn planned(&self, words: &[&str]) -> Command {
+        self.agentguard(&self.tmpfs, &["exec", "--plan", "--"], words)
+    }
+
+    fn agentguard(&self, home: &Path, before: &[&str], words: &[&str]) -> Command {
+        let words = before.iter().chain(words).map(Path::new);
+        self.command(home, [agentguard()].into_iter().chain(words).collect())
     }
 
     #[expect(
