@@ -6,9 +6,11 @@ use std::{env, fs, process};
 
 use crate::agentguard;
 
+pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// Directories of this run, gone when dropped.
 pub(crate) struct Place {
-    workspace: PathBuf,
+    pub(crate) workspace: PathBuf,
     /// A home whose state lies in memory.
     pub(crate) tmpfs: PathBuf,
     /// A home whose state lies on disk.
@@ -73,38 +75,17 @@ impl Place {
 
     /// The command as a session, with its state in `home`.
     pub(crate) fn guarded(&self, home: &Path, words: &[&str]) -> Command {
-        let before = [agentguard(), Path::new("exec"), Path::new("--")];
-        let all = before.into_iter().chain(words.iter().map(Path::new));
-        self.command(home, all.collect())
+        self.agentguard(home, &["exec", "--"], words)
     }
 
-    /// The command in a sandbox that neither judges nor records, where there is one.
-    pub(crate) fn bubblewrap(&self, words: &[&str]) -> Option<Command> {
-        let program = Path::new("/usr/bin/bwrap");
-        if !program.exists() {
-            return None;
-        }
-        let workspace = self.workspace.to_str().unwrap();
-        let before = [
-            "--ro-bind",
-            "/",
-            "/",
-            "--bind",
-            workspace,
-            workspace,
-            "--dev",
-            "/dev",
-            "--proc",
-            "/proc",
-            "--tmpfs",
-            "/dev/shm",
-            "--unshare-all",
-            "--die-with-parent",
-            "--",
-        ];
-        let mut all = vec![program];
-        all.extend(before.iter().chain(words).map(Path::new));
-        Some(self.command(Path::new("/"), all))
+    /// What a session of the command would be.
+    pub(crate) fn planned(&self, words: &[&str]) -> Command {
+        self.agentguard(&self.tmpfs, &["exec", "--plan", "--"], words)
+    }
+
+    fn agentguard(&self, home: &Path, before: &[&str], words: &[&str]) -> Command {
+        let words = before.iter().chain(words).map(Path::new);
+        self.command(home, [agentguard()].into_iter().chain(words).collect())
     }
 
     #[expect(
@@ -118,8 +99,9 @@ impl Place {
             .args(arguments)
             .current_dir(&self.workspace)
             .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("PATH", PATH)
             .env("HOME", home)
+            .env("TMPDIR", &self.tmpfs)
             .stdin(Stdio::null());
         command
     }

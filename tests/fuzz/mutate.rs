@@ -4,7 +4,7 @@
 //! the search. An input that brings up new words is kept, and changed further. Each target is first given
 //! its corpus, `tests/fuzz/corpus/TARGET`, then a few changes of it, which are the same each time.
 //! `tests/fuzz/run SECONDS` goes on for longer, and keeps what it found, the shortest for each of the
-//! words.
+//! words. `tests/fuzz/guided/run SECONDS` gives the same targets to libFuzzer.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) fn fuzz(name: &str, words: &[&str], target: impl Fn(&[u8]) -> String) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus");
     let directory = directory.join(name);
+    #[cfg(fuzzing)]
+    return guided::fuzz(name, words, &directory, hash, &target);
     let corpus = read(&directory);
     assert!(!corpus.is_empty(), "`{name}` has no corpus");
     let watched = Watched::begin(&directory);

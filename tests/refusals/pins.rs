@@ -238,6 +238,31 @@ fn what_was_absent_when_the_session_began_cannot_be_made_unless_a_rule_lets_it_a
     });
 }
 
+#[test]
+fn what_npm_runs_unasked_is_told_when_it_has_changed() {
+    let prepare = |scene: &Scene| {
+        let manifest = r#"{"scripts": {"test": "true", "prepare": "true"}}"#;
+        scene.write("home/work/package.json", manifest);
+    };
+    let change = |scene: &Scene, from: &str, to: &str| {
+        scene.run(&["sed", "-i", &format!("s/{from}/{to}/"), "package.json"])
+    };
+    as_everyone(|scene| {
+        prepare(scene);
+        let ran = change(scene, "\"prepare\": \"true\"", "\"prepare\": \"sh x\"");
+        assert_eq!(scene.refusals(), ["persistence/planted"]);
+        assert!(ran.stderr.contains("`package.json`"), "{}", ran.stderr);
+        let manifest = fs::read_to_string(scene.work().join("package.json")).unwrap();
+        assert!(manifest.contains("sh x"), "it is the work itself");
+    });
+    as_everyone(|scene| {
+        prepare(scene);
+        let ran = change(scene, "\"test\": \"true\"", "\"test\": \"sh x\"");
+        assert_eq!(ran.code, Some(0));
+        assert_eq!(scene.refusals(), Vec::<String>::new());
+    });
+}
+
 /// A file `.git` makes git follow a configuration that lies anywhere, under any name.
 #[test]
 fn a_file_that_names_a_repository_is_refused_where_there_was_none() {

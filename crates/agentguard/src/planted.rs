@@ -22,6 +22,8 @@ pub(crate) struct Planted {
     /// Whether what was at a pin when the session began cannot have changed.
     pins_are_held: bool,
     found: BTreeSet<String>,
+    /// Manifests that have others run for whoever installs than before.
+    scripts: Vec<String>,
 }
 
 impl Planted {
@@ -35,11 +37,13 @@ impl Planted {
             pins: pins.collect(),
             pins_are_held,
             found: BTreeSet::new(),
+            scripts: Vec::new(),
         }
     }
 
-    /// Takes note of what changed.
-    pub(crate) fn note(&mut self, changes: &[Change]) {
+    /// Takes note of what changed, and of all manifests whose `scripts` did.
+    pub(crate) fn note(&mut self, changes: &[Change], scripts: &[String]) {
+        self.scripts = scripts.to_vec();
         for change in changes {
             let path = change.path.as_str();
             let found = match change.change {
@@ -67,20 +71,17 @@ impl Planted {
 
     /// Tells of it as a finding, unless there is nothing.
     pub(crate) fn finding(&self) -> Option<Rule> {
-        if self.found.is_empty() {
-            return None;
-        }
-        let named: Vec<_> = self
-            .found
-            .iter()
-            .take(NAMED)
-            .map(|path| format!("`{path}`"))
-            .collect();
-        let more = match self.found.len().saturating_sub(NAMED) {
+        let found = self.found.iter().map(|path| format!("`{path}`"));
+        let scripts = self.scripts.iter();
+        let scripts = scripts.map(|path| format!("what `{path}` has run by itself"));
+        let mut named: Vec<_> = found.chain(scripts).collect();
+        let more = match named.len().saturating_sub(NAMED) {
+            _ if named.is_empty() => return None,
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let happened = match self.pins_are_held {
+        named.truncate(NAMED);
+        let happened = match self.pins_are_held && self.scripts.is_empty() {
             true => "appeared",
             false => "appeared or changed",
         };
@@ -88,7 +89,7 @@ impl Planted {
             "{}{more} {happened} in the workspace, and can make others run code outside",
             named.join(", ")
         );
-        let remedy = "look at them before you use git, an editor or another agent there";
+        let remedy = "look at them before you use git, npm, an editor or another agent there";
         Some(Rule::new("persistence/planted", reason).with_remedy(remedy))
     }
 
@@ -144,7 +145,7 @@ mod tests {
                 mode: None,
             })
             .collect();
-        planted.note(&changes);
+        planted.note(&changes, &[]);
         planted
     }
 
@@ -181,12 +182,15 @@ mod tests {
         let told = |pins: &[&str], are_held| {
             let pins: Vec<PathBuf> = pins.iter().map(PathBuf::from).collect();
             let mut planted = Planted::new(&pins, are_held);
-            planted.note(&[Change {
-                path: ".git".to_owned(),
-                change: ChangeKind::Changed,
-                sha256: None,
-                mode: Some(0o100_644),
-            }]);
+            planted.note(
+                &[Change {
+                    path: ".git".to_owned(),
+                    change: ChangeKind::Changed,
+                    sha256: None,
+                    mode: Some(0o100_644),
+                }],
+                &[],
+            );
             planted.finding().is_some()
         };
         assert!(!told(&[".git"], true));
@@ -198,12 +202,15 @@ mod tests {
     fn a_directory_closed_to_its_owner_is_told_of() {
         let of_mode = |mode| {
             let mut planted = Planted::new(&[], true);
-            planted.note(&[Change {
-                path: "sub".to_owned(),
-                change: ChangeKind::Added,
-                sha256: None,
-                mode: Some(mode),
-            }]);
+            planted.note(
+                &[Change {
+                    path: "sub".to_owned(),
+                    change: ChangeKind::Added,
+                    sha256: None,
+                    mode: Some(mode),
+                }],
+                &[],
+            );
             planted.finding().is_some()
         };
         for (mode, is_told) in [
@@ -244,6 +251,17 @@ mod tests {
             planted(&[("Jenkinsfile", ChangeKind::Changed)]).finding(),
             None
         );
+    }
+
+    #[test]
+    fn scripts_that_run_unasked_are_told_until_they_are_as_they_were() {
+        let mut planted = Planted::new(&[], true);
+        planted.note(&[], &["package.json".to_owned()]);
+        let reason = planted.finding().map(|rule| rule.reason);
+        let expected = "what `package.json` has run by itself appeared or changed";
+        assert!(reason.is_some_and(|reason| reason.starts_with(expected)));
+        planted.note(&[], &[]);
+        assert_eq!(planted.finding(), None);
     }
 
     #[test]

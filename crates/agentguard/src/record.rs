@@ -95,7 +95,7 @@ impl SessionRecord {
         self.planted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .note(&difference.changes);
+            .note(&difference.changes, &difference.scripts);
         self.append_with_text(Class::Covered, &text, event)
             .map(|_| ())
     }

@@ -4,39 +4,46 @@ use std::borrow::Cow;
 
 use agentguard_core::Tier;
 
-use crate::Policies;
+use crate::Error;
 use crate::command::{self, split_plain};
-use crate::deny::glob;
+use crate::deny::{DenyList, glob};
+use crate::engine::Rego;
 use crate::mutate::fuzz;
 use crate::sources::{File, Source};
 
-/// A repository's policy of one file.
-fn loaded(name: &str, bytes: &[u8]) -> String {
-    let file = File {
-        name: name.to_owned(),
+/// A repository's policy of these files.
+fn source(files: &[(&str, &[u8])]) -> Source {
+    let file = |(name, bytes): &(&str, &[u8])| File {
+        name: (*name).to_owned(),
         text: Cow::Owned(String::from_utf8_lossy(bytes).into_owned()),
     };
-    let source = Source {
+    Source {
         tier: Tier::Repository,
         directory: ".agentguard/policy".to_owned(),
-        files: vec![file],
+        files: files.iter().map(file).collect(),
         embedded: false,
-    };
-    match Policies::from_sources(vec![source]) {
-        Ok(_) => "loaded".to_owned(),
-        Err(error) => match error.mistakes().first() {
-            // The line that says what; the rest shows the text itself.
-            Some(first) => {
-                let first = first.to_string();
-                let words = first.lines().next().unwrap_or_default();
-                let plain = words
-                    .chars()
-                    .filter(|c| c.is_ascii_alphabetic() || *c == ' ');
-                plain.take(60).collect()
-            }
-            None => error.to_string(),
-        },
     }
+}
+
+/// The first line of what is said first: the rest shows the text itself.
+fn said<T>(loaded: Result<T, Error>) -> String {
+    let error = match loaded {
+        Ok(_) => return "loaded".to_owned(),
+        Err(error) => error,
+    };
+    let first = error.mistakes().first().map(|mistake| mistake.to_string());
+    let first = first.unwrap_or_else(|| error.to_string());
+    let words = first.lines().next().unwrap_or_default();
+    let plain = words
+        .chars()
+        .filter(|c| c.is_ascii_alphabetic() || *c == ' ');
+    plain.take(60).collect()
+}
+
+/// Reads the Rego of a policy in this very process, which the guard leaves to another one.
+fn read(source: &Source) -> String {
+    let files: Vec<_> = source.files.iter().map(|file| (source, file)).collect();
+    said(Rego::load(&files))
 }
 
 #[test]
@@ -59,40 +66,66 @@ fn fuzz_a_deny_list_is_loaded_or_refused() {
         "\"*\"",
         "lift = ",
     ];
-    fuzz("deny-list", &words, |bytes| loaded("deny.toml", bytes));
+    fuzz("deny-list", &words, |bytes| {
+        said(DenyList::load(&[source(&[("deny.toml", bytes)])], 1))
+    });
 }
+
+const REGO: [&str; 28] = [
+    "package ",
+    "agentguard.exec",
+    "agentguard.sandbox",
+    "import ",
+    "deny contains ",
+    "allow contains ",
+    " if ",
+    "{",
+    "}",
+    "[",
+    "]",
+    "(",
+    "every ",
+    "some ",
+    " in ",
+    "with ",
+    "not ",
+    ":=",
+    "input.",
+    "data.",
+    "`",
+    "\"",
+    "#",
+    "regex.match(",
+    "default ",
+    "else",
+    " as ",
+    "\0",
+];
 
 #[test]
 fn fuzz_a_rego_file_is_loaded_or_refused() {
-    let words = [
-        "package ",
-        "agentguard.exec",
-        "agentguard.sandbox",
-        "import ",
-        "deny contains ",
-        "allow contains ",
-        " if ",
-        "{",
-        "}",
-        "[",
-        "]",
-        "(",
-        "every ",
-        "some ",
-        " in ",
-        "with ",
-        "not ",
-        ":=",
-        "input.",
-        "data.",
-        "`",
-        "\"",
-        "#",
-        "regex.match(",
-        "default ",
-        "else",
-    ];
-    fuzz("rego", &words, |bytes| loaded("extra.rego", bytes));
+    fuzz("rego", &REGO, |bytes| {
+        read(&source(&[("extra.rego", bytes)]))
+    });
+}
+
+#[test]
+fn fuzz_two_rego_files_go_together_or_are_refused() {
+    fuzz("rego-files", &REGO, |bytes| {
+        let end = bytes.iter().position(|byte| *byte == 0);
+        let (first, second) = bytes.split_at(end.unwrap_or(bytes.len()));
+        let second = second.strip_prefix(b"\0").unwrap_or(second);
+        let (one, other) = (("one.rego", first), ("other.rego", second));
+        let together = read(&source(&[one, other]));
+        // Files that go together are each a policy.
+        if together == "loaded" {
+            assert_eq!(
+                [one, other].map(|file| read(&source(&[file]))),
+                ["loaded"; 2]
+            );
+        }
+        together
+    });
 }
 
 #[test]

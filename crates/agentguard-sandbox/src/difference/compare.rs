@@ -26,6 +26,8 @@ pub struct Difference {
     pub changes: Vec<Change>,
     /// Whether both walks saw everything, and every digest that should stand here could be made.
     pub complete: bool,
+    /// Manifests of npm that by now have others run for whoever installs than when the session began.
+    pub scripts: Vec<String>,
 }
 
 /// Compares two snapshots of the tree below `root`, and reads what changed from there.
@@ -70,7 +72,11 @@ pub fn difference(old: &Snapshot, new: &Snapshot, root: BorrowedFd<'_>) -> Diffe
         });
     }
     let complete = old.is_complete() && new.is_complete() && !reader.is_short;
-    Difference { changes, complete }
+    Difference {
+        changes,
+        complete,
+        scripts: Vec::new(),
+    }
 }
 
 fn has_changed(old: &Snapshot, before: &Key, after: &Key) -> bool {

@@ -13,6 +13,7 @@ pub(crate) mod beneath;
 mod compare;
 mod debounce;
 mod escaped;
+mod scripts;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -20,4 +21,5 @@ mod tests;
 pub use compare::{Difference, difference};
 pub use debounce::Debounce;
 pub use escaped::{escape_path, unescape_path};
+pub(crate) use scripts::Scripts;
 pub use snapshot::{Limits as WalkLimits, Snapshot};

@@ -524,3 +524,77 @@ fn the_settings_of_repositories_below_are_known() {
     ];
     assert_eq!(found, expected.map(PathBuf::from));
 }
+
+/// A tree of one manifest each, and what is told of them after `change`.
+fn scripts_after(before: &[(&str, &str)], change: impl FnOnce(&Tree)) -> Vec<String> {
+    let tree = Tree::new();
+    for (path, text) in before {
+        tree.write(path, text);
+    }
+    let old = tree.take();
+    let mut scripts = Scripts::take(&old, tree.fd.as_fd());
+    change(&tree);
+    scripts.differ(&tree.since(&old).changes, tree.fd.as_fd())
+}
+
+#[test]
+fn a_script_that_runs_unasked_is_told_of_however_it_comes() {
+    let plain = r#"{"scripts": {"test": "true", "prepare": "true"}}"#;
+    let before = [("package.json", plain), ("plain", "")];
+    for now in [
+        r#"{"scripts": {"test": "true", "prepare": "evil"}}"#,
+        r#"{"scripts": {"prepare": "true", "postinstall": "evil"}}"#,
+        "\u{feff}{\"scripts\": {\"preinstall\": \"evil\"}}",
+        r#"{"scripts": {"prepare": "true", "prep\u0061re": "evil"}}"#,
+        // JSON to JavaScript, and not to everybody.
+        r#"{"scripts": {"postinstall": "evil"}, "name": "\ud800"}"#,
+        r#"{"scripts": {"postinstall": "evil"}, "n": 1e999}"#,
+    ] {
+        let told = scripts_after(&before, |tree| tree.write("package.json", now));
+        assert_eq!(told, ["package.json"], "{now}");
+    }
+    let nested = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let deep = format!(r#"{{"a": {nested}, "scripts": {{"prepare": "true"}}}}"#);
+    let large = format!("{plain}{}", " ".repeat(2 << 20));
+    for (path, now) in [
+        ("a/package.json", plain),
+        ("package.json", &deep),
+        ("package.json", &large),
+        ("binding.gyp", ""),
+    ] {
+        let told = scripts_after(&before, |tree| tree.write(path, now));
+        assert_eq!(told, [path]);
+    }
+    let told = scripts_after(&before, |tree| {
+        fs::remove_file(tree.at("package.json")).unwrap();
+        tree.write("elsewhere", plain);
+        symlink("elsewhere", tree.at("package.json")).unwrap();
+    });
+    assert_eq!(told, ["package.json"]);
+}
+
+#[test]
+fn a_manifest_that_changes_otherwise_is_not_told_of() {
+    let plain = r#"{"scripts": {"test": "true", "prepare": "true"}}"#;
+    let before = [("package.json", plain), ("binding.gyp", "{}")];
+    for (path, now) in [
+        (
+            "package.json",
+            r#"{"version": "2", "scripts": {"prepare": "true", "test": "evil"}}"#,
+        ),
+        ("package.json", r#"{"scripts": {"build": "evil"}}"#),
+        ("package.json", r#"{"scripts": "evil"}"#),
+        ("binding.gyp", "{}"),
+        ("node_modules/a/package.json", plain),
+        ("a/node_modules/b/package.json", plain),
+        ("package.json.bak", plain),
+        ("a/package.json", r#"{"name": "a"}"#),
+    ] {
+        let told = scripts_after(&before, |tree| tree.write(path, now));
+        assert_eq!(told, Vec::<String>::new(), "{path} {now}");
+    }
+    let told = scripts_after(&before, |tree| {
+        fs::remove_file(tree.at("package.json")).unwrap()
+    });
+    assert_eq!(told, Vec::<String>::new());
+}

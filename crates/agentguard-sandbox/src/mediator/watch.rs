@@ -6,7 +6,7 @@ use std::time::Instant;
 use agentguard_core::RefMove;
 use rustix::fs::{self, Mode, OFlags};
 
-use crate::difference::{Debounce, Difference, Snapshot, WalkLimits, difference};
+use crate::difference::{Debounce, Difference, Scripts, Snapshot, WalkLimits, difference};
 use crate::error::{Error, Failure, Step};
 use crate::plan::Plan;
 use crate::repository::{Refs, Repository, moved_refs};
@@ -21,6 +21,7 @@ pub(super) struct Watch {
     workspace: OwnedFd,
     limits: WalkLimits,
     snapshot: Snapshot,
+    scripts: Scripts,
     repository: Option<Repository>,
     refs: Option<Refs>,
     debounce: Debounce,
@@ -47,11 +48,13 @@ impl Watch {
             .ok()
             .flatten();
         let refs = repository.as_ref().map(Repository::refs);
+        let scripts = Scripts::take(&snapshot, workspace.as_fd());
         let debounce = Debounce::new(std::time::Duration::ZERO, cost + begun.elapsed());
         Ok(Self {
             workspace,
             limits,
             snapshot,
+            scripts,
             repository,
             refs,
             debounce,
@@ -132,11 +135,18 @@ impl Watch {
         if found.changes.is_empty() && found.complete {
             return Ok(());
         }
-        let Difference { changes, complete } = found;
+        let Difference {
+            changes, complete, ..
+        } = found;
+        let scripts = self.scripts.differ(&changes, self.workspace.as_fd());
         for changes in pieces(changes, |change| change.path.len()) {
             send(
                 control,
-                &FromMediator::Changed(Difference { changes, complete }),
+                &FromMediator::Changed(Difference {
+                    changes,
+                    complete,
+                    scripts: scripts.clone(),
+                }),
             )?;
         }
         Ok(())
