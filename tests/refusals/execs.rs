@@ -92,16 +92,17 @@ fn threads_that_all_execute_at_once_hold_nobody() {
 /// A long run:
 ///
 /// ```sh
-/// AGENTGUARD_EXECS=100000 cargo test --release -p agentguard-cli --test refusals many_threads -- --nocapture
+/// AGENTGUARD_EXECS=100000 cargo test -p agentguard-cli --test refusals many_threads -- --nocapture
 /// ```
 #[test]
 fn many_threads_of_many_processes_execute_and_none_is_held() {
     const PROCESSES: u64 = 4;
-    const TIMES: u64 = 40;
     let wanted = std::env::var("AGENTGUARD_EXECS");
     let wanted: u64 = wanted.map_or(1, |text| text.parse().unwrap());
     as_everyone(|scene| {
-        let (processes, times) = (PROCESSES.to_string(), TIMES.to_string());
+        // No session may take longer than the harness's patience.
+        let least = (wanted / PROCESSES).clamp(40, 1000);
+        let (processes, times) = (PROCESSES.to_string(), least.to_string());
         let words = [
             "./attack", "mixture", &processes, &times, "./attack", "signals",
         ];
@@ -114,7 +115,7 @@ fn many_threads_of_many_processes_execute_and_none_is_held() {
             assert_eq!(tried.result("mixture"), "ok", "{said}");
             let before = executed;
             executed = allowed(scene);
-            assert!(executed - before > PROCESSES * TIMES, "{executed}");
+            assert!(executed - before > PROCESSES * least, "{executed}");
             sessions += 1;
         }
         println!("{executed} execs in {sessions} sessions");
