@@ -20,10 +20,11 @@ const BY_PLACE: [&str; 5] = [
     "programs/temporary",
     "programs/unknown",
 ];
-/// What the list of a proposal may hold, and a line of it, in bytes: a policy's file is at most 1 MiB long, and the
-/// engine takes lines of 1,024.
+/// What a proposal may hold, a line of it, and the comment above that, in bytes: a policy's file is at most 1 MiB
+/// long, and the engine takes lines of 1,024.
 const MOST_BYTES: usize = 256 << 10;
 const MOST_OF_A_LINE: usize = 1000;
+const OF_A_COMMENT: usize = 80;
 
 /// What a session was seen to do.
 #[derive(Debug)]
@@ -132,29 +133,44 @@ impl Observed {
             let used: Use = start.iter().chain(tool).cloned().collect();
             self.add(entry, used);
         }
-        for program in std::iter::once(&exec.program).chain(&exec.script) {
-            if !self.left_out.contains(&entry) && is_excepted_by_content(program.class) {
-                let digest = program.sha256.to_string();
-                let at = || (program.path.clone(), Entries::new());
-                self.excepted
-                    .entry(digest)
-                    .or_insert_with(at)
-                    .1
-                    .insert(entry);
-            }
+        if self.left_out.contains(&entry) {
+            return;
+        }
+        let programs = std::iter::once(&exec.program).chain(&exec.script);
+        for program in programs.filter(|program| is_excepted_by_content(program.class)) {
+            self.except(entry, program);
         }
     }
 
     fn add(&mut self, entry: u64, used: Use) {
-        if !self.uses.contains_key(&used) {
-            let bytes = write::length(&used);
-            if bytes > MOST_OF_A_LINE || self.bytes + bytes > MOST_BYTES {
-                self.left_out.insert(entry);
-                return;
-            }
-            self.bytes += bytes;
+        let length = write::length(&used);
+        let is_known = self.uses.contains_key(&used);
+        if length <= MOST_OF_A_LINE && (is_known || self.has_room(length)) {
+            self.uses.entry(used).or_default().insert(entry);
+        } else {
+            self.left_out.insert(entry);
         }
-        self.uses.entry(used).or_default().insert(entry);
+    }
+
+    fn except(&mut self, entry: u64, program: &Program) {
+        let digest = program.sha256.to_string();
+        if self.excepted.contains_key(&digest) || self.has_room(MOST_OF_A_LINE) {
+            let first = || (program.path.clone(), Entries::new());
+            let (_, entries) = self.excepted.entry(digest).or_insert_with(first);
+            entries.insert(entry);
+        } else {
+            self.left_out.insert(entry);
+        }
+    }
+
+    /// Takes room for a line of this length, with its comment, where there is some.
+    fn has_room(&mut self, length: usize) -> bool {
+        let bytes = self.bytes + length + OF_A_COMMENT;
+        let has_room = bytes <= MOST_BYTES;
+        if has_room {
+            self.bytes = bytes;
+        }
+        has_room
     }
 
     fn refusal(&mut self, entry: u64, rule: &Rule, action: &Action) {

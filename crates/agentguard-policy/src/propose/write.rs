@@ -89,7 +89,7 @@ from_elsewhere(digest) := object.union(exec(["/tmp/x", "", "x"]), {"action": {"p
 }}})
 
 test_what_is_excepted_by_its_content_is_refused_by_no_class if {
-	every digest in programs.excepted {
+	every digest in array.slice([digest | some digest in programs.excepted], 0, 20) {
 		{rule.id | some rule in programs.deny} - {"programs/not-observed"} == set() with input as from_elsewhere(digest)
 	}
 	"programs/temporary" in {rule.id | some rule in programs.deny} with input as from_elsewhere("sha256:0")

@@ -284,7 +284,7 @@ fn no_name_and_no_argument_writes_rules_of_its_own() {
 #[test]
 fn however_much_was_seen_the_proposal_can_be_read() {
     let long = |character: &str, number: u32| format!("{}{number}", character.repeat(900));
-    let words = (0..400).flat_map(|number| [long("x", number), long("\u{1f980}", number)]);
+    let words = (0..150).flat_map(|number| [long("x", number), long("\u{1f980}", number)]);
     let words: Vec<_> = words.collect();
     let all = words.iter().flat_map(|word| {
         let push = Action::Exec(exec(&["git", "push", word]));
@@ -297,23 +297,28 @@ fn however_much_was_seen_the_proposal_can_be_read() {
             .chain([refused])
     });
     let observed = see(all.collect());
-    assert!(
-        observed.uses() > 40 && observed.uses() < 400,
-        "{}",
-        observed.uses()
-    );
-    assert_eq!(observed.refused(), 800);
+    assert!((200..300).contains(&observed.uses()), "{}", observed.uses());
+    assert_eq!(observed.refused(), 300);
     assert!(
         observed.propose()[0]
             .text
             .contains("# Could not be taken in: entries ")
     );
     proposed("much", &observed);
-    let words = (0..3000).map(|number| format!("a{number}"));
+    let words = (0..1000).map(|number| format!("a{number}"));
     let seen = words.map(|word| (allowed(), Action::Exec(exec(&["git", &word]))));
     let observed = see(seen.collect());
-    assert_eq!(observed.uses(), 3000);
+    assert_eq!(observed.uses(), 1000);
     proposed("many", &observed);
+    let contents = (0..300).map(|number: u32| {
+        let mut elsewhere = exec(&["x"]);
+        elsewhere.program = program("/tmp/x", ProgramClass::Temporary);
+        elsewhere.program.sha256 = agentguard_core::Digest::of(&number.to_le_bytes());
+        (refused("programs/temporary"), Action::Exec(elsewhere))
+    });
+    let observed = see(contents.collect());
+    assert_eq!(observed.uses(), 1);
+    proposed("contents", &observed);
     let mut unread = nothing();
     unread.see(4, &allowed(), Some("{"));
     unread.see(5, &allowed(), None);
