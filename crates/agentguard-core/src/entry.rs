@@ -245,6 +245,22 @@ pub enum OutcomeOf {
     },
     /// It was done.
     Done,
+    /// A host answered a request.
+    Answered {
+        /// The status of its answer.
+        status: u16,
+        /// Bytes of the request's body that were sent on.
+        sent: u64,
+        /// Bytes of the answer's body that were handed back.
+        received: u64,
+        /// How long it took, in milliseconds.
+        milliseconds: u64,
+    },
+    /// No answer came of it, or only the beginning of one.
+    Unanswered {
+        /// Why.
+        why: String,
+    },
     /// It was refused, and the reason could not be shown to the agent.
     Untold,
     /// It ended by itself.

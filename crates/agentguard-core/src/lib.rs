@@ -35,6 +35,7 @@ mod entry;
 mod gate;
 mod human;
 mod level;
+mod network;
 mod secret;
 mod session;
 mod verdict;
@@ -56,6 +57,7 @@ pub use gate::{
 };
 pub use human::{Evidence, Human, Trigger, TriggerKind};
 pub use level::{Level, Promise};
+pub use network::{AddressClass, Api, Reach, ReachedBy, Scheme};
 pub use secret::Secret;
 pub use session::{InvalidSessionId, Session, SessionId};
 pub use verdict::{InvalidRuleId, Rule, RuleId, Ruling, Verdict};
