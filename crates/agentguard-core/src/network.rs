@@ -66,6 +66,14 @@ pub struct Api {
     pub caller: String,
 }
 
+impl Api {
+    /// Whether it only reads: its method changes nothing where it is kept to (RFC 9110, section 9.2.1).
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")
+    }
+}
+
 /// By what a request travels.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -112,7 +112,11 @@ impl SessionJudge {
 
     fn denied(&self, action: &Action, facts: &Facts) -> Option<Rule> {
         match action {
-            Action::Session(_) | Action::File(_) | Action::Connect(_) => None,
+            Action::Session(_)
+            | Action::File(_)
+            | Action::Connect(_)
+            | Action::Reach(_)
+            | Action::Api(_) => None,
             Action::Exec(exec) => {
                 let programs = std::iter::once(&exec.program).chain(&exec.script);
                 let by_content = programs
@@ -137,6 +141,8 @@ impl SessionJudge {
                 Action::File(_) => tier.file(&input),
                 Action::Session(_) => tier.session(&input),
                 Action::Connect(_) => tier.connect(&input),
+                Action::Reach(_) => tier.reach(&input),
+                Action::Api(_) => tier.api(&input),
             };
             let said = said.map_err(Undecided::new)?;
             if place == 0 {

@@ -58,6 +58,10 @@ pub(crate) enum Purpose {
     File,
     /// `agentguard.connect` and below: asked about connections to sockets of the host.
     Connect,
+    /// `agentguard.reach` and below: asked about hosts that are looked up or connected to.
+    Reach,
+    /// `agentguard.api` and below: asked about requests to hosts.
+    Api,
     /// `agentguard.session` and below: asked about sessions.
     Session,
     /// `agentguard.sandbox`: the static confinement.
@@ -175,6 +179,10 @@ impl Checker<'_> {
             Purpose::File
         } else if below("agentguard.connect") {
             Purpose::Connect
+        } else if below("agentguard.reach") {
+            Purpose::Reach
+        } else if below("agentguard.api") {
+            Purpose::Api
         } else if below("agentguard.session") {
             Purpose::Session
         } else if package == "agentguard.sandbox" {
@@ -186,8 +194,8 @@ impl Checker<'_> {
                 span,
                 format!(
                     "package `{package}` is never asked: use `agentguard.exec.*`, `agentguard.file.*`, \
-                     `agentguard.connect.*`, `agentguard.session.*`, `agentguard.sandbox` or \
-                     `agentguard.lib.*`"
+                     `agentguard.connect.*`, `agentguard.reach.*`, `agentguard.api.*`, \
+                     `agentguard.session.*`, `agentguard.sandbox` or `agentguard.lib.*`"
                 ),
             );
             Purpose::Library
@@ -212,7 +220,14 @@ impl Checker<'_> {
             }
             return;
         }
-        let decides = ["agentguard.exec", "agentguard.session"];
+        let decides = [
+            "agentguard.exec",
+            "agentguard.file",
+            "agentguard.connect",
+            "agentguard.reach",
+            "agentguard.api",
+            "agentguard.session",
+        ];
         let words: &[&str] = if package.ends_with("_test") {
             &[]
         } else if package == "agentguard.sandbox" {
@@ -234,7 +249,14 @@ impl Checker<'_> {
             let decides = WORDS.contains(&head.name);
             let confines = SANDBOX.contains(&head.name);
             match purpose {
-                Purpose::Exec | Purpose::File | Purpose::Connect | Purpose::Session if decides => {
+                Purpose::Exec
+                | Purpose::File
+                | Purpose::Connect
+                | Purpose::Reach
+                | Purpose::Api
+                | Purpose::Session
+                    if decides =>
+                {
                     if head.shape != Shape::Set {
                         self.say(
                             head.span,
@@ -265,6 +287,8 @@ impl Checker<'_> {
                 Purpose::Exec
                 | Purpose::File
                 | Purpose::Connect
+                | Purpose::Reach
+                | Purpose::Api
                 | Purpose::Session
                 | Purpose::Sandbox
                 | Purpose::Library
@@ -281,7 +305,12 @@ impl Checker<'_> {
         for (name, expr) in ast::given(module) {
             let decides = WORDS.contains(&name);
             let is_rule = match purpose {
-                Purpose::Exec | Purpose::File | Purpose::Connect | Purpose::Session => decides,
+                Purpose::Exec
+                | Purpose::File
+                | Purpose::Connect
+                | Purpose::Reach
+                | Purpose::Api
+                | Purpose::Session => decides,
                 Purpose::Sandbox => name == "covered",
                 Purpose::Library | Purpose::Test => false,
             };

@@ -71,6 +71,8 @@ impl SessionRecord {
             OutcomeOf::Started { .. }
             | OutcomeOf::Failed { .. }
             | OutcomeOf::Done
+            | OutcomeOf::Answered { .. }
+            | OutcomeOf::Unanswered { .. }
             | OutcomeOf::Untold
             | OutcomeOf::Exited { .. }
             | OutcomeOf::Signaled { .. } => Class::Covered,
@@ -216,7 +218,8 @@ impl SessionRecord {
         match ruling {
             Ruling::Allow { .. } => {
                 self.count(|tally| tally.allowed += 1);
-                self.write_decision(Class::Normal, program, question, ruling)
+                let class = class_of(question.action());
+                self.write_decision(class, program, question, ruling)
             }
             Ruling::Deny { .. } => {
                 self.count(|tally| tally.refused += 1);
@@ -308,8 +311,23 @@ impl Record<Question> for SessionRecord {
         match question.action() {
             Action::Session(start) => self.start(start, ruling),
             Action::Exec(exec) => self.decision(Some(&exec.program), question, ruling),
-            Action::File(_) | Action::Connect(_) => self.decision(None, question, ruling),
+            Action::File(_) | Action::Connect(_) | Action::Reach(_) | Action::Api(_) => {
+                self.decision(None, question, ruling)
+            }
         }
+    }
+}
+
+/// How soon an action is durable that was allowed: what changes something elsewhere is on the disk before.
+fn class_of(action: &Action) -> Class {
+    match action {
+        Action::Api(api) if !api.is_reading() => Class::Critical,
+        Action::Session(_)
+        | Action::Exec(_)
+        | Action::File(_)
+        | Action::Connect(_)
+        | Action::Reach(_)
+        | Action::Api(_) => Class::Normal,
     }
 }
 

@@ -25,7 +25,11 @@ impl Judge<Question> for Floors<'_> {
                 Some(rule) => Verdict::Deny(rule).strictest(verdict),
                 None => verdict,
             },
-            Action::Exec(_) | Action::File(_) | Action::Connect(_) => verdict,
+            Action::Exec(_)
+            | Action::File(_)
+            | Action::Connect(_)
+            | Action::Reach(_)
+            | Action::Api(_) => verdict,
         })
     }
 }

@@ -412,7 +412,16 @@ impl<'c> Meaning<'c> {
 fn is_result(word: Option<&str>) -> bool {
     matches!(
         word,
-        Some("started" | "done" | "failed" | "killed" | "exited" | "signaled")
+        Some(
+            "started"
+                | "done"
+                | "answered"
+                | "unanswered"
+                | "failed"
+                | "killed"
+                | "exited"
+                | "signaled"
+        )
     )
 }
 
