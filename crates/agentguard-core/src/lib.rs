@@ -27,12 +27,14 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod address;
 mod agent;
 mod clock;
 mod confinement;
 mod digest;
 mod entry;
 mod gate;
+mod host;
 mod human;
 mod level;
 mod network;
@@ -55,6 +57,7 @@ pub use gate::{
     Approve, Effect, Gate, Index, Judge, Lend, NobodyToAsk, Permit, Record, Refusal, Undecided,
     Unrecorded,
 };
+pub use host::{Host, HostGrant, HostName, InvalidHost, InvalidHostGrant, Place};
 pub use human::{Evidence, Human, Trigger, TriggerKind};
 pub use level::{Level, Promise};
 pub use network::{AddressClass, Api, Reach, ReachedBy, Scheme};
