@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentName, Commitment, Digest, Evidence, Held, Human, Level, Network, ProgramClass,
-    Promise, Rule, RuleId, Ruling, SessionId, TierDigest, Timestamp, Trigger,
+    Agent, AgentName, Commitment, Digest, Evidence, Forcing, Held, Human, Level, Network,
+    ProgramClass, Promise, Rule, RuleId, Ruling, SessionId, TierDigest, Timestamp, Trigger,
 };
 
 /// How soon an entry is durable.
@@ -70,6 +70,9 @@ pub enum Event {
         level: Level,
         /// What network it sees.
         network: Network,
+        /// How its connections come to the gate, where it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        forcing: Option<Forcing>,
         /// What a session of this level does not hold.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         missing: Vec<Promise>,

@@ -46,7 +46,7 @@ pub use action::{Action, Connect, Exec, MadeBy, Making, Program, ProgramClass, S
 pub use agent::{Agent, AgentName, InvalidName};
 pub use clock::{Clock, FixedClock, Moment, Timestamp};
 pub use confinement::{
-    Access, Confinement, Grant, Held, HomeGrant, Limits, Network, Tier, TierDigest,
+    Access, Confinement, Forcing, Grant, Held, HomeGrant, Limits, Network, Tier, TierDigest,
 };
 pub use digest::{Commitment, Digest, InvalidDigest, Salt};
 pub use entry::{

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use agentguard_core::{
     Access, Action, AddressClass, Agent, AgentName, Api, Confinement, Connect, Digest, Evidence,
-    Exec, Grant, Held, HomeGrant, Human, Level, Limits, MadeBy, Making, Network, Program,
-    ProgramClass, Reach, ReachedBy, Scheme, Session, SessionId, Start, Trigger, TriggerKind,
+    Exec, Grant, Held, HomeGrant, HostGrant, HostName, Human, Level, Limits, MadeBy, Making,
+    Network, Place, Program, ProgramClass, Reach, ReachedBy, Scheme, Session, SessionId, Start,
+    Trigger, TriggerKind,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -198,10 +199,16 @@ pub(crate) fn a_session() -> Option<Session> {
     })
 }
 
+/// Of a host that is on no name server.
+fn address() -> Option<(HostName, Place)> {
+    let host = HostName::parse("packages.example.org").ok()?;
+    Some((host, Place::parse("10.0.0.5:8443").ok()?))
+}
+
 fn confinement() -> Confinement {
     Confinement {
         level: Level::Full,
-        network: Network::Isolated,
+        network: Network::Gated,
         workspace: PathBuf::from("/home/ann/work"),
         grants: vec![Grant {
             path: PathBuf::from("/usr"),
@@ -218,6 +225,8 @@ fn confinement() -> Confinement {
         environment: vec!["PATH".to_owned()],
         ports: vec![8080],
         sockets: vec![PathBuf::from("/run/user/1000/ssh-agent")],
+        hosts: HostGrant::parse("api.github.com").into_iter().collect(),
+        addresses: address().into_iter().collect(),
         limits: Limits {
             processes: 4096,
             files: 65_536,

@@ -45,7 +45,9 @@ impl Facts {
         match action {
             Action::Exec(exec) => Self::of_exec(exec),
             Action::Session(start) => Self::of_argv(&start.command, &session.workspace),
-            Action::File(_) | Action::Connect(_) | Action::Reach(_) | Action::Api(_) => Self::default(),
+            Action::File(_) | Action::Connect(_) | Action::Reach(_) | Action::Api(_) => {
+                Self::default()
+            }
         }
     }
 

@@ -28,11 +28,13 @@ pub(crate) const WORDS: [&str; 3] = ["deny", "ask", "allow"];
 
 /// What `agentguard.sandbox` may define. All are sets.
 pub(crate) const SANDBOX: &[&str] = &[
+    "addresses",
     "covered",
     "environment",
     "files",
     "home_read",
     "home_write",
+    "hosts",
     "masks",
     "memory_bytes",
     "network",

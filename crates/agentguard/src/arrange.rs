@@ -15,7 +15,7 @@ use agentguard_sandbox::{InsideFile, Plan, SessionGroup, User};
 
 use crate::denied::Denied;
 use crate::environment;
-use crate::layout::{Layout, refuse_level};
+use crate::layout::{Layout, refuse_gate, refuse_level};
 use crate::programs::Programs;
 use crate::{Error, Run, human, workspace};
 
@@ -62,6 +62,7 @@ impl Arranged {
         let (human, trigger) = human::of_process(run.by.as_deref())?;
         let session = session(key.agent(), human, trigger, &directory)?;
         let mut confined = policies.confine(&request(run, &session, &human_home, &directory)?)?;
+        refuse_gate(&confined.confinement)?;
         let mut programs = Programs::load(&places.state);
         let search = environment::search_path(std::env::var_os("PATH"));
         let denied = Denied::find(&confined.denied_programs, &search, &mut programs);

@@ -129,6 +129,7 @@ impl Guard {
                 policies,
                 confined: confined.clone(),
                 refs,
+                forcing: prepared.gate.as_ref().map(|gate| gate.forcing),
             },
         );
         let gate = Gate::new(floors, NobodyToAsk, &record);

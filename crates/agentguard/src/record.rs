@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use agentguard_audit::SessionLog;
 use agentguard_core::{
-    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Index, OutcomeOf, Program,
-    Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
+    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Forcing, Index, OutcomeOf,
+    Program, Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
 };
 use agentguard_credentials::{AgentKey, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
@@ -27,6 +27,8 @@ pub(crate) struct Beginning {
     pub(crate) policies: Policies,
     pub(crate) confined: Confined,
     pub(crate) refs: Vec<String>,
+    /// How its connections come to the gate.
+    pub(crate) forcing: Option<Forcing>,
 }
 
 /// Writes a session's entries.
@@ -169,6 +171,7 @@ impl SessionRecord {
             policies,
             confined,
             refs,
+            forcing,
         } = &self.beginning;
         let text = json(&serde_json::json!({
             "session": start.session,
@@ -192,6 +195,7 @@ impl SessionRecord {
             policy: policies.digests(),
             level: start.confinement.level,
             network: start.confinement.network,
+            forcing: *forcing,
             missing: start.confinement.missing(),
             held: Some(start.confinement.limits.held),
             require_evidence: confined.require_evidence,

@@ -167,6 +167,7 @@ fn recorded(evidence: Evidence, requires: Option<&str>) -> Recorded {
         policies,
         confined: confined.clone(),
         refs: vec!["refs/heads/main 00".to_owned()],
+        forcing: None,
     };
     let record = SessionRecord::new(log, beginning);
     Recorded {

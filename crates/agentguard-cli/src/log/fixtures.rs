@@ -69,6 +69,7 @@ pub(crate) fn session(reference: &str) -> Told {
         }],
         level: Level::Full,
         network: Network::Isolated,
+        forcing: None,
         missing: Vec::new(),
         held: Some(Held::Process),
         require_evidence: Evidence::None,

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use agentguard::core::{
-    Api, Change, ChangeKind, CredentialAct, Entry, Event, Human, Origin, OutcomeOf, RefMove, Ruling,
-    Scheme, SessionStatus, Span, Tally, Timestamp,
+    Api, Change, ChangeKind, CredentialAct, Entry, Event, Human, Origin, OutcomeOf, RefMove,
+    Ruling, Scheme, SessionStatus, Span, Tally, Timestamp,
 };
 use serde_json::Value;
 

@@ -92,18 +92,27 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     let watch = Watch::begin(&plan, first_look)?;
     let (refs, branch) = watch.start_of_session();
     let init = stage.init.as_raw_nonzero().get();
-    let listeners = u32::try_from(stage.listeners.len()).unwrap_or(0);
+    let gate = stage.gate.as_ref();
+    let all = [
+        stage.listeners.as_slice(),
+        gate.map_or(&[], |gate| &gate.connections),
+        gate.map_or(&[], |gate| &gate.lookups),
+        gate.map_or(&[], |gate| &gate.lookup_connections),
+    ];
+    let forcing = gate.map(|gate| gate.forcing);
+    let listeners = all.map(|some| u32::try_from(some.len()).unwrap_or(0));
     send(
         control,
         &FromMediator::Ready {
             refs,
             branch,
             init,
+            forcing,
             listeners,
         },
     )
     .map_err(lost)?;
-    let listening: Vec<BorrowedFd<'_>> = stage.listeners.iter().map(AsFd::as_fd).collect();
+    let listening: Vec<BorrowedFd<'_>> = all.into_iter().flatten().map(AsFd::as_fd).collect();
     for some in listening.chunks(8) {
         send_descriptors(control, some).map_err(lost)?;
     }
