@@ -67,6 +67,20 @@ pub struct Api {
 }
 
 impl Api {
+    /// Where it goes, without the query, which may hold what is private.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let (scheme, usual) = match self.scheme {
+            Scheme::Http => ("http", 80),
+            Scheme::Https => ("https", 443),
+        };
+        let port = match self.port {
+            port if port == usual => String::new(),
+            port => format!(":{port}"),
+        };
+        format!("{scheme}://{}{port}/{}", self.host, self.path.join("/"))
+    }
+
     /// Whether it only reads: its method changes nothing where it is kept to (RFC 9110, section 9.2.1).
     #[must_use]
     pub fn is_reading(&self) -> bool {

@@ -10,6 +10,7 @@ use agentguard_core::{
     Agent, AgentName, Held, Human, Level, Rule, Salt, Session, SessionId, Trigger,
 };
 use agentguard_credentials::AgentKey;
+use agentguard_egress::Settings;
 use agentguard_policy::{Confined, Policies, Request, Sources};
 use agentguard_sandbox::{InsideFile, Plan, SessionGroup, User};
 
@@ -17,7 +18,7 @@ use crate::denied::Denied;
 use crate::environment;
 use crate::layout::{Layout, refuse_gate, refuse_level};
 use crate::programs::Programs;
-use crate::{Error, Run, human, workspace};
+use crate::{Error, Run, gated, human, workspace};
 
 /// Where an organisation's policy lies.
 const ORGANISATION: &str = "/etc/agentguard/policy";
@@ -44,6 +45,8 @@ pub struct Arranged {
     pub(crate) group: Option<SessionGroup>,
     pub(crate) key: AgentKey,
     pub(crate) denied: Denied,
+    /// What its gate will be told, where it is to have one.
+    pub(crate) gate: Option<Settings>,
     pub(crate) programs: Programs,
 }
 
@@ -80,8 +83,12 @@ impl Arranged {
         let names = (&session.id, &session.agent.name);
         let layout = Layout::make(places, names, &mut confined.confinement, &human_home)?;
         let group = group(&session, &mut confined);
+        let gate = gated::settings(&session.id, &confined.confinement)?;
         let homes = (human_home.as_path(), directory.as_path());
-        let plan = plan(run, &session, (&confined, &layout), homes, &programs)?;
+        let mut plan = plan(run, &session, (&confined, &layout), homes, &programs)?;
+        if let Some(gate) = &gate {
+            plan.files.extend(gated::files(gate, &confined.confinement));
+        }
         Ok(Self {
             session,
             confined,
@@ -91,6 +98,7 @@ impl Arranged {
             group,
             key,
             denied,
+            gate,
             programs,
         })
     }

@@ -17,7 +17,7 @@ use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
 use crate::supervise::{Floors, Supervisor};
 use crate::text::command_line;
-use crate::{Arranged, Error, SystemClock, limits, temporary};
+use crate::{Arranged, Error, SystemClock, gated, limits, temporary};
 
 /// Guards the sessions of one user.
 #[derive(Clone, Debug)]
@@ -75,8 +75,9 @@ impl Guard {
 
     /// Runs a command as a session, and returns when everything in it is dead.
     ///
-    /// Call `agentguard::sandbox::enter_if_asked` first in `main`, and `agentguard::policy::evaluate_if_asked`
-    /// next: the mediator, and who evaluates policies that are read, are this program again.
+    /// Call `agentguard::sandbox::enter_if_asked` first in `main`, and `agentguard::policy::evaluate_if_asked` and
+    /// `agentguard::egress::enter_if_asked` next: the mediator, who evaluates policies that are read, and a session's
+    /// gate are this program again.
     ///
     /// # Errors
     ///
@@ -101,11 +102,12 @@ impl Guard {
             denied,
             programs,
             group,
+            gate,
             ..
         } = arranged;
         let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
         policies.prepare(); // while the mediator builds
-        let prepared = match building.ready() {
+        let mut prepared = match building.ready() {
             Ok(prepared) => prepared, // it stands, and nothing of the agent runs
             Err(error) => {
                 log.abandon();
@@ -132,6 +134,7 @@ impl Guard {
                 forcing: prepared.gate.as_ref().map(|gate| gate.forcing),
             },
         );
+        let way_out = gated::gate(gate, prepared.gate.take());
         let gate = Gate::new(floors, NobodyToAsk, &record);
         let permit = match gate.admit(judge.question(Action::Session(Box::new(start)))) {
             Ok(permit) => permit,
@@ -143,13 +146,18 @@ impl Guard {
             record: &record,
             tell,
         };
-        let ended = match prepared.start(permit, &supervisor, signals) {
-            Ok(ended) => ended,
+        let ended = gated::beside(way_out, &supervisor, || {
+            prepared.start(permit, &supervisor, signals)
+        });
+        let (ended, cut_off) = match ended {
+            Ok((Ok(ended), cut_off)) => (ended, cut_off),
+            Ok((Err(error), _)) => return Err(broken(record, error.into())),
             Err(error) => return Err(broken(record, error)),
         };
         // What was learnt only saves time: the session is complete without it.
         let _ = programs.keep(&ended.learnt);
-        let reached = limits::reached(&confined.confinement.limits, &ended, group);
+        let mut reached = limits::reached(&confined.confinement.limits, &ended, group);
+        reached.extend(cut_off);
         finish((session.id, confined.confinement), record, ended, reached)
     }
 }
@@ -251,9 +259,9 @@ fn refused(record: SessionRecord, refusal: &Refusal, run: &Run, tell: &dyn Tell)
 }
 
 /// The session was ended early: the log says why, if it can still be written, and ends.
-fn broken(record: SessionRecord, error: agentguard_sandbox::Error) -> Error {
+fn broken(record: SessionRecord, error: Error) -> Error {
     let rule = Rule::new("guard/broken", format!("the session was ended: {error}"));
     let _ = record.finding(rule.clone());
     let _ = record.end(OutcomeOf::Killed { rule });
-    Error::Sandbox(error)
+    error
 }

@@ -70,6 +70,12 @@ pub(crate) struct Supervisor<'s> {
 }
 
 impl Supervisor<'_> {
+    /// Says to whoever watches that something was refused, of which the agent hears from who asked.
+    pub(crate) fn tell(&self, action: String, rule: &Rule, entry: Option<Index>) {
+        let told = Told::new(action, rule.clone(), entry, false);
+        self.tell.refused(&told);
+    }
+
     /// Says who refused `action` to whoever watches, and what the agent is told.
     fn refused(&self, action: String, refusal: &Refusal, is_first: bool) -> Refused {
         let told = Told::new(action, refusal.rule().clone(), refusal.index(), is_first);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use agentguard::core::{
     Api, Change, ChangeKind, CredentialAct, Entry, Event, Human, Origin, OutcomeOf, RefMove,
-    Ruling, Scheme, SessionStatus, Span, Tally, Timestamp,
+    Ruling, SessionStatus, Span, Tally, Timestamp,
 };
 use serde_json::Value;
 
@@ -144,8 +144,9 @@ pub(crate) fn action(text: Option<&Value>) -> Option<String> {
         let host = format!("{host}{}", port.unwrap_or_default());
         return Some(format!("{by} {}", command_line(&[host])));
     }
-    if let Some(method) = of_action("/action/method") {
-        return Some(format!("{method} {}", address(text)?));
+    if of_action("/action/kind") == Some("api") {
+        let api: Api = serde_json::from_value(text.get("action")?.clone()).ok()?;
+        return Some(format!("{} {}", api.method, command_line(&[api.url()])));
     }
     let words = ["/argv", "/action/argv", "/command"];
     let words = words.iter().find_map(|at| text.pointer(at))?.as_array()?;
@@ -157,21 +158,6 @@ pub(crate) fn action(text: Option<&Value>) -> Option<String> {
         })
         .collect();
     Some(command_line(&words))
-}
-
-/// Where a request goes, without its query, which may hold what is private.
-fn address(text: &Value) -> Option<String> {
-    let api: Api = serde_json::from_value(text.get("action")?.clone()).ok()?;
-    let (scheme, usual) = match api.scheme {
-        Scheme::Http => ("http", 80),
-        Scheme::Https => ("https", 443),
-    };
-    let port = match api.port {
-        port if port == usual => String::new(),
-        port => format!(":{port}"),
-    };
-    let path = api.path.join("/");
-    Some(format!("{scheme}://{}{port}/{path}", api.host))
 }
 
 /// The changes in the text of a difference.

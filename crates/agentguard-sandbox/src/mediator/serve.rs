@@ -88,7 +88,7 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
         Held::Session => receive_descriptors(control).map_err(lost)?.pop(),
         Held::Process => None,
     };
-    let (stage, first_look) = setup::build(&plan, lines.lifeline)?;
+    let (mut stage, first_look) = setup::build(&plan, lines.lifeline)?;
     let watch = Watch::begin(&plan, first_look)?;
     let (refs, branch) = watch.start_of_session();
     let init = stage.init.as_raw_nonzero().get();
@@ -116,6 +116,8 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     for some in listening.chunks(8) {
         send_descriptors(control, some).map_err(lost)?;
     }
+    // From here on they are the guard's alone: what it closes is closed.
+    (stage.listeners, stage.gate) = (Vec::new(), None);
     // While the guard writes down that the session begins: the agent's process waits, and runs nothing.
     let failed = |error: Error| Failure::new("compile the filter", error.to_string());
     let is_beside = matches!(stage.around, Around::Scope(_));

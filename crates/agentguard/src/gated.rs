@@ -1,0 +1,152 @@
+//! The way out of a session that is granted hosts: its gate, beside the session for as long as that lasts.
+
+use agentguard_core::{
+    Action, Api, Clock as _, Confinement, Index, Network, OutcomeOf, Permit, Reach, ReachedBy,
+    Record as _, Rule, Ruling, SessionId, Unrecorded,
+};
+use agentguard_egress::{Authority, Gate, Govern, Listeners, Patience, Refused, Settings};
+use agentguard_policy::Question;
+use agentguard_sandbox::{GateListeners, InsideFile};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::supervise::Supervisor;
+use crate::{Error, SystemClock, trusted, workspace};
+
+/// Where a system says who looks names up.
+const RESOLVERS: &str = "/etc/resolv.conf";
+/// What it says inside: whatever stood there, the gate would be asked. Without domains to search, names are asked
+/// for as they are.
+const RESOLVER: &str = "nameserver 127.0.0.1\n";
+
+/// What the gate of a session is told, where the session is to have one.
+pub(crate) fn settings(
+    session: &SessionId,
+    confinement: &Confinement,
+) -> Result<Option<Settings>, Error> {
+    match confinement.network {
+        Network::Isolated | Network::Host => return Ok(None),
+        Network::Gated => {}
+    }
+    let seconds = SystemClock.now().unix_micros / 1_000_000;
+    Ok(Some(Settings {
+        hosts: confinement.hosts.clone(),
+        addresses: confinement.addresses.clone(),
+        authority: Authority::new(session.as_str(), seconds)?,
+        roots: trusted::roots(),
+        stand_ins: Settings::STAND_INS,
+        patience: Patience::USUAL,
+    }))
+}
+
+/// What is seen inside instead of the system's own, so that clients use the gate without knowing of it.
+pub(crate) fn files(settings: &Settings, confinement: &Confinement) -> Vec<InsideFile> {
+    let mut files = trusted::files(settings, confinement);
+    if std::path::Path::new(RESOLVERS).exists() {
+        files.push(InsideFile {
+            path: workspace::real(std::path::Path::new(RESOLVERS)),
+            content: RESOLVER.to_owned(),
+        });
+    }
+    files
+}
+
+/// The gate of a session, where it has one.
+pub(crate) fn gate(settings: Option<Settings>, listeners: Option<GateListeners>) -> Option<Gate> {
+    let listeners = listeners.map(|listeners| Listeners {
+        tcp: listeners.connections,
+        dns_udp: listeners.lookups,
+        dns_tcp: listeners.lookup_connections,
+    });
+    Some(Gate::new(settings?, listeners?))
+}
+
+/// Runs a session with its gate beside it, and ends the gate when the session is over. Returns what came of the
+/// session, and what became of the gate, where that has to be told.
+pub(crate) fn beside<T>(
+    gate: Option<Gate>,
+    supervisor: &Supervisor<'_>,
+    session: impl FnOnce() -> T,
+) -> Result<(T, Option<Rule>), Error> {
+    let Some(gate) = gate else {
+        return Ok((session(), None));
+    };
+    let failed = || Error::doing("start what serves the gate");
+    let (stop, running) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed()(error.into()))?;
+    std::thread::scope(|scope| {
+        let serving = std::thread::Builder::new()
+            .name("gate".to_owned())
+            .spawn_scoped(scope, move || gate.serve(supervisor, stop))
+            .map_err(failed())?;
+        let ended = session();
+        drop(running);
+        let told = match serving.join() {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(reason(&error)),
+            Err(_) => Some("what served it broke down".to_owned()),
+        };
+        let lost = |why| {
+            Rule::new(
+                "network/gate",
+                format!("the session's network was cut off: {why}"),
+            )
+        };
+        Ok((ended, told.map(lost)))
+    })
+}
+
+fn reason(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    causes.join(": ")
+}
+
+impl Govern for Supervisor<'_> {
+    type Action = Question;
+
+    fn reach(&self, reach: Reach) -> Result<Permit<Question>, Refused> {
+        let shown = reached(&reach);
+        self.admit(shown, Action::Reach(reach))
+    }
+
+    /// What no policy decides is recorded all the same, as a refusal by the rule that the gate names.
+    fn refuse(&self, reach: Reach, rule: Rule) -> Refused {
+        let shown = reached(&reach);
+        let question = self.judge.question(Action::Reach(reach));
+        let ruling = Ruling::Deny {
+            rule: rule.clone(),
+            asked: false,
+        };
+        let entry = self.record.record(&question, &ruling).ok();
+        self.tell(shown, &rule, entry);
+        Refused { rule, entry }
+    }
+
+    fn request(&self, api: Api) -> Result<Permit<Question>, Refused> {
+        let shown = format!("{} `{}`", api.method, api.url());
+        self.admit(shown, Action::Api(Box::new(api)))
+    }
+
+    fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {
+        self.record.outcome(of, outcome)
+    }
+}
+
+impl Supervisor<'_> {
+    fn admit(&self, shown: String, action: Action) -> Result<Permit<Question>, Refused> {
+        let question = self.judge.question(action);
+        self.gate.admit(question).map_err(|refusal| {
+            let (rule, entry) = (refusal.rule().clone(), refusal.index());
+            self.tell(shown, &rule, entry);
+            Refused { rule, entry }
+        })
+    }
+}
+
+fn reached(reach: &Reach) -> String {
+    let host = &reach.host;
+    match (reach.by, reach.port) {
+        (ReachedBy::Lookup, _) => format!("look up `{host}`"),
+        (ReachedBy::Connect, Some(port)) => format!("connect to `{host}` at port {port}"),
+        (ReachedBy::Connect, None) => format!("connect to `{host}`"),
+    }
+}
