@@ -31,6 +31,7 @@ mod chance;
 mod execs;
 mod explained;
 mod files;
+mod gated;
 mod kernel;
 mod levels;
 mod lifetime;

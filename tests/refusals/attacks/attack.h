@@ -60,6 +60,7 @@ attack orders, nesting, wait_closed, traced;
 attack closed, remap, storm, crowd;
 attack hide, slow, attributes, chains;
 attack chance, bystander, bomb, hog, fill_up;
+attack http, raw, resolve, datagrams, undo;
 attack forgotten, narrower, first_process, lease, queues, consoles;
 
 #endif
