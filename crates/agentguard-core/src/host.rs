@@ -480,3 +480,6 @@ fn is_public_suffix(name: &HostName) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

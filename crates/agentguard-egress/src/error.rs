@@ -2,6 +2,8 @@
 
 use std::io;
 
+use agentguard_core::Unrecorded;
+
 /// Why there is no gate, or none any more.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,6 +23,19 @@ pub enum Error {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// The gate ended, as often as it was started.
+    #[error("the gate ended {starts} times; the session has no network any more")]
+    Lost {
+        /// How often it was started.
+        starts: u32,
+    },
+    /// Something that happened could not be written down, so that the gate was ended.
+    #[error("the gate was ended, since the log could not be written")]
+    Unrecorded {
+        /// Why not.
+        #[source]
+        source: Unrecorded,
     },
     /// The gate sent something that is no message.
     #[error("the gate sent a message that cannot be read")]

@@ -17,9 +17,13 @@ mod authority;
 mod error;
 mod gate;
 mod guard;
+mod process;
 mod settings;
-#[expect(dead_code, reason = "the gate itself follows")]
 mod wire;
+
+#[cfg(test)]
+#[path = "../../../tests/fuzz/mutate.rs"]
+mod mutate;
 
 pub use authority::Authority;
 pub use error::Error;
