@@ -240,7 +240,10 @@ impl SessionRecord {
         question: &Question,
         ruling: &Ruling,
     ) -> Result<Index, Unrecorded> {
-        let key = Digest::of(question.own_input().as_bytes());
+        // The same may be refused for another reason: what a gate refuses by itself does not follow from the input.
+        let rule = ruling.rule();
+        let key = format!("{}\n{}\n{}", question.own_input(), rule.id, rule.reason);
+        let key = Digest::of(key.as_bytes());
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = refusals.get_mut(&key) {
             known.total += 1;
