@@ -13,7 +13,7 @@ use agentguard_core::{
 use crate::deny::{DenyList, glob};
 use crate::error::{Error, tier_word};
 use crate::grants::{self, Granted};
-use crate::hosts::{Addresses, Hosts};
+use crate::hosts::{Addresses, Hosts, WayOut};
 use crate::input::SCHEMA;
 use crate::policies::Policies;
 use crate::rules;
@@ -317,20 +317,10 @@ impl Tiered {
         let environment = self.environment.unwrap_or_default();
         let sockets = self.sockets.unwrap_or_default();
         granted_whole(request, host, &ports, &environment)?;
-        let hosts = self.hosts.unwrap_or_default().list();
-        let network = match (host, hosts.is_empty()) {
-            (true, _) => Network::Host,
-            (false, false) => Network::Gated,
-            (false, true) => Network::Isolated,
-        };
-        // Without a gate there is nobody whom they would concern.
-        let (hosts, addresses) = match network {
-            Network::Gated => (hosts, self.addresses.unwrap_or_default().map()?),
-            Network::Isolated | Network::Host => (Vec::new(), BTreeMap::new()),
-        };
+        let way = WayOut::of(host, self.hosts, self.addresses)?;
         let confinement = Confinement {
             level: request.level,
-            network,
+            network: way.network,
             workspace,
             grants,
             home: request.home.clone(),
@@ -344,8 +334,8 @@ impl Tiered {
             environment: environment.into_iter().collect(),
             ports,
             sockets: sockets.into_iter().map(PathBuf::from).collect(),
-            hosts,
-            addresses,
+            hosts: way.hosts,
+            addresses: way.addresses,
             limits,
         };
         Ok(Confined {

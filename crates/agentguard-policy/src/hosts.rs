@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agentguard_core::{HostGrant, HostName, Place};
+use agentguard_core::{HostGrant, HostName, Network, Place};
 use regorus::Value;
 
 use crate::error::Error;
@@ -67,6 +67,39 @@ impl Addresses {
             map.insert(host, place);
         }
         Ok(map)
+    }
+}
+
+/// What leads out of a session.
+pub(crate) struct WayOut {
+    pub(crate) network: Network,
+    pub(crate) hosts: Vec<HostGrant>,
+    pub(crate) addresses: BTreeMap<HostName, Place>,
+}
+
+impl WayOut {
+    /// Joins what is granted. With hosts there is a gate, but not on the host's own network: there, and without
+    /// any, nobody is there whom they would concern.
+    pub(crate) fn of(
+        is_hosts: bool,
+        hosts: Option<Hosts>,
+        addresses: Option<Addresses>,
+    ) -> Result<Self, Error> {
+        let hosts = hosts.unwrap_or_default().list();
+        let without = |network| Self {
+            network,
+            hosts: Vec::new(),
+            addresses: BTreeMap::new(),
+        };
+        match (is_hosts, hosts.is_empty()) {
+            (true, _) => Ok(without(Network::Host)),
+            (false, true) => Ok(without(Network::Isolated)),
+            (false, false) => Ok(Self {
+                network: Network::Gated,
+                hosts,
+                addresses: addresses.unwrap_or_default().map()?,
+            }),
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! The way out of a session that is granted hosts: its gate, beside the session for as long as that lasts.
 
+use std::path::Path;
+
 use agentguard_core::{
     Action, Api, Clock as _, Confinement, Index, Network, OutcomeOf, Permit, Reach, ReachedBy,
     Record as _, Rule, Ruling, SessionId, Unrecorded,
 };
 use agentguard_egress::{Authority, Gate, Govern, Listeners, Patience, Refused, Settings};
 use agentguard_policy::Question;
-use agentguard_sandbox::{GateListeners, InsideFile};
+use agentguard_sandbox::{Ended, GateListeners, InsideFile};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::supervise::Supervisor;
@@ -38,16 +40,37 @@ pub(crate) fn settings(
     }))
 }
 
+/// Names that a system knows without asking anybody.
+const HOSTS: &str = "/etc/hosts";
+
 /// What is seen inside instead of the system's own, so that clients use the gate without knowing of it.
 pub(crate) fn files(settings: &Settings, confinement: &Confinement) -> Vec<InsideFile> {
     let mut files = trusted::files(settings, confinement);
-    if std::path::Path::new(RESOLVERS).exists() {
-        files.push(InsideFile {
-            path: workspace::real(std::path::Path::new(RESOLVERS)),
-            content: RESOLVER.to_owned(),
-        });
+    let hosts = std::fs::read_to_string(HOSTS).unwrap_or_default();
+    let instead = [(RESOLVERS, RESOLVER.to_owned()), (HOSTS, own_hosts(&hosts))];
+    for (path, content) in instead {
+        let path = Path::new(path);
+        if path.exists() {
+            let path = workspace::real(path);
+            files.push(InsideFile { path, content });
+        }
     }
     files
+}
+
+/// The lines that are about the session's own loopback. By any other a client would go to an address that nobody
+/// granted, past the name that was: the gate knows them all.
+fn own_hosts(hosts: &str) -> String {
+    let is_own = |line: &&str| {
+        let address = line.split_whitespace().next().unwrap_or_default();
+        let address = address.parse::<std::net::IpAddr>();
+        address.is_ok_and(|address| address.is_loopback())
+    };
+    hosts
+        .lines()
+        .filter(is_own)
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 /// The gate of a session, where it has one.
@@ -62,13 +85,13 @@ pub(crate) fn gate(settings: Option<Settings>, listeners: Option<GateListeners>)
 
 /// Runs a session with its gate beside it, and ends the gate when the session is over. Returns what came of the
 /// session, and what became of the gate, where that has to be told.
-pub(crate) fn beside<T>(
+pub(crate) fn beside(
     gate: Option<Gate>,
     supervisor: &Supervisor<'_>,
-    session: impl FnOnce() -> T,
-) -> Result<(T, Option<Rule>), Error> {
+    session: impl FnOnce() -> Result<Ended, agentguard_sandbox::Error>,
+) -> Result<(Ended, Option<Rule>), Error> {
     let Some(gate) = gate else {
-        return Ok((session(), None));
+        return Ok((session()?, None));
     };
     let failed = || Error::doing("start what serves the gate");
     let (stop, running) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed()(error.into()))?;
@@ -90,7 +113,7 @@ pub(crate) fn beside<T>(
                 format!("the session's network was cut off: {why}"),
             )
         };
-        Ok((ended, told.map(lost)))
+        Ok((ended?, told.map(lost)))
     })
 }
 
@@ -148,5 +171,20 @@ fn reached(reach: &Reach) -> String {
         (ReachedBy::Lookup, _) => format!("look up `{host}`"),
         (ReachedBy::Connect, Some(port)) => format!("connect to `{host}` at port {port}"),
         (ReachedBy::Connect, None) => format!("connect to `{host}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_at_other_addresses_are_left_to_the_gate() {
+        let hosts = "127.0.0.1 localhost\n# 127.0.0.1 x\n10.0.0.5 packages.example.com\n\n::1\tlocalhost ip6-localhost\n\
+                     127.0.1.1 desk\n  0.0.0.0 nobody\nfe00::0 net\n";
+        assert_eq!(
+            own_hosts(hosts),
+            "127.0.0.1 localhost\n::1\tlocalhost ip6-localhost\n127.0.1.1 desk\n"
+        );
     }
 }

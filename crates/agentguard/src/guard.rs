@@ -119,23 +119,16 @@ impl Guard {
             .judge(session.clone())
             .with_denied_content(denied.content);
         let start = start(&session, &confined, run);
-        let floors = Floors {
-            judge: &judge,
-            confined: &confined,
+        let beginning = Beginning {
+            key,
+            policies,
+            confined: confined.clone(),
+            refs: prepared.refs.clone(),
+            forcing: prepared.gate.as_ref().map(|gate| gate.forcing),
         };
-        let refs = prepared.refs.clone();
-        let record = SessionRecord::new(
-            log,
-            Beginning {
-                key,
-                policies,
-                confined: confined.clone(),
-                refs,
-                forcing: prepared.gate.as_ref().map(|gate| gate.forcing),
-            },
-        );
+        let record = SessionRecord::new(log, beginning);
         let way_out = gated::gate(gate, prepared.gate.take());
-        let gate = Gate::new(floors, NobodyToAsk, &record);
+        let gate = Gate::new(Floors::new(&judge, &confined), NobodyToAsk, &record);
         let permit = match gate.admit(judge.question(Action::Session(Box::new(start)))) {
             Ok(permit) => permit,
             Err(refusal) => return Err(refused(record, &refusal, run, tell)),
@@ -146,12 +139,9 @@ impl Guard {
             record: &record,
             tell,
         };
-        let ended = gated::beside(way_out, &supervisor, || {
-            prepared.start(permit, &supervisor, signals)
-        });
-        let (ended, cut_off) = match ended {
-            Ok((Ok(ended), cut_off)) => (ended, cut_off),
-            Ok((Err(error), _)) => return Err(broken(record, error.into())),
+        let session_runs = || prepared.start(permit, &supervisor, signals);
+        let (ended, cut_off) = match gated::beside(way_out, &supervisor, session_runs) {
+            Ok(over) => over,
             Err(error) => return Err(broken(record, error)),
         };
         // What was learnt only saves time: the session is complete without it.

@@ -13,8 +13,15 @@ use crate::text::command_line;
 
 /// Policy's judge, with the floors that policy sets for every session.
 pub(crate) struct Floors<'j> {
-    pub(crate) judge: &'j SessionJudge,
-    pub(crate) confined: &'j Confined,
+    judge: &'j SessionJudge,
+    confined: &'j Confined,
+}
+
+impl<'j> Floors<'j> {
+    /// The floors that policy set when it made `confined`.
+    pub(crate) fn new(judge: &'j SessionJudge, confined: &'j Confined) -> Self {
+        Self { judge, confined }
+    }
 }
 
 impl Judge<Question> for Floors<'_> {

@@ -241,10 +241,7 @@ impl Recorded {
     }
 
     fn admit(&self, action: Action) -> Result<Index, agentguard_core::Refusal> {
-        let floors = Floors {
-            judge: &self.judge,
-            confined: &self.confined,
-        };
+        let floors = Floors::new(&self.judge, &self.confined);
         let gate = Gate::new(floors, NobodyToAsk, &self.record);
         gate.admit(self.judge.question(action))
             .map(|permit| permit.spend().1)
