@@ -141,17 +141,26 @@ async fn look_up_over_udp(socket: UdpSocket, shared: Arc<Shared>) {
             tokio::task::yield_now().await;
             continue;
         };
-        let Ok(place) = Arc::clone(&shared.lookups).try_acquire_owned() else {
-            continue;
-        };
-        let packet = packet.get(..length).unwrap_or_default().to_vec();
-        let (socket, shared) = (Arc::clone(&socket), Arc::clone(&shared));
-        tokio::spawn(async move {
-            if let Some(answer) = answer(&shared, &packet).await {
+        let packet = packet.get(..length).unwrap_or_default();
+        match at_once(&shared, packet) {
+            AtOnce::Answer(answer) => {
                 let _ = socket.send_to(&answer, client).await;
             }
-            drop(place);
-        });
+            AtOnce::Nothing => {}
+            AtOnce::Ask(_) => {
+                let Ok(place) = Arc::clone(&shared.lookups).try_acquire_owned() else {
+                    continue;
+                };
+                let packet = packet.to_vec();
+                let (socket, shared) = (Arc::clone(&socket), Arc::clone(&shared));
+                tokio::spawn(async move {
+                    if let Some(answer) = answer(&shared, &packet).await {
+                        let _ = socket.send_to(&answer, client).await;
+                    }
+                    drop(place);
+                });
+            }
+        }
     }
 }
 
@@ -175,28 +184,51 @@ async fn look_up_over_tcp(shared: Arc<Shared>, mut stream: TcpStream) {
     }
 }
 
-async fn answer(shared: &Shared, packet: &[u8]) -> Option<Vec<u8>> {
+/// What is known of a packet without asking.
+enum AtOnce<'p> {
+    Answer(Vec<u8>),
+    /// It gets no answer.
+    Nothing,
+    /// It is about a name that was not granted.
+    Ask(Question<'p>),
+}
+
+fn at_once<'p>(shared: &Shared, packet: &'p [u8]) -> AtOnce<'p> {
     let question = match dns::read(packet) {
         Asked::Question(question) => question,
-        Asked::Unfit(answer) => return Some(answer),
-        Asked::Nothing => return None,
+        Asked::Unfit(answer) => return AtOnce::Answer(answer),
+        Asked::Nothing => return AtOnce::Nothing,
     };
-    let name = HostName::parse(&question.name);
-    Some(match name {
+    match HostName::parse(&question.name) {
         // RFC 6761, section 6.3: it is whoever asks.
         Ok(name) if name.as_str() == "localhost" || name.as_str().ends_with(".localhost") => {
-            match question.kind {
+            AtOnce::Answer(match question.kind {
                 Kind::A => question.answer_with(Ipv4Addr::LOCALHOST.into()),
                 Kind::Aaaa => question.answer_with(Ipv6Addr::LOCALHOST.into()),
                 Kind::Other => question.answer(Code::Fine),
-            }
+            })
         }
         Ok(name) if shared.resolver.names(&Host::Name(name.clone())) => {
-            granted(shared, &question, &name)
+            AtOnce::Answer(granted(shared, &question, &name))
         }
-        Ok(name) => refused(shared, &question, name.to_string()).await?,
-        Err(_) => refused(shared, &question, question.name.clone()).await?,
-    })
+        Ok(_) | Err(_) => AtOnce::Ask(question),
+    }
+}
+
+async fn answer(shared: &Shared, packet: &[u8]) -> Option<Vec<u8>> {
+    match at_once(shared, packet) {
+        AtOnce::Answer(answer) => Some(answer),
+        AtOnce::Nothing => None,
+        AtOnce::Ask(question) => {
+            let name = HostName::parse(&question.name).map(String::from);
+            refused(
+                shared,
+                &question,
+                name.unwrap_or_else(|_| question.name.clone()),
+            )
+            .await
+        }
+    }
 }
 
 fn granted(shared: &Shared, question: &Question<'_>, name: &HostName) -> Vec<u8> {

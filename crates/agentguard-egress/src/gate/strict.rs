@@ -177,7 +177,13 @@ fn head_end(
             return Ok(Err(State::Head { lines, without }));
         }
         let line = line(bytes.get(lines..).unwrap_or_default(), LONGEST_HEAD)?;
-        let length = line.unwrap_or_default().len() + 2;
+        let line = line.unwrap_or_default();
+        let length = line.len() + 2;
+        if lines == 0 {
+            first_line(line)?;
+        } else if !line.is_empty() {
+            field(line)?;
+        }
         (lines, without) = (lines + length, 0);
         if lines > LONGEST_HEAD {
             return Err(TOO_LONG);
@@ -193,7 +199,7 @@ fn body_of(head: &[u8]) -> Result<State, &'static str> {
     let mut lines = head
         .split(|byte| *byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    first_line(lines.next().unwrap_or_default())?;
+    let _first = lines.next();
     let (mut hosts, mut length, mut coding) = (0, None, None);
     for line in lines.take_while(|line| !line.is_empty()) {
         let (name, value) = field(line)?;
