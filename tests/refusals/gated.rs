@@ -178,18 +178,20 @@ fn a_granted_host_is_reached_without_settings_and_each_request_recorded() {
         let allowed = ("api".to_owned(), true, "api/reading".to_owned());
         assert_eq!(network_decisions(scene), [allowed]);
         let (mut start, mut answered) = (None, Vec::new());
-        scene.each_event(|event| match event {
-            Event::Start {
+        scene.each_event(|event| {
+            if let Event::Start {
                 network, forcing, ..
-            } => start = Some((*network, *forcing)),
-            Event::Outcome {
-                outcome:
-                    OutcomeOf::Answered {
-                        status, received, ..
-                    },
-                ..
-            } => answered.push((*status, *received)),
-            _ => {}
+            } = event
+            {
+                start = Some((*network, *forcing));
+            }
+            if let Event::Outcome { outcome, .. } = event
+                && let OutcomeOf::Answered {
+                    status, received, ..
+                } = outcome
+            {
+                answered.push((*status, *received));
+            }
         });
         assert_eq!(start, Some((Network::Gated, Some(Forcing::Redirect))));
         assert_eq!(answered, [(200, 7)]);
@@ -533,67 +535,24 @@ struct Tls {
 }
 
 impl Tls {
-    #[expect(clippy::disallowed_methods, reason = "the test's own tool")]
     fn start(scene: &Scene) -> Self {
-        let (certificate, key) = (scene.root.join("server.pem"), scene.root.join("server.key"));
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-            ])
-            .args([
-                "-days",
-                "2",
-                "-subj",
-                "/CN=api.test",
-                "-addext",
-                "subjectAltName=DNS:api.test",
-                "-addext",
-                "basicConstraints=critical,CA:FALSE",
-            ])
-            .arg("-out")
-            .arg(&certificate)
-            .arg("-keyout")
-            .arg(&key)
-            .output()
-            .expect("a server with TLS needs `openssl`");
-        assert!(
-            made.status.success(),
-            "{}",
-            String::from_utf8_lossy(&made.stderr)
-        );
-        fs::set_permissions(
-            &certificate,
-            std::os::unix::fs::PermissionsExt::from_mode(0o644),
-        )
-        .unwrap();
+        let (certificate, key) = certify(scene);
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = port.local_addr().unwrap().port();
-        let mut server = Command::new("openssl")
-            .args([
-                "s_server",
-                "-www",
-                "-quiet",
-                "-accept",
-                &format!("127.0.0.1:{port}"),
-            ])
+        let mut server = openssl("s_server -www -quiet")
+            .arg("-accept")
+            .arg(format!("127.0.0.1:{port}"))
             .arg("-cert")
             .arg(&certificate)
             .arg("-key")
             .arg(&key)
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap();
+            .expect("a server with TLS needs `openssl`");
         wait_for(|| {
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-                || server.try_wait().unwrap().is_some()
+            let is_gone = server.try_wait().unwrap().is_some();
+            is_gone || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
         });
         Self {
             server,
@@ -609,6 +568,32 @@ impl Tls {
              addresses contains {{\"host\": \"api.test\", \"at\": \"127.0.0.1:{port}\"}}\n"
         ))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test's own tool")]
+fn openssl(words: &str) -> Command {
+    let mut command = Command::new("openssl");
+    command.args(words.split(' ')).stdin(Stdio::null());
+    command
+}
+
+/// A certificate for `api.test` that vouches for itself, and its key.
+fn certify(scene: &Scene) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (scene.root.join("server.pem"), scene.root.join("server.key"));
+    let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=api.test \
+                 -addext subjectAltName=DNS:api.test -addext basicConstraints=critical,CA:FALSE";
+    let made = openssl(words)
+        .arg("-out")
+        .arg(&certificate)
+        .arg("-keyout")
+        .arg(&key)
+        .output()
+        .expect("a certificate needs `openssl`");
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "{said}");
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(&certificate, readable).unwrap();
+    (certificate, key)
 }
 
 impl Drop for Tls {
