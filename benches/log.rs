@@ -173,6 +173,7 @@ fn start(text: Commitment) -> Event {
         policy: Vec::new(),
         level: Level::Full,
         network: Network::Isolated,
+        forcing: None,
         missing: Vec::new(),
         held: None,
         enforcement: Enforcement::Policy,

@@ -71,9 +71,19 @@ covered contains {
 covered contains {
 	"id": "network/isolated",
 	"reason": "nothing but granted loopback ports can be reached",
-	"remedy": "ask for a port with --port, or for the host's network with --network=host",
+	"remedy": "ask for a port with --port, for a policy that grants hosts, or for the host's network with --network=host",
 } if {
 	input.request.network != "host"
+	count(hosts) == 0
+}
+
+covered contains {
+	"id": "network/gated",
+	"reason": "granted hosts are reached by name, over HTTP and through the gate; nothing else is, by whatever protocol",
+	"remedy": "ask for a port with --port, for a policy that grants the host, or for the host's network with --network=host",
+} if {
+	input.request.network != "host"
+	count(hosts) > 0
 }
 
 covered contains {

@@ -31,6 +31,7 @@ mod chance;
 mod execs;
 mod explained;
 mod files;
+mod gated;
 mod hung;
 mod kernel;
 mod learned;

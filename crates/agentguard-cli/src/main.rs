@@ -28,7 +28,8 @@ use voice::Voice;
 fn main() -> ExitCode {
     // A session's mediator is this program again, and does not come back from here.
     agentguard::sandbox::enter_if_asked();
-    if agentguard::policy::evaluate_if_asked() {
+    // So are who evaluates policies, and a session's gate.
+    if agentguard::policy::evaluate_if_asked() || agentguard::egress::enter_if_asked() {
         return ExitCode::SUCCESS;
     }
     let mut voice = Voice::of_process();

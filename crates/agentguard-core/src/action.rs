@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Confinement, Digest, Enforcement, Session};
+use crate::{Api, Confinement, Digest, Enforcement, Reach, Session};
 
 /// One thing an agent wants to do. Bytes from outside become one of these once, at the edge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,10 @@ pub enum Action {
     File(Making),
     /// Connect to a unix socket that is none of the session's own.
     Connect(Connect),
+    /// Look up or connect to a host of the network.
+    Reach(Reach),
+    /// Ask something of a host.
+    Api(Box<Api>),
 }
 
 impl Action {
@@ -29,6 +33,8 @@ impl Action {
             Self::Exec(_) => "exec",
             Self::File(_) => "file",
             Self::Connect(_) => "connect",
+            Self::Reach(_) => "reach",
+            Self::Api(_) => "api",
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What the kernel holds a session to, as policy compiled it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Level, Promise};
+use crate::{Digest, HostGrant, HostName, Level, Place, Promise};
 
 /// What network a session sees.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -12,6 +13,9 @@ use crate::{Digest, Level, Promise};
 pub enum Network {
     /// Its own, with nothing in it but the granted loopback ports.
     Isolated,
+    /// Its own, with the granted loopback ports, and one way out: a gate that judges each request to the
+    /// granted hosts.
+    Gated,
     /// The host's: a weaker run, asked for by name.
     Host,
 }
@@ -118,8 +122,43 @@ pub struct Confinement {
     /// Unix sockets of the host, by absolute paths at which they also appear inside, to which it may connect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sockets: Vec<PathBuf>,
+    /// Hosts that it reaches through the gate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostGrant>,
+    /// Where hosts are whose names are not looked up.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<HostName, Place>,
     /// Bounds on use.
     pub limits: Limits,
+}
+
+/// How connections come to the gate, whatever a program does to get past it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forcing {
+    /// The session's network has every address, and the kernel turns each connection to the gate's listener.
+    Redirect,
+}
+
+impl Forcing {
+    /// Its word in entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Redirect => "redirect",
+        }
+    }
+}
+
+impl Network {
+    /// Whether it is the session's own.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        match self {
+            Self::Isolated | Self::Gated => true,
+            Self::Host => false,
+        }
+    }
 }
 
 impl Confinement {

@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentName, Commitment, Digest, Enforcement, Evidence, Held, Human, Level, Network,
-    ProgramClass, Promise, Rule, RuleId, Ruling, SessionId, TierDigest, Timestamp, Trigger,
+    Agent, AgentName, Commitment, Digest, Enforcement, Evidence, Forcing, Held, Human, Level,
+    Network, ProgramClass, Promise, Rule, RuleId, Ruling, SessionId, TierDigest, Timestamp,
+    Trigger,
 };
 
 /// How soon an entry is durable.
@@ -70,6 +71,9 @@ pub enum Event {
         level: Level,
         /// What network it sees.
         network: Network,
+        /// How its connections come to the gate, where it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        forcing: Option<Forcing>,
         /// What a session of this level does not hold.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         missing: Vec<Promise>,
@@ -251,6 +255,22 @@ pub enum OutcomeOf {
     },
     /// It was done.
     Done,
+    /// A host answered a request.
+    Answered {
+        /// The status of its answer.
+        status: u16,
+        /// Bytes of the request's body that were sent on.
+        sent: u64,
+        /// Bytes of the answer's body that were handed back.
+        received: u64,
+        /// How long it took, in milliseconds.
+        milliseconds: u64,
+    },
+    /// No answer came of it, or only the beginning of one.
+    Unanswered {
+        /// Why.
+        why: String,
+    },
     /// It was refused, and the reason could not be shown to the agent.
     Untold,
     /// It ended by itself.

@@ -68,7 +68,7 @@ impl Level {
     #[must_use]
     pub fn missing(self, network: Network) -> Vec<Promise> {
         let is_held = |promise: &Promise| {
-            self.holds(*promise) && (network == Network::Isolated || *promise != Promise::Network)
+            self.holds(*promise) && (network.is_own() || *promise != Promise::Network)
         };
         let missing = Promise::ALL.into_iter().filter(|promise| !is_held(promise));
         missing.collect()
@@ -114,7 +114,7 @@ pub enum Promise {
     Reads,
     /// What is not granted has no name: that it exists, how large and how old it is cannot be learnt.
     Names,
-    /// Nothing but the granted loopback ports can be reached.
+    /// Nothing but the granted hosts and loopback ports can be reached.
     Network,
     /// No unix socket of the host's but the granted ones can be reached.
     Sockets,
@@ -161,7 +161,7 @@ impl Promise {
             }
             Self::Reads => "what is not granted cannot be read or listed",
             Self::Names => "what is not granted has no name, size or time inside",
-            Self::Network => "nothing but the granted loopback ports can be reached",
+            Self::Network => "nothing but the granted hosts and loopback ports can be reached",
             Self::Sockets => "no unix socket of the host's can be reached but those granted",
             Self::Own => {
                 "`/tmp`, terminals, unix sockets and a loopback are there, and the session's own"
@@ -193,6 +193,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_told_by_level_and_network() {
         assert!(Level::Full.missing(Network::Isolated).is_empty());
+        assert!(Level::Full.missing(Network::Gated).is_empty());
         assert_eq!(Level::Full.missing(Network::Host), [Promise::Network]);
         let weaker = Level::NoNamespaces.missing(Network::Isolated);
         let expected = [Promise::Pins, Promise::Names, Promise::Own, Promise::Unseen];

@@ -27,14 +27,17 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod address;
 mod agent;
 mod clock;
 mod confinement;
 mod digest;
 mod entry;
 mod gate;
+mod host;
 mod human;
 mod level;
+mod network;
 mod secret;
 mod session;
 mod verdict;
@@ -43,7 +46,7 @@ pub use action::{Action, Connect, Exec, MadeBy, Making, Program, ProgramClass, S
 pub use agent::{Agent, AgentName, InvalidName};
 pub use clock::{Clock, FixedClock, Moment, Timestamp};
 pub use confinement::{
-    Access, Confinement, Grant, Held, HomeGrant, Limits, Network, Tier, TierDigest,
+    Access, Confinement, Forcing, Grant, Held, HomeGrant, Limits, Network, Tier, TierDigest,
 };
 pub use digest::{Commitment, Digest, InvalidDigest, Salt};
 pub use entry::{
@@ -54,8 +57,10 @@ pub use gate::{
     Approve, Effect, Gate, Index, Judge, Lend, NobodyToAsk, Permit, Record, Refusal, Undecided,
     Unrecorded,
 };
+pub use host::{Host, HostGrant, HostName, InvalidHost, InvalidHostGrant, Place};
 pub use human::{Evidence, Human, Trigger, TriggerKind};
 pub use level::{Enforcement, Level, Promise};
+pub use network::{AddressClass, Api, Reach, ReachedBy, Scheme};
 pub use secret::Secret;
 pub use session::{InvalidSessionId, Session, SessionId};
 pub use verdict::{InvalidRuleId, Rule, RuleId, Ruling, Verdict};

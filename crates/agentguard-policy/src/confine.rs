@@ -13,6 +13,7 @@ use agentguard_core::{
 use crate::deny::{DenyList, glob};
 use crate::error::{Error, tier_word};
 use crate::grants::{self, Granted};
+use crate::hosts::{Addresses, Hosts, WayOut};
 use crate::input::SCHEMA;
 use crate::policies::Policies;
 use crate::rules;
@@ -191,6 +192,8 @@ struct Tiered {
     ports: Option<BTreeSet<u64>>,
     host_network: Option<bool>,
     sockets: Option<BTreeSet<String>>,
+    hosts: Option<Hosts>,
+    addresses: Option<Addresses>,
     limits: BTreeMap<&'static str, u64>,
     require_level: Level,
     require_evidence: Evidence,
@@ -241,6 +244,11 @@ impl Tiered {
             environment: reader.strings("environment", &is_variable)?,
             ports: reader.numbers("ports")?,
             sockets: reader.strings("sockets", &is_absolute)?,
+            hosts: reader
+                .strings("hosts", &|_| true)?
+                .map(Hosts::parse)
+                .transpose()?,
+            addresses: reader.set("addresses")?.map(Addresses::read).transpose()?,
             host_network: network.map(|words| words.contains("host")),
             limits,
             require_level: reader
@@ -267,6 +275,8 @@ impl Tiered {
         both(&mut self.sockets, lower.sockets, |a, b| {
             a.intersection(&b).cloned().collect()
         });
+        both(&mut self.hosts, lower.hosts, |a, b| a.and(&b));
+        both(&mut self.addresses, lower.addresses, |a, b| a.and(b));
         self.masks.extend(lower.masks);
         self.pins.extend(lower.pins);
         self.places.extend(lower.places);
@@ -307,13 +317,10 @@ impl Tiered {
         let environment = self.environment.unwrap_or_default();
         let sockets = self.sockets.unwrap_or_default();
         granted_whole(request, host, &ports, &environment)?;
+        let way = WayOut::of(host, self.hosts, self.addresses)?;
         let confinement = Confinement {
             level: request.level,
-            network: if host {
-                Network::Host
-            } else {
-                Network::Isolated
-            },
+            network: way.network,
             workspace,
             grants,
             home: request.home.clone(),
@@ -327,6 +334,8 @@ impl Tiered {
             environment: environment.into_iter().collect(),
             ports,
             sockets: sockets.into_iter().map(PathBuf::from).collect(),
+            hosts: way.hosts,
+            addresses: way.addresses,
             limits,
         };
         Ok(Confined {

@@ -34,6 +34,8 @@ pub(crate) struct Rego {
     exec: Entry,
     file: Entry,
     connect: Entry,
+    reach: Entry,
+    api: Entry,
     session: Entry,
     sandbox: Vec<String>,
     ready: Mutex<Vec<Engine>>,
@@ -77,12 +79,16 @@ impl Rego {
         let exec = Entry::of(modules, Purpose::Exec);
         let file = Entry::of(modules, Purpose::File);
         let connect = Entry::of(modules, Purpose::Connect);
+        let reach = Entry::of(modules, Purpose::Reach);
+        let api = Entry::of(modules, Purpose::Api);
         let session = Entry::of(modules, Purpose::Session);
         let sandbox = entry::defined(modules, Purpose::Sandbox);
         let asked = [
             ("exec", &exec),
             ("file", &file),
             ("connect", &connect),
+            ("reach", &reach),
+            ("api", &api),
             ("session", &session),
         ];
         let text = entry::module(asked, &sandbox);
@@ -97,6 +103,8 @@ impl Rego {
             exec,
             file,
             connect,
+            reach,
+            api,
             session,
             sandbox,
             ready: Mutex::new(Vec::new()),
@@ -116,6 +124,16 @@ impl Rego {
     /// What the rules say about a connection.
     pub(crate) fn connect(&self, input: Value) -> Result<Said, String> {
         self.ask("connect", &self.connect, input)
+    }
+
+    /// What the rules say about a host that is looked up or connected to.
+    pub(crate) fn reach(&self, input: Value) -> Result<Said, String> {
+        self.ask("reach", &self.reach, input)
+    }
+
+    /// What the rules say about a request to a host.
+    pub(crate) fn api(&self, input: Value) -> Result<Said, String> {
+        self.ask("api", &self.api, input)
     }
 
     /// What the rules say about a session.

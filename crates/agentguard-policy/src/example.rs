@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use agentguard_core::{
-    Access, Action, Agent, AgentName, Confinement, Connect, Digest, Enforcement, Evidence, Exec,
-    Grant, Held, HomeGrant, Human, Level, Limits, MadeBy, Making, Network, Program, ProgramClass,
-    Session, SessionId, Start, Trigger, TriggerKind,
+    Access, Action, AddressClass, Agent, AgentName, Api, Confinement, Connect, Digest, Enforcement,
+    Evidence, Exec, Grant, Held, HomeGrant, HostGrant, HostName, Human, Level, Limits, MadeBy,
+    Making, Network, Place, Program, ProgramClass, Reach, ReachedBy, Scheme, Session, SessionId,
+    Start, Trigger, TriggerKind,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -70,6 +71,43 @@ pub(crate) fn connect() -> Value {
     };
     a_session().map_or(Value::Null, |session| {
         of(&Action::Connect(connect), &session)
+    })
+}
+
+/// The input of `agentguard.reach`: the machine that tells a cloud's guests who they are.
+pub(crate) fn reach() -> Value {
+    let reach = Reach {
+        by: ReachedBy::Connect,
+        host: "169.254.169.254".to_owned(),
+        port: Some(80),
+        class: Some(AddressClass::Metadata),
+        granted: false,
+        caller: "/usr/bin/curl".to_owned(),
+    };
+    a_session().map_or(Value::Null, |session| of(&Action::Reach(reach), &session))
+}
+
+/// The input of `agentguard.api`: an issue is written.
+pub(crate) fn api() -> Value {
+    let one = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let api = Api {
+        scheme: Scheme::Https,
+        host: "api.github.com".to_owned(),
+        port: 443,
+        method: "POST".to_owned(),
+        path: words(&["repos", "o", "r", "issues"]),
+        query: BTreeMap::from([("per_page".to_owned(), words(&["10"]))]),
+        headers: BTreeMap::from([
+            one("accept", "application/vnd.github+json"),
+            one("content-type", "application/json"),
+        ]),
+        body: Some(serde_json::json!({"title": "it fails on Tuesdays"})),
+        address: "140.82.121.6".to_owned(),
+        class: AddressClass::Public,
+        caller: "/usr/bin/gh".to_owned(),
+    };
+    a_session().map_or(Value::Null, |session| {
+        of(&Action::Api(Box::new(api)), &session)
     })
 }
 
@@ -162,10 +200,16 @@ pub(crate) fn a_session() -> Option<Session> {
     })
 }
 
+/// Of a host that is on no name server.
+fn address() -> Option<(HostName, Place)> {
+    let host = HostName::parse("packages.example.org").ok()?;
+    Some((host, Place::parse("10.0.0.5:8443").ok()?))
+}
+
 fn confinement() -> Confinement {
     Confinement {
         level: Level::Full,
-        network: Network::Isolated,
+        network: Network::Gated,
         workspace: PathBuf::from("/home/ann/work"),
         grants: vec![Grant {
             path: PathBuf::from("/usr"),
@@ -182,6 +226,8 @@ fn confinement() -> Confinement {
         environment: vec!["PATH".to_owned()],
         ports: vec![8080],
         sockets: vec![PathBuf::from("/run/user/1000/ssh-agent")],
+        hosts: HostGrant::parse("api.github.com").into_iter().collect(),
+        addresses: address().into_iter().collect(),
         limits: Limits {
             processes: 4096,
             files: 65_536,

@@ -44,9 +44,10 @@ impl Facts {
     pub(crate) fn of(action: &Action, session: &Session) -> Self {
         match action {
             Action::Exec(exec) => Self::of_exec(exec),
-            Action::File(_) => Self::default(),
             Action::Session(start) => Self::of_argv(&start.command, &session.workspace),
-            Action::Connect(_) => Self::default(),
+            Action::File(_) | Action::Connect(_) | Action::Reach(_) | Action::Api(_) => {
+                Self::default()
+            }
         }
     }
 

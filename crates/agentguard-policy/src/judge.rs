@@ -112,7 +112,11 @@ impl SessionJudge {
 
     fn denied(&self, action: &Action, facts: &Facts) -> Option<Rule> {
         match action {
-            Action::Session(_) | Action::File(_) | Action::Connect(_) => None,
+            Action::Session(_)
+            | Action::File(_)
+            | Action::Connect(_)
+            | Action::Reach(_)
+            | Action::Api(_) => None,
             Action::Exec(exec) => {
                 let programs = std::iter::once(&exec.program).chain(&exec.script);
                 let by_content = programs
@@ -132,7 +136,8 @@ impl SessionJudge {
         let is_fixed = match &question.action {
             Action::Session(_) => true,
             Action::Connect(connect) => !connect.granted, // the mediator would not make it
-            Action::Exec(_) | Action::File(_) => false,
+            Action::Reach(reach) => !reach.granted,       // nor the gate
+            Action::Exec(_) | Action::File(_) | Action::Api(_) => false,
         };
         is_fixed
             || question.denied.is_some()
@@ -163,6 +168,8 @@ impl SessionJudge {
                 Action::File(_) => tier.file(&input),
                 Action::Session(_) => tier.session(&input),
                 Action::Connect(_) => tier.connect(&input),
+                Action::Reach(_) => tier.reach(&input),
+                Action::Api(_) => tier.api(&input),
             };
             let said = said.map_err(Undecided::new)?;
             if place == 0 {

@@ -27,6 +27,7 @@ mod entry;
 mod error;
 mod example;
 mod grants;
+mod hosts;
 mod input;
 mod join;
 mod judge;

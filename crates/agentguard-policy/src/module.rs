@@ -28,11 +28,13 @@ pub(crate) const WORDS: [&str; 3] = ["deny", "ask", "allow"];
 
 /// What `agentguard.sandbox` may define. All are sets.
 pub(crate) const SANDBOX: &[&str] = &[
+    "addresses",
     "covered",
     "environment",
     "files",
     "home_read",
     "home_write",
+    "hosts",
     "masks",
     "memory_bytes",
     "network",
@@ -58,6 +60,10 @@ pub(crate) enum Purpose {
     File,
     /// `agentguard.connect` and below: asked about connections to sockets of the host.
     Connect,
+    /// `agentguard.reach` and below: asked about hosts that are looked up or connected to.
+    Reach,
+    /// `agentguard.api` and below: asked about requests to hosts.
+    Api,
     /// `agentguard.session` and below: asked about sessions.
     Session,
     /// `agentguard.sandbox`: the static confinement.
@@ -175,6 +181,10 @@ impl Checker<'_> {
             Purpose::File
         } else if below("agentguard.connect") {
             Purpose::Connect
+        } else if below("agentguard.reach") {
+            Purpose::Reach
+        } else if below("agentguard.api") {
+            Purpose::Api
         } else if below("agentguard.session") {
             Purpose::Session
         } else if package == "agentguard.sandbox" {
@@ -186,8 +196,8 @@ impl Checker<'_> {
                 span,
                 format!(
                     "package `{package}` is never asked: use `agentguard.exec.*`, `agentguard.file.*`, \
-                     `agentguard.connect.*`, `agentguard.session.*`, `agentguard.sandbox` or \
-                     `agentguard.lib.*`"
+                     `agentguard.connect.*`, `agentguard.reach.*`, `agentguard.api.*`, \
+                     `agentguard.session.*`, `agentguard.sandbox` or `agentguard.lib.*`"
                 ),
             );
             Purpose::Library
@@ -212,7 +222,14 @@ impl Checker<'_> {
             }
             return;
         }
-        let decides = ["agentguard.exec", "agentguard.session"];
+        let decides = [
+            "agentguard.exec",
+            "agentguard.file",
+            "agentguard.connect",
+            "agentguard.reach",
+            "agentguard.api",
+            "agentguard.session",
+        ];
         let words: &[&str] = if package.ends_with("_test") {
             &[]
         } else if package == "agentguard.sandbox" {
@@ -234,7 +251,14 @@ impl Checker<'_> {
             let decides = WORDS.contains(&head.name);
             let confines = SANDBOX.contains(&head.name);
             match purpose {
-                Purpose::Exec | Purpose::File | Purpose::Connect | Purpose::Session if decides => {
+                Purpose::Exec
+                | Purpose::File
+                | Purpose::Connect
+                | Purpose::Reach
+                | Purpose::Api
+                | Purpose::Session
+                    if decides =>
+                {
                     if head.shape != Shape::Set {
                         self.say(
                             head.span,
@@ -265,6 +289,8 @@ impl Checker<'_> {
                 Purpose::Exec
                 | Purpose::File
                 | Purpose::Connect
+                | Purpose::Reach
+                | Purpose::Api
                 | Purpose::Session
                 | Purpose::Sandbox
                 | Purpose::Library
@@ -281,7 +307,12 @@ impl Checker<'_> {
         for (name, expr) in ast::given(module) {
             let decides = WORDS.contains(&name);
             let is_rule = match purpose {
-                Purpose::Exec | Purpose::File | Purpose::Connect | Purpose::Session => decides,
+                Purpose::Exec
+                | Purpose::File
+                | Purpose::Connect
+                | Purpose::Reach
+                | Purpose::Api
+                | Purpose::Session => decides,
                 Purpose::Sandbox => name == "covered",
                 Purpose::Library | Purpose::Test => false,
             };

@@ -17,12 +17,15 @@ macro_rules! files {
 ///
 /// A test holds this list to the folder, and every file to the checks that loading spares it.
 const FILES: &[(&str, &str, Option<Purpose>)] = files![
+    "api.rego" for Some(Purpose::Api),
     "commands.rego" for Some(Purpose::Exec),
     "deny.toml" for None,
     "environment.rego" for Some(Purpose::Exec),
     "files.rego" for Some(Purpose::Sandbox),
     "git.rego" for Some(Purpose::Exec),
+    "github.rego" for Some(Purpose::Api),
     "lib.rego" for Some(Purpose::Library),
+    "network.rego" for Some(Purpose::Reach),
     "persistence.rego" for Some(Purpose::Sandbox),
     "planted.rego" for Some(Purpose::File),
     "profiles.rego" for Some(Purpose::Sandbox),

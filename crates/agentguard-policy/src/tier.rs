@@ -37,6 +37,8 @@ enum Kept {
         exec: Box<Later>,
         file: Box<Later>,
         connect: Box<Later>,
+        reach: Box<Later>,
+        api: Box<Later>,
     },
 }
 
@@ -62,6 +64,8 @@ impl TierEngine {
                 exec: Box::new(Later::new(Purpose::Exec)),
                 file: Box::new(Later::new(Purpose::File)),
                 connect: Box::new(Later::new(Purpose::Connect)),
+                reach: Box::new(Later::new(Purpose::Reach)),
+                api: Box::new(Later::new(Purpose::Api)),
             },
         })
     }
@@ -104,6 +108,24 @@ impl TierEngine {
             Kept::Shipped { connect, .. } => connect
                 .get()
                 .and_then(|rego| rego.connect(input.value.clone())),
+        })
+    }
+
+    /// What the tier's rules say about a host that is looked up or connected to.
+    pub(crate) fn reach(&self, input: &Input<'_>) -> Result<Said, String> {
+        self.named(match &self.kept {
+            Kept::Apart(apart) => apart.reach(&input.text),
+            Kept::Shipped { reach, .. } => {
+                reach.get().and_then(|rego| rego.reach(input.value.clone()))
+            }
+        })
+    }
+
+    /// What the tier's rules say about a request to a host.
+    pub(crate) fn api(&self, input: &Input<'_>) -> Result<Said, String> {
+        self.named(match &self.kept {
+            Kept::Apart(apart) => apart.api(&input.text),
+            Kept::Shipped { api, .. } => api.get().and_then(|rego| rego.api(input.value.clone())),
         })
     }
 

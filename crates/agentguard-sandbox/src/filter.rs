@@ -459,7 +459,7 @@ pub(crate) fn for_agent(
 /// The programs for an agent that has no namespaces of its own, besides those of [`for_agent`].
 pub(crate) fn beside_others(network: Network) -> Result<Vec<BpfProgram>, Error> {
     let rows = match network {
-        Network::Isolated => [BESIDE, NETWORKS].concat(),
+        Network::Isolated | Network::Gated => [BESIDE, NETWORKS].concat(),
         Network::Host => BESIDE.to_vec(),
     };
     let mut programs = Vec::new();

@@ -19,6 +19,7 @@ use crate::again;
 use crate::cgroup::SessionGroup;
 use crate::difference::Difference;
 use crate::error::Error;
+use crate::forcing::GateListeners;
 use crate::mediator::NAME;
 use crate::plan::{KnownIdentity, Plan};
 use crate::relay::Relay;
@@ -129,6 +130,9 @@ pub struct Prepared {
     launched: Launched,
     init: OwnedFd,
     listeners: Vec<OwnedFd>,
+    /// Where the session's network leads, if it leads to a gate. Unless somebody takes them they stay open, and
+    /// are never answered.
+    pub gate: Option<GateListeners>,
     seconds: Option<u64>,
     /// The refs of the workspace's repository, as lines `name id`.
     pub refs: Vec<String>,
@@ -261,17 +265,26 @@ impl Building {
                 refs,
                 branch,
                 init,
+                forcing,
                 listeners,
             }) => {
                 let init = Pid::from_raw(init).ok_or(Error::Garbled)?;
                 let init = pidfd_open(init, PidfdFlags::empty())
                     .map_err(|error| Error::io("watch the session's pid 1")(error.into()))?;
-                let listeners = take_listeners(control, listeners)?;
+                let [listeners, connections, lookups, lookup_connections] =
+                    take_listeners(control, listeners)?;
+                let gate = forcing.map(|forcing| GateListeners {
+                    forcing,
+                    connections,
+                    lookups,
+                    lookup_connections,
+                });
                 let Self { launched, seconds } = self;
                 Ok(Prepared {
                     launched,
                     init,
                     listeners,
+                    gate,
                     seconds,
                     refs,
                     branch,
@@ -284,17 +297,22 @@ impl Building {
     }
 }
 
-fn take_listeners(control: &OwnedFd, count: u32) -> Result<Vec<OwnedFd>, Error> {
-    let count = usize::try_from(count).map_err(|_| Error::Garbled)?;
+/// Takes as many listeners of each kind as were announced, in their order.
+fn take_listeners(control: &OwnedFd, counts: [u32; 4]) -> Result<[Vec<OwnedFd>; 4], Error> {
     let mut listeners = Vec::new();
-    while listeners.len() < count {
+    let all = counts.iter().map(|count| u64::from(*count)).sum::<u64>();
+    while u64::try_from(listeners.len()).unwrap_or(u64::MAX) < all {
         let some = receive_descriptors(control)?;
         if some.is_empty() {
             return Err(Error::Garbled);
         }
         listeners.extend(some);
     }
-    Ok(listeners)
+    let mut listeners = listeners.into_iter();
+    Ok(counts.map(|count| {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        listeners.by_ref().take(count).collect()
+    }))
 }
 
 impl Prepared {

@@ -118,7 +118,7 @@ pub(crate) fn enter_scope(outsider: Pid) -> Result<Scoped, Failure> {
 pub(crate) fn enter_nested(network: Network) -> Result<(), Failure> {
     let scope = scope()?;
     enter_bare(match network {
-        Network::Isolated => scope
+        Network::Isolated | Network::Gated => scope
             .handle_access(AccessNet::from_all(NEWEST))
             .map_err(failed)?,
         Network::Host => scope,

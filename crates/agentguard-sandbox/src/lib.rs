@@ -7,6 +7,7 @@ mod difference;
 mod doctor;
 mod error;
 mod filter;
+mod forcing;
 mod granted;
 mod guard;
 mod landlock;
@@ -25,6 +26,7 @@ pub use difference::{
 pub use doctor::{Answer, Finding, Subject, What, examine};
 pub use error::{Error, Failure};
 pub use filter::table;
+pub use forcing::GateListeners;
 pub use guard::{Building, Ended, HeldSignals, Launched, Prepared, Refused, Supervise};
 pub use mediator::{content_key, content_of, enter_if_asked};
 pub use plan::{FileKey, InsideFile, KnownIdentity, Layer, Plan, User};

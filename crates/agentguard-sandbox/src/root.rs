@@ -6,6 +6,7 @@
 //! holds, since Landlock forbids mounts.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
@@ -494,7 +495,11 @@ fn write_files(plan: &Plan, base: BorrowedFd<'_>) -> Result<(), Failure> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let descriptor =
             fs::openat(base, kept.as_str(), flags, Mode::from_raw_mode(0o444)).step(shown())?;
-        rustix::io::write(&descriptor, file.content.as_bytes()).step(shown())?;
+        // It may be longer than what is written at once.
+        let mut file_inside = std::fs::File::from(descriptor);
+        file_inside
+            .write_all(file.content.as_bytes())
+            .step(shown())?;
         let tree = clone_tree(base, Path::new(&kept)).step(shown())?;
         change_tree(
             tree.as_fd(),

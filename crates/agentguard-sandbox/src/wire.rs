@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use agentguard_core::{CommitSeen, Connect, Exec, Making, OutcomeOf, RefMove};
+use agentguard_core::{CommitSeen, Connect, Exec, Forcing, Making, OutcomeOf, RefMove};
 use rustix::io::{Errno, read, write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -81,8 +81,11 @@ pub(crate) enum FromMediator {
         branch: Option<String>,
         /// The session's pid 1, as seen outside.
         init: i32,
-        /// How many listeners follow, for the plan's ports.
-        listeners: u32,
+        /// How connections come to the gate, where there is to be one.
+        forcing: Option<Forcing>,
+        /// How many listeners follow: for the plan's ports, and for a gate's connections, lookups, and lookups by
+        /// connections.
+        listeners: [u32; 4],
     },
     /// A step failed; nothing of the agent ran.
     Failed(Failure),

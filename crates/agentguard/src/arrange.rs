@@ -10,14 +10,15 @@ use agentguard_core::{
     Agent, AgentName, Held, Human, Level, Rule, Salt, Session, SessionId, Trigger,
 };
 use agentguard_credentials::AgentKey;
+use agentguard_egress::Settings;
 use agentguard_policy::{Confined, Policies, Request, Sources};
 use agentguard_sandbox::{InsideFile, Plan, SessionGroup, User};
 
 use crate::denied::Denied;
 use crate::environment;
-use crate::layout::{Layout, refuse_level};
+use crate::layout::{Layout, refuse_gate, refuse_level};
 use crate::programs::Programs;
-use crate::{Error, Run, human, workspace};
+use crate::{Error, Run, gated, human, workspace};
 
 /// Where an organisation's policy lies.
 const ORGANISATION: &str = "/etc/agentguard/policy";
@@ -44,6 +45,8 @@ pub struct Arranged {
     pub(crate) group: Option<SessionGroup>,
     pub(crate) key: AgentKey,
     pub(crate) denied: Denied,
+    /// What its gate will be told, where it is to have one.
+    pub(crate) gate: Option<Settings>,
     pub(crate) programs: Programs,
 }
 
@@ -64,6 +67,7 @@ impl Arranged {
         let mut confined = policies.confine(&request(run, &session, &human_home, &directory)?)?;
         let seconds = &mut confined.confinement.limits.seconds;
         *seconds = seconds.iter().copied().chain(run.seconds).min();
+        refuse_gate(&confined.confinement)?;
         let mut programs = Programs::load(&places.state);
         let search = environment::search_path(std::env::var_os("PATH"));
         let denied = Denied::find(&confined.denied_programs, &search, &mut programs);
@@ -81,8 +85,12 @@ impl Arranged {
         let names = (&session.id, &session.agent.name);
         let layout = Layout::make(places, names, &mut confined.confinement, &human_home)?;
         let group = group(&session, &mut confined);
+        let gate = gated::settings(&session.id, &confined.confinement)?;
         let homes = (human_home.as_path(), directory.as_path());
-        let plan = plan(run, &session, (&confined, &layout), homes, &programs)?;
+        let mut plan = plan(run, &session, (&confined, &layout), homes, &programs)?;
+        if let Some(gate) = &gate {
+            plan.files.extend(gated::files(gate, &confined.confinement));
+        }
         Ok(Self {
             session,
             confined,
@@ -92,6 +100,7 @@ impl Arranged {
             group,
             key,
             denied,
+            gate,
             programs,
         })
     }

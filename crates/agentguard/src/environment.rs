@@ -4,7 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use agentguard_core::{Confinement, SessionId};
+use agentguard_core::{Confinement, Network, SessionId};
+
+use crate::trusted;
 
 /// Where programs are looked for when the caller says nothing.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -40,6 +42,11 @@ pub(crate) fn of_agent(
     set("TMPDIR", own.temporary.as_os_str());
     set("AGENTGUARD_SESSION", OsStr::new(session.as_str()));
     set("AGENTGUARD_RULES", own.rules.as_os_str());
+    if confinement.network == Network::Gated {
+        for (name, value) in trusted::variables() {
+            set(&name.to_string_lossy(), &value);
+        }
+    }
     if !variables.iter().any(|(name, _)| name == "PATH") {
         variables.push(("PATH".into(), DEFAULT_PATH.into()));
     }

@@ -35,6 +35,9 @@ pub enum Error {
         /// Why not.
         reason: &'static str,
     },
+    /// The session's gate cannot be prepared.
+    #[error(transparent)]
+    Gate(#[from] agentguard_egress::Error),
     /// A weaker level was asked for by name, and cannot be had.
     #[error("level `{}` cannot be had: {reason}", level.as_str())]
     Level {
@@ -90,6 +93,7 @@ impl Error {
             | Self::Log(_)
             | Self::Identity(_)
             | Self::Sandbox(_)
+            | Self::Gate(_)
             | Self::Surroundings { .. }
             | Self::Unrecorded(_) => None,
         }

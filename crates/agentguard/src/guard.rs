@@ -17,7 +17,7 @@ use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
 use crate::supervise::{Supervisor, session_gate};
 use crate::text::command_line;
-use crate::{Arranged, Error, SystemClock, limits, temporary};
+use crate::{Arranged, Error, SystemClock, gated, limits, temporary};
 
 /// Guards the sessions of one user.
 #[derive(Clone, Debug)]
@@ -77,8 +77,9 @@ impl Guard {
 
     /// Runs a command as a session, and returns when everything in it is dead.
     ///
-    /// Call `agentguard::sandbox::enter_if_asked` first in `main`, and `agentguard::policy::evaluate_if_asked`
-    /// next: the mediator, and who evaluates policies that are read, are this program again.
+    /// Call `agentguard::sandbox::enter_if_asked` first in `main`, and `agentguard::policy::evaluate_if_asked` and
+    /// `agentguard::egress::enter_if_asked` next: the mediator, who evaluates policies that are read, and a session's
+    /// gate are this program again.
     ///
     /// # Errors
     ///
@@ -103,11 +104,12 @@ impl Guard {
             denied,
             programs,
             group,
+            gate,
             ..
         } = arranged;
         let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
         policies.prepare(); // while the mediator builds
-        let prepared = match building.ready() {
+        let mut prepared = match building.ready() {
             Ok(prepared) => prepared, // it stands, and nothing of the agent runs
             Err(error) => {
                 log.abandon();
@@ -119,16 +121,15 @@ impl Guard {
             .judge(session.clone())
             .with_denied_content(denied.content);
         let start = start(&session, &confined, run);
-        let refs = prepared.refs.clone();
-        let record = SessionRecord::new(
-            log,
-            Beginning {
-                key,
-                policies,
-                confined: confined.clone(),
-                refs,
-            },
-        );
+        let beginning = Beginning {
+            key,
+            policies,
+            confined: confined.clone(),
+            refs: prepared.refs.clone(),
+            forcing: prepared.gate.as_ref().map(|gate| gate.forcing),
+        };
+        let record = SessionRecord::new(log, beginning);
+        let way_out = gated::gate(gate, prepared.gate.take());
         let gate = session_gate((&judge, &confined), run.enforcement, &record);
         let permit = match gate.admit(judge.question(Action::Session(Box::new(start)))) {
             Ok(permit) => permit,
@@ -140,13 +141,15 @@ impl Guard {
             record: &record,
             tell,
         };
-        let ended = match prepared.start(permit, &supervisor, signals) {
-            Ok(ended) => ended,
+        let session_runs = || prepared.start(permit, &supervisor, signals);
+        let (ended, cut_off) = match gated::beside(way_out, &supervisor, session_runs) {
+            Ok(over) => over,
             Err(error) => return Err(broken(record, error)),
         };
         // What was learnt only saves time: the session is complete without it.
         let _ = programs.keep(&ended.learnt);
-        let reached = limits::reached(&confined.confinement.limits, &ended, group);
+        let mut reached = limits::reached(&confined.confinement.limits, &ended, group);
+        reached.extend(cut_off);
         let about = (session.id, confined.confinement, run.enforcement);
         finish(about, record, ended, reached)
     }
@@ -251,9 +254,9 @@ fn refused(record: SessionRecord, refusal: &Refusal, run: &Run, tell: &dyn Tell)
 }
 
 /// The session was ended early: the log says why, if it can still be written, and ends.
-fn broken(record: SessionRecord, error: agentguard_sandbox::Error) -> Error {
+fn broken(record: SessionRecord, error: Error) -> Error {
     let rule = Rule::new("guard/broken", format!("the session was ended: {error}"));
     let _ = record.finding(rule.clone());
     let _ = record.end(OutcomeOf::Killed { rule });
-    Error::Sandbox(error)
+    error
 }

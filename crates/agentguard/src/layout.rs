@@ -60,6 +60,19 @@ pub(crate) fn refuse_level(run: &Run) -> Result<(), Error> {
     }
 }
 
+/// Refuses a gate where nothing could force a session to it.
+pub(crate) fn refuse_gate(confinement: &Confinement) -> Result<(), Error> {
+    match (confinement.network, confinement.level) {
+        (Network::Isolated | Network::Host, _) | (Network::Gated, Level::Full) => Ok(()),
+        (Network::Gated, level @ (Level::NoNamespaces | Level::OldKernel)) => Err(Error::Level {
+            level,
+            reason: "policy grants hosts, and without a network of its own nothing would force a session to the \
+                     gate",
+            remedy: "run at level `full`, or with --network=host, or with a policy that grants no hosts",
+        }),
+    }
+}
+
 impl Layout {
     /// Makes the directories of a session at the level of its confinement.
     pub(crate) fn make(

@@ -8,6 +8,7 @@
 //!
 //! agentguard::sandbox::enter_if_asked(); // first in `main`: the mediator is this program again
 //! if agentguard::policy::evaluate_if_asked() { return Ok(()) } // and so is who evaluates policies
+//! if agentguard::egress::enter_if_asked() { return Ok(()) } // and a session's gate to the network
 //! let signals = agentguard::sandbox::HeldSignals::hold()?;
 //! let places = Places { state: "/var/lib/runner/agentguard".into(), config: "/etc/runner/agentguard".into() };
 //! let run = Run::new("/srv/checkout".into(), vec!["make".into(), "test".into()]);
@@ -16,8 +17,8 @@
 //! # Ok::<(), agentguard::Error>(())
 //! ```
 //!
-//! This crate joins the parts and holds no rule of its own: [`policy`] judges, [`sandbox`] confines,
-//! [`audit`] records, [`credentials`] knows who acts and who asked.
+//! This crate joins the parts and holds no rule of its own: [`policy`] judges, [`sandbox`] confines, [`egress`]
+//! passes requests on, [`audit`] records, [`credentials`] knows who acts and who asked.
 #![forbid(unsafe_code)]
 
 mod arrange;
@@ -28,6 +29,7 @@ mod doctor;
 mod environment;
 mod erase;
 mod error;
+mod gated;
 mod guard;
 mod human;
 mod layout;
@@ -42,6 +44,7 @@ mod temporary;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod trusted;
 mod verify;
 mod workspace;
 
@@ -49,6 +52,7 @@ pub use agentguard_audit as audit;
 pub use agentguard_audit::Places;
 pub use agentguard_core as core;
 pub use agentguard_credentials as credentials;
+pub use agentguard_egress as egress;
 pub use agentguard_policy as policy;
 pub use agentguard_sandbox as sandbox;
 

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use agentguard_audit::SessionLog;
 use agentguard_core::{
-    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Index, OutcomeOf, Program,
-    Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
+    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Forcing, Index, OutcomeOf,
+    Program, Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
 };
 use agentguard_credentials::{AgentKey, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
@@ -27,6 +27,8 @@ pub(crate) struct Beginning {
     pub(crate) policies: Policies,
     pub(crate) confined: Confined,
     pub(crate) refs: Vec<String>,
+    /// How its connections come to the gate.
+    pub(crate) forcing: Option<Forcing>,
 }
 
 /// Writes a session's entries.
@@ -71,6 +73,8 @@ impl SessionRecord {
             OutcomeOf::Started { .. }
             | OutcomeOf::Failed { .. }
             | OutcomeOf::Done
+            | OutcomeOf::Answered { .. }
+            | OutcomeOf::Unanswered { .. }
             | OutcomeOf::Untold
             | OutcomeOf::Exited { .. }
             | OutcomeOf::Signaled { .. } => Class::Covered,
@@ -167,6 +171,7 @@ impl SessionRecord {
             policies,
             confined,
             refs,
+            forcing,
         } = &self.beginning;
         let text = json(&serde_json::json!({
             "session": start.session,
@@ -191,6 +196,7 @@ impl SessionRecord {
             policy: policies.digests(),
             level: start.confinement.level,
             network: start.confinement.network,
+            forcing: *forcing,
             missing: start.confinement.missing(),
             held: Some(start.confinement.limits.held),
             enforcement: start.enforcement,
@@ -218,12 +224,14 @@ impl SessionRecord {
         match ruling {
             Ruling::Allow { .. } => {
                 self.count(|tally| tally.allowed += 1);
-                self.write_decision(Class::Normal, program, question, ruling)
+                let class = class_of(question.action());
+                self.write_decision(class, program, question, ruling)
             }
             // Each is an entry of its own: it happens, and something comes of it.
             Ruling::Unenforced { .. } => {
                 self.count(|tally| tally.unenforced += 1);
-                self.write_decision(Class::Normal, program, question, ruling)
+                let class = class_of(question.action());
+                self.write_decision(class, program, question, ruling)
             }
             Ruling::Deny { .. } => {
                 self.count(|tally| tally.refused += 1);
@@ -240,7 +248,10 @@ impl SessionRecord {
         question: &Question,
         ruling: &Ruling,
     ) -> Result<Index, Unrecorded> {
-        let key = Digest::of(question.own_input().as_bytes());
+        // The same may be refused for another reason: what a gate refuses by itself does not follow from the input.
+        let rule = ruling.rule();
+        let key = format!("{}\n{}\n{}", question.own_input(), rule.id, rule.reason);
+        let key = Digest::of(key.as_bytes());
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = refusals.get_mut(&key) {
             known.total += 1;
@@ -315,8 +326,23 @@ impl Record<Question> for SessionRecord {
         match question.action() {
             Action::Session(start) => self.start(start, ruling),
             Action::Exec(exec) => self.decision(Some(&exec.program), question, ruling),
-            Action::File(_) | Action::Connect(_) => self.decision(None, question, ruling),
+            Action::File(_) | Action::Connect(_) | Action::Reach(_) | Action::Api(_) => {
+                self.decision(None, question, ruling)
+            }
         }
+    }
+}
+
+/// How soon an action is durable that was allowed: what changes something elsewhere is on the disk before.
+fn class_of(action: &Action) -> Class {
+    match action {
+        Action::Api(api) if !api.is_reading() => Class::Critical,
+        Action::Session(_)
+        | Action::Exec(_)
+        | Action::File(_)
+        | Action::Connect(_)
+        | Action::Reach(_)
+        | Action::Api(_) => Class::Normal,
     }
 }
 

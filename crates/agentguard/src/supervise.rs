@@ -2,7 +2,7 @@
 
 use agentguard_core::{
     Action, Approve, CommitSeen, Connect, Enforcement, Exec, Gate, Index, Judge, MadeBy, Making,
-    NobodyToAsk, OutcomeOf, Permit, RefMove, Refusal, Rule, Ruling, Undecided, Unrecorded, Verdict,
+    NobodyToAsk, OutcomeOf, Permit, RefMove, Rule, Ruling, Undecided, Unrecorded, Verdict,
 };
 use agentguard_policy::{Confined, Question, SessionJudge};
 use agentguard_sandbox::{Difference, Refused, Supervise};
@@ -13,8 +13,8 @@ use crate::text::command_line;
 
 /// Policy's judge, with the floors that policy sets for every session.
 pub(crate) struct Floors<'j> {
-    pub(crate) judge: &'j SessionJudge,
-    pub(crate) confined: &'j Confined,
+    judge: &'j SessionJudge,
+    confined: &'j Confined,
 }
 
 impl Judge<Question> for Floors<'_> {
@@ -25,7 +25,11 @@ impl Judge<Question> for Floors<'_> {
                 Some(rule) => Verdict::Deny(rule).strictest(verdict),
                 None => verdict,
             },
-            Action::Exec(_) | Action::File(_) | Action::Connect(_) => verdict,
+            Action::Exec(_)
+            | Action::File(_)
+            | Action::Connect(_)
+            | Action::Reach(_)
+            | Action::Api(_) => verdict,
         })
     }
 }
@@ -98,13 +102,14 @@ pub(crate) struct Supervisor<'s> {
 }
 
 impl Supervisor<'_> {
-    /// Puts an action through the gate, and tells whoever watches where a rule refused.
-    fn admit(
+    /// Puts an action through the gate, and tells whoever watches where a rule refused. Returns what it told
+    /// where the action does not happen.
+    pub(crate) fn admit(
         &self,
         action: Action,
         words: String,
         is_first: bool,
-    ) -> Result<Permit<Question>, Refused> {
+    ) -> Result<Permit<Question>, Told> {
         match self.gate.admit(self.judge.question(action)) {
             Ok(permit) => {
                 if let Some(rule) = permit.against() {
@@ -113,19 +118,28 @@ impl Supervisor<'_> {
                 }
                 Ok(permit)
             }
-            Err(refusal) => Err(self.refused(words, &refusal, is_first)),
+            Err(refusal) => {
+                let (rule, entry) = (refusal.rule().clone(), refusal.index());
+                let told = Told::new(words, rule, entry, is_first);
+                self.tell.refused(&told);
+                Err(told)
+            }
         }
     }
 
-    /// Says who refused `action` to whoever watches, and what the agent is told.
-    fn refused(&self, action: String, refusal: &Refusal, is_first: bool) -> Refused {
-        let told = Told::new(action, refusal.rule().clone(), refusal.index(), is_first);
+    /// Says to whoever watches that something was refused, of which the agent hears from who asked.
+    pub(crate) fn tell(&self, words: String, rule: &Rule, entry: Option<Index>) {
+        let told = Told::new(words, rule.clone(), entry, false);
         self.tell.refused(&told);
-        Refused {
-            entry: refusal.index(),
-            rule: refusal.rule().id.clone(),
-            text: told.lines(),
-        }
+    }
+}
+
+/// What the agent is told of it.
+fn to_agent(told: Told) -> Refused {
+    Refused {
+        entry: told.entry.map(Index),
+        text: told.lines(),
+        rule: told.rule.id,
     }
 }
 
@@ -153,16 +167,19 @@ impl Supervise for Supervisor<'_> {
             argv => command_line(argv),
         };
         self.admit(Action::Exec(exec), format!("`{words}`"), is_first)
+            .map_err(to_agent)
     }
 
     fn name(&self, making: Making) -> Result<Permit<Question>, Refused> {
         let words = format!("{} `{}`", making_word(making.by), making.path);
         self.admit(Action::File(making), words, false)
+            .map_err(to_agent)
     }
 
     fn connect(&self, connect: Connect) -> Result<Permit<Question>, Refused> {
         let words = format!("connect to `{}`", connect.path);
         self.admit(Action::Connect(connect), words, false)
+            .map_err(to_agent)
     }
 
     fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {

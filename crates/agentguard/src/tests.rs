@@ -9,15 +9,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use agentguard_audit::{Author, Entries, Keys, Places, SessionLog};
 use agentguard_core::{
-    Action, Agent, AgentName, Digest, Enforcement, Event, Evidence, Exec, Gate, Human, Index,
-    Level, Network, NobodyToAsk, OutcomeOf, Program, ProgramClass, Session, SessionId, Start,
-    Trigger, TriggerKind,
+    Action, Agent, AgentName, Digest, Enforcement, Event, Evidence, Exec, Human, Index, Level,
+    Network, OutcomeOf, Program, ProgramClass, Session, SessionId, Start, Trigger, TriggerKind,
 };
 use agentguard_credentials::AgentKey;
 use agentguard_policy::{Policies, Request, SessionJudge, Sources};
 
 use crate::record::{Beginning, SessionRecord};
-use crate::supervise::Floors;
+use crate::supervise::session_gate;
 use crate::{SystemClock, workspace};
 
 /// A directory of a test's own, removed with it.
@@ -168,6 +167,7 @@ fn recorded(evidence: Evidence, requires: Option<&str>) -> Recorded {
         policies,
         confined: confined.clone(),
         refs: vec!["refs/heads/main 00".to_owned()],
+        forcing: None,
     };
     let record = SessionRecord::new(log, beginning);
     Recorded {
@@ -242,11 +242,8 @@ impl Recorded {
     }
 
     fn admit(&self, action: Action) -> Result<Index, agentguard_core::Refusal> {
-        let floors = Floors {
-            judge: &self.judge,
-            confined: &self.confined,
-        };
-        let gate = Gate::new(floors, NobodyToAsk, &self.record);
+        let policy = (&self.judge, &self.confined);
+        let gate = session_gate(policy, Enforcement::Policy, &self.record);
         gate.admit(self.judge.question(action))
             .map(|permit| permit.spend().1)
     }

@@ -433,7 +433,16 @@ fn see_beginning(ruling: &Ruling, lacks_evidence: bool, report: &mut Report) {
 fn is_result(word: Option<&str>) -> bool {
     matches!(
         word,
-        Some("started" | "done" | "failed" | "killed" | "exited" | "signaled")
+        Some(
+            "started"
+                | "done"
+                | "answered"
+                | "unanswered"
+                | "failed"
+                | "killed"
+                | "exited"
+                | "signaled"
+        )
     )
 }
 

@@ -116,6 +116,7 @@ pub(crate) fn start_requiring(text: Option<Commitment>, require_evidence: Eviden
         policy: Vec::new(),
         level: Level::Full,
         network: Network::Isolated,
+        forcing: None,
         missing: Vec::new(),
         held: None,
         enforcement: Enforcement::Policy,

@@ -126,6 +126,8 @@ fn exit_of(finished: &Finished) -> (Exit, String) {
         | OutcomeOf::Failed { .. }
         | OutcomeOf::Killed { .. }
         | OutcomeOf::Done
+        | OutcomeOf::Answered { .. }
+        | OutcomeOf::Unanswered { .. }
         | OutcomeOf::Untold => (Exit::Guard, "ended in no way that we know".to_owned()),
     }
 }

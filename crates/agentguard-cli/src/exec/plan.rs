@@ -94,6 +94,14 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .sockets
         .iter()
         .map(|socket| format!("socket     {}", socket.display()));
+    let hosts = confinement
+        .hosts
+        .iter()
+        .map(|host| format!("host       {host}"));
+    let addresses = confinement
+        .addresses
+        .iter()
+        .map(|(host, place)| format!("address    {host} {place}"));
     let variables = confinement
         .environment
         .iter()
@@ -107,6 +115,8 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .chain(masks)
         .chain(pins)
         .chain(sockets)
+        .chain(hosts)
+        .chain(addresses)
         .chain(variables)
         .chain(rules)
         .collect()
@@ -132,15 +142,16 @@ fn limits(limits: &Limits) -> String {
 }
 
 fn network(network: Network, ports: &[u16]) -> String {
+    let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+    let ports = match ports.is_empty() {
+        true => String::new(),
+        false => format!("the host's loopback ports {}", ports.join(", ")),
+    };
     match network {
         Network::Host => "the host's".to_owned(),
         Network::Isolated if ports.is_empty() => "its own, empty".to_owned(),
-        Network::Isolated => {
-            let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
-            format!(
-                "its own, with the host's loopback ports {}",
-                ports.join(", ")
-            )
-        }
+        Network::Isolated => format!("its own, with {ports}"),
+        Network::Gated if ports.is_empty() => "its own, with a gate to the hosts below".to_owned(),
+        Network::Gated => format!("its own, with {ports} and a gate to the hosts below"),
     }
 }

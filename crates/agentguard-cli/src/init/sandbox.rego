@@ -25,6 +25,10 @@ seconds contains 7200
 #
 #     ports contains 5432
 
+# Hosts, reached through a gate that judges each request (`agentguard.api`) and records it:
+#
+#     hosts contains "*.crates.io"
+
 # A unix socket of the host. Each connection to it is recorded; what its server does is out of our hands:
 #
 #     sockets contains "/run/user/1000/ssh-agent"

@@ -69,6 +69,7 @@ pub(crate) fn session(reference: &str) -> Told {
         }],
         level: Level::Full,
         network: Network::Isolated,
+        forcing: None,
         missing: Vec::new(),
         held: Some(Held::Process),
         enforcement: Enforcement::Policy,

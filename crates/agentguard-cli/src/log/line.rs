@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use agentguard::core::{
-    Change, ChangeKind, CredentialAct, Entry, Event, Human, Origin, OutcomeOf, RefMove, Ruling,
-    SessionStatus, Span, Tally, Timestamp,
+    Api, Change, ChangeKind, CredentialAct, Entry, Event, Human, Origin, OutcomeOf, RefMove,
+    Ruling, SessionStatus, Span, Tally, Timestamp,
 };
 use serde_json::Value;
 
@@ -128,7 +128,7 @@ pub(crate) fn short(id: &str) -> &str {
 }
 
 /// What was asked for, from the text that an entry commits to: an exec's arguments, a session's command, a name
-/// with the call that makes it, the socket to connect to.
+/// with the call that makes it, the socket or host to connect to, a request's line.
 pub(crate) fn action(text: Option<&Value>) -> Option<String> {
     let text = text?;
     let of_action = |field: &str| text.pointer(field).and_then(Value::as_str);
@@ -138,6 +138,15 @@ pub(crate) fn action(text: Option<&Value>) -> Option<String> {
     if of_action("/action/kind") == Some("connect") {
         let path = of_action("/action/path")?;
         return Some(format!("to {}", command_line(&[path])));
+    }
+    if let (Some(by), Some(host)) = (of_action("/action/by"), of_action("/action/host")) {
+        let port = text.pointer("/action/port").map(|port| format!(":{port}"));
+        let host = format!("{host}{}", port.unwrap_or_default());
+        return Some(format!("{by} {}", command_line(&[host])));
+    }
+    if of_action("/action/kind") == Some("api") {
+        let api: Api = serde_json::from_value(text.get("action")?.clone()).ok()?;
+        return Some(format!("{} {}", api.method, command_line(&[api.url()])));
     }
     let words = ["/argv", "/action/argv", "/command"];
     let words = words.iter().find_map(|at| text.pointer(at))?.as_array()?;
@@ -171,6 +180,13 @@ pub(crate) fn came(outcome: &OutcomeOf) -> String {
         }
         OutcomeOf::Killed { rule } => format!("killed ({})", rule.id),
         OutcomeOf::Done => "did".to_owned(),
+        OutcomeOf::Answered {
+            status,
+            sent,
+            received,
+            milliseconds,
+        } => format!("answered {status} ({sent} bytes out, {received} in, {milliseconds} ms)"),
+        OutcomeOf::Unanswered { why } => format!("no answer ({})", why),
         OutcomeOf::Untold => "refused without a word to".to_owned(),
         OutcomeOf::Exited { code } => format!("exited {code}"),
         OutcomeOf::Signaled { signal } => format!("killed by signal {signal}"),

@@ -51,6 +51,7 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         policy,
         level,
         network,
+        forcing,
         missing,
         held,
         enforcement,
@@ -81,8 +82,9 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         Some(Held::Process) => ", limits for each process",
         None => "",
     };
+    let forced = forcing.map_or(String::new(), |forcing| format!(" by {}", forcing.as_str()));
     lines.push(format!(
-        "enforced  level {}, network {}{limits}",
+        "enforced  level {}, network {}{forced}{limits}",
         level.as_str(),
         word(network)
     ));

@@ -55,6 +55,8 @@ enum Ask {
     Exec(String),
     File(String),
     Connect(String),
+    Reach(String),
+    Api(String),
     Session(String),
     Sandbox(String),
 }
@@ -131,6 +133,16 @@ impl Apart {
     /// What the rules say about a connection.
     pub(crate) fn connect(&self, input: &str) -> Result<Said, String> {
         self.ask(&Ask::Connect(input.to_owned()), LONGEST)?
+    }
+
+    /// What the rules say about a host that is looked up or connected to.
+    pub(crate) fn reach(&self, input: &str) -> Result<Said, String> {
+        self.ask(&Ask::Reach(input.to_owned()), LONGEST)?
+    }
+
+    /// What the rules say about a request to a host.
+    pub(crate) fn api(&self, input: &str) -> Result<Said, String> {
+        self.ask(&Ask::Api(input.to_owned()), LONGEST)?
     }
 
     /// What the rules say about a session.

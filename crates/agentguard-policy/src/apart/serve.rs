@@ -72,6 +72,8 @@ fn decide(ask: Ask, rego: &Rego) -> io::Result<Vec<u8>> {
         Ask::Exec(input) => json(&value(&input).and_then(|input| rego.exec(input))),
         Ask::File(input) => json(&value(&input).and_then(|input| rego.file(input))),
         Ask::Connect(input) => json(&value(&input).and_then(|input| rego.connect(input))),
+        Ask::Reach(input) => json(&value(&input).and_then(|input| rego.reach(input))),
+        Ask::Api(input) => json(&value(&input).and_then(|input| rego.api(input))),
         Ask::Session(input) => json(&value(&input).and_then(|input| rego.session(input))),
         Ask::Sandbox(input) => json(&value(&input).and_then(|input| rego.sandbox(input))),
         Ask::Load(..) | Ask::Rule(..) | Ask::Query(..) => json(&UNREAD),
@@ -92,6 +94,8 @@ fn evaluate(ask: Ask, whole: &Whole) -> io::Result<Vec<u8>> {
         | Ask::Exec(_)
         | Ask::File(_)
         | Ask::Connect(_)
+        | Ask::Reach(_)
+        | Ask::Api(_)
         | Ask::Session(_)
         | Ask::Sandbox(_) => json(&UNREAD),
     }

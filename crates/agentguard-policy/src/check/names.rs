@@ -12,7 +12,7 @@ use crate::module::{Parsed, Purpose};
 use crate::recursion::{full_name, is_above};
 
 /// Objects of `input` whose keys are the world's.
-const OPEN: &[&str] = &["environment", "flags"];
+const OPEN: &[&str] = &["body", "environment", "flags", "headers", "query"];
 
 /// Every rule of a tier and its library.
 pub(super) struct Known {
@@ -83,12 +83,16 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
         Purpose::Exec => vec![example::exec(), example::exec_of_script()],
         Purpose::File => vec![example::file()],
         Purpose::Connect => vec![example::connect()],
+        Purpose::Reach => vec![example::reach()],
+        Purpose::Api => vec![example::api()],
         Purpose::Session => vec![example::session()],
         Purpose::Sandbox => vec![example::sandbox()],
         Purpose::Library => vec![
             example::exec(),
             example::exec_of_script(),
             example::connect(),
+            example::reach(),
+            example::api(),
             example::session(),
             example::sandbox(),
         ],

@@ -19,6 +19,8 @@ pub(super) fn mistakes(parsed: &[Parsed], tier: &Apart) -> Vec<Mistake> {
         (Purpose::Exec, example::exec_of_script()),
         (Purpose::File, example::file()),
         (Purpose::Connect, example::connect()),
+        (Purpose::Reach, example::reach()),
+        (Purpose::Api, example::api()),
         (Purpose::Session, example::session()),
         (Purpose::Sandbox, example::sandbox()),
     ];

@@ -93,7 +93,14 @@ impl Observed {
         };
         match (&text.action, refusal(ruling)) {
             (Action::Exec(exec), None) => self.exec(entry, exec, &text.facts.commands),
-            (Action::Session(_) | Action::File(_) | Action::Connect(_), None) => {}
+            (
+                Action::Session(_)
+                | Action::File(_)
+                | Action::Connect(_)
+                | Action::Reach(_)
+                | Action::Api(_),
+                None,
+            ) => {}
             (action, Some(rule)) => self.refusal(entry, rule, action),
         }
     }
@@ -179,6 +186,8 @@ impl Observed {
             Action::Exec(exec) => exec.argv.join(" "),
             Action::File(making) => making.path.clone(),
             Action::Connect(connect) => format!("connect to {}", connect.path),
+            Action::Reach(reach) => format!("reach {}", reach.host),
+            Action::Api(api) => format!("{} {}", api.method, api.url()),
         };
         let key = (rule.id.to_string(), what);
         self.refused.entry(key).or_default().insert(entry);

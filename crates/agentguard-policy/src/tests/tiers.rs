@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use agentguard_core::{Access, Action, Evidence, Judge as _, Level, Network, Tier, Verdict};
+use agentguard_core::{
+    Access, Action, Evidence, HostGrant, Judge as _, Level, Network, Tier, Verdict,
+};
 
 use super::baseline::request;
 use super::{exec, session, word};
@@ -489,7 +491,7 @@ fn a_lower_tier_grants_nothing_and_takes_away() {
     let more = "read contains \"/root\"\nread contains \"/usr/bin\"\nwrite contains \"/usr/lib\"
 home_write contains \".ssh\"\nhome_read contains \".cargo/bin\"
 environment contains \"PATH\"\nenvironment contains \"AWS_*\"\nenvironment contains \"LC_ALL\"
-ports contains 22\nnetwork contains \"host\"\nsockets contains \"/run/x\"\nprocesses contains 100\nprocesses contains 9999999
+ports contains 22\nnetwork contains \"host\"\nsockets contains \"/run/x\"\nhosts contains \"a.example.org\"\nprocesses contains 100\nprocesses contains 9999999
 masks contains \"/usr/bin/secret\"\nmasks contains \"/root/x\"\npins contains \"src/keys\"
 require_level contains \"no-namespaces\"\nrequire_evidence contains \"event\"";
     let confined = confined("grants", None, more).unwrap();
@@ -511,7 +513,7 @@ require_level contains \"no-namespaces\"\nrequire_evidence contains \"event\"";
     assert_eq!(home, [(".cargo/bin", Access::Read)]);
     assert_eq!(one.environment, ["LC_ALL", "PATH"]);
     assert_eq!((one.ports.len(), one.network), (0, Network::Isolated));
-    assert!(one.sockets.is_empty());
+    assert!(one.sockets.is_empty() && one.hosts.is_empty());
     assert_eq!(one.limits.processes, 100);
     assert!(one.masks.contains(&PathBuf::from("/usr/bin/secret")));
     assert!(!one.masks.contains(&PathBuf::from("/root/x")));
@@ -542,6 +544,45 @@ fn a_socket_is_granted_where_all_tiers_grant_it() {
 }
 
 #[test]
+fn a_host_is_granted_where_all_tiers_grant_it_and_then_there_is_a_gate() {
+    let place = |port: u16| format!("{{\"host\": \"a.example.org\", \"at\": \"10.0.0.5:{port}\"}}");
+    let text = |hosts: &[&str], at: &str| {
+        let hosts = hosts
+            .iter()
+            .map(|host| format!("hosts contains {host:?}\n"));
+        let hosts = hosts.collect::<String>();
+        format!("package agentguard.sandbox\n{hosts}addresses contains {at}\n")
+    };
+    let org = text(&["**.example.org", "b.example.com:8443"], &place(1));
+    let lower = |hosts: &[&str], port| text(hosts, &place(port));
+    let granted = |name, lower: Option<&str>, network| {
+        let policies = load(name, Some(&org), None, lower).unwrap();
+        let mut wants = request();
+        wants.network = network;
+        let confined = policies.confine(&wants);
+        confined.map(|confined| confined.confinement)
+    };
+    let words = |hosts: &[HostGrant]| hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let alone = granted("hosts", None, Network::Isolated).unwrap();
+    assert_eq!(alone.network, Network::Gated);
+    assert_eq!(
+        words(&alone.hosts),
+        ["b.example.com:8443", "**.example.org"]
+    );
+    assert_eq!(alone.addresses.len(), 1);
+    let both = lower(&["a.example.org", "b.example.com"], 2);
+    let both = granted("fewer-hosts", Some(&both), Network::Isolated).unwrap();
+    assert_eq!(both.network, Network::Gated);
+    assert_eq!(words(&both.hosts), ["a.example.org"]);
+    assert!(both.addresses.is_empty(), "{:?}", both.addresses);
+    let none = lower(&["c.example.net"], 1);
+    let none = granted("no-hosts", Some(&none), Network::Isolated).unwrap();
+    assert_eq!((none.network, none.hosts.len()), (Network::Isolated, 0));
+    let host = granted("hosts-network", None, Network::Host).unwrap();
+    assert_eq!((host.network, host.hosts.len()), (Network::Host, 0));
+}
+
+#[test]
 fn no_flag_lowers_what_is_required_and_what_is_asked_for_is_not_raised_in_silence() {
     let text = "package agentguard.sandbox\nrequire_level contains \"full\"\n";
     let policies = load("level", Some(text), None, None).unwrap();
@@ -566,6 +607,14 @@ fn what_is_no_confinement_is_an_error() {
         "masks contains \"/x/*\"",
         "ports contains \"80\"",
         "sockets contains \"run/x\"",
+        "hosts contains \"*.com\"",
+        "hosts contains \"https://a.example.org\"",
+        "hosts contains \"127.0.0.1:80\"",
+        "hosts contains \"169.254.169.254\"",
+        "addresses contains \"a.example.org\"",
+        "addresses contains {\"host\": \"a.example.org\", \"at\": \"b.example.org\"}",
+        "addresses contains {\"host\": \"a.example.org\", \"at\": \"169.254.169.254\"}",
+        "addresses contains {\"host\": \"a.example.org\", \"at\": \"10.0.0.5\", \"port\": 1}",
         "processes contains 1.5",
         "processes contains 0 - 1",
         "network contains \"lan\"",

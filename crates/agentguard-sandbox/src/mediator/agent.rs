@@ -240,7 +240,9 @@ fn way_of_socket(network: Network, socket: BorrowedFd<'_>) -> Option<&'static st
             Some("it is a datagram socket, which reaches others outside")
         }
         (Some(AddressFamily::UNIX), _) | (_, Network::Host) => None,
-        (_, Network::Isolated) => Some("it is a socket of the host's network, which leads outside"),
+        (_, Network::Isolated | Network::Gated) => {
+            Some("it is a socket of the host's network, which leads outside")
+        }
     }
 }
 

@@ -77,6 +77,7 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
         proc,
         init,
         listeners: Vec::new(),
+        gate: None,
         around: Around::Scope(Beside {
             scope,
             reaper,

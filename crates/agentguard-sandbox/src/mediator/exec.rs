@@ -189,6 +189,8 @@ impl Worker<'_> {
             OutcomeOf::Started { .. }
             | OutcomeOf::Failed { .. }
             | OutcomeOf::Done
+            | OutcomeOf::Answered { .. }
+            | OutcomeOf::Unanswered { .. }
             | OutcomeOf::Untold
             | OutcomeOf::Exited { .. }
             | OutcomeOf::Signaled { .. } => {

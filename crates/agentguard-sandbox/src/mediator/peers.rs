@@ -15,7 +15,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use agentguard_core::{Level, Network};
+use agentguard_core::Level;
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
@@ -93,7 +93,7 @@ impl Peers {
             .map(|path| fs::stat(*path).map(|stat| stat.st_dev));
         Ok(Self {
             network: sys::network_of(probe.as_fd()).step(STEP)?,
-            is_own: has_own && plan.confinement.network == Network::Isolated,
+            is_own: has_own && plan.confinement.network.is_own(),
             own_devices: own_devices.collect::<Result<_, _>>().step(STEP)?,
             granted: plan.confinement.sockets.iter().filter_map(hold).collect(),
             devices: devices(&read("self/mountinfo").step(STEP)?),

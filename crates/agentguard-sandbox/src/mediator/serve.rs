@@ -88,25 +88,9 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
         Held::Session => receive_descriptors(control).map_err(lost)?.pop(),
         Held::Process => None,
     };
-    let (stage, first_look) = setup::build(&plan, lines.lifeline)?;
+    let (mut stage, first_look) = setup::build(&plan, lines.lifeline)?;
     let watch = Watch::begin(&plan, first_look)?;
-    let (refs, branch) = watch.start_of_session();
-    let init = stage.init.as_raw_nonzero().get();
-    let listeners = u32::try_from(stage.listeners.len()).unwrap_or(0);
-    send(
-        control,
-        &FromMediator::Ready {
-            refs,
-            branch,
-            init,
-            listeners,
-        },
-    )
-    .map_err(lost)?;
-    let listening: Vec<BorrowedFd<'_>> = stage.listeners.iter().map(AsFd::as_fd).collect();
-    for some in listening.chunks(8) {
-        send_descriptors(control, some).map_err(lost)?;
-    }
+    tell_ready(control, &mut stage, watch.start_of_session()).map_err(lost)?;
     // While the guard writes down that the session begins: the agent's process waits, and runs nothing.
     let failed = |error: Error| Failure::new("compile the filter", error.to_string());
     let is_beside = matches!(stage.around, Around::Scope(_));
@@ -130,6 +114,36 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
         }
     }
     serve(control, &plan, (stage, peers), agent, lines.workers, watch).map_err(lost)
+}
+
+/// Says that the session stands, and hands over what listens inside.
+fn tell_ready(
+    control: BorrowedFd<'_>,
+    stage: &mut Stage,
+    (refs, branch): (Vec<String>, Option<String>),
+) -> Result<(), Error> {
+    let gate = stage.gate.as_ref();
+    let all = [
+        stage.listeners.as_slice(),
+        gate.map_or(&[], |gate| &gate.connections),
+        gate.map_or(&[], |gate| &gate.lookups),
+        gate.map_or(&[], |gate| &gate.lookup_connections),
+    ];
+    let ready = FromMediator::Ready {
+        refs,
+        branch,
+        init: stage.init.as_raw_nonzero().get(),
+        forcing: gate.map(|gate| gate.forcing),
+        listeners: all.map(|some| u32::try_from(some.len()).unwrap_or(0)),
+    };
+    send(control, &ready)?;
+    let listening: Vec<BorrowedFd<'_>> = all.into_iter().flatten().map(AsFd::as_fd).collect();
+    for some in listening.chunks(8) {
+        send_descriptors(control, some)?;
+    }
+    // From here on they are the guard's alone: what it closes is closed.
+    (stage.listeners, stage.gate) = (Vec::new(), None);
+    Ok(())
 }
 
 /// Ends everything inside, and returns when nothing of it is left.

@@ -23,6 +23,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use super::beside::{self, Beside};
 use super::init::{self, FromInit};
 use crate::error::{Failure, Step};
+use crate::forcing::{self, GateListeners};
 use crate::plan::{Plan, User};
 use crate::root::{self, FirstLook, Owners};
 use crate::wire::{receive, send};
@@ -44,6 +45,8 @@ pub(super) struct Stage {
     pub(super) init: Pid,
     /// Listeners on the session's loopback, port by port as the plan names them.
     pub(super) listeners: Vec<OwnedFd>,
+    /// Listeners for the gate, where its network has one.
+    pub(super) gate: Option<GateListeners>,
     /// What holds the agent's processes.
     pub(super) around: Around,
 }
@@ -107,8 +110,12 @@ fn build_namespaces(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
     })?;
     root::enter()?;
     let listeners = match plan.confinement.network {
-        Network::Isolated => open_ports(&plan.confinement.ports)?,
+        Network::Isolated | Network::Gated => open_ports(&plan.confinement.ports)?,
         Network::Host => Vec::new(),
+    };
+    let gate = match plan.confinement.network {
+        Network::Gated => Some(forcing::force()?),
+        Network::Isolated | Network::Host => None,
     };
     let pid_namespace = open_namespace(proc.as_fd(), init, "pid")?;
     send(&talk, &()).map_err(|_| Failure::new("set up pid 1", "it is gone"))?;
@@ -121,6 +128,7 @@ fn build_namespaces(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
         proc,
         init,
         listeners,
+        gate,
         around: Around::Namespaces {
             pid: pid_namespace,
             user: user_namespace,
@@ -177,14 +185,14 @@ pub(crate) fn become_user(user: User) -> Result<(), Failure> {
 /// Enters the namespaces that mediator and agent share.
 pub(crate) fn enter_namespaces(network: Network, proc: BorrowedFd<'_>) -> Result<(), Failure> {
     let own_network = match network {
-        Network::Isolated => libc::CLONE_NEWNET,
+        Network::Isolated | Network::Gated => libc::CLONE_NEWNET,
         Network::Host => 0,
     };
     let own = own_ids();
     sys::unshare(NAMESPACES | own_network).step("make namespaces")?;
     write_maps(proc, rustix::process::getpid(), own, own)?;
     match network {
-        Network::Isolated => sys::raise_loopback().step("bring up the loopback"),
+        Network::Isolated | Network::Gated => sys::raise_loopback().step("bring up the loopback"),
         Network::Host => Ok(()),
     }
 }

@@ -125,6 +125,8 @@ impl Place {
                 environment: Vec::new(),
                 ports: Vec::new(),
                 sockets: Vec::new(),
+                hosts: Vec::new(),
+                addresses: BTreeMap::new(),
                 limits: Limits {
                     processes: 512,
                     files: 1024,

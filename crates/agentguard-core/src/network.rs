@@ -1,0 +1,129 @@
+//! Networks: which hosts a session reaches, and what it asks of them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A host that is about to be looked up or connected to. What policy granted the session is not asked about
+/// again; what it did not is asked about so that there is a rule and an entry, and never reached.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Reach {
+    /// How it is reached.
+    pub by: ReachedBy,
+    /// The host's canonical name, or its address. Bytes that can be in no name stand as U+FFFD.
+    pub host: String,
+    /// The port, for a connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// What the name or address is, where that alone decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<AddressClass>,
+    /// Whether the session was granted the host.
+    pub granted: bool,
+    /// The path of the program that asks, or `unknown`. It says what is likely, and grants nothing.
+    pub caller: String,
+}
+
+/// How a host is reached.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReachedBy {
+    /// Its name is looked up.
+    Lookup,
+    /// A connection is made.
+    Connect,
+}
+
+/// A request to a host, in the one form in which it is judged and sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Api {
+    /// `https` or `http`.
+    pub scheme: Scheme,
+    /// The canonical name or address: what was looked up, what the client named in its handshake and in
+    /// every request, and what the server's certificate is for.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The method, in upper case.
+    pub method: String,
+    /// The path's segments, decoded.
+    pub path: Vec<String>,
+    /// The query's values by name, decoded, in their order.
+    #[serde(default)]
+    pub query: BTreeMap<String, Vec<String>>,
+    /// Those headers that say what a request is: `accept`, `content-type`, `content-length`, `upgrade`,
+    /// `user-agent`, `x-github-api-version` and alike. Never one that holds a credential.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The body, where it is JSON and not over the bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<serde_json::Value>,
+    /// The address that is connected to.
+    pub address: String,
+    /// What kind of address it is.
+    pub class: AddressClass,
+    /// The path of the program that asks, or `unknown`. It says what is likely, and grants nothing.
+    pub caller: String,
+}
+
+impl Api {
+    /// Where it goes, without the query, which may hold what is private.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let (scheme, usual) = match self.scheme {
+            Scheme::Http => ("http", 80),
+            Scheme::Https => ("https", 443),
+        };
+        let port = match self.port {
+            port if port == usual => String::new(),
+            port => format!(":{port}"),
+        };
+        format!("{scheme}://{}{port}/{}", self.host, self.path.join("/"))
+    }
+
+    /// Whether it only reads: its method changes nothing where it is kept to (RFC 9110, section 9.2.1).
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")
+    }
+}
+
+/// By what a request travels.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Over TLS whose certificate was verified.
+    Https,
+}
+
+/// What kind of address something is: what one may reach by it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressClass {
+    /// A host of the internet.
+    Public,
+    /// A host of a private network.
+    Private,
+    /// This machine, by its loopback or by an address of its own.
+    Local,
+    /// The machine that tells a cloud's guests who they are.
+    Metadata,
+    /// None that a host has: multicast, reserved, documentation, link-local.
+    Special,
+}
+
+impl AddressClass {
+    /// Its word in policies and entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+            Self::Local => "local",
+            Self::Metadata => "metadata",
+            Self::Special => "special",
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What arrives at the listeners.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use agentguard_core::{Host, HostName, Reach, ReachedBy};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::ask::{Gone, Guard};
+use super::connection;
+use super::dns::{self, Asked, Code, Kind, Question};
+use super::leaf::{Leaves, Servers};
+use super::names::Names;
+use super::process::Handed;
+use super::resolve::Resolver;
+use crate::settings::Patience;
+
+/// More connections at a time wait to be accepted.
+const MOST_CONNECTIONS: usize = 1024;
+/// More lookups at a time that have to be asked about are dropped, as packets are.
+const MOST_LOOKUPS: usize = 64;
+/// How many questions one connection may ask.
+const MOST_ON_ONE: usize = 64;
+/// Clients ask for each kind of address, and ask again. It is one refusal.
+const SAME_REFUSAL: Duration = Duration::from_secs(5);
+const MOST_REFUSED: usize = 1024;
+
+/// Who asks is not known out here.
+pub(super) const CALLER: &str = "unknown";
+
+/// What all connections of a session share.
+pub(super) struct Shared {
+    pub(super) guard: Guard,
+    pub(super) names: Mutex<Names>,
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) leaves: Leaves,
+    pub(super) servers: Servers,
+    pub(super) patience: Patience,
+    connections: Arc<Semaphore>,
+    lookups: Arc<Semaphore>,
+    refused: Mutex<HashMap<String, Instant>>,
+}
+
+/// Serves until the guard is gone.
+pub(super) async fn serve(handed: Handed) -> io::Result<()> {
+    let plan = handed.plan;
+    let (guard, mut lines) = Guard::new(handed.lines)?;
+    let shared = Arc::new(Shared {
+        guard,
+        names: Mutex::new(Names::new(plan.stand_ins)),
+        resolver: Arc::new(Resolver::new(
+            plan.hosts,
+            plan.addresses,
+            plan.patience.server,
+        )),
+        leaves: Leaves::new(&plan.session, plan.not_before, &plan.key)?,
+        servers: Servers::new(&plan.roots)?,
+        patience: plan.patience,
+        connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+        lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),
+        refused: Mutex::default(),
+    });
+    let mut tasks = JoinSet::new();
+    for listener in handed.tcp {
+        tasks.spawn(accept(
+            listen(listener)?,
+            Arc::clone(&shared),
+            connection::serve,
+        ));
+    }
+    for listener in handed.dns_tcp {
+        tasks.spawn(accept(
+            listen(listener)?,
+            Arc::clone(&shared),
+            look_up_over_tcp,
+        ));
+    }
+    for socket in handed.dns_udp {
+        let socket = std::net::UdpSocket::from(socket);
+        socket.set_nonblocking(true)?;
+        tasks.spawn(look_up_over_udp(
+            UdpSocket::from_std(socket)?,
+            Arc::clone(&shared),
+        ));
+    }
+    handed.control.set_nonblocking(true)?;
+    let mut control = UnixStream::from_std(handed.control)?;
+    let mut nothing = [0; 1];
+    tokio::select! {
+        // The guard says nothing more: this is its end.
+        _ = control.read(&mut nothing) => {}
+        _ = lines.join_next() => {}
+    }
+    Ok(())
+}
+
+fn listen(listener: OwnedFd) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::from(listener);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+async fn accept<F, S>(listener: TcpListener, shared: Arc<Shared>, serve: F)
+where
+    F: Fn(Arc<Shared>, TcpStream) -> S,
+    S: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let Ok(place) = Arc::clone(&shared.connections).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                let served = serve(Arc::clone(&shared), stream);
+                tokio::spawn(async move {
+                    served.await;
+                    drop(place);
+                });
+            }
+            // No descriptors are left, or the client has gone again.
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+async fn look_up_over_udp(socket: UdpSocket, shared: Arc<Shared>) {
+    let socket = Arc::new(socket);
+    let mut packet = [0; 1500];
+    loop {
+        let Ok((length, client)) = socket.recv_from(&mut packet).await else {
+            // What a client could not be sent comes back as an error of the next read.
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let packet = packet.get(..length).unwrap_or_default();
+        match at_once(&shared, packet) {
+            AtOnce::Answer(answer) => {
+                let _ = socket.send_to(&answer, client).await;
+            }
+            AtOnce::Nothing => {}
+            AtOnce::Ask(_) => {
+                let Ok(place) = Arc::clone(&shared.lookups).try_acquire_owned() else {
+                    continue;
+                };
+                let packet = packet.to_vec();
+                let (socket, shared) = (Arc::clone(&socket), Arc::clone(&shared));
+                tokio::spawn(async move {
+                    if let Some(answer) = answer(&shared, &packet).await {
+                        let _ = socket.send_to(&answer, client).await;
+                    }
+                    drop(place);
+                });
+            }
+        }
+    }
+}
+
+async fn look_up_over_tcp(shared: Arc<Shared>, mut stream: TcpStream) {
+    for _ in 0..MOST_ON_ONE {
+        let exchange = async {
+            let length = stream.read_u16().await?;
+            let mut packet = vec![0; usize::from(length)];
+            stream.read_exact(&mut packet).await?;
+            let answer = answer(&shared, &packet).await;
+            let answer = answer.ok_or(io::ErrorKind::InvalidData)?;
+            let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
+            stream
+                .write_all(&[&length.to_be_bytes()[..], &answer].concat())
+                .await
+        };
+        match timeout(shared.patience.client, exchange).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+/// What is known of a packet without asking.
+enum AtOnce<'p> {
+    Answer(Vec<u8>),
+    /// It gets no answer.
+    Nothing,
+    /// It is about a name that was not granted.
+    Ask(Question<'p>),
+}
+
+fn at_once<'p>(shared: &Shared, packet: &'p [u8]) -> AtOnce<'p> {
+    let question = match dns::read(packet) {
+        Asked::Question(question) => question,
+        Asked::Unfit(answer) => return AtOnce::Answer(answer),
+        Asked::Nothing => return AtOnce::Nothing,
+    };
+    match HostName::parse(&question.name) {
+        // RFC 6761, section 6.3: it is whoever asks.
+        Ok(name) if name.as_str() == "localhost" || name.as_str().ends_with(".localhost") => {
+            AtOnce::Answer(match question.kind {
+                Kind::A => question.answer_with(Ipv4Addr::LOCALHOST.into()),
+                Kind::Aaaa => question.answer_with(Ipv6Addr::LOCALHOST.into()),
+                Kind::Other => question.answer(Code::Fine),
+            })
+        }
+        Ok(name) if shared.resolver.names(&Host::Name(name.clone())) => {
+            AtOnce::Answer(granted(shared, &question, &name))
+        }
+        Ok(_) | Err(_) => AtOnce::Ask(question),
+    }
+}
+
+async fn answer(shared: &Shared, packet: &[u8]) -> Option<Vec<u8>> {
+    match at_once(shared, packet) {
+        AtOnce::Answer(answer) => Some(answer),
+        AtOnce::Nothing => None,
+        AtOnce::Ask(question) => {
+            let name = HostName::parse(&question.name).map(String::from);
+            refused(
+                shared,
+                &question,
+                name.unwrap_or_else(|_| question.name.clone()),
+            )
+            .await
+        }
+    }
+}
+
+fn granted(shared: &Shared, question: &Question<'_>, name: &HostName) -> Vec<u8> {
+    let mut names = shared.names.lock().unwrap_or_else(PoisonError::into_inner);
+    match (question.kind, names.address_of(name)) {
+        (Kind::A, Some(address)) => question.answer_with(address.into()),
+        (Kind::A, None) => question.answer(Code::Failed),
+        // There are IPv4 addresses, and nothing else.
+        (Kind::Aaaa | Kind::Other, _) => question.answer(Code::Fine),
+    }
+}
+
+/// Answers that there is no such name, once that is written down.
+async fn refused(shared: &Shared, question: &Question<'_>, host: String) -> Option<Vec<u8>> {
+    let is_known = |refused: &mut HashMap<String, Instant>| {
+        refused.retain(|_, since| since.elapsed() < SAME_REFUSAL);
+        refused.contains_key(&host)
+    };
+    let lock = || {
+        shared
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    };
+    if is_known(&mut lock()) {
+        return Some(question.answer(Code::NoName));
+    }
+    let told = shared.guard.reach(Reach {
+        by: ReachedBy::Lookup,
+        host: host.clone(),
+        port: None,
+        class: None,
+        granted: false,
+        caller: CALLER.to_owned(),
+    });
+    match told.await {
+        Ok(told) if told.entry.is_some() => {
+            let mut refused = lock();
+            if refused.len() < MOST_REFUSED {
+                refused.insert(host, Instant::now());
+            }
+            Some(question.answer(Code::NoName))
+        }
+        Ok(_) => Some(question.answer(Code::Failed)),
+        Err(Gone) => None,
+    }
+}

@@ -1,0 +1,185 @@
+//! The guard, as the gate sees it: it is asked, and told what came of what it permitted.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use agentguard_core::{Api, OutcomeOf, Reach, Rule};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::wire::{Answer, Asked, LONGEST};
+
+/// One of the guard's lines broke: nothing more can be asked, and the gate ends.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the guard is gone")]
+pub(super) struct Gone;
+
+/// What the agent is told of a refusal.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) rule: Rule,
+    pub(super) entry: Option<u64>,
+}
+
+/// Whom to ask.
+#[derive(Clone)]
+pub(super) struct Guard {
+    questions: mpsc::UnboundedSender<Question>,
+}
+
+/// What is asked, and whoever waits for the answer.
+struct Question {
+    asked: Asked,
+    waiting: Option<oneshot::Sender<Settled>>,
+}
+
+enum Settled {
+    Permitted(Permitted),
+    Told(Told),
+}
+
+/// A request that was permitted. What came of it is told once, whatever happens to whoever holds this.
+pub(super) struct Permitted {
+    guard: Guard,
+    entry: u64,
+    begun: Instant,
+    is_told: bool,
+}
+
+impl Guard {
+    /// Opens the lines. The tasks end when one of them breaks.
+    pub(super) fn new(lines: Vec<OwnedFd>) -> io::Result<(Self, JoinSet<Gone>)> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let guard = Self { questions: sender };
+        let receiver = Arc::new(Mutex::new(receiver));
+        let mut tasks = JoinSet::new();
+        for line in lines {
+            let line = std::os::unix::net::UnixStream::from(line);
+            line.set_nonblocking(true)?;
+            let line = UnixStream::from_std(line)?;
+            tasks.spawn(serve(line, Arc::clone(&receiver), guard.clone()));
+        }
+        Ok((guard, tasks))
+    }
+
+    /// Has it written down that a host was not reached.
+    pub(super) async fn reach(&self, reach: Reach) -> Result<Told, Gone> {
+        self.refused(Asked::Reach(reach)).await
+    }
+
+    /// Has it written down that the gate refused something by a rule of its own.
+    pub(super) async fn refuse(&self, reach: Reach, rule: Rule) -> Result<Told, Gone> {
+        self.refused(Asked::Refuse(reach, rule)).await
+    }
+
+    /// May this be sent?
+    pub(super) async fn request(&self, api: Api) -> Result<Result<Permitted, Told>, Gone> {
+        match self.ask(Asked::Api(Box::new(api))).await? {
+            Settled::Permitted(permitted) => Ok(Ok(permitted)),
+            Settled::Told(told) => Ok(Err(told)),
+        }
+    }
+
+    async fn refused(&self, asked: Asked) -> Result<Told, Gone> {
+        match self.ask(asked).await? {
+            Settled::Told(told) => Ok(told),
+            // The guard permits nothing but requests.
+            Settled::Permitted(_) => Err(Gone),
+        }
+    }
+
+    async fn ask(&self, asked: Asked) -> Result<Settled, Gone> {
+        let (sender, receiver) = oneshot::channel();
+        let question = Question {
+            asked,
+            waiting: Some(sender),
+        };
+        self.questions.send(question).map_err(|_| Gone)?;
+        receiver.await.map_err(|_| Gone)
+    }
+}
+
+impl Permitted {
+    /// Since when.
+    pub(super) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// The entry that permitted it.
+    pub(super) fn entry(&self) -> u64 {
+        self.entry
+    }
+
+    /// Tells what came of it.
+    pub(super) fn tell(mut self, outcome: OutcomeOf) {
+        self.send(outcome);
+    }
+
+    fn send(&mut self, outcome: OutcomeOf) {
+        self.is_told = true;
+        // Where nobody is there to be told, the gate is about to end.
+        let _ = self.guard.questions.send(Question {
+            asked: Asked::Outcome {
+                of: self.entry,
+                outcome,
+            },
+            waiting: None,
+        });
+    }
+}
+
+impl Drop for Permitted {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.send(OutcomeOf::Unanswered {
+                why: "whoever asked for it did not wait".to_owned(),
+            });
+        }
+    }
+}
+
+type Questions = Arc<Mutex<mpsc::UnboundedReceiver<Question>>>;
+
+/// Asks over one line, one question after the other.
+async fn serve(mut line: UnixStream, questions: Questions, guard: Guard) -> Gone {
+    loop {
+        let Some(question) = questions.lock().await.recv().await else {
+            return Gone;
+        };
+        let Ok(answer) = exchange(&mut line, &question.asked).await else {
+            return Gone;
+        };
+        let settled = match answer {
+            Answer::Permitted { entry } => Settled::Permitted(Permitted {
+                guard: guard.clone(),
+                entry,
+                begun: Instant::now(),
+                is_told: false,
+            }),
+            Answer::Refused { rule, entry } => Settled::Told(Told { rule, entry }),
+            Answer::Noted => continue,
+        };
+        // Where nobody waits any more, a permit is dropped here, and says so.
+        if let Some(waiting) = question.waiting {
+            let _ = waiting.send(settled);
+        }
+    }
+}
+
+async fn exchange(line: &mut UnixStream, asked: &Asked) -> io::Result<Answer> {
+    let message = serde_json::to_vec(asked)?;
+    let length = u32::try_from(message.len()).map_err(io::Error::other)?;
+    line.write_all(&length.to_le_bytes()).await?;
+    line.write_all(&message).await?;
+    let length = usize::try_from(line.read_u32_le().await?).map_err(io::Error::other)?;
+    if length > LONGEST {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut answer = vec![0; length];
+    line.read_exact(&mut answer).await?;
+    Ok(serde_json::from_slice(&answer)?)
+}

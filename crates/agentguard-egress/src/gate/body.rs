@@ -1,0 +1,185 @@
+//! Bodies on their way, in either direction: piece by piece as they come, counted, and not waited for
+//! forever.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use agentguard_core::OutcomeOf;
+use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use super::ask::Permitted;
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+/// A body that is sent on.
+pub(super) enum Body {
+    /// All of it is here.
+    Whole(Option<Bytes>),
+    /// It comes from somewhere.
+    Passing(Box<Passing>),
+}
+
+/// A body as it comes.
+pub(super) struct Passing {
+    /// What was read of it already.
+    first: VecDeque<Bytes>,
+    rest: Incoming,
+    counted: Arc<AtomicU64>,
+    patience: Duration,
+    idle: Pin<Box<Sleep>>,
+    answer: Option<Answer>,
+}
+
+/// The answer that a body belongs to, and what is told when it ends.
+pub(super) struct Answer {
+    pub(super) permitted: Permitted,
+    pub(super) status: u16,
+    pub(super) sent: Arc<AtomicU64>,
+}
+
+impl Body {
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+
+    /// A body of which `first` was read, and the rest comes.
+    pub(super) fn passing(
+        first: VecDeque<Bytes>,
+        rest: Incoming,
+        counted: Arc<AtomicU64>,
+        patience: Duration,
+        answer: Option<Answer>,
+    ) -> Self {
+        Self::Passing(Box::new(Passing {
+            first,
+            rest,
+            counted,
+            patience,
+            idle: Box::pin(tokio::time::sleep(patience)),
+            answer,
+        }))
+    }
+}
+
+impl Passing {
+    fn is_over(&self) -> bool {
+        self.first.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        if let Some(bytes) = self.first.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        match Pin::new(&mut self.rest).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => match self.idle.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(Some(Err("nothing more came".into()))),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn tell(&mut self, broken: Option<String>) {
+        let Some(answer) = self.answer.take() else {
+            return;
+        };
+        let milliseconds = answer.permitted.begun().elapsed().as_millis();
+        answer.permitted.tell(match broken {
+            None => OutcomeOf::Answered {
+                status: answer.status,
+                sent: answer.sent.load(Ordering::Relaxed),
+                received: self.counted.load(Ordering::Relaxed),
+                milliseconds: u64::try_from(milliseconds).unwrap_or(u64::MAX),
+            },
+            Some(why) => OutcomeOf::Unanswered { why },
+        });
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Cause;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        let passing = match self.get_mut() {
+            Self::Whole(bytes) => {
+                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
+            }
+            Self::Passing(passing) => passing,
+        };
+        let polled = passing.poll_next(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                let length = u64::try_from(length).unwrap_or(u64::MAX);
+                passing.counted.fetch_add(length, Ordering::Relaxed);
+                let later = Instant::now() + passing.patience;
+                passing.idle.as_mut().reset(later);
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let why = format!("status {}, then it broke off: {error}", passing.status());
+                passing.tell(Some(why));
+            }
+            Poll::Ready(None) => passing.tell(None),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Passing(passing) => passing.is_over(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => {
+                let length = bytes.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+            }
+            Self::Passing(passing) => {
+                let first: usize = passing.first.iter().map(Bytes::len).sum();
+                let first = u64::try_from(first).unwrap_or(u64::MAX);
+                let mut hint = passing.rest.size_hint();
+                if let Some(upper) = hint.upper() {
+                    hint.set_upper(upper.saturating_add(first));
+                }
+                hint.set_lower(hint.lower().saturating_add(first));
+                hint
+            }
+        }
+    }
+}
+
+impl Passing {
+    fn status(&self) -> u16 {
+        self.answer.as_ref().map_or(0, |answer| answer.status)
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        let broken = if self.is_over() {
+            None
+        } else {
+            Some(format!("status {}, then the client left", self.status()))
+        };
+        self.tell(broken);
+    }
+}

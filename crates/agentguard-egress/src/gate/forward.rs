@@ -1,0 +1,229 @@
+//! The server behind a connection: it is connected to once it is vetted, and asked what was judged.
+
+use std::io;
+use std::sync::Arc;
+
+use agentguard_core::Scheme;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::accept::Shared;
+use super::ask::Told;
+use super::body::Body;
+use super::leaf::{self, Protocol};
+use super::request::Origin;
+use super::resolve::Vetted;
+
+/// The longest head of an answer.
+const LONGEST_HEAD: usize = 256 << 10;
+/// How much of a stream, and of all together, is on its way before anybody reads it.
+const WINDOW: u32 = 1 << 20;
+
+/// Where a connection leads.
+pub(super) enum Way {
+    /// To a server.
+    Open(Upstream),
+    /// To a server that cannot be reached.
+    Failed { at: Vetted, why: String },
+    /// Nowhere.
+    Closed { status: StatusCode, told: Told },
+}
+
+/// A connection to a server, made again where the server ended it.
+pub(super) struct Upstream {
+    shared: Arc<Shared>,
+    origin: Origin,
+    at: Vetted,
+    protocol: Protocol,
+    sender: Mutex<Sender>,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
+}
+
+impl Way {
+    /// What is spoken on it, if anything.
+    pub(super) fn protocol(&self) -> Option<Protocol> {
+        match self {
+            Self::Open(upstream) => Some(upstream.protocol),
+            Self::Failed { .. } | Self::Closed { .. } => None,
+        }
+    }
+}
+
+impl Upstream {
+    /// Connects to the first of `addresses` that answers.
+    pub(super) async fn connect(
+        shared: &Arc<Shared>,
+        origin: &Origin,
+        addresses: &[Vetted],
+        protocols: &[Protocol],
+    ) -> Way {
+        let mut failed = None;
+        for at in addresses {
+            match dial(shared, origin, *at, protocols).await {
+                Ok(sender) => {
+                    return Way::Open(Self {
+                        shared: Arc::clone(shared),
+                        origin: origin.clone(),
+                        at: *at,
+                        protocol: sender.protocol(),
+                        sender: Mutex::new(sender),
+                    });
+                }
+                Err(error) => failed = failed.or(Some((*at, reason(&error)))),
+            }
+        }
+        match failed {
+            Some((at, why)) => Way::Failed { at, why },
+            // A resolver that finds nothing says why.
+            None => Way::Failed {
+                at: Vetted {
+                    address: ([0, 0, 0, 0], 0).into(),
+                    class: agentguard_core::AddressClass::Special,
+                },
+                why: "it has no address".to_owned(),
+            },
+        }
+    }
+
+    /// Which address it is connected to.
+    pub(super) fn at(&self) -> Vetted {
+        self.at
+    }
+
+    /// Sends a request that was permitted. Where the server ended the connection before it took any of it, it
+    /// is sent once more on a new one.
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, String> {
+        let unsent = match self.try_send(request).await {
+            Ok(answer) => return Ok(answer),
+            Err((_, Some(unsent))) => unsent,
+            Err((why, None)) => return Err(why),
+        };
+        let sender = dial(&self.shared, &self.origin, self.at, &[self.protocol]).await;
+        *self.sender.lock().await = sender.map_err(|error| reason(&error))?;
+        self.try_send(unsent).await.map_err(|(why, _)| why)
+    }
+
+    async fn try_send(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, (String, Option<Request<Body>>)> {
+        let mut sender = self.sender.lock().await;
+        let sent = match &mut *sender {
+            Sender::Http1(sender) => match sender.ready().await {
+                Ok(()) => sender.try_send_request(request).await,
+                Err(error) => return Err((reason(&error), Some(request))),
+            },
+            Sender::Http2(sender) => match sender.ready().await {
+                Ok(()) => {
+                    let mut sender = sender.clone();
+                    let sending = async move { sender.try_send_request(request).await };
+                    // Others of the connection need not wait for this one's answer.
+                    return sending.await.map_err(unsent);
+                }
+                Err(error) => return Err((reason(&error), Some(request))),
+            },
+        };
+        sent.map_err(unsent)
+    }
+}
+
+fn unsent(
+    mut error: hyper::client::conn::TrySendError<Request<Body>>,
+) -> (String, Option<Request<Body>>) {
+    let unsent = error.take_message();
+    (reason(error.error()), unsent)
+}
+
+impl Sender {
+    fn protocol(&self) -> Protocol {
+        match self {
+            Self::Http1(_) => Protocol::Http1,
+            Self::Http2(_) => Protocol::Http2,
+        }
+    }
+}
+
+/// Connects to exactly this address, and makes sure of who is there.
+async fn dial(
+    shared: &Shared,
+    origin: &Origin,
+    at: Vetted,
+    protocols: &[Protocol],
+) -> io::Result<Sender> {
+    let late = |what: &'static str| move |_| io::Error::new(io::ErrorKind::TimedOut, what);
+    let patience = shared.patience.server;
+    let stream = timeout(patience, TcpStream::connect(at.address)).await;
+    let stream = stream.map_err(late("nobody answers at its address"))??;
+    stream.set_nodelay(true)?;
+    match origin.scheme {
+        Scheme::Http => open(stream, Protocol::Http1).await,
+        Scheme::Https => {
+            let connector = TlsConnector::from(shared.servers.client(protocols));
+            let handshake = connector.connect(leaf::server_name(&origin.host)?, stream);
+            let stream = timeout(patience, handshake).await;
+            let stream = stream.map_err(late("its handshake does not end"))??;
+            let agreed = stream.get_ref().1.alpn_protocol();
+            let protocol = if agreed == Some(Protocol::Http2.name()) {
+                Protocol::Http2
+            } else {
+                Protocol::Http1
+            };
+            if !protocols.contains(&protocol) {
+                return Err(io::Error::other("it does not speak what the client does"));
+            }
+            open(stream, protocol).await
+        }
+    }
+}
+
+async fn open<S>(stream: S, protocol: Protocol) -> io::Result<Sender>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = TokioIo::new(stream);
+    Ok(match protocol {
+        Protocol::Http1 => {
+            let handshake = http1::Builder::new()
+                .max_buf_size(LONGEST_HEAD)
+                .handshake(io);
+            let (sender, connection) = handshake.await.map_err(io::Error::other)?;
+            tokio::spawn(connection);
+            Sender::Http1(sender)
+        }
+        Protocol::Http2 => {
+            let handshake = http2::Builder::new(TokioExecutor::new())
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW)
+                .max_header_list_size(64 << 10)
+                .handshake(io);
+            let (sender, connection) = handshake.await.map_err(io::Error::other)?;
+            tokio::spawn(connection);
+            Sender::Http2(sender)
+        }
+    })
+}
+
+/// An error with what is behind it, in one line.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let further = error.to_string();
+        if !reason.contains(&further) {
+            reason = format!("{reason}: {further}");
+        }
+        source = error.source();
+    }
+    reason
+}

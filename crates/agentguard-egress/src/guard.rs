@@ -1,0 +1,288 @@
+//! The guard's side: it starts the gate when it is first needed, and answers what it asks.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use agentguard_core::{Api, Index, OutcomeOf, Permit, Reach, Rule, Unrecorded};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use crate::process::Process;
+use crate::wire::{self, Answer, Asked, LONGEST};
+use crate::{Error, Settings};
+
+/// How often a gate is started in one session. One that ends so often is being ended.
+const MOST_STARTS: u32 = 8;
+
+/// What a session's gate asks, and tells. Each question is settled and recorded before it is answered.
+pub trait Govern: Sync {
+    /// What the guard admits actions as.
+    type Action;
+
+    /// May this host be looked up or connected to? Asked of what the session was not granted, or may not
+    /// reach by the address it has, so that there is a rule and an entry: whatever is answered, it is not
+    /// reached.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the agent is told of a refusal.
+    fn reach(&self, reach: Reach) -> Result<Permit<Self::Action>, Refused>;
+
+    /// What was sent to this host is no request, or not to this host: the gate refuses it by `rule`, which
+    /// is to be recorded.
+    fn refuse(&self, reach: Reach, rule: Rule) -> Refused;
+
+    /// May this be asked of a host?
+    ///
+    /// # Errors
+    ///
+    /// Returns what the agent is told of a refusal.
+    fn request(&self, api: Api) -> Result<Permit<Self::Action>, Refused>;
+
+    /// What came of a request that was permitted, or of a reach that was.
+    ///
+    /// # Errors
+    ///
+    /// Returns why it could not be recorded.
+    fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded>;
+}
+
+/// What the agent is told of a refusal.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refused {
+    /// The rule that refused.
+    pub rule: Rule,
+    /// The entry that says so, unless the log could not be written.
+    pub entry: Option<Index>,
+}
+
+/// What was made to listen inside the session's network. There are 24 at most.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Where connections arrive that are for hosts.
+    pub tcp: Vec<OwnedFd>,
+    /// Where lookups arrive, over UDP.
+    pub dns_udp: Vec<OwnedFd>,
+    /// Where lookups arrive, over TCP.
+    pub dns_tcp: Vec<OwnedFd>,
+}
+
+impl Listeners {
+    pub(crate) fn all(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let lists = [&self.tcp, &self.dns_udp, &self.dns_tcp];
+        lists.into_iter().flatten().map(AsFd::as_fd)
+    }
+}
+
+/// How a session's gate was used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Served {
+    /// How often the process was started: not at all where nothing used the network.
+    pub starts: u32,
+}
+
+/// A session's gate, which is not running until something inside uses the network.
+pub struct Gate {
+    settings: Settings,
+    listeners: Listeners,
+}
+
+/// What a wait came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Woken {
+    /// The session is over.
+    Stopped,
+    /// Something else is to be read.
+    Other,
+}
+
+impl Gate {
+    /// Makes the gate of a session. Nothing is started.
+    #[must_use]
+    pub fn new(settings: Settings, listeners: Listeners) -> Self {
+        Self {
+            settings,
+            listeners,
+        }
+    }
+
+    /// Serves the session until `stop` becomes readable or its other end is closed; then the gate is ended,
+    /// and what it was doing with it. It works in the calling thread and in threads of its own.
+    ///
+    /// # Errors
+    ///
+    /// Returns why no gate could be started, or none any more. The listeners are closed by then: nothing
+    /// reaches the network.
+    pub fn serve<G: Govern>(self, govern: &G, stop: impl AsFd) -> Result<Served, Error> {
+        let stop = stop.as_fd();
+        let mut starts = 0;
+        loop {
+            if wait(stop, self.listeners.all())? == Woken::Stopped {
+                return Ok(Served { starts });
+            }
+            if starts == MOST_STARTS {
+                return Err(Error::Lost { starts });
+            }
+            starts += 1;
+            let mut process = Process::start(&self.settings, &self.listeners)?;
+            if attend(govern, &mut process, stop)? == Woken::Stopped {
+                return Ok(Served { starts });
+            }
+        }
+    }
+}
+
+/// Waits until `stop` or one of `others` is to be read, or at its end.
+fn wait<'f>(
+    stop: BorrowedFd<'f>,
+    others: impl Iterator<Item = BorrowedFd<'f>>,
+) -> Result<Woken, Error> {
+    let all = std::iter::once(stop).chain(others);
+    let mut polled: Vec<_> = all
+        .map(|one| PollFd::from_borrowed_fd(one, PollFlags::IN))
+        .collect();
+    loop {
+        match poll(&mut polled, None) {
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(Error::io("wait for the session's network")(error)),
+        }
+    }
+    let is_stopped = polled.first().is_none_or(|stop| !stop.revents().is_empty());
+    Ok(if is_stopped {
+        Woken::Stopped
+    } else {
+        Woken::Other
+    })
+}
+
+/// Answers a process until the session is over or it ends. It is dead when this returns.
+fn attend<G: Govern>(
+    govern: &G,
+    process: &mut Process,
+    stop: BorrowedFd<'_>,
+) -> Result<Woken, Error> {
+    let open = Open::default();
+    let lines = process.take_lines();
+    let control = &process.control()?;
+    let (woken, ended) = thread::scope(|scope| {
+        let answering: Vec<_> = lines
+            .into_iter()
+            .map(|line| scope.spawn(|| answer(govern, &open, line, control)))
+            .collect();
+        let woken = wait(stop, std::iter::once(control.as_fd()));
+        // Its lines end with it, and so do the threads.
+        process.end();
+        let ended: Result<(), Error> = answering
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or(Err(Error::Garbled)))
+            .collect();
+        (woken, ended)
+    });
+    // What it was doing is over as well, whatever it had to say about it.
+    let left = open.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for index in left {
+        let why = "the gate ended".to_owned();
+        let outcome = OutcomeOf::Unanswered { why };
+        govern.outcome(Index(index), outcome).map_err(unrecorded)?;
+    }
+    ended?;
+    woken
+}
+
+/// The requests that were permitted and have no outcome yet.
+#[derive(Default)]
+struct Open(Mutex<BTreeSet<u64>>);
+
+impl Open {
+    fn with<T>(&self, act: impl FnOnce(&mut BTreeSet<u64>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Answers on one line until it ends. Where it cannot, the gate is ended.
+fn answer<G: Govern>(
+    govern: &G,
+    open: &Open,
+    mut line: UnixStream,
+    control: &UnixStream,
+) -> Result<(), Error> {
+    let answered = answer_all(govern, open, &mut line);
+    // A line that is gone takes the others with it.
+    let _ = control.shutdown(std::net::Shutdown::Both);
+    answered
+}
+
+fn answer_all<G: Govern>(govern: &G, open: &Open, line: &mut UnixStream) -> Result<(), Error> {
+    loop {
+        let asked = match wire::receive(line, LONGEST) {
+            Ok(Some(asked)) => asked,
+            Ok(None) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(Error::Garbled),
+            Err(error) => return Err(Error::io("hear the gate")(error)),
+        };
+        let answer = settle(govern, open, asked)?;
+        match wire::send(line, &answer) {
+            Ok(()) => {}
+            Err(error) if wire::is_end(&error) => return Ok(()),
+            Err(error) => return Err(Error::io("answer the gate")(error)),
+        }
+    }
+}
+
+fn settle<G: Govern>(govern: &G, open: &Open, asked: Asked) -> Result<Answer, Error> {
+    Ok(match asked {
+        Asked::Reach(reach) => match govern.reach(reach) {
+            Ok(permit) => never(govern, permit)?,
+            Err(refused) => refused.into(),
+        },
+        Asked::Refuse(reach, rule) => govern.refuse(reach, rule).into(),
+        Asked::Api(api) => match govern.request(*api) {
+            Ok(permit) => {
+                let (_, Index(entry)) = permit.spend();
+                open.with(|open| open.insert(entry));
+                Answer::Permitted { entry }
+            }
+            Err(refused) => refused.into(),
+        },
+        Asked::Outcome { of, outcome } => {
+            if !open.with(|open| open.remove(&of)) {
+                return Err(Error::Garbled);
+            }
+            govern.outcome(Index(of), outcome).map_err(unrecorded)?;
+            Answer::Noted
+        }
+    })
+}
+
+/// Rules may allow what the session was not granted; it is not reached all the same.
+fn never<G: Govern>(govern: &G, permit: Permit<G::Action>) -> Result<Answer, Error> {
+    let (_, index) = permit.spend();
+    let reason = "the rules allow it, and the session was not granted it";
+    let why = reason.to_owned();
+    let outcome = OutcomeOf::Unanswered { why };
+    govern.outcome(index, outcome).map_err(unrecorded)?;
+    let rule = Rule::new("gate/not-granted", reason)
+        .with_remedy("add it to `hosts` of `agentguard.sandbox`");
+    Ok(Answer::Refused {
+        rule,
+        entry: Some(index.0),
+    })
+}
+
+fn unrecorded(source: Unrecorded) -> Error {
+    Error::Unrecorded { source }
+}
+
+impl From<Refused> for Answer {
+    fn from(refused: Refused) -> Self {
+        Self::Refused {
+            rule: refused.rule,
+            entry: refused.entry.map(|index| index.0),
+        }
+    }
+}

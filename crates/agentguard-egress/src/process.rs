@@ -1,0 +1,102 @@
+//! The gate's process, as the guard has it.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+
+use crate::Error;
+use crate::gate::NAME;
+use crate::guard::Listeners;
+use crate::settings::Settings;
+use crate::wire::{self, LINES, Plan};
+
+/// A test's program has no `main` of ours: it runs the test of this name, which becomes the gate.
+const TEST: &str = "agentguard_gate_entry";
+
+/// A gate that runs. It ends with this.
+pub(crate) struct Process {
+    child: Child,
+    control: UnixStream,
+    lines: Vec<UnixStream>,
+}
+
+impl Process {
+    /// Starts this program again as a gate, and hands it what it needs.
+    pub(crate) fn start(settings: &Settings, listeners: &Listeners) -> Result<Self, Error> {
+        let (mut control, theirs) = UnixStream::pair().map_err(Error::io("make a line"))?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it is this very program, and no action of an agent"
+        )]
+        let mut command = Command::new("/proc/self/exe");
+        let child = command
+            .arg0(NAME)
+            .args([TEST, "--nocapture"])
+            .env_clear()
+            .current_dir("/")
+            // A key that ends the guard is not for it to hear: the guard's end is.
+            .process_group(0)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(Error::io("start the gate"))?;
+        let mut process = Self {
+            child,
+            control: control.try_clone().map_err(Error::io("make a line"))?,
+            lines: Vec::new(),
+        };
+        let handing = |error| Error::io("tell the gate what to do")(error);
+        wire::send(&mut control, &plan(settings, listeners)).map_err(handing)?;
+        let mut theirs = Vec::new();
+        for _ in 0..LINES {
+            let (ours, other) = UnixStream::pair().map_err(Error::io("make a line"))?;
+            process.lines.push(ours);
+            theirs.push(other);
+        }
+        let lines = theirs.iter().map(|line| line.as_fd());
+        let descriptors: Vec<_> = listeners.all().chain(lines).collect();
+        wire::send_descriptors(&control, &descriptors).map_err(handing)?;
+        Ok(process)
+    }
+
+    /// The lines on which it asks.
+    pub(crate) fn take_lines(&mut self) -> Vec<UnixStream> {
+        std::mem::take(&mut self.lines)
+    }
+
+    /// What ends when it does.
+    pub(crate) fn control(&self) -> Result<UnixStream, Error> {
+        self.control.try_clone().map_err(Error::io("make a line"))
+    }
+
+    /// Ends it.
+    pub(crate) fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
+    let authority = &settings.authority;
+    Plan {
+        hosts: settings.hosts.clone(),
+        addresses: settings.addresses.clone(),
+        session: authority.session.clone(),
+        not_before: authority.not_before,
+        key: authority.key.danger_reveal().to_vec(),
+        roots: settings.roots.clone(),
+        stand_ins: settings.stand_ins,
+        patience: settings.patience,
+        tcp: listeners.tcp.len(),
+        dns_udp: listeners.dns_udp.len(),
+        dns_tcp: listeners.dns_tcp.len(),
+    }
+}

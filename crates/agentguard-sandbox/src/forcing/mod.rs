@@ -1,0 +1,88 @@
+//! Turns every connection of the session's network to the gate, in the kernel.
+//!
+//! The network has `lo` and nothing else. A route makes every address local, so that a connection to any is
+//! begun; rules of nf_tables turn its first packet to a listener of ours, whatever program begins it and
+//! whatever it believes of proxies and resolvers. Route and rules take rights over the network that nothing
+//! of the agent's ever has. Who asks for an address on a connection to the gate is told by the kernel
+//! (`SO_ORIGINAL_DST`), and not by whoever connects.
+
+mod netlink;
+mod redirect;
+mod route;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+
+use agentguard_core::Forcing;
+use rustix::io::Errno;
+
+use crate::error::{Failure, Step};
+
+/// Where connections are turned to. Ports below 1024 are none that an agent's own servers could want, or take.
+const CONNECTIONS: u16 = 1;
+/// Where names are looked up.
+const LOOKUPS: u16 = 53;
+
+/// Listeners inside the session's network, for a gate outside.
+#[derive(Debug)]
+pub struct GateListeners {
+    /// How connections come to them.
+    pub forcing: Forcing,
+    /// Whatever is connected to by TCP, but for the session's own loopback and lookups.
+    pub connections: Vec<OwnedFd>,
+    /// Lookups by datagrams.
+    pub lookups: Vec<OwnedFd>,
+    /// Lookups by TCP.
+    pub lookup_connections: Vec<OwnedFd>,
+}
+
+/// Forces the network of this process to the gate, and listens there for it. The loopback is up.
+pub(crate) fn force() -> Result<GateListeners, Failure> {
+    // Before the rules: what is turned to nobody is refused.
+    let listeners = listen(Forcing::Redirect)?;
+    route::make_all_local().step("make every address local")?;
+    redirect::turn(CONNECTIONS, LOOKUPS).map_err(explain)?;
+    Ok(listeners)
+}
+
+fn listen(forcing: Forcing) -> Result<GateListeners, Failure> {
+    let mut listeners = GateListeners {
+        forcing,
+        connections: Vec::new(),
+        lookups: Vec::new(),
+        lookup_connections: Vec::new(),
+    };
+    for address in [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::from(Ipv6Addr::LOCALHOST),
+    ] {
+        let connections = TcpListener::bind((address, CONNECTIONS));
+        if address.is_ipv6() && is_missing(&connections) {
+            break; // a kernel without IPv6 has nothing to connect to there either
+        }
+        let connections = connections.step("listen for connections")?;
+        let lookups = UdpSocket::bind((address, LOOKUPS)).step("listen for lookups")?;
+        let by_tcp = TcpListener::bind((address, LOOKUPS)).step("listen for lookups")?;
+        listeners.connections.push(connections.into());
+        listeners.lookups.push(lookups.into());
+        listeners.lookup_connections.push(by_tcp.into());
+    }
+    Ok(listeners)
+}
+
+fn is_missing(bound: &std::io::Result<TcpListener>) -> bool {
+    let errno = bound.as_ref().err().and_then(Errno::from_io_error);
+    matches!(errno, Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
+}
+
+fn explain(error: std::io::Error) -> Failure {
+    const STEP: &str = "turn connections to the gate";
+    let has_no_such = matches!(
+        Errno::from_io_error(&error),
+        Some(Errno::NOENT | Errno::OPNOTSUPP | Errno::PROTONOSUPPORT)
+    );
+    match has_no_such {
+        true => Failure::new(STEP, "this kernel has no nf_tables that can redirect"),
+        false => Failure::new(STEP, error.to_string()),
+    }
+}

@@ -1,0 +1,190 @@
+//! The way out of a session that is granted hosts: its gate, beside the session for as long as that lasts.
+
+use std::path::Path;
+
+use agentguard_core::{
+    Action, Api, Clock as _, Confinement, Index, Network, OutcomeOf, Permit, Reach, ReachedBy,
+    Record as _, Rule, Ruling, SessionId, Unrecorded,
+};
+use agentguard_egress::{Authority, Gate, Govern, Listeners, Patience, Refused, Settings};
+use agentguard_policy::Question;
+use agentguard_sandbox::{Ended, GateListeners, InsideFile};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::run::Told;
+use crate::supervise::Supervisor;
+use crate::{Error, SystemClock, trusted, workspace};
+
+/// Where a system says who looks names up.
+const RESOLVERS: &str = "/etc/resolv.conf";
+/// What it says inside: whatever stood there, the gate would be asked. Without domains to search, names are asked
+/// for as they are.
+const RESOLVER: &str = "nameserver 127.0.0.1\n";
+
+/// What the gate of a session is told, where the session is to have one.
+pub(crate) fn settings(
+    session: &SessionId,
+    confinement: &Confinement,
+) -> Result<Option<Settings>, Error> {
+    match confinement.network {
+        Network::Isolated | Network::Host => return Ok(None),
+        Network::Gated => {}
+    }
+    let seconds = SystemClock.now().unix_micros / 1_000_000;
+    Ok(Some(Settings {
+        hosts: confinement.hosts.clone(),
+        addresses: confinement.addresses.clone(),
+        authority: Authority::new(session.as_str(), seconds)?,
+        roots: trusted::roots(),
+        stand_ins: Settings::STAND_INS,
+        patience: Patience::USUAL,
+    }))
+}
+
+/// Names that a system knows without asking anybody.
+const HOSTS: &str = "/etc/hosts";
+
+/// What is seen inside instead of the system's own, so that clients use the gate without knowing of it.
+pub(crate) fn files(settings: &Settings, confinement: &Confinement) -> Vec<InsideFile> {
+    let mut files = trusted::files(settings, confinement);
+    let hosts = std::fs::read_to_string(HOSTS).unwrap_or_default();
+    let instead = [(RESOLVERS, RESOLVER.to_owned()), (HOSTS, own_hosts(&hosts))];
+    for (path, content) in instead {
+        let path = Path::new(path);
+        if path.exists() {
+            let path = workspace::real(path);
+            files.push(InsideFile { path, content });
+        }
+    }
+    files
+}
+
+/// The lines that are about the session's own loopback. By any other a client would go to an address that nobody
+/// granted, past the name that was: the gate knows them all.
+fn own_hosts(hosts: &str) -> String {
+    let is_own = |line: &&str| {
+        let address = line.split_whitespace().next().unwrap_or_default();
+        let address = address.parse::<std::net::IpAddr>();
+        address.is_ok_and(|address| address.is_loopback())
+    };
+    hosts
+        .lines()
+        .filter(is_own)
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// The gate of a session, where it has one.
+pub(crate) fn gate(settings: Option<Settings>, listeners: Option<GateListeners>) -> Option<Gate> {
+    let listeners = listeners.map(|listeners| Listeners {
+        tcp: listeners.connections,
+        dns_udp: listeners.lookups,
+        dns_tcp: listeners.lookup_connections,
+    });
+    Some(Gate::new(settings?, listeners?))
+}
+
+/// Runs a session with its gate beside it, and ends the gate when the session is over. Returns what came of the
+/// session, and what became of the gate, where that has to be told.
+pub(crate) fn beside(
+    gate: Option<Gate>,
+    supervisor: &Supervisor<'_>,
+    session: impl FnOnce() -> Result<Ended, agentguard_sandbox::Error>,
+) -> Result<(Ended, Option<Rule>), Error> {
+    let Some(gate) = gate else {
+        return Ok((session()?, None));
+    };
+    let failed = || Error::doing("start what serves the gate");
+    let (stop, running) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed()(error.into()))?;
+    std::thread::scope(|scope| {
+        let serving = std::thread::Builder::new()
+            .name("gate".to_owned())
+            .spawn_scoped(scope, move || gate.serve(supervisor, stop))
+            .map_err(failed())?;
+        let ended = session();
+        drop(running);
+        let told = match serving.join() {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(reason(&error)),
+            Err(_) => Some("what served it broke down".to_owned()),
+        };
+        let lost = |why| {
+            Rule::new(
+                "network/gate",
+                format!("the session's network was cut off: {why}"),
+            )
+        };
+        Ok((ended?, told.map(lost)))
+    })
+}
+
+fn reason(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    causes.join(": ")
+}
+
+impl Govern for Supervisor<'_> {
+    type Action = Question;
+
+    fn reach(&self, reach: Reach) -> Result<Permit<Question>, Refused> {
+        let words = reached(&reach);
+        self.admit(Action::Reach(reach), words, false)
+            .map_err(to_client)
+    }
+
+    /// What no policy decides is recorded all the same, as a refusal by the rule that the gate names.
+    fn refuse(&self, reach: Reach, rule: Rule) -> Refused {
+        let words = reached(&reach);
+        let question = self.judge.question(Action::Reach(reach));
+        let ruling = Ruling::Deny {
+            rule: rule.clone(),
+            asked: false,
+        };
+        let entry = self.record.record(&question, &ruling).ok();
+        self.tell(words, &rule, entry);
+        Refused { rule, entry }
+    }
+
+    fn request(&self, api: Api) -> Result<Permit<Question>, Refused> {
+        let words = format!("{} `{}`", api.method, api.url());
+        self.admit(Action::Api(Box::new(api)), words, false)
+            .map_err(to_client)
+    }
+
+    fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {
+        self.record.outcome(of, outcome)
+    }
+}
+
+/// What the client is told of it.
+fn to_client(told: Told) -> Refused {
+    Refused {
+        entry: told.entry.map(Index),
+        rule: told.rule,
+    }
+}
+
+fn reached(reach: &Reach) -> String {
+    let host = &reach.host;
+    match (reach.by, reach.port) {
+        (ReachedBy::Lookup, _) => format!("look up `{host}`"),
+        (ReachedBy::Connect, Some(port)) => format!("connect to `{host}` at port {port}"),
+        (ReachedBy::Connect, None) => format!("connect to `{host}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_at_other_addresses_are_left_to_the_gate() {
+        let hosts = "127.0.0.1 localhost\n# 127.0.0.1 x\n10.0.0.5 packages.example.com\n\n::1\tlocalhost ip6-localhost\n\
+                     127.0.1.1 desk\n  0.0.0.0 nobody\nfe00::0 net\n";
+        assert_eq!(
+            own_hosts(hosts),
+            "127.0.0.1 localhost\n::1\tlocalhost ip6-localhost\n127.0.1.1 desk\n"
+        );
+    }
+}

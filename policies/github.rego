@@ -1,0 +1,131 @@
+# GitHub's API: issues and pull requests are an agent's to write, and what makes others' code run, or lets somebody in,
+# is not. It counts what a request says, whoever's token it carries.
+package agentguard.api.github
+
+allow contains {"id": "github/issues", "reason": "issues may be written and commented on"} if {
+	input.action.method in {"PATCH", "POST"}
+	part in {
+		["issues"], ["issues", "#"], ["issues", "#", "comments"], ["issues", "#", "labels"],
+		["issues", "#", "assignees"], ["issues", "comments", "#"],
+	}
+}
+
+allow contains {"id": "github/pull-requests", "reason": "pull requests may be opened and reviewed, and a human merges them"} if {
+	input.action.method in {"PATCH", "POST"}
+	part in {
+		["pulls"], ["pulls", "#"], ["pulls", "#", "comments"], ["pulls", "#", "comments", "#", "replies"],
+		["pulls", "#", "requested_reviewers"], ["pulls", "comments", "#"],
+	}
+}
+
+# A review that only comments: an approval would be a human's word.
+allow contains {"id": "github/pull-requests", "reason": "pull requests may be opened and reviewed, and a human merges them"} if {
+	input.action.method == "POST"
+	part == ["pulls", "#", "reviews"]
+	input.action.body.event == "COMMENT"
+}
+
+# A document without these words holds queries and nothing else, whatever its names.
+allow contains {"id": "github/query", "reason": "queries that only read are allowed"} if {
+	input.action.method == "POST"
+	input.action.host == "api.github.com"
+	input.action.path == ["graphql"]
+	every word in ["mutation", "subscription"] { not contains(input.action.body.query, word) }
+	object.keys(input.action.body) - {"operationName", "query", "variables"} == set()
+}
+
+deny contains {
+	"id": "github/deletion",
+	"reason": "nothing of a repository is deleted by an agent",
+	"remedy": "close it instead, or ask a human",
+} if {
+	is_github
+	input.action.method == "DELETE"
+}
+
+deny contains {
+	"id": "github/merge",
+	"reason": "a human merges, after review",
+	"remedy": "open a pull request, and ask for its review",
+} if {
+	is_change
+	parts[0] in {"merges", "merge-upstream"}
+}
+
+deny contains {
+	"id": "github/merge",
+	"reason": "a human merges, after review",
+	"remedy": "open a pull request, and ask for its review",
+} if {
+	is_change
+	parts[0] == "pulls"
+	parts[2] == "merge"
+}
+
+deny contains {
+	"id": "github/settings",
+	"reason": "a repository's settings, branches' protection and rules are for humans to change",
+} if {
+	is_change
+	is_settings
+}
+
+deny contains {
+	"id": "github/secrets",
+	"reason": "secrets and variables of a repository are for humans to set",
+} if {
+	is_change
+	some name in parts
+	name in {"secrets", "variables"}
+	parts[0] in {"actions", "codespaces", "dependabot", "environments"}
+}
+
+deny contains {
+	"id": "github/access",
+	"reason": "hooks, keys, collaborators and invitations let others in: that is for humans",
+} if {
+	is_change
+	parts[0] in {"collaborators", "hooks", "invitations", "keys", "teams", "transfer"}
+}
+
+deny contains {
+	"id": "github/workflows",
+	"reason": "starting or approving workflows runs code with other rights than the session's",
+	"remedy": "push, and let the checks run by themselves",
+} if {
+	is_change
+	some name in parts
+	name in {"approve", "dispatches", "rerun", "rerun-failed-jobs"}
+}
+
+is_github if input.action.host in {"api.github.com", "uploads.github.com"}
+
+is_change if {
+	is_github
+	not input.action.method in {"GET", "HEAD", "OPTIONS"}
+}
+
+is_settings if {
+	repository
+	count(parts) == 0
+}
+
+is_settings if parts[0] in {"branches", "environments", "pages", "private-vulnerability-reporting", "rulesets", "topics", "vulnerability-alerts"}
+
+repository if {
+	lower(input.action.path[0]) == "repos"
+	count(input.action.path) >= 3
+}
+
+# What is asked of a repository: the segments behind its name.
+parts := [lower(segment) | some segment in array.slice(input.action.path, 3, count(input.action.path))] if repository
+
+# The same, of the one host whose API it is, with numbers as `#`.
+part := [shown(segment) | some segment in array.slice(input.action.path, 3, count(input.action.path))] if {
+	input.action.host == "api.github.com"
+	input.action.path[0] == "repos"
+}
+
+shown(segment) := "#" if regex.match(`^[0-9]+$`, segment)
+
+shown(segment) := segment if not regex.match(`^[0-9]+$`, segment)

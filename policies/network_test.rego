@@ -1,0 +1,37 @@
+package agentguard.reach.network_test
+
+import data.agentguard.reach.network
+
+to(granted, class) := {"action": {
+	"kind": "reach", "by": "connect", "host": "a.example.org", "port": 443, "class": class, "granted": granted, "caller": "/usr/bin/curl",
+}}
+
+lookup(granted) := {"action": {
+	"kind": "reach", "by": "lookup", "host": "a.example.org", "granted": granted, "caller": "/usr/bin/curl",
+}}
+
+denied contains rule.id if some rule in network.deny
+
+test_what_is_granted_is_allowed if {
+	{rule.id | some rule in network.allow} == {"network/granted"} with input as lookup(true)
+	count(denied) == 0 with input as lookup(true)
+	count(denied) == 0 with input as to(true, "public")
+}
+
+test_what_is_not_is_denied if {
+	every asked in [lookup(false), to(false, "public"), to(false, "private")] {
+		count(network.allow) == 0 with input as asked
+		denied == {"network/not-granted"} with input as asked
+	}
+}
+
+test_a_name_that_leads_home_is_denied if {
+	every class in ["local", "private", "special"] {
+		denied == {"network/address"} with input as to(true, class)
+	}
+}
+
+test_metadata_is_denied_whatever_was_granted if {
+	denied == {"network/metadata"} with input as to(true, "metadata")
+	denied == {"network/metadata"} with input as to(false, "metadata")
+}

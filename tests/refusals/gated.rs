@@ -1,0 +1,651 @@
+//! Sessions that policy grants hosts: everything goes to the gate, and what it does not pass on goes nowhere.
+
+use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use agentguard::core::{Event, Forcing, Level, Network, OutcomeOf};
+
+use crate::attack::Tried;
+use crate::scene::{Scene, as_everyone, level, without_namespaces};
+
+/// How long is waited for what another process does.
+const PATIENCE: Duration = Duration::from_secs(60);
+const REACHED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nreached";
+
+/// A server of the host's loopback, which keeps what it was sent.
+struct Server {
+    port: u16,
+    seen: Arc<Seen>,
+    serving: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    connections: AtomicUsize,
+    bytes: AtomicUsize,
+    heads: Mutex<Vec<String>>,
+    is_over: AtomicBool,
+    /// Whether it keeps its answers to itself.
+    is_silent: AtomicBool,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Arc::new(Seen::default());
+        let serving = std::thread::spawn({
+            let seen = Arc::clone(&seen);
+            move || {
+                for stream in listener.incoming() {
+                    if seen.is_over.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    seen.connections.fetch_add(1, Ordering::SeqCst);
+                    let seen = Arc::clone(&seen);
+                    std::thread::spawn(move || serve(stream.unwrap(), &seen));
+                }
+            }
+        });
+        Self {
+            port,
+            seen,
+            serving: Some(serving),
+        }
+    }
+
+    /// The first lines of all requests.
+    fn requests(&self) -> Vec<String> {
+        let heads = self.seen.heads.lock().unwrap();
+        let first = |head: &String| head.lines().next().unwrap().to_owned();
+        heads.iter().map(first).collect()
+    }
+
+    /// How much it was sent.
+    fn bytes(&self) -> usize {
+        self.seen.bytes.load(Ordering::SeqCst)
+    }
+
+    fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    /// A policy that grants it as `api.test`, and whatever else stands in `more`.
+    fn policy(&self, scene: &Scene, more: &str) -> String {
+        let port = self.port;
+        scene.policy(&format!(
+            "package agentguard.sandbox\n\nhosts contains \"api.test\"\n\n\
+             addresses contains {{\"host\": \"api.test\", \"at\": \"127.0.0.1:{port}\"}}\n\n{more}"
+        ))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.seen.is_over.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        let _ = self.serving.take().map(JoinHandle::join);
+    }
+}
+
+fn serve(mut stream: TcpStream, seen: &Seen) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => {
+                seen.bytes.fetch_add(1, Ordering::SeqCst);
+                head.extend(byte);
+            }
+            Ok(_) | Err(_) => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    seen.heads.lock().unwrap().push(head);
+    while seen.is_silent.load(Ordering::SeqCst) && !seen.is_over.load(Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = stream.write_all(REACHED.as_bytes());
+}
+
+/// Runs a test of sessions with a gate as everyone who can have one.
+fn with_server(test: impl Fn(&Scene, &Server)) {
+    as_everyone(|scene| {
+        let server = Server::start();
+        match level() {
+            Level::Full => test(scene, &server),
+            Level::NoNamespaces | Level::OldKernel => no_gate(scene, &server),
+        }
+    });
+}
+
+/// What cannot be held is refused before anything runs.
+fn no_gate(scene: &Scene, server: &Server) {
+    let policy = server.policy(scene, "");
+    let words = ["sh", "-c", "echo ran > ran"];
+    let ran = scene.run_at(Level::NoNamespaces, &[&policy], &words);
+    assert_eq!(ran.code, Some(125));
+    assert!(ran.stderr.contains("policy grants hosts"), "{}", ran.stderr);
+    assert!(!scene.work().join("ran").exists());
+    assert_eq!(server.connections(), 0);
+}
+
+/// The rules of decisions about the network, allowed and refused, in their order.
+fn network_decisions(scene: &Scene) -> Vec<(String, bool, String)> {
+    let mut all = Vec::new();
+    scene.each_event(|event| {
+        if let Event::Decision { action, ruling, .. } = event
+            && matches!(action.as_str(), "reach" | "api")
+        {
+            let rule = ruling.rule().id.to_string();
+            all.push((action.clone(), ruling.is_allow(), rule));
+        }
+    });
+    all
+}
+
+/// Whether our own verifier takes the log of every session.
+#[track_caller]
+fn assert_verifies(scene: &Scene) {
+    let mut verify = scene.command(scene.root.join("agentguard"));
+    let ran = scene.run_command({
+        verify.arg("verify");
+        verify
+    });
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn without_a_network_of_its_own_a_session_has_no_gate_and_is_refused() {
+    without_namespaces(|scene| no_gate(scene, &Server::start()));
+}
+
+#[test]
+fn a_granted_host_is_reached_without_settings_and_each_request_recorded() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let request = ["./attack", "http", "api.test", "80", "GET", "/a/b?c=d"];
+        let tried = scene.run_with(&[&policy], &request).tried();
+        assert_eq!(tried.result("status"), "200");
+        tried.all_are(&["ok"], &["status"]);
+        assert_eq!(server.requests(), ["GET /a/b?c=d HTTP/1.1"]);
+        let allowed = ("api".to_owned(), true, "api/reading".to_owned());
+        assert_eq!(network_decisions(scene), [allowed]);
+        let (mut start, mut answered) = (None, Vec::new());
+        scene.each_event(|event| {
+            if let Event::Start {
+                network, forcing, ..
+            } = event
+            {
+                start = Some((*network, *forcing));
+            }
+            if let Event::Outcome { outcome, .. } = event
+                && let OutcomeOf::Answered {
+                    status, received, ..
+                } = outcome
+            {
+                answered.push((*status, *received));
+            }
+        });
+        assert_eq!(start, Some((Network::Gated, Some(Forcing::Redirect))));
+        assert_eq!(answered, [(200, 7)]);
+        assert_verifies(scene);
+    });
+}
+
+/// Clients as they are installed, which read no setting of ours for this.
+#[test]
+fn clients_that_know_nothing_of_a_gate_reach_a_granted_host() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let python = "import urllib.request as u; print(u.urlopen('http://api.test/python').read().decode())";
+        let script = format!(
+            "env -i /usr/bin/curl -sS http://api.test/curl && env -i /usr/bin/python3 -c \"{python}\""
+        );
+        let ran = scene.run_with(&[&policy], &["sh", "-c", &script]);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(0), "reachedreached\n")
+        );
+        assert_eq!(
+            server.requests(),
+            ["GET /curl HTTP/1.1", "GET /python HTTP/1.1"]
+        );
+    });
+}
+
+#[test]
+fn a_request_that_policy_does_not_allow_never_reaches_its_host() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        scene.write(
+            "policy/rule.rego",
+            "package agentguard.api.own\n\ndeny contains {\"id\": \"own/private\", \"reason\": \"it is private\"} if {\n\
+             \tinput.action.path[0] == \"private\"\n}\n",
+        );
+        let script = "for it in 'POST /' 'DELETE /x' 'GET /private/x' 'GET /%70rivate/x' 'GET /a/../private/x' 'get /' \
+                      'CONNECT api.test:443' 'BREW /'; do ./attack http api.test 80 $it; done";
+        let ran = scene.run_with(&[&policy], &["sh", "-c", script]);
+        let statuses: Vec<_> = ran
+            .stdout
+            .lines()
+            .filter(|line| line.starts_with("status "))
+            .collect();
+        assert_eq!(statuses.len(), 8);
+        assert!(!statuses.contains(&"status 200"), "{statuses:?}");
+        // The host was granted, and is connected to before a request is judged; it hears nothing.
+        assert_eq!(server.bytes(), 0);
+        let refused = scene.refusals();
+        assert_eq!(
+            &refused[..3],
+            ["guard/not-allowed", "guard/not-allowed", "own/private"]
+        );
+        assert!(
+            network_decisions(scene)
+                .iter()
+                .all(|(_, allowed, _)| !allowed)
+        );
+        assert_verifies(scene);
+    });
+}
+
+#[test]
+fn no_other_host_is_reached_by_name_address_or_port() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let port = server.port.to_string();
+        let http = |host: &str, port: &str, named: &str| {
+            let request = ["./attack", "http", host, port, "GET", "/", named];
+            scene.run_with(&[&policy], &request).tried()
+        };
+        // The host's loopback is the session's own, where nobody is.
+        assert_eq!(
+            http("127.0.0.1", &port, "api.test").result("connect"),
+            "ECONNREFUSED"
+        );
+        assert_eq!(
+            http("other.test", "80", "other.test").result("lookup"),
+            "none"
+        );
+        for (host, port, named, rule) in [
+            ("203.0.113.7", "80", "api.test", "network/not-granted"),
+            ("2001:db8::7", "80", "api.test", "network/not-granted"),
+            (
+                "::ffff:203.0.113.7",
+                "80",
+                "api.test",
+                "network/not-granted",
+            ),
+            ("10.0.0.5", "80", "10.0.0.5", "network/not-granted"),
+            (
+                "169.254.169.254",
+                "80",
+                "169.254.169.254",
+                "network/metadata",
+            ),
+            ("api.test", "80", "other.test", "gate/host"),
+            ("api.test", "8080", "api.test", "network/not-granted"),
+        ] {
+            let tried = http(host, port, named);
+            let result = (tried.result("status") == "200", tried.result("reached"));
+            assert_eq!(result, (false, "no"), "{host} {port} {named}");
+            let last = scene.refusals();
+            assert!(last.contains(&rule.to_owned()), "{host}: {last:?}");
+        }
+        for (host, port) in [
+            ("203.0.113.7", "22"),
+            ("api.test", "22"),
+            ("api.test", "443"),
+        ] {
+            let request = ["./attack", "raw", host, port, "SSH-2.0-attack\r\n"];
+            let tried = scene.run_with(&[&policy], &request).tried();
+            assert_eq!(tried.result("connect"), "ok", "it ends at the gate");
+        }
+        assert_eq!(server.bytes(), 0);
+        let reading = network_decisions(scene);
+        assert!(
+            reading.iter().all(|(_, allowed, _)| !allowed),
+            "{reading:?}"
+        );
+        assert_verifies(scene);
+    });
+}
+
+#[test]
+fn names_are_looked_up_by_the_gate_whoever_is_asked() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        for resolver in ["8.8.8.8", "127.0.0.53", "192.0.2.53"] {
+            let ask = |name: &str| {
+                let words = ["./attack", "resolve", resolver, name];
+                scene.run_with(&[&policy], &words).tried()
+            };
+            ask("api.test").all_are(&["rcode-0"], &[]);
+            ask("secret-in-a-name.example.org").all_are(&["rcode-3"], &[]);
+        }
+        assert!(
+            scene
+                .refusals()
+                .iter()
+                .all(|rule| rule == "network/not-granted")
+        );
+        assert_eq!(server.connections(), 0);
+    });
+}
+
+#[test]
+fn datagrams_go_nowhere() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = udp.local_addr().unwrap().port().to_string();
+        let words = ["./attack", "datagrams", &port];
+        let tried = scene.run_with(&[&policy], &words).tried();
+        tried.all_are(&["ECONNREFUSED"], &[]);
+        udp.set_nonblocking(true).unwrap();
+        let came = udp.recv(&mut [0; 16]);
+        assert_eq!(came.unwrap_err().kind(), ErrorKind::WouldBlock);
+    });
+}
+
+#[test]
+fn what_turns_connections_to_the_gate_cannot_be_seen_or_changed() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let script = "./attack undo && ./attack http 203.0.113.7 80 GET / && tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '";
+        let ran = scene.run_with(&[&policy], &["sh", "-c", script]);
+        let tried = Tried::of(&ran.stdout);
+        assert_eq!(tried.result("neighbour"), "ok");
+        for (name, result) in tried.all_but(&[
+            "neighbour",
+            "lookup",
+            "connect",
+            "status",
+            "rule",
+            "reached",
+        ]) {
+            assert!(matches!(result, "EPERM" | "EACCES"), "{name}: {result}");
+        }
+        // The rules still stand.
+        assert_eq!(tried.result("rule"), "network/not-granted");
+        assert_eq!(ran.stdout.lines().next_back(), Some("lo"));
+        // What a session without a gate could not do, one with it cannot either.
+        for words in [["./attack", "sockets"], ["./attack", "interfaces"]] {
+            let gated = scene.run_with(&[&policy], &words).stdout;
+            assert_eq!(gated, scene.run(&words).stdout);
+        }
+    });
+}
+
+#[test]
+fn its_own_servers_and_granted_ports_are_reached_beside_a_gate() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let granted = Server::start();
+        let port = granted.port.to_string();
+        let flags = [policy.as_str(), &format!("--port={port}")];
+        let request = ["./attack", "http", "127.0.0.1", &port, "GET", "/direct"];
+        let tried = scene.run_with(&flags, &request).tried();
+        assert_eq!(tried.result("reached"), "ok");
+        assert_eq!(granted.requests(), ["GET /direct HTTP/1.1"]);
+        let python = "import socket,threading\n\
+                      s = socket.create_server(('127.0.0.1', 0))\n\
+                      threading.Thread(target=lambda: s.accept()[0].sendall(b'own')).start()\n\
+                      print(socket.create_connection(s.getsockname()).recv(3).decode())\n";
+        scene.write("home/work/own.py", python);
+        let ran = scene.run_with(&flags, &["/usr/bin/python3", "own.py"]);
+        assert_eq!(ran.stdout, "own\n");
+        assert!(network_decisions(scene).is_empty());
+        assert_eq!(server.connections(), 0);
+    });
+}
+
+/// A session that does not use its network starts no gate.
+#[test]
+fn a_gate_starts_when_it_is_used_and_not_before() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let mut guard = begin(
+            scene,
+            &policy,
+            "echo 1 > begun; read go < go; ./attack http api.test 80 GET /",
+        );
+        wait_for(|| scene.work().join("begun").exists());
+        assert!(gates_of(guard.id()).is_empty());
+        fs::write(scene.work().join("go"), "go\n").unwrap();
+        assert!(guard.wait().unwrap().success());
+        assert_eq!(server.requests().len(), 1);
+    });
+}
+
+#[test]
+fn a_gate_that_is_killed_takes_its_requests_along_and_the_next_is_judged_as_well() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        server.seen.is_silent.store(true, Ordering::SeqCst);
+        let script = "./attack http api.test 80 GET /slow > first; read go < go; \
+                      ./attack http api.test 80 POST /refused > second; ./attack http api.test 80 GET /again > third";
+        let mut guard = begin(scene, &policy, script);
+        wait_for(|| !server.requests().is_empty());
+        let gates = gates_of(guard.id());
+        assert_eq!(gates.len(), 1);
+        kill(gates[0]);
+        wait_for(|| {
+            fs::read_to_string(scene.work().join("first")).is_ok_and(|text| text.contains("status"))
+        });
+        server.seen.is_silent.store(false, Ordering::SeqCst);
+        fs::write(scene.work().join("go"), "go\n").unwrap();
+        assert!(guard.wait().unwrap().success());
+        let tried = |name: &str| Tried::of(&fs::read_to_string(scene.work().join(name)).unwrap());
+        assert_eq!(tried("first").result("status"), "none");
+        assert_eq!(tried("second").result("status"), "403");
+        assert_eq!(tried("third").result("reached"), "ok");
+        assert_eq!(
+            server.requests(),
+            ["GET /slow HTTP/1.1", "GET /again HTTP/1.1"]
+        );
+        let mut unanswered = 0;
+        scene.each_event(|event| {
+            if let Event::Outcome {
+                outcome: OutcomeOf::Unanswered { .. },
+                ..
+            } = event
+            {
+                unanswered += 1;
+            }
+        });
+        assert_eq!(unanswered, 1);
+        assert_verifies(scene);
+    });
+}
+
+#[test]
+fn with_its_gate_stopped_nothing_passes() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let script = "./attack http api.test 80 GET /one > first; echo 1 > begun; read go < go; \
+                      timeout 3 ./attack http api.test 80 GET /two > second; \
+                      timeout 3 ./attack http 203.0.113.7 80 GET /three > third; echo over > over";
+        let mut guard = begin(scene, &policy, script);
+        wait_for(|| scene.work().join("begun").exists());
+        let gates = gates_of(guard.id());
+        assert_eq!(gates.len(), 1);
+        signal(gates[0], rustix::process::Signal::STOP);
+        fs::write(scene.work().join("go"), "go\n").unwrap();
+        wait_for(|| scene.work().join("over").exists());
+        assert_eq!(server.requests(), ["GET /one HTTP/1.1"]);
+        // Its guard ends it, whatever it is doing.
+        assert!(guard.wait().unwrap().success());
+    });
+}
+
+#[test]
+fn with_its_guard_killed_the_gate_is_gone_and_nothing_passes() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let script = "./attack http api.test 80 GET /one; echo 1 > begun; while ./attack http api.test 80 GET /more; do :; done";
+        let mut guard = begin(scene, &policy, script);
+        wait_for(|| scene.work().join("begun").exists());
+        let gates = gates_of(guard.id());
+        assert_eq!(gates.len(), 1);
+        guard.kill().unwrap();
+        guard.wait().unwrap();
+        wait_for(|| !PathBuf::from(format!("/proc/{}", gates[0])).exists());
+    });
+}
+
+#[test]
+fn a_granted_host_is_reached_over_tls_under_the_sessions_own_authority() {
+    with_server(|scene, _| {
+        let tls = Tls::start(scene);
+        let policy = tls.policy(scene);
+        let script = "env -i /usr/bin/curl -sS https://api.test/ | head -c 6; \
+                      curl -sS -o /dev/null -w '%{http_code}\\n' https://api.test/; \
+                      curl -sS -o /dev/null -w '%{http_code}\\n' -X DELETE https://api.test/; \
+                      /usr/bin/python3 -c \"import urllib.request as u; print(u.urlopen('https://api.test/').status)\"";
+        let mut command = scene.exec(&[&policy], &["sh", "-c", script]);
+        command.env("SSL_CERT_FILE", &tls.certificate);
+        let ran = scene.run_command(command);
+        assert_eq!(ran.stdout, "<HTML>200\n403\n200\n");
+        // A server that nobody vouches for is not reached, whoever asks.
+        let ran = scene.run_with(
+            &[&policy],
+            &[
+                "sh",
+                "-c",
+                "/usr/bin/curl -sS -o /dev/null -w '%{http_code}' https://api.test/",
+            ],
+        );
+        assert_ne!(ran.stdout, "200");
+        assert_verifies(scene);
+    });
+}
+
+/// A server that speaks TLS under a certificate of its own making.
+struct Tls {
+    server: Child,
+    port: u16,
+    certificate: PathBuf,
+}
+
+impl Tls {
+    fn start(scene: &Scene) -> Self {
+        let (certificate, key) = certify(scene);
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = port.local_addr().unwrap().port();
+        let mut server = openssl("s_server -www -quiet")
+            .arg("-accept")
+            .arg(format!("127.0.0.1:{port}"))
+            .arg("-cert")
+            .arg(&certificate)
+            .arg("-key")
+            .arg(&key)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a server with TLS needs `openssl`");
+        wait_for(|| {
+            let is_gone = server.try_wait().unwrap().is_some();
+            is_gone || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+        });
+        Self {
+            server,
+            port,
+            certificate,
+        }
+    }
+
+    fn policy(&self, scene: &Scene) -> String {
+        let port = self.port;
+        scene.policy(&format!(
+            "package agentguard.sandbox\n\nhosts contains \"api.test\"\n\n\
+             addresses contains {{\"host\": \"api.test\", \"at\": \"127.0.0.1:{port}\"}}\n"
+        ))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test's own tool")]
+fn openssl(words: &str) -> Command {
+    let mut command = Command::new("openssl");
+    command.args(words.split(' ')).stdin(Stdio::null());
+    command
+}
+
+/// A certificate for `api.test` that vouches for itself, and its key.
+fn certify(scene: &Scene) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (scene.root.join("server.pem"), scene.root.join("server.key"));
+    let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=api.test \
+                 -addext subjectAltName=DNS:api.test -addext basicConstraints=critical,CA:FALSE";
+    let made = openssl(words)
+        .arg("-out")
+        .arg(&certificate)
+        .arg("-keyout")
+        .arg(&key)
+        .output()
+        .expect("a certificate needs `openssl`");
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "{said}");
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(&certificate, readable).unwrap();
+    (certificate, key)
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// Starts a session whose script reads a word from the pipe `go`.
+fn begin(scene: &Scene, policy: &str, script: &str) -> Child {
+    let go = scene.work().join("go");
+    let mode = rustix::fs::Mode::from_raw_mode(0o666);
+    rustix::fs::mknodat(rustix::fs::CWD, &go, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    scene.own(&go);
+    let mut guard = scene.guard_at(Level::Full);
+    guard.args([policy, "--", "sh", "-c", script]);
+    guard.stdout(Stdio::null()).stderr(Stdio::null());
+    guard.spawn().unwrap()
+}
+
+/// The gates that a guard started.
+fn gates_of(guard: u32) -> Vec<i32> {
+    let mut gates = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(id) = entry.file_name().to_string_lossy().parse::<i32>() else {
+            continue;
+        };
+        let name = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        if name.starts_with(b"agentguard-gate\0") && status.contains(&format!("\nPPid:\t{guard}\n"))
+        {
+            gates.push(id);
+        }
+    }
+    gates
+}
+
+fn kill(process: i32) {
+    signal(process, rustix::process::Signal::KILL);
+}
+
+fn signal(process: i32, signal: rustix::process::Signal) {
+    let process = rustix::process::Pid::from_raw(process).unwrap();
+    rustix::process::kill_process(process, signal).unwrap();
+}
+
+#[track_caller]
+fn wait_for(is_so: impl FnMut() -> bool) {
+    let (begun, mut is_so) = (Instant::now(), is_so);
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "it does not come about");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
