@@ -12,12 +12,15 @@ use crate::scene::{Scene, Who, level};
 /// The session is another user's, and the file system is granted to it.
 const OUTSIDE: &str = r#"
 ./attack hung "$slow" attack > mounted & server=$!
-while ! grep -q mounted mounted; do kill -0 $server || exit 9; sleep 0.01; done
+./attack hung above/hooks attack > mounted-below & below=$!
+for file in mounted mounted-below; do
+    while ! grep -q mounted $file; do kill -0 $server $below || exit 9; sleep 0.01; done
+done
 setpriv --reuid 65534 --regid 65534 --clear-groups $guard "$policy" -- sh -c "$inside" < /dev/null & session=$!
 while ! grep -rqs guard/too-late "$HOME/.local"; do kill -0 $session || exit 8; sleep 0.1; done
 touch seen
 while ! [ -e told ]; do sleep 0.1; done
-kill $server
+kill $server $below
 wait $session
 "#;
 
@@ -26,6 +29,7 @@ const INSIDE: &str = r#"
 ./attack make_file "$slow/below/new" > name & name=$!
 ./attack make_file "$slow/below/other" > other & other=$!
 ./attack run "$slow/once" say x > later &
+mv above .git > move 2>&1 && echo moved
 for i in 1 2 3 4 5 6 7 8 9 10; do /bin/true && echo > a && mv a b && mkdir d && rmdir d || exit 3; done
 wait $exec $name $other
 cat exec name other
@@ -45,6 +49,8 @@ fn a_file_system_that_never_answers_keeps_only_those_who_ask_it() {
     }
     let scene = Scene::new(Who::Ordinary);
     let slow = scene.directory("slow").display().to_string();
+    scene.directory("home/work/above");
+    scene.directory("home/work/above/hooks");
     let policy = scene.policy(&format!(
         "package agentguard.sandbox\n\nwrite contains \"{slow}\"\n"
     ));
@@ -77,6 +83,14 @@ fn a_file_system_that_never_answers_keeps_only_those_who_ask_it() {
     // What was not looked at is nobody's program; what was looked at, and let go, is ended before it runs.
     let mut refusals = scene.refusals();
     refusals.sort();
-    assert_eq!(refusals, ["guard/too-late", "programs/unknown"]);
+    // And what is mounted in a directory that is moved is not looked into, but taken for what it could be.
+    assert_eq!(
+        refusals,
+        [
+            "guard/too-late",
+            "persistence/repository",
+            "programs/unknown"
+        ]
+    );
     assert_eq!(fs::read_to_string(scene.work().join("later")).unwrap(), "");
 }

@@ -8,7 +8,7 @@ enum { LONGEST = 1 << 17, TOP = FUSE_ROOT_ID, NEVER, ONCE, BELOW, LAST = BELOW }
 static const char *const there[] = { [NEVER] = "never", [ONCE] = "once", [BELOW] = "below" };
 static char program[1 << 20];
 static ssize_t length;
-static int opened;
+static int opened, listed;
 
 static void answer(int fuse, const struct fuse_in_header *asked, int error, const void *what, size_t size)
 {
@@ -51,6 +51,9 @@ static void serve(int fuse, const struct fuse_in_header *asked, const void *argu
 	switch (asked->opcode) {
 	case FUSE_INIT:
 		return answer(fuse, asked, 0, &all, sizeof all);
+	case FUSE_OPENDIR:
+		open.open_flags = 0;
+		return answer(fuse, asked, 0, &open, sizeof open);
 	case FUSE_GETATTR:
 		return answer(fuse, asked, 0, &attributes, sizeof attributes);
 	case FUSE_LOOKUP:
@@ -68,6 +71,11 @@ static void serve(int fuse, const struct fuse_in_header *asked, const void *argu
 		left = left < 0 ? 0 : left > (ssize_t)part->size ? (ssize_t)part->size : left;
 		return answer(fuse, asked, 0, program + part->offset, (size_t)left);
 	}
+	case FUSE_READDIR:
+		/* Who looks at it when a session begins finds nothing in it; then nobody is answered. */
+		if (listed++ == 0)
+			answer(fuse, asked, 0, NULL, 0);
+		return;
 	case FUSE_CREATE:
 	case FUSE_MKNOD:
 	case FUSE_MKDIR:
@@ -76,6 +84,7 @@ static void serve(int fuse, const struct fuse_in_header *asked, const void *argu
 	case FUSE_INTERRUPT:
 		return;
 	case FUSE_RELEASE:
+	case FUSE_RELEASEDIR:
 	case FUSE_FLUSH:
 	case FUSE_ACCESS:
 		return answer(fuse, asked, 0, NULL, 0);

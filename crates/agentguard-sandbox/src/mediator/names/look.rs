@@ -83,7 +83,7 @@ impl Places {
             .collect();
         let is_git = path.last().is_some_and(|last| is_named(last, b".git"));
         path.push(name);
-        let mut found = Found::new(path.join(&b'/'));
+        let mut found = Found::new(path.join(&b'/'), what);
         for pattern in &self.patterns {
             match what {
                 What::File if pattern.holds(&path) => found.add(pattern.text(), &[]),
@@ -122,14 +122,21 @@ fn is_hooks(name: &&[u8]) -> bool {
 /// What was found, and how much was looked at.
 struct Found {
     path: Vec<u8>,
+    /// Of the tree that is looked into.
+    device: Option<u64>,
     all: Vec<Coming>,
     seen: usize,
 }
 
 impl Found {
-    fn new(path: Vec<u8>) -> Self {
+    fn new(path: Vec<u8>, what: &What) -> Self {
+        let device = match what {
+            What::Tree(tree) => device(tree.as_fd()).ok(),
+            What::File | What::Directory | What::Link => None,
+        };
         Self {
             path,
+            device,
             all: Vec::new(),
             seen: 0,
         }
@@ -193,8 +200,8 @@ impl Found {
         below.push(name.to_vec());
         // What is mounted there is another file system's, which may not answer: it is not looked into.
         let is_here = |file: &OwnedFd| {
-            let (own, above) = (device(file.as_fd()), device(tree));
-            own.is_ok() && own == above
+            let own = device(file.as_fd()).ok();
+            own.is_some() && own == self.device
         };
         let opened = opened.ok().filter(is_here);
         let kind = opened.as_ref().map(|file| kind(file.as_fd()));
