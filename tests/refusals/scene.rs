@@ -36,6 +36,11 @@ pub(crate) fn level() -> Level {
 /// Runs a test that needs `promises` of its level as everyone that this process can be. Where one of them is
 /// not made, a session has to say so.
 pub(crate) fn where_held(promises: &[Promise], test: impl Fn(&Scene)) {
+    where_held_or(promises, test, |_| ());
+}
+
+/// The same, with what of it other promises hold where these are not made.
+pub(crate) fn where_held_or(promises: &[Promise], test: impl Fn(&Scene), rest: impl Fn(&Scene)) {
     let broken: Vec<_> = promises
         .iter()
         .filter(|promise| !level().holds(**promise))
@@ -52,6 +57,7 @@ pub(crate) fn where_held(promises: &[Promise], test: impl Fn(&Scene)) {
             let told = format!("not promised: {}", promise.text());
             assert!(ran.stderr.contains(&told), "{}", ran.stderr);
         }
+        rest(scene);
     });
 }
 
