@@ -179,8 +179,7 @@ fn attend<G: Govern>(
         process.end();
         let ended: Result<(), Error> = answering
             .into_iter()
-            .map(|thread| thread.join().unwrap_or(Err(Error::Garbled)))
-            .collect();
+            .try_for_each(|thread| thread.join().unwrap_or(Err(Error::Garbled)));
         (woken, ended)
     });
     // What it was doing is over as well, whatever it had to say about it.

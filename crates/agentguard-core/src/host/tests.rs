@@ -129,8 +129,8 @@ fn a_grant_holds_for_its_hosts_and_ports_only() {
             let (host, port) = split_port(place).unwrap();
             grant.grants(&Host::parse(host).unwrap(), port.unwrap())
         };
-        assert!(granted.iter().all(|place| is_granted(place)), "{text}");
-        assert!(!not_granted.iter().any(|place| is_granted(place)), "{text}");
+        assert!(granted.iter().all(is_granted), "{text}");
+        assert!(!not_granted.iter().any(is_granted), "{text}");
         assert_eq!(HostGrant::parse(&grant.to_string()).unwrap(), grant);
     }
 }

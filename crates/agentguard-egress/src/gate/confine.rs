@@ -17,7 +17,7 @@ const MOST_MEMORY: u64 = 2 << 30;
 const MOST_DESCRIPTORS: u64 = 4096;
 
 /// What the system's resolver reads, and the libraries that it loads to read it.
-const READ: [&str; 14] = [
+const READ: [&str; 15] = [
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/nsswitch.conf",
@@ -27,6 +27,7 @@ const READ: [&str; 14] = [
     "/etc/protocols",
     "/etc/hostname",
     "/etc/ld.so.cache",
+    "/run/NetworkManager",
     "/run/systemd/resolve",
     "/run/resolvconf",
     "/usr",
@@ -87,5 +88,34 @@ fn landlock() -> Result<(), String> {
     match ruleset.restrict_self().map_err(said)?.ruleset {
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
         RulesetStatus::NotEnforced => Err("the kernel has no Landlock".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_read_but_what_names_are_looked_up_with_and_nothing_is_written() {
+        // It holds for this thread, and for no other of the tests.
+        let confined = std::thread::spawn(|| {
+            landlock().unwrap();
+            for path in ["/etc/passwd", "/proc/self/environ", "/root", "/etc"] {
+                let read = std::fs::File::open(path).map(|_| ());
+                assert_eq!(
+                    read.unwrap_err().kind(),
+                    io::ErrorKind::PermissionDenied,
+                    "{path}"
+                );
+            }
+            assert!(std::fs::File::open("/etc/hosts").is_ok());
+            let path = std::env::temp_dir().join("agentguard-gate-writes");
+            assert!(std::fs::File::create(path).is_err());
+            assert!(std::net::TcpListener::bind("127.0.0.1:0").is_err());
+            #[expect(clippy::disallowed_methods, reason = "it must not start")]
+            let started = std::process::Command::new("/bin/true").spawn();
+            assert!(started.is_err());
+        });
+        confined.join().unwrap();
     }
 }

@@ -109,43 +109,56 @@ impl Upstream {
             Err((_, Some(unsent))) => unsent,
             Err((why, None)) => return Err(why),
         };
-        let sender = dial(&self.shared, &self.origin, self.at, &[self.protocol]).await;
-        *self.sender.lock().await = sender.map_err(|error| reason(&error))?;
+        self.renew().await?;
         self.try_send(unsent).await.map_err(|(why, _)| why)
     }
 
-    async fn try_send(
-        &self,
-        request: Request<Body>,
-    ) -> Result<Response<Incoming>, (String, Option<Request<Body>>)> {
+    /// Connects again, to the same address, unless somebody else has.
+    async fn renew(&self) -> Result<(), String> {
         let mut sender = self.sender.lock().await;
-        let sent = match &mut *sender {
+        if sender.is_closed() {
+            let dialled = dial(&self.shared, &self.origin, self.at, &[self.protocol]).await;
+            *sender = dialled.map_err(|error| reason(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn try_send(&self, request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
+        let mut locked = self.sender.lock().await;
+        match &mut *locked {
             Sender::Http1(sender) => match sender.ready().await {
-                Ok(()) => sender.try_send_request(request).await,
-                Err(error) => return Err((reason(&error), Some(request))),
+                Ok(()) => sender.try_send_request(request).await.map_err(unsent),
+                Err(error) => Err((reason(&error), Some(request))),
             },
-            Sender::Http2(sender) => match sender.ready().await {
-                Ok(()) => {
-                    let mut sender = sender.clone();
-                    let sending = async move { sender.try_send_request(request).await };
-                    // Others of the connection need not wait for this one's answer.
-                    return sending.await.map_err(unsent);
+            Sender::Http2(sender) => {
+                // Streams do not wait for one another.
+                let mut sender = sender.clone();
+                drop(locked);
+                match sender.ready().await {
+                    Ok(()) => sender.try_send_request(request).await.map_err(unsent),
+                    Err(error) => Err((reason(&error), Some(request))),
                 }
-                Err(error) => return Err((reason(&error), Some(request))),
-            },
-        };
-        sent.map_err(unsent)
+            }
+        }
     }
 }
 
-fn unsent(
-    mut error: hyper::client::conn::TrySendError<Request<Body>>,
-) -> (String, Option<Request<Body>>) {
+/// Why a request was not sent, and the request where the server took nothing of it.
+type Unsent = (String, Option<Request<Body>>);
+
+fn unsent(mut error: hyper::client::conn::TrySendError<Request<Body>>) -> Unsent {
     let unsent = error.take_message();
     (reason(error.error()), unsent)
 }
 
 impl Sender {
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+
     fn protocol(&self) -> Protocol {
         match self {
             Self::Http1(_) => Protocol::Http1,

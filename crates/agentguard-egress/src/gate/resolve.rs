@@ -1,14 +1,12 @@
 //! Where a host is: looked up once, vetted, and that is what is connected to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agentguard_core::{AddressClass, Host, HostGrant, HostName, Place};
-
-use std::collections::BTreeMap;
 
 /// How long a name's addresses are taken to be its own: as long as the shortest that names are commonly
 /// given. Each lookup is vetted anew.
@@ -152,10 +150,11 @@ fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
 
 /// What kind of address it is, this machine's own among the local ones.
 fn class(address: IpAddr) -> AddressClass {
-    match AddressClass::of(address) {
-        AddressClass::Metadata => AddressClass::Metadata,
-        _ if is_own(address) => AddressClass::Local,
-        class => class,
+    let class = AddressClass::of(address);
+    if class != AddressClass::Metadata && is_own(address) {
+        AddressClass::Local
+    } else {
+        class
     }
 }
 

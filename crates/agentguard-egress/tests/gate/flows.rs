@@ -145,6 +145,38 @@ fn each_stream_of_a_connection_is_judged_and_sent_as_it_is() {
 }
 
 #[test]
+fn streams_do_not_wait_for_one_another() {
+    let server = Server::tls(NAME, &["h2"]);
+    let scene = Scene::begin(plan(&server));
+    let base = format!("https://{}", scene.host(NAME));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let paths = ["/wait", "/wait", "/now"];
+            let requests = paths.map(|path| {
+                request("GET", format!("{base}{path}"))
+                    .body(Once(None))
+                    .unwrap()
+            });
+            http2(&scene, requests.into())
+        });
+        // The last is answered while the others are waited for.
+        let is_now = |entry: &crate::scene::Entry| {
+            entry.api().is_some_and(|api| api.path == ["now"]) && entry.outcome.is_some()
+        };
+        scene.entry(is_now);
+        server.say("go");
+        server.say("go");
+        assert!(
+            waiting
+                .join()
+                .unwrap()
+                .iter()
+                .all(|one| one.as_ref().unwrap().0 == 200)
+        );
+    });
+}
+
+#[test]
 fn a_stream_names_whom_its_connection_is_to() {
     let server = Server::tls(NAME, &["h2"]);
     let scene = Scene::begin(plan(&server));

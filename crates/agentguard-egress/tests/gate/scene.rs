@@ -35,17 +35,17 @@ impl Entry {
     }
 
     pub(crate) fn api(&self) -> Option<&Api> {
-        match &self.action {
-            Action::Api(api) => Some(api),
-            _ => None,
-        }
+        let Action::Api(api) = &self.action else {
+            return None;
+        };
+        Some(api)
     }
 
     pub(crate) fn reach(&self) -> Option<&Reach> {
-        match &self.action {
-            Action::Reach(reach) => Some(reach),
-            _ => None,
-        }
+        let Action::Reach(reach) = &self.action else {
+            return None;
+        };
+        Some(reach)
     }
 }
 
@@ -163,15 +163,14 @@ impl Plan {
 
 /// Asking is allowed, deleting is not, and what was not granted is not.
 fn says(action: &Action) -> Verdict {
-    match action {
-        Action::Api(api) if api.method != "DELETE" => {
-            Verdict::Allow(Rule::new("api/fine", "it may"))
-        }
-        Action::Api(_) => {
-            Verdict::Deny(Rule::new("api/no-delete", "nothing is deleted").with_remedy("leave it"))
-        }
-        _ => Verdict::Deny(Rule::new("reach/not-granted", "it was not granted")),
+    let Action::Api(api) = action else {
+        return Verdict::Deny(Rule::new("reach/not-granted", "it was not granted"));
+    };
+    if api.method == "DELETE" {
+        let rule = Rule::new("api/no-delete", "nothing is deleted");
+        return Verdict::Deny(rule.with_remedy("leave it"));
     }
+    Verdict::Allow(Rule::new("api/fine", "it may"))
 }
 
 /// A gate and what is around it.

@@ -73,7 +73,7 @@ impl Vouching {
 }
 
 /// A server that keeps what it receives. `/stream` answers piece by piece as it is told to, `/large/N` with N
-/// MiB, `/hop` with headers for the next hop; all others with what they were sent.
+/// MiB, `/wait` once it is told to, `/hop` with headers for the next hop; all others with what they were sent.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) roots: String,
@@ -195,6 +195,9 @@ async fn answer(state: State, request: Request<Incoming>) -> Result<Response<Pie
         if let Ok(data) = frame.into_data() {
             state.received.lock().unwrap()[at].body.extend(data);
         }
+    }
+    if path == "/wait" {
+        let _ = state.pieces.lock().await.recv().await;
     }
     let pieces = match path.strip_prefix("/large/") {
         Some(size) => Pieces::Large(size.parse::<u64>().unwrap()),
