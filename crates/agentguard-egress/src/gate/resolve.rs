@@ -143,8 +143,10 @@ impl Resolver {
 }
 
 fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
-    // The dot keeps the system from looking for it below its own domains.
-    let found = (format!("{name}.").as_str(), 0).to_socket_addrs()?;
+    // The dot keeps the system from looking for it below its own domains. Its own file of names knows none
+    // with a dot, nor does it need one; what comes of it is vetted all the same.
+    let whole = (format!("{name}.").as_str(), 0).to_socket_addrs();
+    let found = whole.or_else(|_| (name, 0).to_socket_addrs())?;
     Ok(found.map(|address| address.ip().to_canonical()).collect())
 }
 

@@ -32,6 +32,8 @@ const LONGEST_SEEN: usize = 64 << 10;
 /// How much a client may still say after it was refused, and for how long, to be told so.
 const LINGER: usize = 1 << 20;
 const LINGER_FOR: Duration = Duration::from_secs(2);
+/// How long a connection that leads nowhere takes requests, to say so.
+const NOWHERE_FOR: Duration = Duration::from_secs(1);
 const MOST_STREAMS: u32 = 100;
 const WINDOW: u32 = 256 << 10;
 
@@ -107,16 +109,25 @@ pub(super) async fn http2<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let is_open = way.protocol().is_some();
     let service = service(shared, origin, way);
-    let _ = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MOST_STREAMS)
         .max_header_list_size(64 << 10)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(4 * WINDOW)
         .max_send_buf_size(256 << 10)
-        .serve_connection(TokioIo::new(stream), service_fn(service))
-        .await;
+        .serve_connection(TokioIo::new(stream), service_fn(service));
+    let mut connection = std::pin::pin!(connection);
+    if !is_open {
+        // It leads nowhere, and clients keep such connections for long: the next one may.
+        if timeout(NOWHERE_FOR, connection.as_mut()).await.is_ok() {
+            return Ok(());
+        }
+        connection.as_mut().graceful_shutdown();
+    }
+    let _ = connection.await;
     Ok(())
 }
 
@@ -158,8 +169,10 @@ impl Connection {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Gone> {
         let is_http1 = request.version() != Version::HTTP_2;
         let is_empty = request.body().is_end_stream();
+        let is_open = self.way.protocol().is_some();
         let mut answer = match self.pass(request).await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) if is_open => return Ok(answer),
+            Ok(answer) => answer,
             Err(Unsent::Answered(answer)) => answer,
             Err(Unsent::Fault(fault)) => {
                 let (host, port) = (&self.origin.host, self.origin.port);
@@ -168,7 +181,8 @@ impl Connection {
             }
             Err(Unsent::Gone) => return Err(Gone),
         };
-        if is_http1 && !is_empty {
+        // What is left of a refused body is not waited for, and what leads nowhere is not to be kept.
+        if is_http1 && (!is_empty || !is_open) {
             answer
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -88,6 +88,38 @@ async fn collect(answer: Response<hyper::body::Incoming>) -> Vec<u8> {
     all
 }
 
+/// The statuses of requests that follow one another on a connection, until it takes no more.
+fn answered_until_closed(scene: &Scene, uri: &str) -> Vec<u16> {
+    let stream = scene.connect(NAME);
+    stream.set_nonblocking(true).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(scene.tls_config(&["h2"]));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+        let stream = connector
+            .connect(NAME.try_into().unwrap(), stream)
+            .await
+            .unwrap();
+        let io = TokioIo::new(stream);
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+        let (mut sender, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        let mut statuses = Vec::new();
+        for _ in 0..2000 {
+            let one = request("GET", uri.to_owned()).body(Once(None)).unwrap();
+            match sender.send_request(one).await {
+                Ok(answer) => statuses.push(answer.status().as_u16()),
+                Err(_) => return statuses,
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it is kept: {statuses:?}");
+    })
+}
+
 fn request(method: &str, uri: String) -> hyper::http::request::Builder {
     Request::builder()
         .version(Version::HTTP_2)
@@ -397,7 +429,9 @@ fn a_server_that_stops_in_the_middle_is_waited_for_as_long_as_was_said() {
     let scene = Scene::begin(plan);
     let text = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", scene.host(NAME));
     assert!(scene.exchange(NAME, text).ends_with("half"));
-    assert!(matches!(scene.outcome(), OutcomeOf::Unanswered { .. }));
+    assert!(
+        matches!(scene.outcome(), OutcomeOf::Unanswered { why } if why.contains("nothing more came"))
+    );
 }
 
 #[test]
@@ -434,15 +468,18 @@ fn a_server_that_ended_a_kept_connection_is_connected_to_again() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told() {
+fn a_server_that_is_not_there_is_told_and_the_connection_is_not_kept() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let scene = Scene::begin(Plan::new(NAME, address, ""));
-    let text = format!(
-        "GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        scene.host(NAME)
-    );
-    assert_eq!(status(&scene.exchange(NAME, text)), 502);
+    let text = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", scene.host(NAME));
+    let answer = scene.exchange(NAME, text);
+    assert_eq!(status(&answer), 502);
+    assert!(answer.contains("connection: close"), "{answer}");
     assert!(matches!(scene.outcome(), OutcomeOf::Unanswered { why } if why.contains("refused")));
+    // Over HTTP/2 too: requests are answered until the connection is taken back, and then it is.
+    let base = format!("https://{}/", scene.host(NAME));
+    let answered = answered_until_closed(&scene, &base);
+    assert!(answered.iter().all(|status| *status == 502), "{answered:?}");
 }
