@@ -2,7 +2,12 @@
 package agentguard.sandbox
 
 # Claude Code keeps its state in the agent's own home. Its key is lent with `--env ANTHROPIC_API_KEY`,
-# its model is reached through `--port` (a gateway on the loopback) or `--network=host`.
+# its model is reached through the gate; at a weaker level there is none, and `--network=host` reaches it.
+hosts contains "api.anthropic.com" if {
+	input.request.profile == "claude-code"
+	input.request.level == "full"
+}
+
 home_read contains path if {
 	input.request.profile == "claude-code"
 	some path in [".claude/local", ".local/share/claude", ".npm-global"]

@@ -527,6 +527,27 @@ fn a_granted_host_is_reached_over_tls_under_the_sessions_own_authority() {
     });
 }
 
+#[test]
+fn only_beside_a_gate_are_clients_led_to_another_authority_and_whatever_the_caller_says() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let script = "echo $SSL_CERT_FILE $GIT_SSL_CAINFO; cat /etc/resolv.conf; wc -l < $SSL_CERT_FILE; \
+                      wc -l < /etc/ssl/certs/ca-certificates.crt";
+        let shown = |flags: &[&str]| {
+            let mut command = scene.exec(flags, &["sh", "-c", script]);
+            command.env("SSL_CERT_FILE", "/callers.pem");
+            scene.run_command(command).stdout
+        };
+        let gated = shown(&[&policy]);
+        let lines: Vec<_> = gated.lines().collect();
+        let list = "/run/agentguard/certificates.pem";
+        assert_eq!(lines[0], format!("{list} {list}"));
+        assert_eq!(lines[1], "nameserver 127.0.0.1");
+        assert_eq!((lines.len(), lines[2]), (4, lines[3]));
+        assert!(!shown(&[]).contains("agentguard"));
+    });
+}
+
 /// A server that speaks TLS under a certificate of its own making.
 struct Tls {
     server: Child,

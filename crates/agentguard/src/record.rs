@@ -370,3 +370,37 @@ fn unrecorded(error: agentguard_audit::Error) -> Unrecorded {
     }
     Unrecorded::new(reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use agentguard_core::{AddressClass, Api, Scheme};
+
+    use super::*;
+
+    #[test]
+    fn what_changes_something_elsewhere_is_on_the_disk_before_it_is_sent() {
+        for (method, class) in [
+            ("GET", Class::Normal),
+            ("HEAD", Class::Normal),
+            ("OPTIONS", Class::Normal),
+            ("POST", Class::Critical),
+            ("DELETE", Class::Critical),
+            ("get", Class::Critical),
+        ] {
+            let api = Api {
+                scheme: Scheme::Https,
+                host: "api.example.com".to_owned(),
+                port: 443,
+                method: method.to_owned(),
+                path: Vec::new(),
+                query: std::collections::BTreeMap::new(),
+                headers: std::collections::BTreeMap::new(),
+                body: None,
+                address: "192.0.2.1".to_owned(),
+                class: AddressClass::Public,
+                caller: "unknown".to_owned(),
+            };
+            assert_eq!(class_of(&Action::Api(Box::new(api))), class, "{method}");
+        }
+    }
+}
