@@ -326,7 +326,10 @@ impl Prepared {
             let served = begun.and_then(|()| main.serve(lifeline));
             // Whatever happened: no question is answered any more, and who asks ends.
             drop(control);
-            wait_until_gone(&mediator, &init, agent.get().map(|(_, handle)| handle));
+            // A mediator that came to its end has seen the session's, and is waited for when it is dropped.
+            if served.is_err() {
+                wait_until_gone(&mediator, &init, agent.get().map(|(_, handle)| handle));
+            }
             workers.iter().for_each(shut_down);
             let answered = answering
                 .into_iter()

@@ -81,6 +81,8 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
         lifeline,
         workers: descriptors.collect(),
     };
+    // While the guard still makes its plan.
+    let for_mediator = filter::for_mediator().map_err(not_compiled)?;
     let plan: Plan = receive(control)
         .map_err(lost)?
         .ok_or_else(|| Failure::new("talk to the guard", "no plan came"))?;
@@ -108,20 +110,12 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
         send_descriptors(control, some).map_err(lost)?;
     }
     // While the guard writes down that the session begins: the agent's process waits, and runs nothing.
-    let failed = |error: Error| Failure::new("compile the filter", error.to_string());
-    let is_beside = matches!(stage.around, Around::Scope(_));
-    // Without mounts of its own nothing holds what is there, and names are no promise.
-    let judges_names = !plan.confinement.places.is_empty() && !is_beside;
-    let mut for_agent =
-        filter::for_agent(plan.become_user.is_some(), judges_names, is_beside).map_err(failed)?;
-    if is_beside {
-        let more = filter::beside_others(plan.confinement.network).map_err(failed)?;
-        for_agent.0.extend(more);
-    }
-    let for_mediator = filter::for_mediator().map_err(failed)?;
-    let agent = agent::make(&plan, &stage, &for_agent, group)?;
+    let filter = filter_for(&plan, matches!(stage.around, Around::Scope(_)))?;
+    let making = agent::make(&plan, &stage, &filter, group)?;
+    // While it confines itself:
     let peers = Peers::of(&plan, stage.proc.as_fd())?;
     close_up(&plan, &for_mediator)?;
+    let agent = making.finish()?;
     match receive(control).map_err(lost)? {
         Some(FromGuard::Start) => {}
         None => {
@@ -130,6 +124,24 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
         }
     }
     serve(control, &plan, (stage, peers), agent, lines.workers, watch).map_err(lost)
+}
+
+/// The agent's filter.
+fn filter_for(plan: &Plan, is_beside: bool) -> Result<BpfProgram, Failure> {
+    // Without mounts of its own nothing holds what is there, and names are no promise.
+    let judges_names = !plan.confinement.places.is_empty() && !is_beside;
+    let compiled = match plan.without.contains(&Layer::Filter) {
+        true => filter::only_asking(judges_names, is_beside),
+        false => {
+            let beside = is_beside.then_some(plan.confinement.network);
+            filter::for_agent(plan.become_user.is_some(), judges_names, beside)
+        }
+    };
+    compiled.map_err(not_compiled)
+}
+
+fn not_compiled(error: Error) -> Failure {
+    Failure::new("compile the filter", error.to_string())
 }
 
 /// Ends everything inside, and returns when nothing of it is left.
@@ -157,15 +169,13 @@ fn give_up(stage: Stage, agent: Agent) {
 }
 
 /// Keeps nothing but the Landlock domain, and no way to start a program.
-fn close_up(plan: &Plan, programs: &[BpfProgram]) -> Result<(), Failure> {
+fn close_up(plan: &Plan, filter: &BpfProgram) -> Result<(), Failure> {
     give_up_capabilities()?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).step("close the mediator to readers")?;
     if plan.without.contains(&Layer::Filter) {
         return Ok(());
     }
-    programs
-        .iter()
-        .try_for_each(|program| sys::install_filter(program).step("filter the mediator"))
+    sys::install_filter(filter).step("filter the mediator")
 }
 
 fn serve(

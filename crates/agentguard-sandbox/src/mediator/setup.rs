@@ -22,10 +22,11 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use super::beside::{self, Beside};
 use super::init::{self, FromInit};
 use crate::error::{Failure, Step};
+use crate::landlock::{self, Domain};
 use crate::plan::{Plan, User};
 use crate::root::{self, FirstLook, Owners};
+use crate::sys;
 use crate::wire::{receive, send};
-use crate::{landlock, sys};
 
 /// The namespaces that mediator and agent share, besides the user's.
 const NAMESPACES: i32 = libc::CLONE_NEWUSER
@@ -57,6 +58,8 @@ pub(super) enum Around {
         user: OwnedFd,
         /// Its end is pid 1's.
         lifeline: OwnedFd,
+        /// What they are to enter.
+        domain: Domain,
     },
     /// A scope for their signals.
     Scope(Beside),
@@ -116,7 +119,8 @@ fn build_namespaces(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
     expect(talk.as_fd(), "bare pid 1", |message| {
         matches!(message, FromInit::Bare)
     })?;
-    landlock::enter(plan, Some(proc.as_fd()))?;
+    let domains = landlock::prepare(plan, proc.as_fd())?;
+    domains.mediator.enter()?;
     let stage = Stage {
         proc,
         init,
@@ -125,6 +129,7 @@ fn build_namespaces(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
             pid: pid_namespace,
             user: user_namespace,
             lifeline,
+            domain: domains.agent,
         },
     };
     Ok((stage, first_look))
