@@ -18,6 +18,7 @@ use super::agent::{self, Agent, Go, NotRun};
 use super::attributes::Trees;
 use super::bounds::Bounds;
 use super::caller::Processes;
+use super::early::Early;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
 use super::image::Images;
@@ -30,7 +31,7 @@ use crate::error::{Error, Failure, Step};
 use crate::plan::{Layer, Plan};
 use crate::sys::Listener;
 use crate::wire::{
-    FromGuard, FromMediator, Line, receive, receive_descriptors, send, send_descriptors,
+    Ahead, FromGuard, FromMediator, Line, receive, receive_descriptors, send, send_descriptors,
 };
 use crate::{again, doctor, filter, sys};
 
@@ -71,6 +72,7 @@ struct Lines {
 fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     let lost = |error: Error| Failure::new("talk to the guard", error.to_string());
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the mediator to the guard")?;
+    sys::share_one_heap();
     let _signals = sys::block_forwarded().step("block signals")?;
     let mut descriptors = receive_descriptors(control).map_err(lost)?.into_iter();
     let (Some(stdin), Some(lifeline)) = (descriptors.next(), descriptors.next()) else {
@@ -83,14 +85,19 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     };
     // While the guard still makes its plan.
     let for_mediator = filter::for_mediator().map_err(not_compiled)?;
-    let plan: Plan = receive(control)
-        .map_err(lost)?
-        .ok_or_else(|| Failure::new("talk to the guard", "no plan came"))?;
+    let mut early = None;
+    let plan = loop {
+        match receive::<Ahead<Box<Plan>>>(control).map_err(lost)? {
+            Some(Ahead::Known(user, network)) => early = Some(Early::make(user, network)),
+            Some(Ahead::Plan(plan)) => break *plan,
+            None => return Err(Failure::new("talk to the guard", "no plan came")),
+        }
+    };
     let group = match plan.confinement.limits.held {
         Held::Session => receive_descriptors(control).map_err(lost)?.pop(),
         Held::Process => None,
     };
-    let (stage, first_look) = setup::build(&plan, lines.lifeline)?;
+    let (stage, first_look) = setup::build(&plan, lines.lifeline, early)?;
     let watch = Watch::begin(&plan, first_look)?;
     let (refs, branch) = watch.start_of_session();
     let init = stage.init.as_raw_nonzero().get();
