@@ -827,7 +827,8 @@ mod tests {
             for first in 0..20 {
                 for value in [value, value + 1, value | SGID] {
                     let mut arguments = [first; 6];
-                    arguments[usize::from(argument)] = u32::try_from(value).unwrap();
+                    let low = value & u64::from(u32::MAX);
+                    arguments[usize::from(argument)] = u32::try_from(low).unwrap();
                     all.push((u32::try_from(number).unwrap(), OURS, arguments));
                 }
             }
