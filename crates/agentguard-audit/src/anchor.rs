@@ -36,16 +36,17 @@ impl<'i> Anchor<'i> {
         }
         let wal = store::open_to_append(&path)?.ok_or_else(|| missing(path.clone()))?;
         wal.lock().map_err(|e| Error::io("lock", &path, e))?;
-        let signed =
-            derive::signed_checkpoint(&directory, &installation.origin, &installation.key)?;
+        let (origin, key) = (&installation.origin, &installation.key);
+        let signed = derive::signed_checkpoint(&directory, origin, key, known.as_ref())?;
         refuse_what_was_rolled_back(&directory, known.as_ref(), signed.as_ref())?;
         if signed.is_none() {
             // Whoever made it may not have come to this.
             store::sync_directory(&directory)?;
         }
-        let size = signed.map_or(0, |signed| signed.size);
+        let size = signed.as_ref().map_or(0, |signed| signed.size);
+        let resumed = signed.map(|last| Derived::resume(&directory, last, key));
         let mut anchor = Self {
-            derived: Derived::resume(&directory, &installation.origin, &installation.key)?,
+            derived: resumed.transpose()?.flatten(),
             installation,
             directory,
             wal,

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use base64ct::{Base64, Encoding as _};
 use ed25519_dalek::SigningKey;
@@ -58,6 +59,8 @@ pub(crate) struct Installation {
     /// The name of the key, which is the origin of the anchor log: `agentguard/<id>`.
     pub(crate) origin: String,
     pub(crate) key: SigningKey,
+    /// The checkpoint of the anchor log that was verified last.
+    verified: Mutex<Option<Checkpoint>>,
 }
 
 impl Installation {
@@ -84,6 +87,7 @@ impl Installation {
             places: places.clone(),
             origin,
             key,
+            verified: Mutex::default(),
         };
         installation.pin()?;
         Ok(installation)
@@ -105,8 +109,14 @@ impl Installation {
         let Some(bytes) = store::read(&path, SMALL)? else {
             return Ok(None);
         };
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |last: &&Checkpoint| last.note.as_bytes() == bytes;
+        if let Some(last) = verified.as_ref().filter(is_same) {
+            return Ok(Some(last.clone()));
+        }
         let text = String::from_utf8_lossy(&bytes);
-        Checkpoint::open(&text, &[self.verifier(&self.origin)?]).map(Some)
+        let checkpoint = Checkpoint::open(&text, &[self.verifier(&self.origin)?])?;
+        Ok(Some(verified.insert(checkpoint).clone()))
     }
 
     /// Notes down the last checkpoint of the anchor log.

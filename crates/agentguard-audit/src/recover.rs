@@ -138,7 +138,7 @@ fn recover(
     if named != origin {
         return Err(Error::damaged(&path, 0, "it is another log"));
     }
-    let signed = derive::signed_checkpoint(directory, origin, &installation.key)?;
+    let signed = derive::signed_checkpoint(directory, origin, &installation.key, None)?;
     let signed = signed.map_or(0, |signed| signed.size);
     let tail = tail(wal, &path, &mut frames, (0, signed), boot)?;
     if tail.entries == 0 && signed == 0 {

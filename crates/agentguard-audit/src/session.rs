@@ -58,6 +58,7 @@ impl SessionLog {
         drop(store::create_to_append(&mark)?);
         // Where a log has anything in it, the next guard finds it by its mark.
         store::sync_directory(&places.open_marks())?;
+        store::sync_directory(&places.sessions())?;
         wal.write_all(wal::first_line(&origin).as_bytes())
             .map_err(|e| Error::io("write", &directory.join("wal"), e))?;
         let offset = u64::try_from(wal::first_line(&origin).len()).unwrap_or(u64::MAX);
@@ -147,6 +148,7 @@ impl SessionLog {
         let size = self.writer.flush()?;
         let checkpoint = derived.integrate(size)?;
         if *self.begun.get_mut() {
+            // Only now: an end that is anchored and not signed would look like a log that was rolled back.
             let mut anchor = Anchor::lock(&self.installation, &self.scribe.boot)?;
             let (size, root) = (checkpoint.size, checkpoint.root);
             anchor.append(&self.scribe, &self.origin, size, root, SessionStatus::Ended)?;
@@ -171,9 +173,7 @@ impl SessionLog {
 
     /// Makes the log's names durable and anchors it, once its first entry is on the disk.
     fn begin(&self, root: Digest) -> Result<(), Error> {
-        for directory in [&self.directory, &self.installation.places.sessions()] {
-            store::sync_directory(directory)?;
-        }
+        store::sync_directory(&self.directory)?;
         let mut anchor = Anchor::lock(&self.installation, &self.scribe.boot)?;
         anchor.append(&self.scribe, &self.origin, 1, root, SessionStatus::Begun)
     }

@@ -16,7 +16,9 @@ pub(crate) const LONGEST_ENTRY: usize = 65_535;
 const HEAD: usize = 12;
 const MAGIC: &str = "agentguard wal v1 ";
 const LONGEST_LINE: usize = 512;
-const BUFFER: usize = 1 << 17;
+/// What is read at once: little first, since most look for what follows the end, and then more.
+const FIRST_READ: usize = 1 << 12;
+const LARGEST_READ: usize = 1 << 17;
 
 /// The first line of the write-ahead file of `origin`.
 pub(crate) fn first_line(origin: &str) -> String {
@@ -60,6 +62,7 @@ pub(crate) struct Frames<R> {
     buffer: Vec<u8>,
     start: usize,
     offset: u64,
+    step: usize,
 }
 
 impl Frames<File> {
@@ -104,6 +107,7 @@ impl<R: Read> Frames<R> {
             buffer: Vec::new(),
             start: 0,
             offset,
+            step: FIRST_READ,
         }
     }
 
@@ -168,7 +172,8 @@ impl<R: Read> Frames<R> {
                 self.start = 0;
             }
             let held = self.buffer.len();
-            self.buffer.resize(held + BUFFER, 0);
+            self.buffer.resize(held + self.step, 0);
+            self.step = LARGEST_READ.min(self.step.saturating_mul(2));
             let space = self.buffer.get_mut(held..).unwrap_or_default();
             let read = self.source.read(space);
             self.buffer

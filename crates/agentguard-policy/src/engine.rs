@@ -18,6 +18,7 @@ use crate::join::{self, Places};
 use crate::module::{self, Parsed, Purpose};
 use crate::recursion;
 use crate::rules;
+use crate::shipped;
 use crate::sources::{File, Source};
 
 /// A decision that takes longer is none. The engine looks at its clock between steps.
@@ -64,18 +65,28 @@ impl Rego {
             }
         }
         Error::invalid(mistakes)?;
-        let is_embedded = files.iter().all(|(source, _)| source.embedded);
-        Self::of(&modules, is_embedded)
-    }
-
-    fn of(modules: &[Parsed], is_embedded: bool) -> Result<Self, Error> {
-        if !is_embedded {
-            Error::invalid(recursion::find(modules))?;
-        }
+        Error::invalid(recursion::find(&modules))?;
         let mut base = new_engine();
         let places = join::add(&mut base, &modules.iter().collect::<Vec<_>>());
         let places =
             places.or_else(|mistakes| Error::invalid(mistakes).map(|()| Places::default()))?;
+        Self::of(base, places, &modules)
+    }
+
+    /// Reads the rules that ship for one purpose. They are parsed once, and held to nothing: a test does
+    /// that.
+    pub(crate) fn load_shipped(purpose: Purpose) -> Result<Self, Error> {
+        let mut base = new_engine();
+        let packages = shipped::packages_for(purpose);
+        let modules = packages
+            .iter()
+            .map(|package| module::add_known(&mut base, package).map_err(unreachable))
+            .collect::<Result<Vec<_>, _>>()?;
+        Self::of(base, Places::default(), &modules)
+    }
+
+    /// The rules of `modules`, which `base` holds.
+    fn of(mut base: Engine, places: Places, modules: &[Parsed]) -> Result<Self, Error> {
         let exec = Entry::of(modules, Purpose::Exec);
         let file = Entry::of(modules, Purpose::File);
         let connect = Entry::of(modules, Purpose::Connect);

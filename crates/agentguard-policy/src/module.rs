@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use regorus::Engine;
 use regorus::unstable::{Module, Ref, Span};
 
 use agentguard_core::RuleId;
@@ -11,6 +12,7 @@ use crate::bounds;
 use crate::engine::new_engine;
 use crate::error::Mistake;
 use crate::recursion::is_above;
+use crate::shipped::Package;
 use crate::sources::{File, Source};
 
 /// Builtins whose answer is no function of `input`: a decision with them could not be kept or repeated.
@@ -136,6 +138,36 @@ pub(crate) fn read(source: &Source, file: &File) -> Result<Parsed, Vec<Mistake>>
         package,
         purpose,
         defines,
+    })
+}
+
+/// Adds a package that is compiled in, and so known to pass every check, to `engine`.
+pub(crate) fn add_known(engine: &mut Engine, package: &Package) -> Result<Parsed, String> {
+    let (path, text) = (package.path.clone(), package.text.clone());
+    let name = engine
+        .add_policy(path.clone(), text.clone())
+        .map_err(|error| error.to_string())?;
+    let module = engine.get_modules().last().cloned();
+    let module = module.ok_or_else(|| format!("`{path}` holds no module"))?;
+    let is_asked = |name: &str| match package.purpose {
+        Purpose::Exec
+        | Purpose::File
+        | Purpose::Connect
+        | Purpose::Reach
+        | Purpose::Api
+        | Purpose::Session => WORDS.contains(&name),
+        Purpose::Sandbox => SANDBOX.contains(&name),
+        Purpose::Library | Purpose::Test => false,
+    };
+    let heads = ast::heads(&module).into_iter();
+    let asked = heads.filter(|head| is_asked(head.name));
+    Ok(Parsed {
+        path,
+        text: text.into(),
+        package: name.strip_prefix("data.").unwrap_or(&name).to_owned(),
+        purpose: package.purpose,
+        defines: asked.map(|head| head.name.to_owned()).collect(),
+        module,
     })
 }
 

@@ -37,16 +37,6 @@ const FILES: &[(&str, &str, Option<Purpose>)] = files![
 
 /// The shipped tier.
 pub(crate) fn source() -> Source {
-    source_of(|_| true)
-}
-
-/// The shipped Rego for one purpose, with the functions it may use.
-pub(crate) fn source_for(purpose: Purpose) -> Source {
-    source_of(|of| of == Some(purpose) || of == Some(Purpose::Library))
-}
-
-fn source_of(is_wanted: impl Fn(Option<Purpose>) -> bool) -> Source {
-    let wanted = FILES.iter().filter(|(_, _, purpose)| is_wanted(*purpose));
     let file = |(name, text, _): &(&'static str, &'static str, _)| File {
         name: (*name).to_owned(),
         text: Cow::Borrowed(text),
@@ -54,15 +44,60 @@ fn source_of(is_wanted: impl Fn(Option<Purpose>) -> bool) -> Source {
     Source {
         tier: Tier::Shipped,
         directory: "policies".to_owned(),
-        files: wanted.map(file).collect(),
+        files: FILES.iter().map(file).collect(),
         embedded: true,
     }
+}
+
+/// A package of the shipped Rego: its files, one after the other.
+pub(crate) struct Package {
+    /// The line that names it.
+    line: &'static str,
+    /// The first of its files.
+    pub(crate) path: String,
+    pub(crate) text: String,
+    pub(crate) purpose: Purpose,
+}
+
+/// The shipped packages for one purpose, and the functions they may use; the deeper package first, as
+/// `join` has them. No package of several files imports anything: a test holds the files to that.
+pub(crate) fn packages_for(purpose: Purpose) -> Vec<Package> {
+    let mut packages: Vec<Package> = Vec::new();
+    for (name, text, of) in FILES {
+        let Some(of) = of.filter(|of| [purpose, Purpose::Library].contains(of)) else {
+            continue;
+        };
+        let line = package_line(text);
+        match packages.iter_mut().find(|package| package.line == line) {
+            Some(package) => {
+                let lines = text.lines().filter(|one| *one != line);
+                lines.for_each(|line| package.text.extend([line, "\n"]));
+            }
+            None => packages.push(Package {
+                line,
+                path: format!("policies/{name}"),
+                text: (*text).to_owned(),
+                purpose: of,
+            }),
+        }
+    }
+    packages.sort_by_key(|package| std::cmp::Reverse(package.line.split('.').count()));
+    packages
+}
+
+fn package_line(text: &'static str) -> &'static str {
+    let mut lines = text.lines();
+    lines
+        .find(|line| line.starts_with("package "))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ast::heads;
     use crate::deny::DenyList;
+    use crate::engine::new_engine;
     use crate::module;
     use crate::tier::TierEngine;
 
@@ -103,5 +138,40 @@ mod tests {
         }
         DenyList::load(std::slice::from_ref(&read), 0).unwrap();
         TierEngine::load(&read, &[]).unwrap();
+    }
+
+    /// What joins files by their lines leaves nothing of them out, and mixes up no imports.
+    #[test]
+    fn every_rule_of_every_shipped_file_is_in_its_package() {
+        let read = source();
+        let parsed = |wanted| {
+            let files = read.files.iter().zip(FILES);
+            let files = files.filter(move |(_, (_, _, purpose))| *purpose == Some(wanted));
+            files.map(|(file, _)| module::read(&read, file).unwrap())
+        };
+        for (_, _, purpose) in FILES {
+            let Some(purpose) = *purpose else { continue };
+            let packages = packages_for(purpose);
+            let mut engine = new_engine();
+            for package in packages.iter().filter(|one| one.purpose == purpose) {
+                let known = module::add_known(&mut engine, package).unwrap();
+                let mut alone: Vec<_> = parsed(purpose)
+                    .filter(|one| one.package == known.package)
+                    .collect();
+                assert!(alone.len() == 1 || alone.iter().all(|one| one.module.imports.is_empty()));
+                let names = |module| {
+                    heads(module)
+                        .iter()
+                        .map(|head| head.name.to_owned())
+                        .collect()
+                };
+                let joined: Vec<String> = names(&known.module);
+                let rules = alone
+                    .iter()
+                    .flat_map(|one| -> Vec<String> { names(&one.module) });
+                assert_eq!(joined, rules.collect::<Vec<_>>(), "{}", known.package);
+                assert_eq!(known.purpose, alone.pop().unwrap().purpose);
+            }
+        }
     }
 }

@@ -11,8 +11,8 @@ use agentguard_core::Tier;
 use crate::apart::{Apart, Kind};
 use crate::engine::{Rego, Said};
 use crate::error::{Error, tier_word};
+use crate::example;
 use crate::module::Purpose;
-use crate::shipped;
 use crate::sources::{File, Source};
 
 /// An input, as JSON and as the engine has it.
@@ -30,16 +30,30 @@ pub(crate) struct TierEngine {
 enum Kept {
     /// All of its rules in one engine, where they may use one another: in a process of its own.
     Apart(Box<Apart>),
-    /// The policies that ship, each kind by itself.
-    Shipped {
-        sandbox: Box<Rego>,
-        session: Box<Later>,
-        exec: Box<Later>,
-        file: Box<Later>,
-        connect: Box<Later>,
-        reach: Box<Later>,
-        api: Box<Later>,
-    },
+    /// The policies that ship.
+    Shipped,
+}
+
+/// The policies that ship, each kind by itself. They are the same for all of a process, and stay until it
+/// ends: taking them apart takes a millisecond, which whoever waits for a session's end would wait for.
+static SHIPPED: Shipped = Shipped {
+    sandbox: Later::new(Purpose::Sandbox),
+    session: Later::new(Purpose::Session),
+    exec: Later::new(Purpose::Exec),
+    file: Later::new(Purpose::File),
+    connect: Later::new(Purpose::Connect),
+    reach: Later::new(Purpose::Reach),
+    api: Later::new(Purpose::Api),
+};
+
+struct Shipped {
+    sandbox: Later,
+    session: Later,
+    exec: Later,
+    file: Later,
+    connect: Later,
+    reach: Later,
+    api: Later,
 }
 
 impl TierEngine {
@@ -56,27 +70,30 @@ impl TierEngine {
     /// A session's start waits for its confinement alone. The rest is read by [`prepare`](Self::prepare), or
     /// when it is first asked.
     pub(crate) fn load_shipped() -> Result<Self, Error> {
+        SHIPPED
+            .sandbox
+            .get()
+            .map_err(|what| Error::Unreachable { what })?;
         Ok(Self {
             tier: Tier::Shipped,
-            kept: Kept::Shipped {
-                sandbox: Box::new(shipped_rego(Purpose::Sandbox)?),
-                session: Box::new(Later::new(Purpose::Session)),
-                exec: Box::new(Later::new(Purpose::Exec)),
-                file: Box::new(Later::new(Purpose::File)),
-                connect: Box::new(Later::new(Purpose::Connect)),
-                reach: Box::new(Later::new(Purpose::Reach)),
-                api: Box::new(Later::new(Purpose::Api)),
-            },
+            kept: Kept::Shipped,
         })
     }
 
-    /// Reads what is not read yet.
+    /// Reads what is not read yet, and asks it once, so that the first who asks waits for nothing.
     pub(crate) fn prepare(&self) {
         match &self.kept {
             Kept::Apart(_) => {}
-            Kept::Shipped { session, exec, .. } => {
+            Kept::Shipped => {
+                let value = |example| Value::from_json_str(&format!("{example}"));
+                let (session, exec) = (&SHIPPED.session, &SHIPPED.exec);
                 // Whoever asks is told what went wrong.
-                let _ = (session.get().is_ok(), exec.get().is_ok());
+                if let (Ok(rego), Ok(input)) = (session.get(), value(example::session())) {
+                    let _ = rego.session(input);
+                }
+                if let (Ok(rego), Ok(input)) = (exec.get(), value(example::exec())) {
+                    let _ = rego.exec(input);
+                }
             }
         }
     }
@@ -85,9 +102,10 @@ impl TierEngine {
     pub(crate) fn exec(&self, input: &Input<'_>) -> Result<Said, String> {
         self.named(match &self.kept {
             Kept::Apart(apart) => apart.exec(&input.text),
-            Kept::Shipped { exec, .. } => {
-                exec.get().and_then(|rego| rego.exec(input.value.clone()))
-            }
+            Kept::Shipped => SHIPPED
+                .exec
+                .get()
+                .and_then(|rego| rego.exec(input.value.clone())),
         })
     }
 
@@ -95,9 +113,10 @@ impl TierEngine {
     pub(crate) fn file(&self, input: &Input<'_>) -> Result<Said, String> {
         self.named(match &self.kept {
             Kept::Apart(apart) => apart.file(&input.text),
-            Kept::Shipped { file, .. } => {
-                file.get().and_then(|rego| rego.file(input.value.clone()))
-            }
+            Kept::Shipped => SHIPPED
+                .file
+                .get()
+                .and_then(|rego| rego.file(input.value.clone())),
         })
     }
 
@@ -105,7 +124,8 @@ impl TierEngine {
     pub(crate) fn connect(&self, input: &Input<'_>) -> Result<Said, String> {
         self.named(match &self.kept {
             Kept::Apart(apart) => apart.connect(&input.text),
-            Kept::Shipped { connect, .. } => connect
+            Kept::Shipped => SHIPPED
+                .connect
                 .get()
                 .and_then(|rego| rego.connect(input.value.clone())),
         })
@@ -115,9 +135,10 @@ impl TierEngine {
     pub(crate) fn reach(&self, input: &Input<'_>) -> Result<Said, String> {
         self.named(match &self.kept {
             Kept::Apart(apart) => apart.reach(&input.text),
-            Kept::Shipped { reach, .. } => {
-                reach.get().and_then(|rego| rego.reach(input.value.clone()))
-            }
+            Kept::Shipped => SHIPPED
+                .reach
+                .get()
+                .and_then(|rego| rego.reach(input.value.clone())),
         })
     }
 
@@ -125,7 +146,10 @@ impl TierEngine {
     pub(crate) fn api(&self, input: &Input<'_>) -> Result<Said, String> {
         self.named(match &self.kept {
             Kept::Apart(apart) => apart.api(&input.text),
-            Kept::Shipped { api, .. } => api.get().and_then(|rego| rego.api(input.value.clone())),
+            Kept::Shipped => SHIPPED
+                .api
+                .get()
+                .and_then(|rego| rego.api(input.value.clone())),
         })
     }
 
@@ -133,7 +157,8 @@ impl TierEngine {
     pub(crate) fn session(&self, input: &Input<'_>) -> Result<Said, String> {
         self.named(match &self.kept {
             Kept::Apart(apart) => apart.session(&input.text),
-            Kept::Shipped { session, .. } => session
+            Kept::Shipped => SHIPPED
+                .session
                 .get()
                 .and_then(|rego| rego.session(input.value.clone())),
         })
@@ -143,7 +168,10 @@ impl TierEngine {
     pub(crate) fn sandbox(&self, input: &Input<'_>) -> Result<BTreeMap<String, Value>, String> {
         match &self.kept {
             Kept::Apart(apart) => apart.sandbox(&input.text),
-            Kept::Shipped { sandbox, .. } => sandbox.sandbox(input.value.clone()),
+            Kept::Shipped => SHIPPED
+                .sandbox
+                .get()
+                .and_then(|rego| rego.sandbox(input.value.clone())),
         }
     }
 
@@ -160,7 +188,7 @@ struct Later {
 }
 
 impl Later {
-    fn new(purpose: Purpose) -> Self {
+    const fn new(purpose: Purpose) -> Self {
         Self {
             purpose,
             rego: OnceLock::new(),
@@ -168,13 +196,7 @@ impl Later {
     }
 
     fn get(&self) -> Result<&Rego, String> {
-        let read = || shipped_rego(self.purpose).map_err(|error| error.to_string());
+        let read = || Rego::load_shipped(self.purpose).map_err(|error| error.to_string());
         self.rego.get_or_init(read).as_ref().map_err(Clone::clone)
     }
-}
-
-fn shipped_rego(purpose: Purpose) -> Result<Rego, Error> {
-    let source = shipped::source_for(purpose);
-    let files: Vec<_> = source.files.iter().map(|file| (&source, file)).collect();
-    Rego::load(&files)
 }

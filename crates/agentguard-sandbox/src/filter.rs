@@ -1,8 +1,9 @@
 //! The table of system calls: what is refused inside, with what error, and why.
 //!
-//! Filter and mediator are made from this one table. Three programs are stacked, and the kernel takes
-//! the strictest answer: one closes foreign interfaces and every call that nobody has thought about, one
-//! refuses what stands in [`REFUSED`], one asks the mediator about what stands in [`ASKED`].
+//! Filter and mediator are made from this one table. Several programs are made, each with one answer: one
+//! closes foreign interfaces and every call that nobody has thought about, some refuse what stands in
+//! [`REFUSED`], one asks the mediator about what stands in [`ASKED`]. They are installed as one, in which
+//! the strictest answer stands, since the kernel takes its time with each ([`chain`]).
 
 mod asked;
 mod beside;
@@ -432,42 +433,58 @@ const fn family(family: libc::c_int) -> u64 {
     family.cast_unsigned() as u64
 }
 
-/// An agent's programs: those to install as they are, then the one that asks.
-pub(crate) type Filters = (Vec<BpfProgram>, BpfProgram);
-
-/// The programs for the agent: those to install as they are, then the one with a listener.
+/// The program for the agent, which is installed with a listener.
 ///
 /// With `files_are_roots`, what the agent writes belongs to root outside: then the set-group-id bit is
-/// refused like the set-user-id bit, though directories could use it. An agent that `is_beside` others, with no
-/// mounts of its own, is asked about attributes too. Without `judges_names`, nothing is asked about names.
+/// refused like the set-user-id bit, though directories could use it. Without `judges_names`, nothing is asked
+/// about names. An agent that is `beside` others, with no namespaces of its own, on that network, is asked about
+/// attributes too, and refused more.
 pub(crate) fn for_agent(
     files_are_roots: bool,
     judges_names: bool,
-    is_beside: bool,
-) -> Result<Filters, Error> {
-    let mut plain = vec![existing(&numbers_inside())?];
-    if files_are_roots {
-        plain.push(refusing_group_rights()?);
-    }
-    for errno in [libc::EPERM, libc::EAFNOSUPPORT] {
-        plain.push(refusing(errno, |_| true)?);
-    }
-    let asked = if is_beside { ASKED_BESIDE } else { &[] };
-    Ok((plain, asking(judges_names, asked)?))
+    beside: Option<Network>,
+) -> Result<BpfProgram, Error> {
+    chain(all_for_agent(files_are_roots, judges_names, beside)?)
 }
 
-/// The programs for an agent that has no namespaces of its own, besides those of [`for_agent`].
-pub(crate) fn beside_others(network: Network) -> Result<Vec<BpfProgram>, Error> {
+/// The program that asks about execs, and refuses nothing.
+pub(crate) fn only_asking(judges_names: bool, is_beside: bool) -> Result<BpfProgram, Error> {
+    asking(judges_names, if is_beside { ASKED_BESIDE } else { &[] })
+}
+
+/// The programs of [`for_agent`], the strictest first.
+fn all_for_agent(
+    files_are_roots: bool,
+    judges_names: bool,
+    beside: Option<Network>,
+) -> Result<Vec<BpfProgram>, Error> {
+    let mut programs = match beside {
+        Some(network) => refusing_beside(network)?,
+        None => Vec::new(),
+    };
+    for errno in [libc::EAFNOSUPPORT, libc::EPERM] {
+        programs.push(refusing(errno, |_| true)?);
+    }
+    if files_are_roots {
+        programs.push(refusing_group_rights()?);
+    }
+    programs.push(existing(&numbers_inside())?);
+    programs.push(only_asking(judges_names, beside.is_some())?);
+    Ok(programs)
+}
+
+/// What an agent is refused besides that has no namespaces of its own.
+fn refusing_beside(network: Network) -> Result<Vec<BpfProgram>, Error> {
     let rows = match network {
         Network::Isolated | Network::Gated => [BESIDE, NETWORKS].concat(),
         Network::Host => BESIDE.to_vec(),
     };
     let mut programs = Vec::new();
     for errno in [
-        libc::EPERM,
-        libc::ENOSYS,
-        libc::EAFNOSUPPORT,
         libc::EOPNOTSUPP,
+        libc::EAFNOSUPPORT,
+        libc::ENOSYS,
+        libc::EPERM,
     ] {
         let mut rules = BTreeMap::new();
         for row in rows.iter().filter(|row| row.errno == errno) {
@@ -481,8 +498,12 @@ pub(crate) fn beside_others(network: Network) -> Result<Vec<BpfProgram>, Error> 
     Ok(programs)
 }
 
-/// The programs for the mediator: as the agent's, less what it needs, and no exec at all.
-pub(crate) fn for_mediator() -> Result<Vec<BpfProgram>, Error> {
+/// The program for the mediator: as the agent's, less what it needs, and no exec at all.
+pub(crate) fn for_mediator() -> Result<BpfProgram, Error> {
+    chain(all_for_mediator()?)
+}
+
+fn all_for_mediator() -> Result<Vec<BpfProgram>, Error> {
     let mut none = BTreeMap::new();
     for row in ASKED.iter().filter(|row| row.what == Asks::Program) {
         none.insert(row.number, Vec::new());
@@ -498,7 +519,31 @@ pub(crate) fn for_mediator() -> Result<Vec<BpfProgram>, Error> {
     let rest = refusing(libc::EPERM, |number| !NEEDED_BY_MEDIATOR.contains(&number))?;
     let mut known = numbers_inside();
     known.extend(calls::ABSENT.iter().map(|absent| absent.call.0));
-    Ok(vec![existing(&known)?, no_exec, namespaces, rest])
+    Ok(vec![rest, namespaces, no_exec, existing(&known)?])
+}
+
+/// One program that answers as all of them would: as the first that does not let the call through. So what
+/// refuses comes before what asks, and nothing is asked about that is refused anyway.
+///
+/// Every program begins with loads of its own, and looks at nothing that another left.
+fn chain(programs: Vec<BpfProgram>) -> Result<BpfProgram, Error> {
+    const RETURN: u16 = 0x06; // BPF_RET | BPF_K, linux/bpf_common.h
+    const GO_ON: u16 = 0x05; // BPF_JMP | BPF_JA: `k` instructions are left out
+    let last = programs.len().saturating_sub(1);
+    let mut all = BpfProgram::new();
+    for (place, mut program) in programs.into_iter().enumerate() {
+        let mut left = u32::try_from(program.len()).map_err(Error::filter)?;
+        for instruction in &mut program {
+            left = left.saturating_sub(1);
+            let lets_through =
+                instruction.code == RETURN && instruction.k == libc::SECCOMP_RET_ALLOW;
+            if lets_through && place != last {
+                (instruction.code, instruction.k) = (GO_ON, left);
+            }
+        }
+        all.extend(program);
+    }
+    Ok(all)
 }
 
 /// What a call that arrived at the mediator is about; nothing where the table does not ask about it.
@@ -718,14 +763,104 @@ mod tests {
         assert!(status().unwrap().success());
         let filtered = move || {
             rustix::thread::set_no_new_privs(true).unwrap();
-            for program in for_mediator().unwrap() {
-                crate::sys::install_filter(&program).unwrap();
-            }
+            crate::sys::install_filter(&for_mediator().unwrap()).unwrap();
             status().map_err(|error| error.raw_os_error())
         };
         // The filters hold for this one thread, and what it starts.
         let answer = std::thread::spawn(filtered).join().unwrap();
         assert_eq!(answer.unwrap_err(), Some(libc::EPERM));
+    }
+
+    /// What a program answers to a call, as the kernel runs it (linux/bpf_common.h).
+    fn answer(program: &[sock_filter], number: u32, architecture: u32, arguments: [u32; 6]) -> u32 {
+        let (mut at, mut value) = (0, 0u32);
+        loop {
+            let step = &program[at];
+            let is_met = match step.code {
+                0x20 => {
+                    value = match step.k {
+                        0 => number,
+                        4 => architecture,
+                        low if low >= 16 && (low - 16) % 8 == 0 => {
+                            arguments[usize::try_from((low - 16) / 8).unwrap()]
+                        }
+                        _ => 0,
+                    };
+                    at += 1;
+                    continue;
+                }
+                0x54 => {
+                    value &= step.k;
+                    at += 1;
+                    continue;
+                }
+                0x05 => {
+                    at += 1 + usize::try_from(step.k).unwrap();
+                    continue;
+                }
+                0x06 => return step.k,
+                0x15 => value == step.k,
+                0x25 => value > step.k,
+                0x35 => value >= step.k,
+                0x45 => value & step.k != 0,
+                other => panic!("nobody knows what {other:#x} does"),
+            };
+            at += 1 + usize::from(if is_met { step.jt } else { step.jf });
+        }
+    }
+
+    /// Numbers and arguments at which some row of some program answers, and their neighbours.
+    fn calls() -> Vec<(u32, u32, [u32; 6])> {
+        const OURS: u32 = 0xc000_003e;
+        let conditions = REFUSED.iter().chain(BESIDE).chain(NETWORKS);
+        let conditions = conditions.flat_map(|row| row.when.iter().map(|when| (row.number, *when)));
+        let mut all = vec![(59, 0x4000_0003, [0; 6])];
+        for number in (0..600).chain([0x4000_0000, 0x4000_003b, u32::MAX]) {
+            all.push((number, OURS, [0; 6]));
+            all.push((number, OURS, [u32::MAX; 6]));
+        }
+        for (number, when) in conditions {
+            let (argument, value) = match when {
+                When::Is(argument, value) | When::Not(argument, value) => (argument, value),
+                When::Bits(argument, _, value) => (argument, value),
+            };
+            for first in 0..20 {
+                for value in [value, value + 1, value | SGID] {
+                    let mut arguments = [first; 6];
+                    let low = value & u64::from(u32::MAX);
+                    arguments[usize::from(argument)] = u32::try_from(low).unwrap();
+                    all.push((u32::try_from(number).unwrap(), OURS, arguments));
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn one_program_answers_as_all_of_them_would() {
+        const MOST: usize = 4096; // BPF_MAXINSNS, linux/bpf_common.h
+        let mut stacks = vec![all_for_mediator().unwrap()];
+        for beside in [None, Some(Network::Isolated), Some(Network::Host)] {
+            for (files_are_roots, judges_names) in [(true, true), (false, true), (true, false)] {
+                stacks.push(all_for_agent(files_are_roots, judges_names, beside).unwrap());
+            }
+        }
+        let mut answers = BTreeSet::new();
+        for stack in stacks {
+            let whole = chain(stack.clone()).unwrap();
+            assert!(whole.len() <= MOST, "{}", whole.len());
+            for (number, architecture, arguments) in calls() {
+                let of = |program: &BpfProgram| answer(program, number, architecture, arguments);
+                // As signed numbers they are in the order of their strictness (`seccomp_run_filters`).
+                let action = |answer: &u32| (answer & 0xffff_0000).cast_signed();
+                let strictest = stack.iter().map(of).min_by_key(action).unwrap();
+                assert_eq!(of(&whole), strictest, "{number} {arguments:?}");
+                answers.insert(strictest);
+            }
+        }
+        // Let through, asked about, killed, and three errors at least.
+        assert!(answers.len() >= 6, "{answers:?}");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use agentguard_core::{
-    CommitSeen, Connect, Exec, Index, Making, OutcomeOf, Permit, RefMove, RuleId, Unrecorded,
+    CommitSeen, Connect, Exec, Index, Making, Network, OutcomeOf, Permit, RefMove, RuleId,
+    Unrecorded,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -21,11 +22,11 @@ use crate::difference::Difference;
 use crate::error::Error;
 use crate::forcing::GateListeners;
 use crate::mediator::NAME;
-use crate::plan::{KnownIdentity, Plan};
+use crate::plan::{KnownIdentity, Plan, User};
 use crate::relay::Relay;
 use crate::sys::{self, Signals};
 use crate::wire::{
-    Answer, FromGuard, FromMediator, FromWorker, Line, Outcome, Reached, receive,
+    Ahead, Answer, FromGuard, FromMediator, FromWorker, Line, Outcome, Reached, receive,
     receive_descriptors, send, send_descriptors,
 };
 
@@ -209,6 +210,7 @@ impl Launched {
     ///
     /// Returns what the system said.
     pub fn launch() -> Result<Self, Error> {
+        sys::share_one_heap();
         // So that pid 1 of a session whose mediator was killed is reaped here.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|error| Error::io("look after the session's processes")(error.into()))?;
@@ -234,6 +236,18 @@ impl Launched {
         })
     }
 
+    /// Says what is known before there is a plan: whom the agent will become, where it becomes another, and its
+    /// network. The plan is held to it. Only for sessions with namespaces; without, the mediator has more to do
+    /// later.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the mediator could not be reached.
+    pub fn announce(&self, become_user: Option<User>, network: Network) -> Result<(), Error> {
+        let known = Ahead::<&Plan>::Known(become_user, network);
+        send(&self.control, &known)
+    }
+
     /// Hands the plan over, and does not wait. The agent will be in `group`, where there is one; the plan
     /// says whether there is.
     ///
@@ -241,7 +255,7 @@ impl Launched {
     ///
     /// Returns why the mediator could not be reached.
     pub fn build(self, plan: &Plan, group: Option<&SessionGroup>) -> Result<Building, Error> {
-        send(&self.control, plan)?;
+        send(&self.control, &Ahead::Plan(plan))?;
         if let Some(group) = group {
             send_descriptors(&self.control, &[group.entrance()])?;
         }
@@ -361,7 +375,10 @@ impl Prepared {
             let served = begun.and_then(|()| main.serve(lifeline));
             // Whatever happened: no question is answered any more, and who asks ends.
             drop(control);
-            wait_until_gone(&mediator, &init, agent.get().map(|(_, handle)| handle));
+            // A mediator that came to its end has seen the session's, and is waited for when it is dropped.
+            if served.is_err() {
+                wait_until_gone(&mediator, &init, agent.get().map(|(_, handle)| handle));
+            }
             workers.iter().for_each(shut_down);
             let answered = answering
                 .into_iter()

@@ -51,11 +51,39 @@ const READABLE: [&str; 9] = [
     "/etc/resolv.conf",
 ];
 
-/// Enters a domain. With `outside_proc` it is the mediator's, else the agent's.
-pub(crate) fn enter(plan: &Plan, outside_proc: Option<BorrowedFd<'_>>) -> Result<(), Failure> {
+/// Domains to be entered, the agent's in the mediator's.
+pub(crate) struct Domains {
+    pub(crate) mediator: Domain,
+    pub(crate) agent: Domain,
+}
+
+/// A domain to be entered.
+pub(crate) struct Domain(RulesetCreated);
+
+impl Domain {
+    /// Enters it, for good.
+    pub(crate) fn enter(&self) -> Result<(), Failure> {
+        let created = self.0.try_clone().map_err(failed)?;
+        let status = created.restrict_self().map_err(failed)?;
+        match status.ruleset {
+            RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
+            RulesetStatus::NotEnforced => Err(Failure::new(
+                "enter the Landlock domain",
+                "the kernel enforces nothing of it",
+            )),
+        }
+    }
+}
+
+/// Prepares the domains of a session in its own root. The mediator's may also read `outside_proc`.
+///
+/// Both at once, so that every path is opened once, and the agent has only to enter.
+pub(crate) fn prepare(plan: &Plan, outside_proc: BorrowedFd<'_>) -> Result<Domains, Failure> {
     let everything = AccessFs::from_all(NEWEST);
     let reading = AccessFs::from_read(NEWEST);
-    let mut rules = Rules { created: create()? };
+    let mut rules = Rules {
+        created: vec![create()?, create()?],
+    };
     rules.add_path(Path::new("/"), AccessFs::ReadDir.into())?;
     for path in READABLE {
         rules.add_path(Path::new(path), reading)?;
@@ -76,17 +104,14 @@ pub(crate) fn enter(plan: &Plan, outside_proc: Option<BorrowedFd<'_>>) -> Result
     for path in DEVICES {
         rules.add_path(Path::new(path), AccessFs::ReadFile | AccessFs::WriteFile)?;
     }
-    if let Some(proc) = outside_proc {
-        rules.add(proc, AccessFs::ReadFile | AccessFs::ReadDir)?;
-    }
-    let status = rules.created.restrict_self().map_err(failed)?;
-    match status.ruleset {
-        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
-        RulesetStatus::NotEnforced => Err(Failure::new(
-            "enter the Landlock domain",
-            "the kernel enforces nothing of it",
-        )),
-    }
+    let mut mediator = Rules {
+        created: rules.created.split_off(1),
+    };
+    mediator.add(outside_proc, AccessFs::ReadFile | AccessFs::ReadDir)?;
+    Ok(Domains {
+        mediator: Domain(mediator.into_one()?),
+        agent: Domain(rules.into_one()?),
+    })
 }
 
 /// Says that this process is in a domain past which no signal of its goes. Made only where that was tried, and
@@ -135,17 +160,19 @@ fn scope() -> Result<Ruleset, Failure> {
 fn enter_bare(ruleset: Ruleset) -> Result<(), Failure> {
     let held = ruleset.handle_access(AccessFs::Refer).map_err(failed)?;
     let mut rules = Rules {
-        created: held.create().map_err(failed)?,
+        created: vec![held.create().map_err(failed)?],
     };
     rules.add_path(Path::new("/"), AccessFs::Refer.into())?;
-    whole(rules.created.restrict_self().map_err(failed)?.ruleset)
+    whole(rules.into_one()?.restrict_self().map_err(failed)?.ruleset)
 }
 
 /// Enters the mediator's domain of a session without namespaces, in which the agent's will be: what is
 /// granted, at its place on the host.
 pub(crate) fn enter_granted(plan: &Plan, outsider: Pid) -> Result<Scoped, Failure> {
     let granted = Opened::of(plan)?;
-    let mut rules = Rules { created: create()? };
+    let mut rules = Rules {
+        created: vec![create()?],
+    };
     for (file, may) in &granted.all {
         let access = match may {
             May::Read => AccessFs::from_read(NEWEST),
@@ -155,7 +182,7 @@ pub(crate) fn enter_granted(plan: &Plan, outsider: Pid) -> Result<Scoped, Failur
         };
         rules.add(file.as_fd(), access)?;
     }
-    whole(rules.created.restrict_self().map_err(failed)?.ruleset)?;
+    whole(rules.into_one()?.restrict_self().map_err(failed)?.ruleset)?;
     Scoped::prove(outsider)
 }
 
@@ -188,11 +215,17 @@ fn create() -> Result<RulesetCreated, Failure> {
         .map_err(failed)
 }
 
+/// Domains that are given the same rules.
 struct Rules {
-    created: RulesetCreated,
+    created: Vec<RulesetCreated>,
 }
 
 impl Rules {
+    fn into_one(mut self) -> Result<RulesetCreated, Failure> {
+        let none = || Failure::new("enter the Landlock domain", "there is none");
+        self.created.pop().ok_or_else(none)
+    }
+
     /// A path that does not exist inside needs no rule.
     fn add_path(&mut self, path: &Path, access: BitFlags<AccessFs>) -> Result<(), Failure> {
         match fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
@@ -213,9 +246,10 @@ impl Rules {
         } else {
             access & AccessFs::from_file(NEWEST)
         };
-        (&mut self.created)
-            .add_rule(PathBeneath::new(descriptor, access))
-            .map_err(failed)?;
+        for created in &mut self.created {
+            let rule = PathBeneath::new(descriptor, access);
+            created.add_rule(rule).map_err(failed)?;
+        }
         Ok(())
     }
 }

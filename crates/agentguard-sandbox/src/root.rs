@@ -283,8 +283,9 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
     if plan.without.contains(&Layer::Mounts) {
         return Ok(first_look);
     }
+    let blanks = Blanks::make(base.as_fd())?;
     for mask in plan.confinement.masks.iter().chain(&sockets) {
-        cover(base.as_fd(), mask)?;
+        cover(base.as_fd(), &blanks, mask)?;
     }
     for pin in &plan.confinement.pins {
         hold(base.as_fd(), &plan.confinement.workspace, pin)?;
@@ -418,11 +419,11 @@ fn move_onto(tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> rustix::io::Result<
 /// lies in the agent's home was written by an agent.
 fn make_place(base: BorrowedFd<'_>, inside: &Path, is_directory: bool) -> Result<OwnedFd, Failure> {
     let shown = || format!("make a place for `/{}`", inside.display());
-    if let Some(parent) = inside.parent() {
-        make_directory(base, parent)?;
-    }
     if let Ok(place) = open_plain(base, inside) {
         return Ok(place);
+    }
+    if let Some(parent) = inside.parent() {
+        make_directory(base, parent)?;
     }
     let (parent, name) = parent_of(base, inside).step(shown())?;
     let made = if is_directory {
@@ -449,6 +450,10 @@ fn make_place(base: BorrowedFd<'_>, inside: &Path, is_directory: bool) -> Result
 }
 
 fn make_directory(base: BorrowedFd<'_>, inside: &Path) -> Result<(), Failure> {
+    // Most are there already.
+    if inside.as_os_str().is_empty() || is_plain_directory(base, inside) {
+        return Ok(());
+    }
     let mut so_far = PathBuf::new();
     for part in inside.components() {
         so_far.push(part);
@@ -463,6 +468,12 @@ fn make_directory(base: BorrowedFd<'_>, inside: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn is_plain_directory(base: BorrowedFd<'_>, inside: &Path) -> bool {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    fs::openat2(base, inside, flags, Mode::empty(), beneath).is_ok()
 }
 
 fn parent_of<'p>(
@@ -515,9 +526,36 @@ fn write_files(plan: &Plan, base: BorrowedFd<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What covers paths: something that nobody may open.
+struct Blanks {
+    file: OwnedFd,
+    directory: OwnedFd,
+}
+
+impl Blanks {
+    fn make(base: BorrowedFd<'_>) -> Result<Self, Failure> {
+        // What may be executed and not read is tried by shells, and then explained, and cannot be copied.
+        let file = Self::one(base, "run/agentguard/.none", 0o111, false)?;
+        let directory = Self::one(base, "run/agentguard/.blank", 0o000, true)?;
+        Ok(Self { file, directory })
+    }
+
+    fn one(
+        base: BorrowedFd<'_>,
+        name: &str,
+        mode: u32,
+        is_directory: bool,
+    ) -> Result<OwnedFd, Failure> {
+        let step = "make something that nobody may open";
+        let made = make_place(base, Path::new(name), is_directory)?;
+        fs::chmodat(base, name, Mode::from_raw_mode(mode), AtFlags::empty()).step(step)?;
+        Ok(made)
+    }
+}
+
 /// Covers a path by something that nobody may open. Where the path does not exist there is nothing to
 /// cover, and its parent is read-only.
-fn cover(base: BorrowedFd<'_>, path: &Path) -> Result<(), Failure> {
+fn cover(base: BorrowedFd<'_>, blanks: &Blanks, path: &Path) -> Result<(), Failure> {
     let shown = || format!("mask `{}`", path.display());
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let place = match fs::openat2(
@@ -533,16 +571,14 @@ fn cover(base: BorrowedFd<'_>, path: &Path) -> Result<(), Failure> {
     };
     let is_directory =
         FileType::from_raw_mode(fs::fstat(&place).step(shown())?.st_mode) == FileType::Directory;
-    let blank = if is_directory {
-        "run/agentguard/.blank"
-    } else {
-        "run/agentguard/.none"
+    let blank = match is_directory {
+        true => &blanks.directory,
+        false => &blanks.file,
     };
-    make_place(base, Path::new(blank), is_directory)?;
-    // What may be executed and not read is tried by shells, and then explained, and cannot be copied.
-    let mode = if is_directory { 0o000 } else { 0o111 };
-    fs::chmodat(base, blank, Mode::from_raw_mode(mode), AtFlags::empty()).step(shown())?;
-    let tree = clone_tree(base, Path::new(blank)).step(shown())?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(blank, "", flags).step(shown())?;
     change_tree(
         tree.as_fd(),
         Attributes {

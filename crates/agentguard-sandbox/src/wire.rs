@@ -5,13 +5,13 @@
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use agentguard_core::{CommitSeen, Connect, Exec, Forcing, Making, OutcomeOf, RefMove};
+use agentguard_core::{CommitSeen, Connect, Exec, Forcing, Making, Network, OutcomeOf, RefMove};
 use rustix::io::{Errno, read, write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::difference::Difference;
 use crate::error::{Error, Failure};
-use crate::plan::KnownIdentity;
+use crate::plan::{KnownIdentity, User};
 
 /// More than the largest argument list the kernel takes, as JSON: 6 MiB, of which each byte may become six.
 const LONGEST: usize = 64 << 20;
@@ -132,6 +132,16 @@ pub struct Reached {
     pub processes: bool,
     /// A private directory that lies in memory was full.
     pub temporary: bool,
+}
+
+/// What the guard tells a mediator that waits for its plan.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Ahead<P> {
+    /// What is known before there is a plan of a session with namespaces, which some of it takes a while to
+    /// make: whom the agent will become, where it becomes another, and its network.
+    Known(Option<User>, Network),
+    /// The plan.
+    Plan(P),
 }
 
 /// What the guard tells the mediator.

@@ -12,7 +12,7 @@ use agentguard_core::{
 use agentguard_policy::{Confined, Sources};
 use agentguard_sandbox::{Ended, HeldSignals, Launched};
 
-use crate::arrange::sources;
+use crate::arrange::{sources, user_for_agents};
 use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
 use crate::supervise::{Supervisor, session_gate};
@@ -91,7 +91,7 @@ impl Guard {
         tell: &dyn Tell,
         signals: &HeldSignals,
     ) -> Result<Finished, Error> {
-        let launched = Launched::launch()?; // it starts while we make its plan
+        let launched = launch(run)?; // it begins while we make its plan
         let arranged = Arranged::new(&self.places, run)?;
         let _temporary = Temporary(arranged.own.clone());
         // It builds while we open the log.
@@ -162,6 +162,17 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         temporary::remove(&self.0);
     }
+}
+
+/// Starts the mediator, with what is known of its session already.
+fn launch(run: &Run) -> Result<Launched, Error> {
+    let launched = Launched::launch()?;
+    if run.level == Level::Full {
+        let is_root = rustix::process::getuid().is_root();
+        let user = is_root.then(user_for_agents).transpose()?;
+        launched.announce(user, run.network)?;
+    }
+    Ok(launched)
 }
 
 fn finish(

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use agentguard_core::{Held, Level, Network};
+use agentguard_core::{Held, Network};
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -15,11 +15,11 @@ use rustix::process::{
     set_parent_process_death_signal, setrlimit,
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use seccompiler::BpfProgram;
 use serde::{Deserialize, Serialize};
 
 use super::setup::{Around, Stage, give_up_capabilities, stream_pair};
 use crate::error::{Failure, Step};
-use crate::filter::Filters;
 use crate::plan::{Layer, Plan};
 use crate::sys::{self, Listener};
 use crate::wire::{receive, receive_descriptors, send, send_descriptors};
@@ -56,15 +56,22 @@ pub(super) enum NotRun {
     },
 }
 
+/// An agent's process that confines itself. There is time for other things meanwhile.
+pub(super) struct Making {
+    process: Pid,
+    talk: OwnedFd,
+    report: OwnedFd,
+}
+
 /// Makes the agent's first process, in the session's namespaces. The caller is single-threaded.
 ///
-/// `group` is the entrance to the session's cgroup, where it has one.
+/// `filter` is installed there; `group` is the entrance to the session's cgroup, where it has one.
 pub(super) fn make(
     plan: &Plan,
     stage: &Stage,
-    filters: &Filters,
+    filter: &BpfProgram,
     group: Option<OwnedFd>,
-) -> Result<Agent, Failure> {
+) -> Result<Making, Failure> {
     let (ours, theirs) = stream_pair()?;
     let (report, report_end) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
     let (number, number_end) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe")?;
@@ -72,7 +79,7 @@ pub(super) fn make(
         sys::Forked::Child => {
             drop((ours, report, number));
             let group = group.as_ref().map(AsFd::as_fd);
-            let made = (stage, filters, group);
+            let made = (stage, filter, group);
             sys::end(help(plan, made, theirs, report_end, number_end))
         }
         sys::Forked::Parent(helper) => helper,
@@ -81,21 +88,35 @@ pub(super) fn make(
     drop((theirs, report_end, number_end));
     let _ = rustix::process::waitpid(Some(helper), WaitOptions::empty());
     let process = read_number(number.as_fd()).ok_or_else(|| not_made(&report))?;
-    match receive_descriptors(&ours)
-        .ok()
-        .and_then(|mut descriptors| descriptors.pop())
-    {
-        Some(listener) => Ok(Agent {
+    Ok(Making {
+        process,
+        talk: ours,
+        report,
+    })
+}
+
+impl Making {
+    /// Waits until the agent is confined, and asks about its execs.
+    pub(super) fn finish(self) -> Result<Agent, Failure> {
+        let Self {
             process,
-            listener: Listener(listener),
-            go: ours,
+            talk,
             report,
-        }),
-        None => {
-            let failure = not_made(&report);
-            // One that nobody waited for would keep the session's pid 1 from ending.
-            let _ = rustix::process::waitpid(Some(process), super::exec::wait_options());
-            Err(failure)
+        } = self;
+        let received = receive_descriptors(&talk).ok();
+        match received.and_then(|mut descriptors| descriptors.pop()) {
+            Some(listener) => Ok(Agent {
+                process,
+                listener: Listener(listener),
+                go: talk,
+                report,
+            }),
+            None => {
+                let failure = not_made(&report);
+                // One that nobody waited for would keep the session's pid 1 from ending.
+                let _ = rustix::process::waitpid(Some(process), super::exec::wait_options());
+                Err(failure)
+            }
         }
     }
 }
@@ -120,7 +141,7 @@ fn read_number(number: BorrowedFd<'_>) -> Option<Pid> {
 /// The helper: enters the namespaces, and makes the agent as the mediator's own child.
 fn help(
     plan: &Plan,
-    (stage, filters, group): (&Stage, &Filters, Option<BorrowedFd<'_>>),
+    (stage, filter, group): (&Stage, &BpfProgram, Option<BorrowedFd<'_>>),
     talk: OwnedFd,
     report: OwnedFd,
     number: OwnedFd,
@@ -134,7 +155,7 @@ fn help(
         Ok(sys::Forked::Child) => {
             drop(number);
             let not_run = match group.map_or(Ok(()), cgroup::enter) {
-                Ok(()) => become_agent(plan, filters, &talk, in_front),
+                Ok(()) => become_agent(plan, (stage, filter), &talk, in_front),
                 Err(failure) => NotRun::Failed(failure),
             };
             let _ = send(&report, &not_run);
@@ -159,36 +180,33 @@ fn enter_and_fork(stage: &Stage) -> Result<sys::Forked, Failure> {
 }
 
 /// Only ever returns why it could not.
-fn become_agent(plan: &Plan, filters: &Filters, talk: &OwnedFd, in_front: bool) -> NotRun {
-    let confined = confine(plan, filters, talk);
+fn become_agent(plan: &Plan, by: (&Stage, &BpfProgram), talk: &OwnedFd, in_front: bool) -> NotRun {
+    let confined = confine(plan, by, talk);
     match confined.and_then(|()| come_forward(talk, in_front)) {
         Ok(()) => execute(plan),
         Err(failure) => NotRun::Failed(failure),
     }
 }
 
-fn confine(plan: &Plan, (plain, asking): &Filters, talk: &OwnedFd) -> Result<(), Failure> {
+fn confine(
+    plan: &Plan,
+    (stage, filter): (&Stage, &BpfProgram),
+    talk: &OwnedFd,
+) -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the agent to the mediator")?;
     set_dumpable_behavior(DumpableBehavior::Dumpable).step("open the agent to the mediator")?;
     refuse_ways_out(plan)?;
     give_up_capabilities()?;
     limit(plan)?;
     if !plan.without.contains(&Layer::Landlock) {
-        match plan.confinement.level {
-            Level::Full => landlock::enter(plan, None)?,
-            Level::NoNamespaces | Level::OldKernel => {
-                landlock::enter_nested(plan.confinement.network)?;
-            }
+        match &stage.around {
+            Around::Namespaces { domain, .. } => domain.enter()?,
+            Around::Scope(_) => landlock::enter_nested(plan.confinement.network)?,
         }
     }
     rustix::process::chdir(&plan.directory)
         .step(format!("enter `{}`", plan.directory.display()))?;
-    if !plan.without.contains(&Layer::Filter) {
-        for program in plain {
-            sys::install_filter(program).step("install the filter")?;
-        }
-    }
-    let listener = sys::install_listener(asking).map_err(describe_busy)?;
+    let listener = sys::install_listener(filter).map_err(describe_busy)?;
     // Not asked about: sendmsg is no exec.
     send_descriptors(talk, &[listener.as_fd()])
         .map_err(|error| Failure::new("hand over the listener", error.to_string()))?;

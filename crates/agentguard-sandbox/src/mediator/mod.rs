@@ -9,6 +9,7 @@ mod bounds;
 mod caller;
 mod connect;
 mod diagnosis;
+mod early;
 mod environment;
 mod exec;
 mod explain;

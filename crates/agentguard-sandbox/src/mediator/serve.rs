@@ -17,6 +17,7 @@ use super::agent::{self, Agent, Go, NotRun};
 use super::attributes::Trees;
 use super::bounds::Bounds;
 use super::caller::Processes;
+use super::early::Early;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
 use super::image::Images;
@@ -30,7 +31,7 @@ use crate::error::{Error, Failure, Step};
 use crate::plan::{Layer, Plan};
 use crate::sys::Listener;
 use crate::wire::{
-    FromGuard, FromMediator, Line, receive, receive_descriptors, send, send_descriptors,
+    Ahead, FromGuard, FromMediator, Line, receive, receive_descriptors, send, send_descriptors,
 };
 use crate::{again, doctor, filter, sys};
 
@@ -71,6 +72,7 @@ struct Lines {
 fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     let lost = |error: Error| Failure::new("talk to the guard", error.to_string());
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the mediator to the guard")?;
+    sys::share_one_heap();
     let _signals = sys::block_forwarded().step("block signals")?;
     let mut descriptors = receive_descriptors(control).map_err(lost)?.into_iter();
     let (Some(stdin), Some(lifeline)) = (descriptors.next(), descriptors.next()) else {
@@ -81,31 +83,30 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
         lifeline,
         workers: descriptors.collect(),
     };
-    let plan: Plan = receive(control)
-        .map_err(lost)?
-        .ok_or_else(|| Failure::new("talk to the guard", "no plan came"))?;
+    // While the guard still makes its plan.
+    let for_mediator = filter::for_mediator().map_err(not_compiled)?;
+    let mut early = None;
+    let plan = loop {
+        match receive::<Ahead<Box<Plan>>>(control).map_err(lost)? {
+            Some(Ahead::Known(user, network)) => early = Some(Early::make(user, network)),
+            Some(Ahead::Plan(plan)) => break *plan,
+            None => return Err(Failure::new("talk to the guard", "no plan came")),
+        }
+    };
     let group = match plan.confinement.limits.held {
         Held::Session => receive_descriptors(control).map_err(lost)?.pop(),
         Held::Process => None,
     };
-    let (mut stage, first_look) = setup::build(&plan, lines.lifeline)?;
+    let (mut stage, first_look) = setup::build(&plan, lines.lifeline, early)?;
     let watch = Watch::begin(&plan, first_look)?;
     tell_ready(control, &mut stage, watch.start_of_session()).map_err(lost)?;
     // While the guard writes down that the session begins: the agent's process waits, and runs nothing.
-    let failed = |error: Error| Failure::new("compile the filter", error.to_string());
-    let is_beside = matches!(stage.around, Around::Scope(_));
-    // Without mounts of its own nothing holds what is there, and names are no promise.
-    let judges_names = !plan.confinement.places.is_empty() && !is_beside;
-    let mut for_agent =
-        filter::for_agent(plan.become_user.is_some(), judges_names, is_beside).map_err(failed)?;
-    if is_beside {
-        let more = filter::beside_others(plan.confinement.network).map_err(failed)?;
-        for_agent.0.extend(more);
-    }
-    let for_mediator = filter::for_mediator().map_err(failed)?;
-    let agent = agent::make(&plan, &stage, &for_agent, group)?;
+    let filter = filter_for(&plan, matches!(stage.around, Around::Scope(_)))?;
+    let making = agent::make(&plan, &stage, &filter, group)?;
+    // While it confines itself:
     let peers = Peers::of(&plan, stage.proc.as_fd())?;
     close_up(&plan, &for_mediator)?;
+    let agent = making.finish()?;
     match receive(control).map_err(lost)? {
         Some(FromGuard::Start) => {}
         None => {
@@ -146,6 +147,24 @@ fn tell_ready(
     Ok(())
 }
 
+/// The agent's filter.
+fn filter_for(plan: &Plan, is_beside: bool) -> Result<BpfProgram, Failure> {
+    // Without mounts of its own nothing holds what is there, and names are no promise.
+    let judges_names = !plan.confinement.places.is_empty() && !is_beside;
+    let compiled = match plan.without.contains(&Layer::Filter) {
+        true => filter::only_asking(judges_names, is_beside),
+        false => {
+            let beside = is_beside.then_some(plan.confinement.network);
+            filter::for_agent(plan.become_user.is_some(), judges_names, beside)
+        }
+    };
+    compiled.map_err(not_compiled)
+}
+
+fn not_compiled(error: Error) -> Failure {
+    Failure::new("compile the filter", error.to_string())
+}
+
 /// Ends everything inside, and returns when nothing of it is left.
 fn end_everything(around: Around, init: Pid, listener: &Listener) {
     match around {
@@ -171,15 +190,13 @@ fn give_up(stage: Stage, agent: Agent) {
 }
 
 /// Keeps nothing but the Landlock domain, and no way to start a program.
-fn close_up(plan: &Plan, programs: &[BpfProgram]) -> Result<(), Failure> {
+fn close_up(plan: &Plan, filter: &BpfProgram) -> Result<(), Failure> {
     give_up_capabilities()?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).step("close the mediator to readers")?;
     if plan.without.contains(&Layer::Filter) {
         return Ok(());
     }
-    programs
-        .iter()
-        .try_for_each(|program| sys::install_filter(program).step("filter the mediator"))
+    sys::install_filter(filter).step("filter the mediator")
 }
 
 fn serve(

@@ -21,13 +21,15 @@ use rustix::process::{DumpableBehavior, Gid, Pid, Uid, WaitOptions, set_dumpable
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::beside::{self, Beside};
+use super::early::Early;
 use super::init::{self, FromInit};
 use crate::error::{Failure, Step};
 use crate::forcing::{self, GateListeners};
+use crate::landlock::{self, Domain};
 use crate::plan::{Plan, User};
 use crate::root::{self, FirstLook, Owners};
+use crate::sys;
 use crate::wire::{receive, send};
-use crate::{landlock, sys};
 
 /// The namespaces that mediator and agent share, besides the user's.
 const NAMESPACES: i32 = libc::CLONE_NEWUSER
@@ -61,15 +63,24 @@ pub(super) enum Around {
         user: OwnedFd,
         /// Its end is pid 1's.
         lifeline: OwnedFd,
+        /// What they are to enter.
+        domain: Domain,
     },
     /// A scope for their signals.
     Scope(Beside),
 }
 
-/// Builds the session at the level of its plan. `guard` ends when the guard does.
-pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), Failure> {
+/// Builds the session at the level of its plan. `guard` ends when the guard does; `early` is there already.
+pub(super) fn build(
+    plan: &Plan,
+    guard: OwnedFd,
+    early: Option<Early>,
+) -> Result<(Stage, FirstLook), Failure> {
+    if let Some(early) = &early {
+        early.check(plan)?;
+    }
     match plan.confinement.level {
-        Level::Full => build_namespaces(plan, guard),
+        Level::Full => build_namespaces(plan, guard, early),
         Level::NoNamespaces => beside::build(plan, guard),
         Level::OldKernel => Err(Failure::new(
             "build the session",
@@ -78,18 +89,31 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
     }
 }
 
-fn build_namespaces(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), Failure> {
+/// The caller's `/proc`.
+pub(super) fn open_proc() -> Result<OwnedFd, Failure> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let proc = fs::open("/proc", flags, Mode::empty()).step("open `/proc`")?;
+    fs::open("/proc", flags, Mode::empty()).step("open `/proc`")
+}
+
+fn build_namespaces(
+    plan: &Plan,
+    guard: OwnedFd,
+    mut early: Option<Early>,
+) -> Result<(Stage, FirstLook), Failure> {
+    let proc = open_proc()?;
     let sources = match plan.become_user {
         Some(user) => {
-            let sources = open_as(plan, proc.as_fd(), user)?;
+            let known = early.as_mut().and_then(|early| early.owner.take());
+            let sources = open_as(plan, proc.as_fd(), user, known)?;
             become_user(user)?;
             Some(sources)
         }
         None => None,
     };
-    enter_namespaces(plan.confinement.network, proc.as_fd())?;
+    match early {
+        Some(early) => early.enter(proc.as_fd())?,
+        None => enter_namespaces(plan.confinement.network, proc.as_fd())?,
+    }
     let sources = match sources {
         Some(sources) => sources,
         None => root::open_sources(plan, None)?,
@@ -119,11 +143,13 @@ fn build_namespaces(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
     };
     let pid_namespace = open_namespace(proc.as_fd(), init, "pid")?;
     send(&talk, &()).map_err(|_| Failure::new("set up pid 1", "it is gone"))?;
-    let user_namespace = child_namespace(proc.as_fd(), None)?;
+    let (user_namespace, its_process) = child_namespace(proc.as_fd(), None)?;
     expect(talk.as_fd(), "bare pid 1", |message| {
         matches!(message, FromInit::Bare)
     })?;
-    landlock::enter(plan, Some(proc.as_fd()))?;
+    let domains = landlock::prepare(plan, proc.as_fd())?;
+    domains.mediator.enter()?;
+    wait_for(its_process); // it has ended meanwhile
     let stage = Stage {
         proc,
         init,
@@ -133,15 +159,22 @@ fn build_namespaces(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
             pid: pid_namespace,
             user: user_namespace,
             lifeline,
+            domain: domains.agent,
         },
     };
     Ok((stage, first_look))
 }
 
 /// Opens what the plan names, with whatever can be written shown as `user`'s own.
-fn open_as(plan: &Plan, proc: BorrowedFd<'_>, user: User) -> Result<Vec<root::Source>, Failure> {
+fn open_as(
+    plan: &Plan,
+    proc: BorrowedFd<'_>,
+    user: User,
+    known: Option<((u32, u32), OwnedFd)>,
+) -> Result<Vec<root::Source>, Failure> {
     // Most has one owner, and a namespace takes a process.
-    let known = RefCell::new(HashMap::new());
+    let known = known.map(|(owner, namespace)| (owner, Rc::new(namespace)));
+    let known: RefCell<HashMap<_, _>> = RefCell::new(known.into_iter().collect());
     let namespace_for = |uid, gid| match known.borrow_mut().entry((uid, gid)) {
         Entry::Occupied(known) => Ok(Rc::clone(known.get())),
         Entry::Vacant(place) => {
@@ -197,11 +230,11 @@ pub(crate) fn enter_namespaces(network: Network, proc: BorrowedFd<'_>) -> Result
     }
 }
 
-/// A user namespace of its own, kept by its descriptor.
+/// A user namespace of its own, kept by its descriptor; the process that it was made with is to be waited for.
 fn child_namespace(
     proc: BorrowedFd<'_>,
     map: Option<((u32, u32), User)>,
-) -> Result<OwnedFd, Failure> {
+) -> Result<(OwnedFd, Pid), Failure> {
     let (wait, done) = pipe_with(PipeFlags::CLOEXEC).step(EPHEMERAL)?;
     let child = match sys::fork_into(libc::CLONE_NEWUSER).step("make a user namespace")? {
         sys::Forked::Child => {
@@ -219,8 +252,15 @@ fn child_namespace(
     };
     let namespace = made.and_then(|()| open_namespace(proc, child, "user"));
     drop(done);
-    let _ = rustix::process::waitpid(Some(child), WaitOptions::empty());
-    namespace
+    if namespace.is_err() {
+        wait_for(child);
+    }
+    namespace.map(|namespace| (namespace, child))
+}
+
+/// Waits for a process that ends by itself.
+fn wait_for(process: Pid) {
+    let _ = rustix::process::waitpid(Some(process), WaitOptions::empty());
 }
 
 /// The namespace through which files of `owner` appear as the agent's.
@@ -229,7 +269,9 @@ pub(crate) fn namespace_for(
     owner: (u32, u32),
     user: User,
 ) -> Result<OwnedFd, Failure> {
-    child_namespace(proc, Some((owner, user)))
+    let (namespace, process) = child_namespace(proc, Some((owner, user)))?;
+    wait_for(process);
+    Ok(namespace)
 }
 
 /// Traces a child that waits in the agent's user namespace, and reads its memory: without both no exec

@@ -45,6 +45,13 @@ fn clone(flags: libc::c_int) -> io::Result<Forked> {
     }
 }
 
+/// Has all threads take memory from one heap. One for each is hardly used, and takes its time to make.
+pub(crate) fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: `mallopt` takes two integers and no memory of ours; where it refuses, nothing changes.
+    let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
 /// Closes every descriptor from `first` on; with `on_exec`, only when an image is replaced.
 pub(crate) fn close_above(first: u32, on_exec: bool) -> io::Result<()> {
     let flags = if on_exec {

@@ -1,10 +1,10 @@
 //! The least guard there can be: it allows every exec and keeps no log.
 
 use agentguard_core::{
-    Action, CommitSeen, Connect, Exec, Gate, Index, Judge, Making, NobodyToAsk, OutcomeOf, Permit,
-    Record, RefMove, Rule, Ruling, Undecided, Unrecorded, Verdict,
+    Action, CommitSeen, Connect, Exec, Gate, Index, Judge, Making, Network, NobodyToAsk, OutcomeOf,
+    Permit, Record, RefMove, Rule, Ruling, Undecided, Unrecorded, Verdict,
 };
-use agentguard_sandbox::{Difference, HeldSignals, Launched, Plan, Refused, Supervise};
+use agentguard_sandbox::{Difference, Error, HeldSignals, Launched, Plan, Refused, Supervise};
 
 struct Anything;
 
@@ -59,13 +59,18 @@ impl Supervise for Anything {
 
 /// Runs a plan to its end, which must be an ordinary one.
 pub(crate) fn run(plan: &Plan, signals: &HeldSignals) {
-    let prepared = Launched::launch()
-        .unwrap()
-        .build(plan, None)
-        .unwrap()
-        .ready()
-        .unwrap();
+    let launched = Launched::launch().unwrap();
+    let network = plan.confinement.network;
+    launched.announce(plan.become_user, network).unwrap();
+    let prepared = launched.build(plan, None).unwrap().ready().unwrap();
     let ended = prepared.start(permit(()), &Anything, signals).unwrap();
     assert_eq!(ended.outcome, OutcomeOf::Exited { code: 0 });
     assert!(!ended.is_out_of_time);
+}
+
+/// Why a plan is refused that is for another session than was announced.
+pub(crate) fn refused(plan: &Plan, announced: Network) -> Error {
+    let launched = Launched::launch().unwrap();
+    launched.announce(plan.become_user, announced).unwrap();
+    launched.build(plan, None).unwrap().ready().unwrap_err()
 }

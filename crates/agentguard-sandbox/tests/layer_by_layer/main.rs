@@ -18,6 +18,7 @@ mod place;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use agentguard_core::Network;
 use agentguard_sandbox::{HeldSignals, Layer, enter_if_asked};
 
 use place::Place;
@@ -45,6 +46,7 @@ fn main() {
         nothing_outside_is_changed(without, &signals);
         if without.is_empty() {
             every_attack_is_refused(&signals);
+            another_session_than_was_announced_is_refused();
         }
     }
     if is_root && !std::env::args().any(|word| word == ONLY) {
@@ -118,6 +120,16 @@ fn every_attack_is_refused(signals: &HeldSignals) {
     place.none_is("interfaces", "ok", &["neighbour", "neighbour-limit"]);
     place.none_is("clones", "ok", &["neighbour"]);
     place.none_is("pins", "ok", &["neighbour", "neighbour-github"]);
+}
+
+/// Its network is made before its plan is there.
+fn another_session_than_was_announced_is_refused() {
+    let place = Place::new();
+    let plan = place.plan("echo ran > ran", &[]);
+    assert_eq!(plan.confinement.network, Network::Isolated);
+    let refused = guard::refused(&plan, Network::Host).to_string();
+    assert!(refused.contains("another one was announced"), "{refused}");
+    assert!(!place.work().join("ran").exists());
 }
 
 #[expect(
