@@ -2,6 +2,7 @@
 
 use crate::mutate::fuzz;
 use crate::note::{self, VerifierKey};
+use crate::redact::redact;
 use crate::wal::{self, Frames};
 use crate::{Checkpoint, Keys, tile, verify_receipt};
 
@@ -83,6 +84,32 @@ fn fuzz_a_receipt_is_verified_or_refused() {
     ];
     fuzz("receipt", &words, |bytes| {
         said(verify_receipt(bytes, &keys))
+    });
+}
+
+#[test]
+fn fuzz_a_text_without_its_secrets_has_none_left() {
+    let words = [
+        "-----BEGIN ",
+        "PRIVATE KEY-----",
+        "://u:p@",
+        "bearer ",
+        "ghp_",
+        "sk-ant-",
+        "AKIAIOSFODNN7EXAMPLE",
+        "eyJ",
+        "\\n",
+        "\"",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    ];
+    fuzz("text", &words, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let quoted = serde_json::to_string(&text).unwrap();
+        let redacted = redact(&quoted);
+        // What was JSON is JSON.
+        let kept: String = serde_json::from_str(&redacted).unwrap();
+        let found = redacted.matches("[redacted:").count().min(3);
+        format!("{} {}", "x".repeat(found), kept == text)
     });
 }
 

@@ -56,6 +56,8 @@ const SHAPES: [Shape; 29] = [
 
 const PEM: &str = "-----BEGIN ";
 const PEM_KEY: &str = "PRIVATE KEY-----";
+/// What kind of key it is takes no more than this.
+const LABEL: usize = 32;
 
 /// Replaces secrets of known shape by `[redacted:<what>]`.
 pub(crate) fn redact(text: &str) -> Cow<'_, str> {
@@ -96,6 +98,8 @@ fn secret_at(text: &str, at: usize) -> Option<(usize, usize, &'static str)> {
             (run >= 8).then_some((at + 7, at + 7 + run, "bearer"))
         }
         other if !begins_a_shape(other) || is_inside_a_word(text, at) => None,
+        // The letter of an escape: `\npm_` is a line break before `pm_`.
+        _ if is_escaped(text, at) => None,
         other => {
             let begins = |shape: &&Shape| {
                 shape.prefix.as_bytes().first() == Some(&other) && rest.starts_with(shape.prefix)
@@ -137,15 +141,29 @@ fn is_inside_a_word(text: &str, at: usize) -> bool {
     before.is_some_and(|byte| byte.is_ascii_alphanumeric()) && !escaped
 }
 
+/// Whether JSON reads what stands at `at` together with a backslash before it.
+fn is_escaped(text: &str, at: usize) -> bool {
+    let before = text.as_bytes().get(..at).unwrap_or_default();
+    let backslashes = before.iter().rev().take_while(|byte| **byte == b'\\');
+    backslashes.count() % 2 == 1
+}
+
 /// How long the private key is that begins here. One that does not end goes to the end of its string.
 fn pem_length(rest: &str) -> Option<usize> {
     let label = rest.get(PEM.len()..)?;
-    let key = label.find(PEM_KEY).filter(|at| *at <= 32)?;
+    // No further than a label reaches: a text may be megabytes of what a key begins with.
+    let mut places = label.as_bytes().windows(PEM_KEY.len()).take(LABEL + 1);
+    let key = places.position(|place| place == PEM_KEY.as_bytes())?;
+    if label.get(..key)?.contains(['"', '\\']) {
+        return None;
+    }
     let body_at = PEM.len() + key + PEM_KEY.len();
     let body = rest.get(body_at..)?;
     let end = body.find(PEM_KEY).map(|at| at + PEM_KEY.len());
-    let quote = body.find('"').unwrap_or(body.len());
-    Some(body_at + end.unwrap_or(quote).min(quote))
+    let body = body.get(..end.unwrap_or(body.len()))?;
+    let mut quotes = body.match_indices('"').map(|(at, _)| at);
+    let quote = quotes.find(|at| !is_escaped(body, *at));
+    Some(body_at + quote.unwrap_or(body.len()))
 }
 
 /// The password in `://user:password@`, from `://` on.
@@ -235,11 +253,39 @@ mod tests {
         }
     }
 
+    /// An agent may write a megabyte of what a key begins with, and its guard reads all of it.
+    #[test]
+    fn what_begins_like_a_key_again_and_again_is_read_once() {
+        for (beginning, is_key) in [
+            (PEM, false),
+            ("-----BEGIN PRIVATE KEY-----", true),
+            ("-----BEGIN x PRIVATE KEY-----\"", true),
+        ] {
+            let text = beginning.repeat((2 << 20) / beginning.len());
+            let redacted = redact(&text);
+            assert_eq!(redacted.starts_with("[redacted:private-key]"), is_key);
+            assert_eq!(redacted == text, !is_key);
+        }
+    }
+
     #[test]
     fn json_stays_json() {
         let token = format!("ghp_{}", "b".repeat(36));
         let text = serde_json::json!({"argv": ["a\n", token, "\"q\"", "c"]}).to_string();
         let value: serde_json::Value = serde_json::from_str(&redact(&text)).unwrap();
         assert_eq!(value["argv"][1], "[redacted:github-token]");
+        for odd in [
+            "-----BEGIN PRIVATE KEY-----\"rest",
+            "-----BEGIN PRIVATE KEY-----\\",
+            "-----BEGIN \"PRIVATE KEY-----",
+            &format!("\npm_{}", "b".repeat(40)),
+            &format!("\rk_live_{}", "b".repeat(40)),
+        ] {
+            let text = serde_json::json!({"argv": [odd, "PRIVATE KEY-----", "last"]}).to_string();
+            let value: serde_json::Value = serde_json::from_str(&redact(&text)).unwrap();
+            assert_eq!(value["argv"][2], "last", "{text}");
+        }
+        let cut = serde_json::json!(["-----BEGIN ", "PRIVATE KEY-----"]).to_string();
+        assert_eq!(redact(&cut), cut);
     }
 }
