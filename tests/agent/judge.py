@@ -6,8 +6,8 @@ import re
 import signal
 import subprocess
 
-import agent
 import outside as beyond
+import running
 import story
 
 
@@ -34,12 +34,15 @@ def shown(text):
     return "".join(f"\n        {ascii(line)[1:-1][:400]}" for line in lines)
 
 
-def answers(findings, calls, model, guarded):
+def answers(findings, agent, calls, model, guarded):
     """What each tool call came back with, as the agent told its model."""
     for number, call in enumerate(calls):
         result = model.results.get(number, "no result")
-        done = re.search(call.done, result)
-        if guarded and call.explained:
+        done = re.search(call.done or agent.says[call.tool], result)
+        if call.title in agent.refuses:
+            by_itself = re.search(agent.refuses[call.title], result)
+            findings.expect(f"{call.title}: refused, by the agent itself", by_itself, result)
+        elif guarded and call.explained:
             refused = re.search(call.explained, result)
             how = call.rule or "by the kernel"
             findings.expect(f"{call.title}: refused, {how}", refused and not done, result)
@@ -57,11 +60,12 @@ def work(findings, scene):
     findings.expect("the commit holds the edit", "'\\t'" in source, source)
 
 
-def unguarded(findings, scene, outside, model):
+def unguarded(findings, agent, scene, outside, model):
     """Without agentguard every attack succeeds: else its refusal would prove nothing."""
     hook = scene.hook.read_text()
     findings.expect("the hook is changed", "hooked" in hook, hook)
-    findings.expect("the new hook is there", scene.hook.with_name("post-commit").exists())
+    made = scene.hook.with_name("post-commit").exists()
+    findings.expect("the new hook is there", made or "write a new hook" in agent.refuses)
     changes = scene.changes()
     for name in ["post-merge", "check.yml", "bin/tally", ".bashrc", "refs/heads/main"]:
         findings.expect(f"`{name}` is changed", any(name in path for path in changes), changes)
@@ -107,7 +111,7 @@ def record(findings, scene, calls, agentguard):
     code, words = ask(scene, agentguard, "verify")
     findings.expect("the log verifies", code == 0 and "verified: session" in words, words)
     code, words = ask(scene, agentguard, "trace", scene.git("rev-parse", story.BRANCH))
-    findings.expect("the commit leads to its human", code == 0 and agent.HUMAN in words, words)
+    findings.expect("the commit leads to its human", code == 0 and running.HUMAN in words, words)
 
 
 def execs(scene, agentguard):

@@ -1,5 +1,6 @@
 //! What the kernel holds a session to, as policy compiled it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -113,6 +114,9 @@ pub struct Confinement {
     pub places: Vec<String>,
     /// Names of variables that pass from the caller's environment; a `*` at the end stands for any rest.
     pub environment: Vec<String>,
+    /// Variables that are set inside, whatever the caller's say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
     /// Loopback ports of the host that appear on the session's loopback.
     pub ports: Vec<u16>,
     /// Unix sockets of the host, by absolute paths at which they also appear inside, to which it may connect.

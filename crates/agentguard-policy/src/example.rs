@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use agentguard_core::{
     Access, Action, Agent, AgentName, Confinement, Connect, Digest, Evidence, Exec, Grant, Held,
-    HomeGrant, Human, Level, Limits, MadeBy, Making, Network, Program, ProgramClass, Session,
+    HomeGrant, Human, Level, Limits, MadeBy, Making, Network, Program, ProgramClass, Rule, Session,
     SessionId, Start, Trigger, TriggerKind,
 };
 use serde::Serialize;
@@ -98,6 +98,11 @@ pub(crate) fn session() -> Value {
         session: session.clone(),
         confinement: confinement(),
         command: words(&["make", "test"]),
+        profile: Some("claude-code".to_owned()),
+        switched_off: vec![Rule::new(
+            "profile/own-sandbox",
+            "the agent's own sandbox cannot be nested in this one",
+        )],
     };
     of(&Action::Session(Box::new(start)), &session)
 }
@@ -109,6 +114,7 @@ pub(crate) fn sandbox() -> Value {
         human_home: PathBuf::from("/home/ann"),
         home: PathBuf::from("/home/ann"),
         profile: Some("claude-code".to_owned()),
+        command: words(&["claude", "--print", "fix it"]),
         level: Level::Full,
         network: Network::Isolated,
         ports: vec![8080],
@@ -179,6 +185,7 @@ fn confinement() -> Confinement {
         pins: vec![PathBuf::from(".git/hooks")],
         places: vec!["**/.git/hooks/*".to_owned()],
         environment: vec!["PATH".to_owned()],
+        variables: [("DISABLE_TELEMETRY".to_owned(), "1".to_owned())].into(),
         ports: vec![8080],
         sockets: vec![PathBuf::from("/run/user/1000/ssh-agent")],
         limits: Limits {

@@ -28,6 +28,7 @@ pub(crate) const WORDS: [&str; 3] = ["deny", "ask", "allow"];
 
 /// What `agentguard.sandbox` may define. All are sets.
 pub(crate) const SANDBOX: &[&str] = &[
+    "arguments",
     "covered",
     "environment",
     "files",
@@ -40,12 +41,15 @@ pub(crate) const SANDBOX: &[&str] = &[
     "places",
     "ports",
     "processes",
+    "profiles",
     "read",
     "require_evidence",
     "require_level",
     "seconds",
     "sockets",
+    "switched_off",
     "temporary_bytes",
+    "variables",
     "write",
 ];
 
@@ -282,7 +286,7 @@ impl Checker<'_> {
             let decides = WORDS.contains(&name);
             let is_rule = match purpose {
                 Purpose::Exec | Purpose::File | Purpose::Connect | Purpose::Session => decides,
-                Purpose::Sandbox => name == "covered",
+                Purpose::Sandbox => matches!(name, "covered" | "switched_off"),
                 Purpose::Library | Purpose::Test => false,
             };
             if !is_rule {

@@ -1,5 +1,6 @@
 //! The guard: runs a command as a session, from policy to the last entry.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -101,6 +102,7 @@ impl Guard {
             denied,
             programs,
             group,
+            command,
             ..
         } = arranged;
         let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
@@ -116,7 +118,8 @@ impl Guard {
         let judge = policies
             .judge(session.clone())
             .with_denied_content(denied.content);
-        let start = start(&session, &confined, run);
+        let command: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+        let start = start(&session, &confined, &command);
         let floors = Floors {
             judge: &judge,
             confined: &confined,
@@ -134,7 +137,7 @@ impl Guard {
         let gate = Gate::new(floors, NobodyToAsk, &record);
         let permit = match gate.admit(judge.question(Action::Session(Box::new(start)))) {
             Ok(permit) => permit,
-            Err(refusal) => return Err(refused(record, &refusal, run, tell)),
+            Err(refusal) => return Err(refused(record, &refusal, &command, tell)),
         };
         let supervisor = Supervisor {
             gate: &gate,
@@ -207,34 +210,32 @@ fn author(session: &Session) -> Author {
     }
 }
 
-fn start(session: &Session, confined: &Confined, run: &Run) -> Start {
+fn start(session: &Session, confined: &Confined, command: &[Cow<'_, str>]) -> Start {
     Start {
         session: session.clone(),
         confinement: confined.confinement.clone(),
-        command: run
-            .command
-            .iter()
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect(),
+        command: command.iter().map(|word| word.to_string()).collect(),
+        profile: confined.profile.name.clone(),
+        switched_off: confined.profile.switched_off.clone(),
     }
 }
 
 /// The session itself was refused: nothing ran, and the log says so and ends.
-fn refused(record: SessionRecord, refusal: &Refusal, run: &Run, tell: &dyn Tell) -> Error {
+fn refused(
+    record: SessionRecord,
+    refusal: &Refusal,
+    command: &[Cow<'_, str>],
+    tell: &dyn Tell,
+) -> Error {
     if let Refusal::Unrecorded { rule } = refusal {
         // No rule of anybody's refused it: the log failed.
         return Error::Unbegun {
             rule: Box::new(rule.clone()),
         };
     }
-    let words: Vec<_> = run
-        .command
-        .iter()
-        .map(|word| word.to_string_lossy())
-        .collect();
     let rule = refusal.rule().clone();
     let told = Told::new(
-        format!("`{}`", command_line(&words)),
+        format!("`{}`", command_line(command)),
         rule.clone(),
         refusal.index(),
         true,

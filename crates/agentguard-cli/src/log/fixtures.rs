@@ -73,6 +73,8 @@ pub(crate) fn session(reference: &str) -> Told {
         held: Some(Held::Process),
         require_evidence: Evidence::None,
         covered: Vec::new(),
+        profile: None,
+        switched_off: Vec::new(),
         ruling: allowed("session/start"),
         refs: Some(reference)
             .filter(|line| !line.is_empty())

@@ -52,6 +52,8 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         network,
         missing,
         held,
+        profile,
+        switched_off,
         ..
     } = &start.entry.event
     else {
@@ -88,6 +90,11 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         .iter()
         .map(|promise| format!("not promised: {}", promise.text()));
     lines.extend(unheld.map(|line| format!("          {line}")));
+    lines.extend(profile.iter().map(|name| format!("profile   {name}")));
+    let off = switched_off
+        .iter()
+        .map(|rule| format!("          off: {}: {}", rule.id, rule.reason));
+    lines.extend(off);
     lines.push(format!("began     {}", start.entry.time));
     lines
 }

@@ -122,6 +122,7 @@ impl Place {
                     .map(PathBuf::from)
                     .to_vec(),
                 places: Vec::new(),
+                variables: BTreeMap::new(),
                 environment: Vec::new(),
                 ports: Vec::new(),
                 sockets: Vec::new(),
