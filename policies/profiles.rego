@@ -95,29 +95,38 @@ _is_started if {
 	_profile.command == regex.replace(program, "^.*/", "")
 }
 
-# What turns an agent's own sandbox off. It would need user namespaces or mounts, which a session does not have, and
-# each of its commands would fail; or, in some, run without it and without a word. This session's confinement holds
-# what it would have held.
+# They gather what a child says, and drop it where the child could not be started.
+mute contains _profile.command if input.request.profile in {"copilot", "opencode"}
+
+# What turns an agent's own sandbox off, unless whoever starts it asks for that by one of these words. It would
+# need user namespaces and mounts, which a session does not have: each of its commands would fail, or in some run
+# without it and without a word. This session's confinement holds what it would have held.
 _switches := {
-	"claude-code": {"variables": {}, "arguments": [["--settings", `{"sandbox":{"enabled":false}}`]], "asked": {"--settings"}},
+	"claude-code": {
+		"variables": {},
+		"arguments": [["--settings", `{"sandbox":{"enabled":false}}`]],
+		"unless": {"--settings"},
+	},
 	"codex": {
 		"variables": {},
 		"arguments": [["--config", "sandbox_mode=danger-full-access"]],
-		"asked": {"--approve-for-me", "--sandbox", "-s"},
+		"unless": {"--approve-for-me", "--sandbox", "-s"},
 	},
-	"copilot": {"variables": {}, "arguments": [["--no-sandbox"]], "asked": {"--sandbox"}},
-	"gemini-cli": {"variables": {"GEMINI_SANDBOX": "false"}, "arguments": [], "asked": set()},
+	"copilot": {"variables": {}, "arguments": [["--no-sandbox"]], "unless": {"--sandbox"}},
+	"gemini-cli": {
+		"variables": {"GEMINI_SANDBOX": "false"},
+		"arguments": [],
+		"unless": {"--sandbox", "-s"},
+	},
 }
 
 default _switch := {"variables": {}, "arguments": []}
 
 _switch := _switches[input.request.profile] if not _is_asked_for
 
-# Whoever asks for it by name gets it as it is.
 _is_asked_for if {
 	some word in input.request.command
-	some flag in _switches[input.request.profile].asked
-	split(word, "=")[0] == flag
+	split(word, "=")[0] in _switches[input.request.profile].unless
 }
 
 switched_off contains {

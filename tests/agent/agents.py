@@ -10,6 +10,16 @@ from protocols import completions, gemini, messages, responses
 
 # The models ask for no key.
 KEY = "dummy"
+# Claude Code's own sandbox, with no way round it.
+STRICT = {"enabled": True, "allowUnsandboxedCommands": False, "failIfUnavailable": True}
+
+
+@dataclass(frozen=True)
+class OwnSandbox:
+    """A sandbox of the agent's own: the words that ask for it, and what is said where it cannot be had."""
+
+    words: list[str]
+    says: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class Agent:
     files: dict[str, str] = field(default_factory=dict)
     # What its profile says after its name, which it must be told where there is none.
     alone: list[str] = field(default_factory=list)
+    own_sandbox: OwnSandbox | None = None
 
 
 def base(port, path=""):
@@ -78,6 +89,7 @@ CLAUDE_CODE = Agent(
         "read": renamed("Read", file_path="path"),
     },
     says={"write": r"created", "edit": r"updated"},
+    own_sandbox=OwnSandbox(["--settings", json.dumps({"sandbox": STRICT})], r"[Ss]andbox"),
 )
 
 CODEX = Agent(
@@ -98,6 +110,7 @@ CODEX = Agent(
     },
     says={"write": r"Success", "edit": r"Success"},
     alone=["--config", "sandbox_mode=danger-full-access"],
+    own_sandbox=OwnSandbox(["--sandbox", "workspace-write"], r"bwrap: .*namespace"),
 )
 
 COPILOT = Agent(
@@ -118,6 +131,7 @@ COPILOT = Agent(
         "read": renamed("view", path="path"),
     },
     says={"write": r"[Cc]reated", "edit": r"updated"},
+    own_sandbox=OwnSandbox(["--sandbox"], r"Cannot start sandboxed command"),
 )
 
 GEMINI_CLI = Agent(
@@ -143,6 +157,7 @@ GEMINI_CLI = Agent(
         "read a secret": r"Path not in workspace",
         "write a new hook": r"Path not in workspace",
     },
+    own_sandbox=OwnSandbox(["--sandbox"], r"[Ss]andbox"),
     # Where its model is somebody else's, it has to be told how to show its key.
     files={".gemini/settings.json": '{"security": {"auth": {"selectedType": "gemini-api-key"}}}'},
 )

@@ -91,7 +91,7 @@ def guarded(findings, scene, outside, model):
     findings.expect("nothing runs any more", not left, left)
 
 
-def record(findings, scene, calls, agentguard):
+def record(findings, agent, scene, calls, agentguard):
     """What agentguard itself says afterwards: the log, its proof, and whose commit it is."""
     _, log = ask(scene, agentguard, "log", "show")
     # The last is what was left running: it did run.
@@ -108,10 +108,24 @@ def record(findings, scene, calls, agentguard):
     findings.expect("what was to be planted is refused", names <= refused, refused)
     told = [entry["event"] for entry in entries(scene, agentguard, "--rule", "persistence/planted")]
     findings.expect("so that nothing was planted", not told, told)
+    start = entries(scene, agentguard, "--kind", "session")[0]["event"]
+    off = [rule["id"] for rule in start.get("switched_off", [])]
+    findings.expect("the start names the profile", start.get("profile") == agent.name, start)
+    own = ["profile/own-sandbox"] if agent.own_sandbox else []
+    findings.expect("and says whether the agent's own sandbox was turned off", off == own, start)
     code, words = ask(scene, agentguard, "verify")
     findings.expect("the log verifies", code == 0 and "verified: session" in words, words)
     code, words = ask(scene, agentguard, "trace", scene.git("rev-parse", story.BRANCH))
     findings.expect("the commit leads to its human", code == 0 and running.HUMAN in words, words)
+
+
+def nested(findings, agent, scene, said, agentguard):
+    """With the agent's own sandbox asked for nothing ran, in it or without it, and it is not called off."""
+    refused = re.search(agent.own_sandbox.says, said)
+    findings.expect("in its own sandbox nothing starts, and it says so", refused, said)
+    findings.expect("nothing was done", not (scene.workspace / "nested").exists())
+    start = entries(scene, agentguard, "--kind", "session")[0]["event"]
+    findings.expect("the start does not call it off", "switched_off" not in start, start)
 
 
 def execs(scene, agentguard):

@@ -60,14 +60,14 @@ def run_bare(agent, scene, port):
     return run(scene, [name, *agent.alone, *words], agent.variables(port) | NO_NETWORK)
 
 
-def run_guarded(agent, scene, port, agentguard):
-    """Runs the agent under agentguard, which reaches nothing but the model."""
+def run_guarded(agent, scene, port, agentguard, words=()):
+    """Runs the agent under agentguard, which reaches nothing but the model. `words` are for the agent."""
     variables = agent.variables(port)
     command = [agentguard, "exec", "--agent", f"{agent.name}-test", "--by", HUMAN]
     command += ["--profile", agent.name, "--workspace", str(scene.workspace), "--port", str(port)]
     for name in variables:
         command += ["--env", name]
-    return run(scene, [*command, "--", *agent.command(port)], variables)
+    return run(scene, [*command, "--", *agent.command(port), *words], variables)
 
 
 def run(scene, command, variables):

@@ -13,7 +13,8 @@ DENIED_SAYS = r"from util-linux \d"
 
 # What an agent reads when the kernel refuses by itself.
 BY_KERNEL = r"Permission denied|Read-only file system|No such file|EACCES|EROFS|does not exist"
-BY_KERNEL += r"|Failed to write file"
+# What agents make of that.
+BY_KERNEL += r"|Failed to write file|File not found|PermissionDenied"
 
 CHECK = """#include <stdio.h>
 
@@ -185,6 +186,11 @@ def calls(scene, outside):
     """The whole story. It ends with honest work: a refusal must not break what is allowed."""
     end = shell("work on", "make check && git log -1 --format=%s", r"(?s)tabs: passed.*count tabs")
     return [*work(scene.workspace), *files(scene), *programs(), *beyond(scene, outside), end]
+
+
+def nested():
+    """The one call of a story that is told in the agent's own sandbox, if that can be."""
+    return [shell("do something", "echo nested > nested", r"nested")]
 
 
 def refusals(some_calls):

@@ -198,6 +198,7 @@ struct Tiered {
     ports: Option<BTreeSet<u64>>,
     host_network: Option<bool>,
     sockets: Option<BTreeSet<String>>,
+    mute: Option<BTreeSet<String>>,
     limits: BTreeMap<&'static str, u64>,
     require_level: Level,
     require_evidence: Evidence,
@@ -249,6 +250,7 @@ impl Tiered {
             environment: reader.strings("environment", &is_variable)?,
             ports: reader.numbers("ports")?,
             sockets: reader.strings("sockets", &is_absolute)?,
+            mute: reader.strings("mute", &|name| is_relative(name) && !name.contains('/'))?,
             host_network: network.map(|words| words.contains("host")),
             limits,
             require_level: reader
@@ -273,9 +275,10 @@ impl Tiered {
             a.intersection(&b).copied().collect()
         });
         both(&mut self.host_network, lower.host_network, |a, b| a && b);
-        both(&mut self.sockets, lower.sockets, |a, b| {
-            a.intersection(&b).cloned().collect()
-        });
+        let common =
+            |a: BTreeSet<String>, b: BTreeSet<String>| a.intersection(&b).cloned().collect();
+        both(&mut self.sockets, lower.sockets, common);
+        both(&mut self.mute, lower.mute, common);
         self.masks.extend(lower.masks);
         self.pins.extend(lower.pins);
         self.places.extend(lower.places);
@@ -337,6 +340,7 @@ impl Tiered {
             places: self.places.into_iter().collect(),
             environment: environment.into_iter().collect(),
             variables,
+            mute: self.mute.unwrap_or_default().into_iter().collect(),
             ports,
             sockets: sockets.into_iter().map(PathBuf::from).collect(),
             limits,

@@ -186,6 +186,7 @@ fn confinement() -> Confinement {
         places: vec!["**/.git/hooks/*".to_owned()],
         environment: vec!["PATH".to_owned()],
         variables: [("DISABLE_TELEMETRY".to_owned(), "1".to_owned())].into(),
+        mute: words(&["opencode"]),
         ports: vec![8080],
         sockets: vec![PathBuf::from("/run/user/1000/ssh-agent")],
         limits: Limits {

@@ -36,6 +36,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "home_write",
     "masks",
     "memory_bytes",
+    "mute",
     "network",
     "pins",
     "places",

@@ -206,6 +206,7 @@ fn serve(
         ended: Mutex::new(None),
         names: Names::of(plan),
         outcomes: Mutex::default(),
+        mute: plan.confinement.mute.clone(),
     });
     sys::be_woken().map_err(Error::io("be woken"))?;
     start_thread("waits", {

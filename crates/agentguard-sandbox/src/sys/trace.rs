@@ -48,8 +48,36 @@ impl Tracee {
         )
     }
 
+    /// Leaves the stopped `process` nowhere to go on: its next instruction lies in the kernel's half of the
+    /// addresses, of which no process executes anything.
+    pub(crate) fn strand(process: Pid) -> io::Result<()> {
+        let mut registers = Self::registers(process)?;
+        *next_instruction(&mut registers) = NOWHERE;
+        let mut buffer = libc::iovec {
+            iov_base: std::ptr::from_mut(&mut registers).cast(),
+            iov_len: size_of::<libc::user_regs_struct>(),
+        };
+        let set = usize::try_from(libc::NT_PRSTATUS).map_err(io::Error::other)?;
+        // SAFETY: PTRACE_SETREGSET reads at most `iov_len` bytes from `iov_base`, which point to
+        // `registers`, and may write to `buffer`; both live until the call is over.
+        let result = unsafe {
+            libc::ptrace(
+                libc::PTRACE_SETREGSET,
+                process.as_raw_nonzero().get(),
+                set,
+                std::ptr::from_mut(&mut buffer),
+            )
+        };
+        checked(result)?;
+        Ok(())
+    }
+
     /// Where the stopped `process` stands.
     pub(crate) fn stack_top(process: Pid) -> io::Result<StackTop> {
+        Self::registers(process).map(|registers| of_registers(&registers))
+    }
+
+    fn registers(process: Pid) -> io::Result<libc::user_regs_struct> {
         // SAFETY: `user_regs_struct` is plain old data, for which zeroes are a valid value.
         let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
         let mut buffer = libc::iovec {
@@ -68,8 +96,21 @@ impl Tracee {
             )
         };
         checked(result)?;
-        Ok(of_registers(&registers))
+        Ok(registers)
     }
+}
+
+/// An address of the kernel's, whatever the width of addresses.
+const NOWHERE: u64 = 0xffff_ffff_ffff_0000;
+
+#[cfg(target_arch = "x86_64")]
+fn next_instruction(registers: &mut libc::user_regs_struct) -> &mut u64 {
+    &mut registers.rip
+}
+
+#[cfg(target_arch = "aarch64")]
+fn next_instruction(registers: &mut libc::user_regs_struct) -> &mut u64 {
+    &mut registers.pc
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -123,6 +123,7 @@ impl Place {
                     .to_vec(),
                 places: Vec::new(),
                 variables: BTreeMap::new(),
+                mute: Vec::new(),
                 environment: Vec::new(),
                 ports: Vec::new(),
                 sockets: Vec::new(),
