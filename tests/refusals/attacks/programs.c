@@ -177,7 +177,7 @@ int spawned(int argc, char **argv)
 	while ((more = read(outputs[0], text + length, sizeof text - 1 - length)) > 0)
 		length += more;
 	waitpid(child, &status, 0);
-	printf("end %s\n", WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exited");
+	printf("end %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 	printf("reason %s\n", strstr(text, "agentguard: refused: ") ? "told" : "silent");
 	char *last = strrchr(text, '\n');
 	printf("program %s\n", last && last[1] == 0 && strstr(text, "entry") ? "silent" : "spoke");

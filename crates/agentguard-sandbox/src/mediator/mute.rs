@@ -4,7 +4,7 @@
 //! the start itself fails, so that only the error's number is seen, and nobody learns the reason. For these the
 //! start succeeds, and what it started is ended before its first instruction.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 
 use super::exec::{Came, Worker};
 use crate::sys::{Notification, Tracee};
@@ -28,19 +28,17 @@ impl Worker<'_> {
         let _ = tracee.interrupt();
         listener.resume(notification);
         match self.wait(notification.thread) {
-            Came::Image(process) => self.let_die(process),
+            Came::Image(process) => self.let_exit(process),
             Came::Gone | Came::Back { .. } => {}
         }
     }
 
-    /// Ends a process that stands before its first instruction, untraced: of one that dies traced some parents
-    /// never learn, who look for its end only once. The signal is met before any instruction; where it is
-    /// blocked or ignored, there is none to come to.
-    fn let_die(&self, process: Pid) {
-        if Tracee::strand(process).is_err() {
-            return self.end(process);
+    /// Lets a process that stands before its first instruction exit in its place, untraced, as it would where a
+    /// shell could not execute its program. Of one that a signal ends not everybody shows what it had said.
+    fn let_exit(&self, process: Pid) {
+        match Tracee::replace_by_exit(process) {
+            Ok(()) => self.detach(process, 0),
+            Err(_) => self.end(process),
         }
-        let _ = kill_process(process, Signal::TERM);
-        self.detach(process, 0);
     }
 }

@@ -48,27 +48,19 @@ impl Tracee {
         )
     }
 
-    /// Leaves the stopped `process` nowhere to go on: its next instruction lies in the kernel's half of the
-    /// addresses, of which no process executes anything.
-    pub(crate) fn strand(process: Pid) -> io::Result<()> {
-        let mut registers = Self::registers(process)?;
-        *next_instruction(&mut registers) = NOWHERE;
-        let mut buffer = libc::iovec {
-            iov_base: std::ptr::from_mut(&mut registers).cast(),
-            iov_len: size_of::<libc::user_regs_struct>(),
-        };
-        let set = usize::try_from(libc::NT_PRSTATUS).map_err(io::Error::other)?;
-        // SAFETY: PTRACE_SETREGSET reads at most `iov_len` bytes from `iov_base`, which point to
-        // `registers`, and may write to `buffer`; both live until the call is over.
-        let result = unsafe {
-            libc::ptrace(
-                libc::PTRACE_SETREGSET,
-                process.as_raw_nonzero().get(),
-                set,
-                std::ptr::from_mut(&mut buffer),
-            )
-        };
-        checked(result)?;
+    /// Writes over what the stopped `process` would do next, in its own copy: all that it still does is to exit.
+    pub(crate) fn replace_by_exit(process: Pid) -> io::Result<()> {
+        let start = next_instruction(&Self::registers(process)?);
+        let start = usize::try_from(start).map_err(io::Error::other)?;
+        for (number, word) in EXIT.into_iter().enumerate() {
+            let place = start.wrapping_add(number.wrapping_mul(size_of::<usize>()));
+            request(
+                libc::PTRACE_POKETEXT,
+                process,
+                place,
+                usize::from_le_bytes(word),
+            )?;
+        }
         Ok(())
     }
 
@@ -100,17 +92,28 @@ impl Tracee {
     }
 }
 
-/// An address of the kernel's, whatever the width of addresses.
-const NOWHERE: u64 = 0xffff_ffff_ffff_0000;
+/// `exit_group(126)`, the code by which shells say that a program cannot be executed. The call that replaced the
+/// image still answers by a register, so that its number is put there by an instruction.
+#[cfg(target_arch = "x86_64")]
+const EXIT: [[u8; 8]; 2] = [
+    [0xb8, 231, 0, 0, 0, 0xbf, 126, 0], // mov eax, 231; mov edi, 126
+    [0, 0, 0x0f, 0x05, 0xcc, 0xcc, 0xcc, 0xcc], // syscall; int3
+];
+
+#[cfg(target_arch = "aarch64")]
+const EXIT: [[u8; 8]; 2] = [
+    [0xc8, 0x0b, 0x80, 0xd2, 0xc0, 0x0f, 0x80, 0xd2], // mov x8, 94; mov x0, 126
+    [0x01, 0, 0, 0xd4, 0, 0, 0x20, 0xd4],             // svc 0; brk 0
+];
 
 #[cfg(target_arch = "x86_64")]
-fn next_instruction(registers: &mut libc::user_regs_struct) -> &mut u64 {
-    &mut registers.rip
+fn next_instruction(registers: &libc::user_regs_struct) -> u64 {
+    registers.rip
 }
 
 #[cfg(target_arch = "aarch64")]
-fn next_instruction(registers: &mut libc::user_regs_struct) -> &mut u64 {
-    &mut registers.pc
+fn next_instruction(registers: &libc::user_regs_struct) -> u64 {
+    registers.pc
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -131,7 +134,7 @@ fn of_registers(registers: &libc::user_regs_struct) -> StackTop {
 }
 
 fn request(what: libc::c_uint, thread: Pid, address: usize, data: usize) -> io::Result<()> {
-    // SAFETY: the requests used here (SEIZE, INTERRUPT, DETACH) take integers in both arguments and
+    // SAFETY: the requests used here (SEIZE, INTERRUPT, DETACH, POKETEXT) take integers in both arguments and
     // touch no memory of this process.
     checked(unsafe { libc::ptrace(what, thread.as_raw_nonzero().get(), address, data) })?;
     Ok(())
