@@ -12,7 +12,7 @@ use crate::deny::DenyList;
 use crate::error::Error;
 
 /// What holds for a session because a profile was named.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Profile {
     /// Its name.
     pub name: Option<String>,

@@ -8,6 +8,7 @@ mod laws;
 mod opa;
 mod packages;
 mod page;
+mod profile;
 mod query;
 mod suite;
 mod tiers;
