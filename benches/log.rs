@@ -177,6 +177,8 @@ fn start(text: Commitment) -> Event {
         held: None,
         require_evidence: Evidence::None,
         covered: Vec::new(),
+        profile: None,
+        switched_off: Vec::new(),
         ruling: allowed(),
         refs: Vec::new(),
         text,

@@ -101,9 +101,9 @@ fn unknown(name: &str, known: &BTreeSet<String>) -> Rule {
 fn words(group: &Value) -> Result<Vec<String>, String> {
     let not_words = || format!("`arguments` holds {group}, which is no list of words");
     let words = group.as_array().map_err(|_| not_words())?;
-    let word = |word: &Value| match word {
-        Value::String(text) if !text.contains('\0') => Ok(text.to_string()),
-        _ => Err(not_words()),
+    let word = |word: &Value| {
+        let text = word.as_string().ok().filter(|text| !text.contains('\0'));
+        text.map(ToString::to_string).ok_or_else(not_words)
     };
     words.iter().map(word).collect()
 }

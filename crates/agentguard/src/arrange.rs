@@ -1,7 +1,6 @@
 //! From what is asked for to what will be enforced: the session, its confinement, and the mediator's
 //! plan.
 
-use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -39,8 +38,6 @@ pub struct Arranged {
     pub policies: Policies,
     /// What the mediator will set up.
     pub plan: Plan,
-    /// The command, with what its profile adds to it.
-    pub command: Vec<OsString>,
     /// What is the session's alone, and goes with it.
     pub(crate) own: PathBuf,
     /// The cgroup that holds its bounds, where one can be had.
@@ -83,14 +80,12 @@ impl Arranged {
         let layout = Layout::make(places, names, &mut confined.confinement, &human_home)?;
         let group = group(&session, &mut confined);
         let homes = (human_home.as_path(), directory.as_path());
-        let command = confined.profile.command(&run.command);
-        let plan = plan(&command, &session, (&confined, &layout), homes, &programs)?;
+        let plan = plan(run, &session, (&confined, &layout), homes, &programs)?;
         Ok(Self {
             session,
             confined,
             policies,
             plan,
-            command,
             own: layout.session,
             group,
             key,
@@ -199,7 +194,7 @@ fn request(
 }
 
 fn plan(
-    command: &[OsString],
+    run: &Run,
     session: &Session,
     (confined, layout): (&Confined, &Layout),
     (human_home, workspace): (&Path, &Path),
@@ -235,7 +230,9 @@ fn plan(
         temporary: layout.temporary.clone(),
         human_home: human_home.to_owned(),
         directory: workspace.to_owned(),
-        command: command
+        command: confined
+            .profile
+            .command(&run.command)
             .iter()
             .map(|word| word.as_bytes().to_vec())
             .collect(),

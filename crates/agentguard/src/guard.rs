@@ -1,6 +1,5 @@
 //! The guard: runs a command as a session, from policy to the last entry.
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,7 +101,6 @@ impl Guard {
             denied,
             programs,
             group,
-            command,
             ..
         } = arranged;
         let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
@@ -118,8 +116,7 @@ impl Guard {
         let judge = policies
             .judge(session.clone())
             .with_denied_content(denied.content);
-        let command: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
-        let start = start(&session, &confined, &command);
+        let start = start(&session, &confined, &arranged.plan.command);
         let floors = Floors {
             judge: &judge,
             confined: &confined,
@@ -137,7 +134,7 @@ impl Guard {
         let gate = Gate::new(floors, NobodyToAsk, &record);
         let permit = match gate.admit(judge.question(Action::Session(Box::new(start)))) {
             Ok(permit) => permit,
-            Err(refusal) => return Err(refused(record, &refusal, &command, tell)),
+            Err(refusal) => return Err(refused(record, &refusal, &arranged.plan.command, tell)),
         };
         let supervisor = Supervisor {
             gate: &gate,
@@ -210,21 +207,27 @@ fn author(session: &Session) -> Author {
     }
 }
 
-fn start(session: &Session, confined: &Confined, command: &[Cow<'_, str>]) -> Start {
+fn start(session: &Session, confined: &Confined, command: &[Vec<u8>]) -> Start {
     Start {
         session: session.clone(),
         confinement: confined.confinement.clone(),
-        command: command.iter().map(|word| word.to_string()).collect(),
+        command: words(command),
         profile: confined.profile.name.clone(),
         switched_off: confined.profile.switched_off.clone(),
     }
+}
+
+/// A command as people read it.
+fn words(command: &[Vec<u8>]) -> Vec<String> {
+    let word = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
+    command.iter().map(word).collect()
 }
 
 /// The session itself was refused: nothing ran, and the log says so and ends.
 fn refused(
     record: SessionRecord,
     refusal: &Refusal,
-    command: &[Cow<'_, str>],
+    command: &[Vec<u8>],
     tell: &dyn Tell,
 ) -> Error {
     if let Refusal::Unrecorded { rule } = refusal {
@@ -235,7 +238,7 @@ fn refused(
     }
     let rule = refusal.rule().clone();
     let told = Told::new(
-        format!("`{}`", command_line(command)),
+        format!("`{}`", command_line(&words(command))),
         rule.clone(),
         refusal.index(),
         true,

@@ -114,8 +114,8 @@ fn body(arranged: &Arranged) -> Vec<String> {
 
 /// The command as it would be run, with what its profile adds.
 fn command(arranged: &Arranged) -> Vec<Cow<'_, str>> {
-    let words = arranged.command.iter();
-    words.map(|word| word.to_string_lossy()).collect()
+    let words = arranged.plan.command.iter();
+    words.map(|word| String::from_utf8_lossy(word)).collect()
 }
 
 fn word(access: Access) -> &'static str {

@@ -58,8 +58,6 @@ pub(super) struct Shared {
     pub(super) names: Names,
     /// What came of decisions, and was not told yet.
     pub(super) outcomes: Mutex<Vec<Outcome>>,
-    /// Programs that show nothing of a child which they could not start.
-    pub(super) mute: Vec<String>,
 }
 
 /// One worker.
@@ -208,7 +206,7 @@ impl Worker<'_> {
             true => Telling::Told,
             false => shared.told.tell(notification.thread, path, answer),
         };
-        match self.is_mute(&exec.caller) {
+        match shared.told.is_mute(&exec.caller) {
             true => self.end_as_it_starts(notification),
             false => shared.listener.refuse(notification, libc::EACCES),
         }

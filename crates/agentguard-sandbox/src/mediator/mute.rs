@@ -10,12 +10,6 @@ use super::exec::{Came, Worker};
 use crate::sys::{Notification, Tracee};
 
 impl Worker<'_> {
-    /// Whether a caller's image is such a program.
-    pub(super) fn is_mute(&self, caller: &str) -> bool {
-        let name = caller.rsplit('/').next().unwrap_or(caller);
-        self.shared.mute.iter().any(|mute| mute == name)
-    }
-
     /// Lets the kernel go on with a call that is refused, traced, and ends what comes of it. Whatever image
     /// stands then is ended, also another one than was refused: nobody has to look at it.
     pub(super) fn end_as_it_starts(&self, notification: &Notification) {

@@ -196,7 +196,7 @@ fn serve(
         listener: agent.listener,
         processes,
         images: Images::new(plan),
-        told: Told::default(),
+        told: Told::new(&plan.confinement.mute),
         peers,
         waits: Waits::default(),
         agent: agent.process,
@@ -206,7 +206,6 @@ fn serve(
         ended: Mutex::new(None),
         names: Names::of(plan),
         outcomes: Mutex::default(),
-        mute: plan.confinement.mute.clone(),
     });
     sys::be_woken().map_err(Error::io("be woken"))?;
     start_thread("waits", {
