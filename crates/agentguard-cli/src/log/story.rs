@@ -219,6 +219,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_profile_turned_off_stands_in_the_start_with_its_reason_even_if_its_text_is_erased() {
+        let (mut event, _) = session("");
+        if let Event::Start {
+            profile,
+            switched_off,
+            ..
+        } = &mut event
+        {
+            *profile = Some("codex".to_owned());
+            switched_off.push(Rule::new("profile/own-sandbox", "it cannot be nested"));
+        }
+        let told = lines(&recorded(0, event, None)).join("\n");
+        let expected = "profile   codex\n          off: profile/own-sandbox: it cannot be nested\n";
+        assert!(told.contains(expected), "{told}");
+    }
+
+    #[test]
     fn only_a_start_has_authority() {
         let (event, text) = exec("make");
         assert!(authority(&recorded(1, event, text)).is_empty());
