@@ -179,6 +179,8 @@ fn start(text: Commitment) -> Event {
         enforcement: Enforcement::Policy,
         require_evidence: Evidence::None,
         covered: Vec::new(),
+        profile: None,
+        switched_off: Vec::new(),
         ruling: allowed(),
         refs: Vec::new(),
         text,

@@ -6,8 +6,8 @@ import re
 import signal
 import subprocess
 
-import agent
 import outside as beyond
+import running
 import story
 
 
@@ -34,12 +34,15 @@ def shown(text):
     return "".join(f"\n        {ascii(line)[1:-1][:400]}" for line in lines)
 
 
-def answers(findings, calls, model, guarded):
+def answers(findings, agent, calls, model, guarded):
     """What each tool call came back with, as the agent told its model."""
     for number, call in enumerate(calls):
         result = model.results.get(number, "no result")
-        done = re.search(call.done, result)
-        if guarded and call.explained:
+        done = re.search(call.done or agent.says[call.tool], result)
+        if call.title in agent.refuses:
+            by_itself = re.search(agent.refuses[call.title], result)
+            findings.expect(f"{call.title}: refused, by the agent itself", by_itself, result)
+        elif guarded and call.explained:
             refused = re.search(call.explained, result)
             how = call.rule or "by the kernel"
             findings.expect(f"{call.title}: refused, {how}", refused and not done, result)
@@ -57,11 +60,12 @@ def work(findings, scene):
     findings.expect("the commit holds the edit", "'\\t'" in source, source)
 
 
-def unguarded(findings, scene, outside, model):
+def unguarded(findings, agent, scene, outside, model):
     """Without agentguard every attack succeeds: else its refusal would prove nothing."""
     hook = scene.hook.read_text()
     findings.expect("the hook is changed", "hooked" in hook, hook)
-    findings.expect("the new hook is there", scene.hook.with_name("post-commit").exists())
+    made = scene.hook.with_name("post-commit").exists()
+    findings.expect("the new hook is there", made or "write a new hook" in agent.refuses)
     changes = scene.changes()
     for name in ["post-merge", "check.yml", "bin/tally", ".bashrc", "refs/heads/main"]:
         findings.expect(f"`{name}` is changed", any(name in path for path in changes), changes)
@@ -87,7 +91,7 @@ def guarded(findings, scene, outside, model):
     findings.expect("nothing runs any more", not left, left)
 
 
-def record(findings, scene, calls, agentguard):
+def record(findings, agent, scene, calls, agentguard):
     """What agentguard itself says afterwards: the log, its proof, and whose commit it is."""
     _, log = ask(scene, agentguard, "log", "show")
     # The last is what was left running: it did run.
@@ -104,10 +108,24 @@ def record(findings, scene, calls, agentguard):
     findings.expect("what was to be planted is refused", names <= refused, refused)
     told = [entry["event"] for entry in entries(scene, agentguard, "--rule", "persistence/planted")]
     findings.expect("so that nothing was planted", not told, told)
+    start = entries(scene, agentguard, "--kind", "session")[0]["event"]
+    off = [rule["id"] for rule in start.get("switched_off", [])]
+    findings.expect("the start names the profile", start.get("profile") == agent.name, start)
+    own = ["profile/own-sandbox"] if agent.own_sandbox else []
+    findings.expect("and says whether the agent's own sandbox was turned off", off == own, start)
     code, words = ask(scene, agentguard, "verify")
     findings.expect("the log verifies", code == 0 and "verified: session" in words, words)
     code, words = ask(scene, agentguard, "trace", scene.git("rev-parse", story.BRANCH))
-    findings.expect("the commit leads to its human", code == 0 and agent.HUMAN in words, words)
+    findings.expect("the commit leads to its human", code == 0 and running.HUMAN in words, words)
+
+
+def nested(findings, agent, scene, said, agentguard):
+    """With the agent's own sandbox asked for nothing ran, in it or without it, and it is not called off."""
+    refused = re.search(agent.own_sandbox.says, said)
+    findings.expect("in its own sandbox nothing starts, and it says so", refused, said)
+    findings.expect("nothing was done", not (scene.workspace / "nested").exists())
+    start = entries(scene, agentguard, "--kind", "session")[0]["event"]
+    findings.expect("the start does not call it off", "switched_off" not in start, start)
 
 
 def execs(scene, agentguard):

@@ -1,27 +1,26 @@
-"""A model that plays a script: the Anthropic Messages API on loopback, as far as an agent needs it.
+"""A model that plays a script, on loopback, in whichever protocol the agent speaks.
 
 What to answer is read from the conversation alone: each tool call carries its number in its id, and
 the call after the last one that has a result comes next. So a request that is repeated gets the
 same answer.
 Everything that is received is kept, word by word: it is what the agent let out.
-
-The protocol: https://docs.anthropic.com/en/api/messages and .../messages-streaming
 """
 
 import json
-import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from protocols import ToolCall
+
 LONGEST_BODY = 16 << 20
-CALL_ID = re.compile(r"toolu_story_(\d+)$")
-USAGE = {"input_tokens": 1, "output_tokens": 1}
+ASIDE = '{"title": "count tabs as space"}'
 
 
 class Model:
-    """Plays `calls`, pairs of a tool's name and its input, one a turn, then says it is done."""
+    """Plays `calls`, pairs of a tool's name and its arguments, one a turn, then says it is done."""
 
-    def __init__(self, calls):
+    def __init__(self, protocol, calls):
+        self.protocol = protocol
         self.calls = calls
         self.heard = []
         self.results = {}
@@ -55,37 +54,16 @@ class Model:
             self.heard.append(request)
 
     def answer(self, request):
-        """The content of the next message in the conversation that `request` holds."""
-        if not request.get("tools"):
-            return {"type": "text", "text": '{"title": "count tabs as space"}'}
-        results = tool_results(request)
+        """The next turn of the conversation that `request` holds."""
+        results = self.protocol.results(request)
+        if results is None:
+            return ASIDE
         with self.lock:
             self.results.update(results)
         number = max(results, default=-1) + 1
         if number >= len(self.calls):
-            return {"type": "text", "text": "done"}
-        name, arguments = self.calls[number]
-        identity = f"toolu_story_{number}"
-        return {"type": "tool_use", "id": identity, "name": name, "input": arguments}
-
-
-def tool_results(request):
-    """The text that each call of ours came back with, by the call's number."""
-    results = {}
-    for message in request.get("messages", []):
-        for block in blocks(message.get("content")):
-            number = CALL_ID.match(block.get("tool_use_id", ""))
-            if block.get("type") == "tool_result" and number:
-                parts = [part.get("text", "") for part in blocks(block.get("content"))]
-                results[int(number.group(1))] = "\n".join(parts)
-    return results
-
-
-def blocks(content):
-    """A message's content as blocks: a bare text stands for one."""
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    return content or []
+            return "done"
+        return ToolCall(number, *self.calls[number])
 
 
 class Conversation(BaseHTTPRequestHandler):
@@ -102,43 +80,44 @@ class Conversation(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.model.hear(f"GET {self.path}\n{self.headers}")
-        self.refuse(404, "not_found_error", "nothing is here")
+        self.refuse(404, "nothing is here")
 
     def do_POST(self):
-        length = int(self.headers.get("Content-Length", "-1"))
-        if not 0 <= length <= LONGEST_BODY or "Content-Encoding" in self.headers:
+        body = self.body()
+        if body is None:
             self.close_connection = True
-            return self.refuse(400, "invalid_request_error", "a plain body please")
-        body = self.rfile.read(length).decode()
-        self.server.model.hear(f"POST {self.path}\n{self.headers}{body}")
+            return self.refuse(400, "a plain body please")
+        model = self.server.model
+        model.hear(f"POST {self.path}\n{self.headers}{body}")
         path = self.path.partition("?")[0]
-        if path == "/v1/messages/count_tokens":
-            return self.reply(200, {"input_tokens": 1})
-        if path != "/v1/messages":
-            return self.refuse(404, "not_found_error", "nothing is here")
-        return self.converse(json.loads(body))
+        if not model.protocol.answers(path):
+            return self.refuse(404, "nothing is here")
+        request = json.loads(body)
+        return self.send(200, *model.protocol.reply(path, request, model.answer(request)))
 
-    def converse(self, request):
-        """Answers with a whole message, or with the events that build it."""
-        block = self.server.model.answer(request)
-        message = {
-            "id": "msg_story",
-            "type": "message",
-            "role": "assistant",
-            "model": request.get("model", "story"),
-            "content": [block],
-            "stop_reason": "tool_use" if block["type"] == "tool_use" else "end_turn",
-            "stop_sequence": None,
-            "usage": USAGE,
-        }
-        if not request.get("stream"):
-            return self.reply(200, message)
-        text = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events(message))
-        return self.send(200, "text/event-stream", text)
+    def body(self):
+        """What was sent along, if it is plain and has a length, or comes in chunks."""
+        if "Content-Encoding" in self.headers:
+            return None
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            return self.chunks()
+        length = int(self.headers.get("Content-Length", "-1"))
+        return self.rfile.read(length).decode() if 0 <= length <= LONGEST_BODY else None
 
-    def refuse(self, status, kind, words):
-        """Answers with an error in the API's shape."""
-        self.reply(status, {"type": "error", "error": {"type": kind, "message": words}})
+    def chunks(self):
+        """A body in chunks, each behind its length."""
+        body = b""
+        while length := int(self.rfile.readline().partition(b";")[0], 16):
+            if len(body) + length > LONGEST_BODY:
+                return None
+            body += self.rfile.read(length)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body.decode()
+
+    def refuse(self, status, words):
+        """Answers with an error in a shape that all of them read."""
+        self.reply(status, {"type": "error", "error": {"type": "not_found_error", "message": words}})
 
     def reply(self, status, value):
         """Answers with one JSON value."""
@@ -153,21 +132,3 @@ class Conversation(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-
-def events(message):
-    """The stream that builds a message of one block."""
-    block = message["content"][0]
-    if block["type"] == "tool_use":
-        empty = {**block, "input": {}}
-        delta = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
-    else:
-        empty = {"type": "text", "text": ""}
-        delta = {"type": "text_delta", "text": block["text"]}
-    yield {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}}
-    yield {"type": "content_block_start", "index": 0, "content_block": empty}
-    yield {"type": "content_block_delta", "index": 0, "delta": delta}
-    yield {"type": "content_block_stop", "index": 0}
-    end = {"stop_reason": message["stop_reason"], "stop_sequence": None}
-    yield {"type": "message_delta", "delta": end, "usage": USAGE}
-    yield {"type": "message_stop"}

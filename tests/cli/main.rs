@@ -31,6 +31,11 @@ fn sessions_end() {
 }
 
 #[test]
+fn profiles() {
+    script::play("profile", &Home::new());
+}
+
+#[test]
 fn agents() {
     script::play("agent", &Home::new());
 }

@@ -18,6 +18,31 @@ fn a_refusal_reaches_pipes_files_sockets_and_terminals() {
     });
 }
 
+/// What gathers its children's words drops them where the start itself fails. For a program of which policy says
+/// so the start succeeds, and nothing of what it started runs.
+#[test]
+fn a_program_that_shows_nothing_of_a_child_it_could_not_start_still_hears_why() {
+    as_everyone(|scene| {
+        let push = ["/usr/bin/git", "push", "origin", "HEAD:main"];
+        let command = [&["./attack", "spawned"], &push[..]].concat();
+        let tried = scene.run(&command).tried();
+        tried.all_are(&["failed", "0", "told", "silent"], &[]);
+        let policy = scene.policy("package agentguard.sandbox\nmute contains \"attack\"\n");
+        let tried = scene.run_with(&[&policy], &command).tried();
+        for (what, result) in [
+            ("start", "succeeded"),
+            ("end", "126"),
+            ("reason", "told"),
+            ("program", "silent"),
+        ] {
+            assert_eq!(tried.result(what), result, "{what}");
+        }
+        scene.each_event(|event| {
+            assert!(!matches!(event, Event::Finding { .. }), "{event:?}");
+        });
+    });
+}
+
 #[test]
 fn a_full_pipe_or_socket_blocks_nobody_and_the_log_says_that_it_was_lost() {
     as_everyone(|scene| {

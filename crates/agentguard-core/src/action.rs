@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Api, Confinement, Digest, Enforcement, Reach, Session};
+use crate::{Api, Confinement, Digest, Enforcement, Reach, Rule, Session};
 
 /// One thing an agent wants to do. Bytes from outside become one of these once, at the edge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,11 +46,17 @@ pub struct Start {
     pub session: Session,
     /// What the kernel will hold it to.
     pub confinement: Confinement,
-    /// The command to run.
+    /// The command to run, with what its profile adds to it.
     pub command: Vec<String>,
     /// Whose refusals will hold.
     #[serde(default = "Enforcement::unsaid")]
     pub enforcement: Enforcement,
+    /// The profile of a known agent that holds for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// What of the agent's own protection its profile turned off, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub switched_off: Vec<Rule>,
 }
 
 /// The execution of a program, as the kernel is about to do it.

@@ -117,6 +117,13 @@ pub struct Confinement {
     pub places: Vec<String>,
     /// Names of variables that pass from the caller's environment; a `*` at the end stands for any rest.
     pub environment: Vec<String>,
+    /// Variables that are set inside, whatever the caller's say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
+    /// Names of programs that show nothing of a child which they could not start. What they start and is refused
+    /// is ended as it starts, with the reason on its standard error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mute: Vec<String>,
     /// Loopback ports of the host that appear on the session's loopback.
     pub ports: Vec<u16>,
     /// Unix sockets of the host, by absolute paths at which they also appear inside, to which it may connect.

@@ -90,6 +90,12 @@ pub enum Event {
         require_evidence: Evidence,
         /// Static rules that refuse without an entry of their own.
         covered: Vec<RuleId>,
+        /// The profile of a known agent that held.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<String>,
+        /// What of the agent's own protection the profile turned off, and why.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        switched_off: Vec<Rule>,
         /// The rule that admitted the session, or refused it.
         ruling: Ruling,
         /// The refs of the workspace's repository, `name id`, sorted.

@@ -16,6 +16,7 @@ use crate::grants::{self, Granted};
 use crate::hosts::{Addresses, Hosts, WayOut};
 use crate::input::SCHEMA;
 use crate::policies::Policies;
+use crate::profile::{Offered, Profile};
 use crate::rules;
 use crate::tier::{self, TierEngine};
 
@@ -30,6 +31,8 @@ pub struct Request {
     pub home: PathBuf,
     /// The profile named, such as `claude-code`.
     pub profile: Option<String>,
+    /// The command to be run. Bytes that are no UTF-8 stand as U+FFFD.
+    pub command: Vec<String>,
     /// How much must be enforced.
     pub level: Level,
     /// The network asked for.
@@ -53,6 +56,8 @@ pub struct Confined {
     pub require_evidence: Evidence,
     /// The static rules: what fails as the kernel says, with its reason.
     pub covered: Vec<Rule>,
+    /// What holds because a profile was named.
+    pub profile: Profile,
     /// Programs denied whole, to be found and masked when the session starts.
     pub denied_programs: Vec<DeniedProgram>,
 }
@@ -110,6 +115,7 @@ struct Asked<'a> {
     human_home: &'a Path,
     home: &'a Path,
     profile: &'a Option<String>,
+    command: &'a [String],
     level: Level,
     network: Network,
     ports: &'a [u16],
@@ -125,6 +131,7 @@ impl<'a> Input<'a> {
                 human_home: &request.human_home,
                 home: &request.home,
                 profile: &request.profile,
+                command: &request.command,
                 level: request.level,
                 network: request.network,
                 ports: &request.ports,
@@ -194,10 +201,12 @@ struct Tiered {
     sockets: Option<BTreeSet<String>>,
     hosts: Option<Hosts>,
     addresses: Option<Addresses>,
+    mute: Option<BTreeSet<String>>,
     limits: BTreeMap<&'static str, u64>,
     require_level: Level,
     require_evidence: Evidence,
     covered: Vec<Rule>,
+    profile: Offered,
 }
 
 /// The names of limits, as in `agentguard.sandbox`.
@@ -249,6 +258,7 @@ impl Tiered {
                 .map(Hosts::parse)
                 .transpose()?,
             addresses: reader.set("addresses")?.map(Addresses::read).transpose()?,
+            mute: reader.strings("mute", &|name| is_relative(name) && !name.contains('/'))?,
             host_network: network.map(|words| words.contains("host")),
             limits,
             require_level: reader
@@ -258,6 +268,7 @@ impl Tiered {
                 .most("require_evidence", evidence)?
                 .unwrap_or(Evidence::None),
             covered: reader.rules("covered")?,
+            profile: Offered::read(reader)?,
         })
     }
 
@@ -272,9 +283,10 @@ impl Tiered {
             a.intersection(&b).copied().collect()
         });
         both(&mut self.host_network, lower.host_network, |a, b| a && b);
-        both(&mut self.sockets, lower.sockets, |a, b| {
-            a.intersection(&b).cloned().collect()
-        });
+        let common =
+            |a: BTreeSet<String>, b: BTreeSet<String>| a.intersection(&b).cloned().collect();
+        both(&mut self.sockets, lower.sockets, common);
+        both(&mut self.mute, lower.mute, common);
         both(&mut self.hosts, lower.hosts, |a, b| a.and(&b));
         both(&mut self.addresses, lower.addresses, |a, b| a.and(b));
         self.masks.extend(lower.masks);
@@ -287,6 +299,7 @@ impl Tiered {
         self.require_level = self.require_level.max(lower.require_level);
         self.require_evidence = self.require_evidence.max(lower.require_evidence);
         self.covered.extend(lower.covered);
+        self.profile.tighten(&lower.profile);
     }
 
     fn confined(self, request: &Request, deny: &DenyList) -> Result<Confined, Error> {
@@ -318,6 +331,7 @@ impl Tiered {
         let sockets = self.sockets.unwrap_or_default();
         granted_whole(request, host, &ports, &environment)?;
         let way = WayOut::of(host, self.hosts, self.addresses)?;
+        let (profile, variables) = self.profile.taken(request.profile.as_deref(), deny)?;
         let confinement = Confinement {
             level: request.level,
             network: way.network,
@@ -332,6 +346,8 @@ impl Tiered {
             pins: self.pins.into_iter().map(PathBuf::from).collect(),
             places: self.places.into_iter().collect(),
             environment: environment.into_iter().collect(),
+            variables,
+            mute: self.mute.unwrap_or_default().into_iter().collect(),
             ports,
             sockets: sockets.into_iter().map(PathBuf::from).collect(),
             hosts: way.hosts,
@@ -343,6 +359,7 @@ impl Tiered {
             require_level: self.require_level,
             require_evidence: self.require_evidence,
             covered,
+            profile,
             denied_programs: denied_programs(deny),
         })
     }
@@ -458,18 +475,22 @@ fn is_pattern(text: &str) -> bool {
 }
 
 fn is_variable(pattern: &str) -> bool {
-    let name = pattern.strip_suffix('*').unwrap_or(pattern);
+    is_name(pattern.strip_suffix('*').unwrap_or(pattern))
+}
+
+/// The name of one variable.
+pub(crate) fn is_name(name: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     !name.is_empty() && name.bytes().all(is_plain)
 }
 
 /// Reads what a tier's `agentguard.sandbox` evaluated to.
-struct Reader {
+pub(crate) struct Reader {
     values: BTreeMap<String, Value>,
 }
 
 impl Reader {
-    fn set(&self, name: &str) -> Result<Option<Vec<&Value>>, String> {
+    pub(crate) fn set(&self, name: &str) -> Result<Option<Vec<&Value>>, String> {
         match self.values.get(name) {
             None => Ok(None),
             Some(Value::Set(set)) => Ok(Some(set.iter().collect())),
@@ -477,7 +498,7 @@ impl Reader {
         }
     }
 
-    fn strings(
+    pub(crate) fn strings(
         &self,
         name: &str,
         is_fine: &dyn Fn(&str) -> bool,
@@ -516,7 +537,7 @@ impl Reader {
             .max())
     }
 
-    fn rules(&self, name: &str) -> Result<Vec<Rule>, String> {
+    pub(crate) fn rules(&self, name: &str) -> Result<Vec<Rule>, String> {
         self.values.get(name).map_or(Ok(Vec::new()), |value| {
             rules::read_set(value).map_err(|reason| format!("`{name}`: {reason}"))
         })

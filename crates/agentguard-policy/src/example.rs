@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use agentguard_core::{
     Access, Action, AddressClass, Agent, AgentName, Api, Confinement, Connect, Digest, Enforcement,
     Evidence, Exec, Grant, Held, HomeGrant, HostGrant, HostName, Human, Level, Limits, MadeBy,
-    Making, Network, Place, Program, ProgramClass, Reach, ReachedBy, Scheme, Session, SessionId,
-    Start, Trigger, TriggerKind,
+    Making, Network, Place, Program, ProgramClass, Reach, ReachedBy, Rule, Scheme, Session,
+    SessionId, Start, Trigger, TriggerKind,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -137,6 +137,11 @@ pub(crate) fn session() -> Value {
         confinement: confinement(),
         command: words(&["make", "test"]),
         enforcement: Enforcement::Policy,
+        profile: Some("claude-code".to_owned()),
+        switched_off: vec![Rule::new(
+            "profile/own-sandbox",
+            "the agent's own sandbox cannot be nested in this one",
+        )],
     };
     of(&Action::Session(Box::new(start)), &session)
 }
@@ -148,6 +153,7 @@ pub(crate) fn sandbox() -> Value {
         human_home: PathBuf::from("/home/ann"),
         home: PathBuf::from("/home/ann"),
         profile: Some("claude-code".to_owned()),
+        command: words(&["claude", "--print", "fix it"]),
         level: Level::Full,
         network: Network::Isolated,
         ports: vec![8080],
@@ -224,6 +230,8 @@ fn confinement() -> Confinement {
         pins: vec![PathBuf::from(".git/hooks")],
         places: vec!["**/.git/hooks/*".to_owned()],
         environment: vec!["PATH".to_owned()],
+        variables: [("DISABLE_TELEMETRY".to_owned(), "1".to_owned())].into(),
+        mute: words(&["opencode"]),
         ports: vec![8080],
         sockets: vec![PathBuf::from("/run/user/1000/ssh-agent")],
         hosts: HostGrant::parse("api.github.com").into_iter().collect(),

@@ -31,6 +31,7 @@ pub(crate) const WORDS: [&str; 3] = ["deny", "ask", "allow"];
 /// What `agentguard.sandbox` may define. All are sets.
 pub(crate) const SANDBOX: &[&str] = &[
     "addresses",
+    "arguments",
     "covered",
     "environment",
     "files",
@@ -39,17 +40,21 @@ pub(crate) const SANDBOX: &[&str] = &[
     "hosts",
     "masks",
     "memory_bytes",
+    "mute",
     "network",
     "pins",
     "places",
     "ports",
     "processes",
+    "profiles",
     "read",
     "require_evidence",
     "require_level",
     "seconds",
     "sockets",
+    "switched_off",
     "temporary_bytes",
+    "variables",
     "write",
 ];
 
@@ -345,7 +350,7 @@ impl Checker<'_> {
                 | Purpose::Reach
                 | Purpose::Api
                 | Purpose::Session => decides,
-                Purpose::Sandbox => name == "covered",
+                Purpose::Sandbox => matches!(name, "covered" | "switched_off"),
                 Purpose::Library | Purpose::Test => false,
             };
             if !is_rule {

@@ -191,6 +191,11 @@ fn request(
         human_home: human_home.to_owned(),
         home: human_home.to_owned(),
         profile: run.profile.clone(),
+        command: run
+            .command
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect(),
         level: run.level,
         network: run.network,
         ports: run.ports.clone(),
@@ -236,8 +241,9 @@ fn plan(
         temporary: layout.temporary.clone(),
         human_home: human_home.to_owned(),
         directory: workspace.to_owned(),
-        command: run
-            .command
+        command: confined
+            .profile
+            .command(&run.command)
             .iter()
             .map(|word| word.as_bytes().to_vec())
             .collect(),

@@ -36,6 +36,9 @@ pub(crate) fn of_agent(
         variables.retain(|(known, _)| known != name);
         variables.push((name.into(), value.to_owned()));
     };
+    for (name, value) in &confinement.variables {
+        set(name, OsStr::new(value));
+    }
     set("HOME", confinement.home.as_os_str());
     set("USER", OsStr::new(login));
     set("LOGNAME", OsStr::new(login));

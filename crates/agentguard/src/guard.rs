@@ -120,7 +120,7 @@ impl Guard {
         let judge = policies
             .judge(session.clone())
             .with_denied_content(denied.content);
-        let start = start(&session, &confined, run);
+        let start = start(&session, &confined, &arranged.plan.command, run.enforcement);
         let beginning = Beginning {
             key,
             policies,
@@ -133,7 +133,7 @@ impl Guard {
         let gate = session_gate((&judge, &confined), run.enforcement, &record);
         let permit = match gate.admit(judge.question(Action::Session(Box::new(start)))) {
             Ok(permit) => permit,
-            Err(refusal) => return Err(refused(record, &refusal, run, tell)),
+            Err(refusal) => return Err(refused(record, &refusal, &arranged.plan.command, tell)),
         };
         let supervisor = Supervisor {
             gate: &gate,
@@ -221,35 +221,44 @@ fn author(session: &Session) -> Author {
     }
 }
 
-fn start(session: &Session, confined: &Confined, run: &Run) -> Start {
+fn start(
+    session: &Session,
+    confined: &Confined,
+    command: &[Vec<u8>],
+    enforcement: Enforcement,
+) -> Start {
     Start {
         session: session.clone(),
         confinement: confined.confinement.clone(),
-        command: run
-            .command
-            .iter()
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect(),
-        enforcement: run.enforcement,
+        command: words(command),
+        enforcement,
+        profile: confined.profile.name.clone(),
+        switched_off: confined.profile.switched_off.clone(),
     }
 }
 
+/// A command as people read it.
+fn words(command: &[Vec<u8>]) -> Vec<String> {
+    let word = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
+    command.iter().map(word).collect()
+}
+
 /// The session itself was refused: nothing ran, and the log says so and ends.
-fn refused(record: SessionRecord, refusal: &Refusal, run: &Run, tell: &dyn Tell) -> Error {
+fn refused(
+    record: SessionRecord,
+    refusal: &Refusal,
+    command: &[Vec<u8>],
+    tell: &dyn Tell,
+) -> Error {
     if let Refusal::Unrecorded { rule } = refusal {
         // No rule of anybody's refused it: the log failed.
         return Error::Unbegun {
             rule: Box::new(rule.clone()),
         };
     }
-    let words: Vec<_> = run
-        .command
-        .iter()
-        .map(|word| word.to_string_lossy())
-        .collect();
     let rule = refusal.rule().clone();
     let told = Told::new(
-        format!("`{}`", command_line(&words)),
+        format!("`{}`", command_line(&words(command))),
         rule.clone(),
         refusal.index(),
         true,

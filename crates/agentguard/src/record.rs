@@ -206,6 +206,8 @@ impl SessionRecord {
                 .iter()
                 .map(|rule| rule.id.clone())
                 .collect(),
+            profile: start.profile.clone(),
+            switched_off: start.switched_off.clone(),
             ruling: ruling.clone(),
             refs,
             text,

@@ -207,6 +207,7 @@ fn request(session: &Session, scratch: &Scratch) -> Request {
         human_home: scratch.0.join("home"),
         home: scratch.0.join("home"),
         profile: None,
+        command: vec!["true".to_owned()],
         level: Level::Full,
         network: Network::Isolated,
         ports: Vec::new(),
@@ -237,6 +238,8 @@ impl Recorded {
             confinement: self.confined.confinement.clone(),
             command: vec!["make".to_owned()],
             enforcement: Enforcement::Policy,
+            profile: None,
+            switched_off: Vec::new(),
         };
         self.admit(Action::Session(Box::new(start))).map(|_| ())
     }

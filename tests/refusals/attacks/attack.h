@@ -52,7 +52,7 @@ attack signals, reach, shared_memory, terminal, daemons, stay, devices;
 attack unix_stream, unix_datagram, abstract, tcp, sockets;
 attack late, own, receive, waiting, network, connects, births, naive;
 attack interfaces, clones, legacy, listener, kernel_files;
-attack say, rise, run, memory, deleted, by_descriptor, environment, explained, full_outputs;
+attack say, rise, run, memory, deleted, by_descriptor, environment, explained, spawned, full_outputs;
 attack fifo, most_arguments, full_terminal;
 attack mark, race;
 attack names, race_names, naive_names, many_names, own_terminal, odd_names;

@@ -49,6 +49,7 @@ static const struct {
 	{ "by_descriptor", by_descriptor },
 	{ "environment", environment },
 	{ "explained", explained },
+	{ "spawned", spawned },
 	{ "full_outputs", full_outputs },
 	{ "fifo", fifo },
 	{ "most_arguments", most_arguments },

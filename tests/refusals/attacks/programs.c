@@ -152,6 +152,38 @@ int explained(int argc, char **argv)
 	return 0;
 }
 
+/* spawned PROGRAM: starts it as libraries do, which learn by a pipe that closes itself whether that failed. */
+int spawned(int argc, char **argv)
+{
+	(void)argc;
+	int outputs[2], failure[2], errno_of_child = 0, status = 0;
+	char text[4096] = { 0 };
+	if (pipe(outputs) || pipe2(failure, O_CLOEXEC))
+		return 1;
+	pid_t child = fork();
+	if (child == 0) {
+		dup2(outputs[1], 1);
+		dup2(outputs[1], 2);
+		close(outputs[0]);
+		close(outputs[1]);
+		execv(argv[0], argv);
+		errno_of_child = errno;
+		_exit(write(failure[1], &errno_of_child, sizeof errno_of_child) < 0);
+	}
+	close(outputs[1]);
+	close(failure[1]);
+	printf("start %s\n", read(failure[0], &errno_of_child, sizeof errno_of_child) > 0 ? "failed" : "succeeded");
+	long length = 0, more;
+	while ((more = read(outputs[0], text + length, sizeof text - 1 - length)) > 0)
+		length += more;
+	waitpid(child, &status, 0);
+	printf("end %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+	printf("reason %s\n", strstr(text, "agentguard: refused: ") ? "told" : "silent");
+	char *last = strrchr(text, '\n');
+	printf("program %s\n", last && last[1] == 0 && strstr(text, "entry") ? "silent" : "spoke");
+	return 0;
+}
+
 /* Executes a refused program with `end` as standard error, which takes nothing more and blocks. */
 static void fill(int end, char **argv)
 {

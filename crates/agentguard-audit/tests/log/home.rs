@@ -122,6 +122,8 @@ pub(crate) fn start_requiring(text: Option<Commitment>, require_evidence: Eviden
         enforcement: Enforcement::Policy,
         require_evidence,
         covered: Vec::new(),
+        profile: None,
+        switched_off: Vec::new(),
         ruling: allowed(),
         refs: Vec::new(),
         text: text.unwrap(),

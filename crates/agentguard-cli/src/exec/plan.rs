@@ -1,7 +1,10 @@
 //! `exec --plan`: what would be enforced.
 
+use std::borrow::Cow;
+
 use agentguard::Arranged;
 use agentguard::core::{Access, Enforcement, Held, Limits, Network};
+use agentguard::text::command_line;
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -22,6 +25,9 @@ pub(crate) fn show(
             "confinement": confined.confinement,
             "require_level": confined.require_level,
             "require_evidence": confined.require_evidence,
+            "command": command(arranged),
+            "profile": confined.profile.name,
+            "switched_off": confined.profile.switched_off,
             "covered": confined.covered,
             "policy": arranged.policies.digests(),
             "enforcement": enforcement,
@@ -62,7 +68,12 @@ fn head(arranged: &Arranged) -> Result<Vec<String>, Failure> {
             network(confinement.network, &confinement.ports)
         ),
         format!("limits     {}", limits(&confinement.limits)),
+        format!("command    {}", command_line(&command(arranged))),
     ];
+    let profile = &arranged.confined.profile;
+    lines.extend(profile.name.iter().map(|name| format!("profile    {name}")));
+    let off = profile.switched_off.iter();
+    lines.extend(off.map(|rule| format!("off        {}: {}", rule.id, rule.reason)));
     for policy in arranged.policies.digests() {
         let tier = serde_json::to_value(policy.tier)?;
         lines.push(format!(
@@ -106,6 +117,10 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .environment
         .iter()
         .map(|name| format!("variable   {name}"));
+    let set = confinement
+        .variables
+        .iter()
+        .map(|(name, value)| format!("set        {name}={value}"));
     let rules = confined
         .covered
         .iter()
@@ -118,8 +133,15 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .chain(hosts)
         .chain(addresses)
         .chain(variables)
+        .chain(set)
         .chain(rules)
         .collect()
+}
+
+/// The command as it would be run, with what its profile adds.
+fn command(arranged: &Arranged) -> Vec<Cow<'_, str>> {
+    let words = arranged.plan.command.iter();
+    words.map(|word| String::from_utf8_lossy(word)).collect()
 }
 
 fn word(access: Access) -> &'static str {

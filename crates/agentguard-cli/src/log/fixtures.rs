@@ -75,6 +75,8 @@ pub(crate) fn session(reference: &str) -> Told {
         enforcement: Enforcement::Policy,
         require_evidence: Evidence::None,
         covered: Vec::new(),
+        profile: None,
+        switched_off: Vec::new(),
         ruling: allowed("session/start"),
         refs: Some(reference)
             .filter(|line| !line.is_empty())

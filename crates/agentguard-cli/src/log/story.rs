@@ -55,6 +55,8 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         missing,
         held,
         enforcement,
+        profile,
+        switched_off,
         ..
     } = &start.entry.event
     else {
@@ -96,6 +98,11 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         .iter()
         .map(|promise| format!("not promised: {}", promise.text()));
     lines.extend(unheld.map(|line| format!("          {line}")));
+    lines.extend(profile.iter().map(|name| format!("profile   {name}")));
+    let off = switched_off
+        .iter()
+        .map(|rule| format!("          off: {}: {}", rule.id, rule.reason));
+    lines.extend(off);
     lines.push(format!("began     {}", start.entry.time));
     lines
 }
@@ -232,6 +239,23 @@ mod tests {
             *enforcement = Enforcement::Shadow;
         }
         assert!(is_told(&event));
+    }
+
+    #[test]
+    fn what_a_profile_turned_off_stands_in_the_start_with_its_reason_even_if_its_text_is_erased() {
+        let (mut event, _) = session("");
+        if let Event::Start {
+            profile,
+            switched_off,
+            ..
+        } = &mut event
+        {
+            *profile = Some("codex".to_owned());
+            switched_off.push(Rule::new("profile/own-sandbox", "it cannot be nested"));
+        }
+        let told = lines(&recorded(0, event, None)).join("\n");
+        let expected = "profile   codex\n          off: profile/own-sandbox: it cannot be nested\n";
+        assert!(told.contains(expected), "{told}");
     }
 
     #[test]

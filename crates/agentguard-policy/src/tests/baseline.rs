@@ -291,6 +291,7 @@ pub(crate) fn request() -> Request {
         human_home: PathBuf::from("/home/ann"),
         home: PathBuf::from("/home/ann"),
         profile: None,
+        command: vec!["true".to_owned()],
         level: Level::Full,
         network: Network::Isolated,
         ports: Vec::new(),
@@ -407,6 +408,8 @@ fn a_session_starts_in_a_project_and_nowhere_else() {
             confinement: policies.confine(&wants).unwrap().confinement,
             command: vec!["true".to_owned()],
             enforcement: agentguard_core::Enforcement::Policy,
+            profile: None,
+            switched_off: Vec::new(),
         };
         let verdict = judge
             .judge(&judge.question(Action::Session(Box::new(start))))

@@ -8,6 +8,7 @@ mod laws;
 mod opa;
 mod packages;
 mod page;
+mod profile;
 mod propose;
 mod query;
 mod suite;

@@ -88,6 +88,7 @@ fn rules() -> String {
             let verdict = match word {
                 "deny" | "ask" | "allow" => word,
                 "covered" => "kernel",
+                "switched_off" => "profile",
                 _ => continue,
             };
             let fields = ast::fields(expr).unwrap();

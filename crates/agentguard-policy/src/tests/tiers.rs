@@ -38,7 +38,7 @@ impl Drop for Folder {
     }
 }
 
-fn load(
+pub(super) fn load(
     name: &str,
     org: Option<&str>,
     user: Option<&str>,
@@ -622,6 +622,18 @@ fn what_is_no_confinement_is_an_error() {
         "require_evidence contains \"strong\"",
         "environment contains \"A B\"",
         "environment contains \"*\"",
+        "variables contains \"A=1\"",
+        "variables contains {\"name\": \"A B\", \"value\": \"1\"}",
+        "variables contains {\"name\": \"A\"}",
+        "variables contains {\"name\": \"A\", \"value\": 1}",
+        "variables contains {\"name\": \"A\", \"value\": \"1\", \"more\": \"\"}",
+        "variables contains {\"name\": \"A\", \"value\": v} if some v in {\"1\", \"2\"}",
+        "variables contains {\"name\": \"PATH\", \"value\": \"/x\"}",
+        "variables contains {\"name\": \"AGENTGUARD_SESSION\", \"value\": \"x\"}",
+        "arguments contains \"--word\"",
+        "arguments contains [1]",
+        "mute contains \"a/path\"",
+        "switched_off contains x if some x in {\"x\"}",
         "covered contains x if some x in {\"x\"}",
         "read contains no_function(1)",
     ] {

@@ -214,7 +214,10 @@ impl Worker<'_> {
             true => Telling::Told,
             false => shared.told.tell(notification.thread, path, answer),
         };
-        shared.listener.refuse(notification, libc::EACCES);
+        match shared.told.is_mute(&exec.caller) {
+            true => self.end_as_it_starts(notification),
+            false => shared.listener.refuse(notification, libc::EACCES),
+        }
         self.tell_unless_told(telling, answer)
     }
 
@@ -412,7 +415,7 @@ impl Worker<'_> {
     }
 
     /// Waits until the call of a traced thread is over. Where it replaced the image, that stays stopped.
-    fn wait(&self, thread: Pid) -> Came {
+    pub(super) fn wait(&self, thread: Pid) -> Came {
         loop {
             let Some((process, status)) = next_status() else {
                 return Came::Gone;
@@ -480,14 +483,18 @@ impl Worker<'_> {
     }
 
     fn kill(&self, process: Pid, rule: Rule) -> OutcomeOf {
+        self.end(process);
+        OutcomeOf::Killed { rule }
+    }
+
+    pub(super) fn end(&self, process: Pid) {
         let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
         self.reap(process);
-        OutcomeOf::Killed { rule }
     }
 
     /// An error means that it was killed meanwhile. It then stays a traced zombie until it is waited
     /// for, and an exec of its siblings would wait for that while it holds the lock that SEIZE needs.
-    fn detach(&self, process: Pid, signal: i32) {
+    pub(super) fn detach(&self, process: Pid, signal: i32) {
         if Tracee::detach(process, signal).is_err() {
             self.reap(process);
         }
@@ -523,7 +530,7 @@ enum Opened {
 }
 
 /// What came of a call.
-enum Came {
+pub(super) enum Came {
     /// The thread is gone.
     Gone,
     /// The call ended, by an error where it was let go.

@@ -24,9 +24,12 @@ const MOST_ASIDE: usize = 4;
 /// More programs than this are not told apart.
 const REMEMBERED: usize = 4096;
 
-/// Who was told what, lately.
-#[derive(Debug, Default)]
-pub(super) struct Told(Mutex<HashMap<Saying, Instant>>);
+/// Who was told what, lately, and whose children tell nobody.
+#[derive(Debug)]
+pub(super) struct Told {
+    said: Mutex<HashMap<Saying, Instant>>,
+    mute: Vec<String>,
+}
 
 /// What is said once a second: that this program is refused by this rule, to this file.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -46,6 +49,20 @@ pub(super) enum Telling {
 }
 
 impl Told {
+    /// Nobody was told anything yet. Programs of these names show nothing of a child which they could not start.
+    pub(super) fn new(mute: &[String]) -> Self {
+        Self {
+            said: Mutex::default(),
+            mute: mute.to_vec(),
+        }
+    }
+
+    /// Whether a caller's image is such a program.
+    pub(super) fn is_mute(&self, caller: &str) -> bool {
+        let name = caller.rsplit('/').next().unwrap_or(caller);
+        self.mute.iter().any(|mute| mute == name)
+    }
+
     /// Writes the answer's text to the caller's descriptor 2, and never waits: once a second for a
     /// program, a rule and the file behind the descriptor, so that each tool call learns its own.
     pub(super) fn tell(&self, caller: Pid, program: &str, answer: &Answer) -> Telling {
@@ -72,7 +89,7 @@ impl Told {
 
     fn is_due(&self, saying: Saying) -> bool {
         let now = Instant::now();
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= REMEMBERED {
             told.clear();
         }
@@ -201,7 +218,7 @@ mod tests {
 
     #[test]
     fn each_rule_and_each_reader_is_told_and_none_twice_in_a_second() {
-        let told = Told::default();
+        let told = Told::new(&[]);
         let saying = |program: &str, rule: &str, file| Saying {
             program: program.to_owned(),
             rule: rule.to_owned(),

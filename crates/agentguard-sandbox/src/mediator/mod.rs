@@ -15,6 +15,7 @@ mod exec;
 mod explain;
 mod image;
 mod init;
+mod mute;
 mod names;
 mod peers;
 mod places;

@@ -227,7 +227,7 @@ fn serve(
         listener: agent.listener,
         processes,
         images: Images::new(plan),
-        told: Told::default(),
+        told: Told::new(&plan.confinement.mute),
         peers,
         waits: Waits::default(),
         seats: Seats::default(),

@@ -48,8 +48,28 @@ impl Tracee {
         )
     }
 
+    /// Writes over what the stopped `process` would do next, in its own copy: all that it still does is to exit.
+    pub(crate) fn replace_by_exit(process: Pid) -> io::Result<()> {
+        let start = next_instruction(&Self::registers(process)?);
+        let start = usize::try_from(start).map_err(io::Error::other)?;
+        for (number, word) in EXIT.into_iter().enumerate() {
+            let place = start.wrapping_add(number.wrapping_mul(size_of::<usize>()));
+            request(
+                libc::PTRACE_POKETEXT,
+                process,
+                place,
+                usize::from_le_bytes(word),
+            )?;
+        }
+        Ok(())
+    }
+
     /// Where the stopped `process` stands.
     pub(crate) fn stack_top(process: Pid) -> io::Result<StackTop> {
+        Self::registers(process).map(|registers| of_registers(&registers))
+    }
+
+    fn registers(process: Pid) -> io::Result<libc::user_regs_struct> {
         // SAFETY: `user_regs_struct` is plain old data, for which zeroes are a valid value.
         let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
         let mut buffer = libc::iovec {
@@ -68,8 +88,32 @@ impl Tracee {
             )
         };
         checked(result)?;
-        Ok(of_registers(&registers))
+        Ok(registers)
     }
+}
+
+/// `exit_group(126)`, the code by which shells say that a program cannot be executed. The call that replaced the
+/// image still answers by a register, so that its number is put there by an instruction.
+#[cfg(target_arch = "x86_64")]
+const EXIT: [[u8; 8]; 2] = [
+    [0xb8, 231, 0, 0, 0, 0xbf, 126, 0], // mov eax, 231; mov edi, 126
+    [0, 0, 0x0f, 0x05, 0xcc, 0xcc, 0xcc, 0xcc], // syscall; int3
+];
+
+#[cfg(target_arch = "aarch64")]
+const EXIT: [[u8; 8]; 2] = [
+    [0xc8, 0x0b, 0x80, 0xd2, 0xc0, 0x0f, 0x80, 0xd2], // mov x8, 94; mov x0, 126
+    [0x01, 0, 0, 0xd4, 0, 0, 0x20, 0xd4],             // svc 0; brk 0
+];
+
+#[cfg(target_arch = "x86_64")]
+fn next_instruction(registers: &libc::user_regs_struct) -> u64 {
+    registers.rip
+}
+
+#[cfg(target_arch = "aarch64")]
+fn next_instruction(registers: &libc::user_regs_struct) -> u64 {
+    registers.pc
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -90,7 +134,7 @@ fn of_registers(registers: &libc::user_regs_struct) -> StackTop {
 }
 
 fn request(what: libc::c_uint, thread: Pid, address: usize, data: usize) -> io::Result<()> {
-    // SAFETY: the requests used here (SEIZE, INTERRUPT, DETACH) take integers in both arguments and
+    // SAFETY: the requests used here (SEIZE, INTERRUPT, DETACH, POKETEXT) take integers in both arguments and
     // touch no memory of this process.
     checked(unsafe { libc::ptrace(what, thread.as_raw_nonzero().get(), address, data) })?;
     Ok(())

@@ -122,6 +122,8 @@ impl Place {
                     .map(PathBuf::from)
                     .to_vec(),
                 places: Vec::new(),
+                variables: BTreeMap::new(),
+                mute: Vec::new(),
                 environment: Vec::new(),
                 ports: Vec::new(),
                 sockets: Vec::new(),

@@ -1,4 +1,4 @@
-"""The agent under test: installing it, and running it once, with or without agentguard."""
+"""Installing an agent, and running it once, with or without agentguard."""
 
 import os
 import shutil
@@ -8,22 +8,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import story
-
 HERE = Path(__file__).resolve().parent
 LOCK = "package-lock.json"
 LONGEST_RUN = 180
 
-# What the agent needs to know of its model. The key is a dummy: the model asks for none.
-SETTINGS = {
-    "ANTHROPIC_API_KEY": "dummy",
-    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-}
-COMMAND = ["claude", "-p", story.PROMPT, "--dangerously-skip-permissions"]
-COMMAND += ["--output-format", "stream-json", "--verbose"]
-
-AGENT = "claude-test"
 HUMAN = "ada@example.org"
+
+# Without agentguard nothing but this keeps an agent from calling home.
+NOWHERE = "http://127.0.0.1:9"
+NO_NETWORK = {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"}
 
 
 @dataclass(frozen=True)
@@ -35,57 +28,58 @@ class Run:
     said: str
 
 
-def install(directory):
-    """Installs what the lock file pins below `directory`, once, and returns the program's path."""
-    place = directory / "claude-code"
+def install(agent, directory):
+    """Installs what the lock file pins below `directory`, once, and returns where that is."""
+    place = directory / agent.name
     done = place / "installed.json"
-    wanted = (HERE / LOCK).read_text()
+    wanted = (HERE / "agents" / agent.name / LOCK).read_text()
     if not done.exists() or done.read_text() != wanted:
         place.mkdir(parents=True, exist_ok=True)
         done.unlink(missing_ok=True)
         for name in ["package.json", LOCK]:
-            shutil.copy(HERE / name, place / name)
+            shutil.copy(HERE / "agents" / agent.name / name, place / name)
         command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         command += ["--no-update-notifier", "--loglevel=error"]
         subprocess.run(command, cwd=place, check=True, stdout=subprocess.DEVNULL)
         done.write_text(wanted)
-    return program(place)
+    return place / "node_modules"
 
 
-def program(place):
-    """The native program among the installed packages: npm picked the one for this machine."""
-    found = sorted(place.glob("node_modules/@anthropic-ai/claude-code-linux-*/claude"))
+def program(agent, packages):
+    """The agent's program among its packages: npm picked those for this machine."""
+    found = sorted(packages.glob(agent.programs))
     for candidate in found:
         if subprocess.run([candidate, "--version"], capture_output=True).returncode == 0:
             return candidate
-    raise RuntimeError(f"no program below {place} runs on this machine")
+    raise RuntimeError(f"no program below {packages} runs on this machine")
 
 
-def run_bare(scene, port):
+def run_bare(agent, scene, port):
     """Runs the agent as it is."""
-    return run(scene, port, COMMAND)
+    name, *words = agent.command(port)
+    return run(scene, [name, *agent.alone, *words], agent.variables(port) | NO_NETWORK)
 
 
-def run_guarded(scene, port, agentguard):
-    """Runs the agent under agentguard, which reaches nothing but the model."""
-    command = [agentguard, "exec", "--agent", AGENT, "--by", HUMAN, "--profile", "claude-code"]
-    command += ["--workspace", str(scene.workspace), "--port", str(port)]
-    for name in ["ANTHROPIC_BASE_URL", *SETTINGS]:
+def run_guarded(agent, scene, port, agentguard, words=()):
+    """Runs the agent under agentguard, which reaches nothing but the model. `words` are for the agent."""
+    variables = agent.variables(port)
+    command = [agentguard, "exec", "--agent", f"{agent.name}-test", "--by", HUMAN]
+    command += ["--profile", agent.name, "--workspace", str(scene.workspace), "--port", str(port)]
+    for name in variables:
         command += ["--env", name]
-    return run(scene, port, [*command, "--", *COMMAND])
+    return run(scene, [*command, "--", *agent.command(port), *words], variables)
 
 
-def run(scene, port, command):
+def run(scene, command, variables):
     """Runs `command` in the workspace to its end, or until it takes too long. What it says goes to
     a file: a pipe would wait for whatever it left behind."""
-    environment = scene.environment | SETTINGS | {"ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}"}
     said = scene.directory / "said"
     started = time.monotonic()
     with said.open("w") as output:
         process = subprocess.Popen(
             command,
             cwd=scene.workspace,
-            env=environment,
+            env=scene.environment | variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
