@@ -28,6 +28,11 @@ type entry struct {
 		Reason  string          `json:"reason"`
 		Agent   json.RawMessage `json:"agent"`
 		Human   json.RawMessage `json:"human"`
+		// What the profile turned off of the agent's own protection, and why.
+		SwitchedOff []struct {
+			ID     string `json:"id"`
+			Reason string `json:"reason"`
+		} `json:"switched_off"`
 		// The agent's, over the session's start.
 		Signature string `json:"signature"`
 		Ruling    struct {
@@ -156,6 +161,11 @@ func checkStart(start *entry) error {
 	}
 	if human.ID != start.Human {
 		return fmt.Errorf("it names two humans")
+	}
+	for _, rule := range start.Event.SwitchedOff {
+		if rule.ID == "" || rule.Reason == "" {
+			return fmt.Errorf("it says that something is off, and not what or why")
+		}
 	}
 	if _, err := note.NewVerifier(agent.Key); err != nil {
 		return fmt.Errorf("the agent's key: %v", err)
