@@ -121,3 +121,44 @@ fn is_manifest(path: &[u8]) -> bool {
         .is_some_and(|name| name == b"package.json" || name == b"binding.gyp");
     is_named && parts.all(|part| part != b"node_modules")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_a_manifest_says_what_runs_or_is_untold() {
+        let words = [
+            "\"scripts\"",
+            "\"prepare\"",
+            "\"postinstall\"",
+            "\"test\"",
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "null",
+            "1e999",
+            "\\ud800",
+        ];
+        crate::mutate::fuzz("manifest", &words, |bytes| {
+            let runs = Runs::of_manifest(bytes);
+            let spaced = Runs::of_manifest(&[bytes, b" \n"].concat());
+            match runs {
+                Runs::Nothing => {
+                    assert_eq!(spaced, Runs::Nothing);
+                    "nothing".to_owned()
+                }
+                Runs::Scripts(scripts) => {
+                    assert!(scripts.keys().all(|name| UNASKED.contains(&name.as_str())));
+                    let count = "x".repeat(scripts.len().min(3));
+                    assert_eq!(spaced, Runs::Scripts(scripts));
+                    count
+                }
+                Runs::Untold(_) => "untold".to_owned(),
+            }
+        });
+    }
+}
