@@ -1,7 +1,7 @@
 //! Sessions that policy grants hosts: everything goes to the gate, and what it does not pass on goes nowhere.
 
 use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -558,26 +558,27 @@ struct Tls {
 impl Tls {
     fn start(scene: &Scene) -> Self {
         let (certificate, key) = certify(scene);
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = port.local_addr().unwrap().port();
-        let mut server = openssl("s_server -www -quiet")
-            .arg("-accept")
-            .arg(format!("127.0.0.1:{port}"))
+        let mut server = openssl("s_server -www -accept 127.0.0.1:0")
             .arg("-cert")
             .arg(&certificate)
             .arg("-key")
             .arg(&key)
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("a server with TLS needs `openssl`");
-        wait_for(|| {
-            let is_gone = server.try_wait().unwrap().is_some();
-            is_gone || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+        // It chooses the port, says which, and then says more of each connection.
+        let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
+        let port = said.find_map(|line| {
+            line.unwrap()
+                .strip_prefix("ACCEPT 127.0.0.1:")?
+                .parse()
+                .ok()
         });
+        std::thread::spawn(move || said.for_each(drop));
         Self {
             server,
-            port,
+            port: port.expect("`openssl` says where it listens"),
             certificate,
         }
     }

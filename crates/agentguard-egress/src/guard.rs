@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use agentguard_core::{Api, Index, OutcomeOf, Permit, Reach, Rule, Unrecorded};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -17,6 +18,9 @@ use crate::{Error, Settings};
 
 /// How often a gate is started in one session. One that ends so often is being ended.
 const MOST_STARTS: u32 = 8;
+/// How long the gate of a session that is over may take to tell what came of the requests that are open. Their
+/// clients are dead, so that it has only to notice.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a session's gate asks, and tells. Each question is settled and recorded before it is answered.
 pub trait Govern: Sync {
@@ -175,6 +179,9 @@ fn attend<G: Govern>(
             .map(|line| scope.spawn(|| answer(govern, &open, line, control)))
             .collect();
         let woken = wait(stop, std::iter::once(control.as_fd()));
+        if matches!(woken, Ok(Woken::Stopped)) {
+            open.wait_until_none(PATIENCE);
+        }
         // Its lines end with it, and so do the threads.
         process.end();
         let ended: Result<(), Error> = answering
@@ -183,7 +190,8 @@ fn attend<G: Govern>(
         (woken, ended)
     });
     // What it was doing is over as well, whatever it had to say about it.
-    let left = open.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let left = open.requests.into_inner();
+    let left = left.unwrap_or_else(PoisonError::into_inner);
     for index in left {
         let why = "the gate ended".to_owned();
         let outcome = OutcomeOf::Unanswered { why };
@@ -195,11 +203,37 @@ fn attend<G: Govern>(
 
 /// The requests that were permitted and have no outcome yet.
 #[derive(Default)]
-struct Open(Mutex<BTreeSet<u64>>);
+struct Open {
+    requests: Mutex<BTreeSet<u64>>,
+    /// Told when there is one less.
+    fewer: Condvar,
+}
 
 impl Open {
-    fn with<T>(&self, act: impl FnOnce(&mut BTreeSet<u64>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn add(&self, request: u64) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.insert(request);
+    }
+
+    /// Whether it was open. Recorded is what came of it before anybody hears that it is not.
+    fn close(
+        &self,
+        request: u64,
+        record: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if !requests.remove(&request) {
+            return Ok(false);
+        }
+        record()?;
+        self.fewer.notify_all();
+        Ok(true)
+    }
+
+    fn wait_until_none(&self, patience: Duration) {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let some = |requests: &mut BTreeSet<u64>| !requests.is_empty();
+        drop(self.fewer.wait_timeout_while(requests, patience, some));
     }
 }
 
@@ -243,17 +277,17 @@ fn settle<G: Govern>(govern: &G, open: &Open, asked: Asked) -> Result<Answer, Er
         Asked::Api(api) => match govern.request(*api) {
             Ok(permit) => {
                 let (_, Index(entry)) = permit.spend();
-                open.with(|open| open.insert(entry));
+                open.add(entry);
                 Answer::Permitted { entry }
             }
             Err(refused) => refused.into(),
         },
         Asked::Outcome { of, outcome } => {
-            if !open.with(|open| open.remove(&of)) {
-                return Err(Error::Garbled);
+            let record = || govern.outcome(Index(of), outcome).map_err(unrecorded);
+            match open.close(of, record)? {
+                true => Answer::Noted,
+                false => return Err(Error::Garbled),
             }
-            govern.outcome(Index(of), outcome).map_err(unrecorded)?;
-            Answer::Noted
         }
     })
 }

@@ -174,7 +174,7 @@ int crowd(int argc, char **argv)
 	return 0;
 }
 
-static long spawned;
+static long so_many;
 static pthread_barrier_t begun;
 
 /* Starts it in a child, again and again: until its process is replaced, or as often as it was asked to. */
@@ -192,7 +192,7 @@ static void *spawn(void *times)
 		}
 		if (child < 0 || waitpid(child, &status, 0) != child || status)
 			_exit(97);
-		__atomic_add_fetch(&spawned, 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&so_many, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
