@@ -399,9 +399,10 @@ const REFUSED: &[Refused] = &[
 ];
 
 /// What the mediator needs of [`REFUSED`], after it has given up everything else.
-const NEEDED_BY_MEDIATOR: [libc::c_long; 5] = [
-    // But for namespaces: see `for_mediator`.
+const NEEDED_BY_MEDIATOR: [libc::c_long; 6] = [
+    // But for namespaces, and for new limits: see `for_mediator`.
     libc::SYS_unshare,
+    libc::SYS_prlimit64,
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_pidfd_getfd,
@@ -509,17 +510,16 @@ fn all_for_mediator() -> Result<Vec<BpfProgram>, Error> {
         none.insert(row.number, Vec::new());
     }
     let no_exec = compile(none, SeccompAction::Errno(libc::EPERM.cast_unsigned()))?;
-    let mut namespaces = BTreeMap::new();
+    let mut in_part = BTreeMap::new();
     let own_directory = When::Not(0, flag(libc::CLONE_FS));
-    add_row(&mut namespaces, libc::SYS_unshare, &[own_directory])?;
-    let namespaces = compile(
-        namespaces,
-        SeccompAction::Errno(libc::EPERM.cast_unsigned()),
-    )?;
+    add_row(&mut in_part, libc::SYS_unshare, &[own_directory])?;
+    let new_limit = When::Not(2, 0);
+    add_row(&mut in_part, libc::SYS_prlimit64, &[new_limit])?;
+    let in_part = compile(in_part, SeccompAction::Errno(libc::EPERM.cast_unsigned()))?;
     let rest = refusing(libc::EPERM, |number| !NEEDED_BY_MEDIATOR.contains(&number))?;
     let mut known = numbers_inside();
     known.extend(calls::ABSENT.iter().map(|absent| absent.call.0));
-    Ok(vec![rest, namespaces, no_exec, existing(&known)?])
+    Ok(vec![rest, in_part, no_exec, existing(&known)?])
 }
 
 /// One program that answers as all of them would: as the first that does not let the call through. So what

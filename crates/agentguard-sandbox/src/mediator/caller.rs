@@ -6,6 +6,8 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::{Errno, Result};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
+use crate::sys::most_descriptors;
+
 /// `PIDFD_THREAD` of `linux/pidfd.h`: any thread, not only the first (Linux 6.9).
 pub(super) const THREAD: u32 = OFlags::EXCL.bits();
 
@@ -86,9 +88,8 @@ impl Processes {
         let number = process.as_raw_nonzero();
         let held = format!("{number}/fd");
         let known = fs::statx(&self.0, &held, AtFlags::empty(), StatxFlags::SIZE)?;
-        let Some(most) = self.most_descriptors(process)? else {
-            return Ok(true);
-        };
+        let most = most_descriptors(process)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::PERM))?;
         if known.stx_size < most {
             return Ok(true);
         }
@@ -101,17 +102,6 @@ impl Processes {
             below += u64::from(name.is_ok_and(|number| number < most));
         }
         Ok(below < most)
-    }
-
-    fn most_descriptors(&self, process: Pid) -> Result<Option<u64>> {
-        let file = self.follow(process, "limits", OFlags::RDONLY)?;
-        let mut bytes = [0; 4096];
-        let length = rustix::io::read(&file, &mut bytes)?;
-        let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default());
-        let mut lines = text.lines();
-        let rest = lines.find_map(|line| line.strip_prefix("Max open files"));
-        let most = rest.and_then(|rest| rest.split_ascii_whitespace().next());
-        Ok(most.and_then(|most| most.parse().ok()))
     }
 
     /// The session of a process, or of this one, and the device of its terminal (proc_pid_stat(5)).

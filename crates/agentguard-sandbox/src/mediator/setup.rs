@@ -14,7 +14,7 @@ use std::collections::hash_map::Entry;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use agentguard_core::{Level, Network};
+use agentguard_core::{Confinement, Level, Network};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, Gid, Pid, Uid, WaitOptions, set_dumpable_behavior};
@@ -133,14 +133,7 @@ fn build_namespaces(
         matches!(message, FromInit::Mounted)
     })?;
     root::enter()?;
-    let listeners = match plan.confinement.network {
-        Network::Isolated | Network::Gated => open_ports(&plan.confinement.ports)?,
-        Network::Host => Vec::new(),
-    };
-    let gate = match plan.confinement.network {
-        Network::Gated => Some(forcing::force()?),
-        Network::Isolated | Network::Host => None,
-    };
+    let (listeners, gate) = ways_out(&plan.confinement)?;
     let pid_namespace = open_namespace(proc.as_fd(), init, "pid")?;
     send(&talk, &()).map_err(|_| Failure::new("set up pid 1", "it is gone"))?;
     let (user_namespace, its_process) = child_namespace(proc.as_fd(), None)?;
@@ -163,6 +156,15 @@ fn build_namespaces(
         },
     };
     Ok((stage, first_look))
+}
+
+/// What listens inside: at the granted ports, and for the gate.
+fn ways_out(confinement: &Confinement) -> Result<(Vec<OwnedFd>, Option<GateListeners>), Failure> {
+    Ok(match confinement.network {
+        Network::Isolated => (open_ports(&confinement.ports)?, None),
+        Network::Gated => (open_ports(&confinement.ports)?, Some(forcing::force()?)),
+        Network::Host => (Vec::new(), None),
+    })
 }
 
 /// Opens what the plan names, with whatever can be written shown as `user`'s own.

@@ -32,6 +32,26 @@ pub(crate) fn fork_sibling() -> io::Result<Forked> {
     clone(libc::CLONE_PARENT)
 }
 
+/// The first number that no descriptor of a process gets (getrlimit(2), `RLIMIT_NOFILE`).
+pub(crate) fn most_descriptors(process: Pid) -> io::Result<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: nothing is read where no new limit is given, and what is written has room in `limit`, which
+    // lives until the call is over.
+    let result = unsafe {
+        libc::prlimit(
+            process.as_raw_nonzero().get(),
+            libc::RLIMIT_NOFILE,
+            std::ptr::null(),
+            &raw mut limit,
+        )
+    };
+    checked(libc::c_long::from(result))?;
+    Ok(limit.rlim_cur)
+}
+
 fn clone(flags: libc::c_int) -> io::Result<Forked> {
     let flags = libc::c_long::from(flags | libc::SIGCHLD);
     // SAFETY: without CLONE_VM and with no new stack this is a fork: the child gets a copy of this

@@ -7,14 +7,19 @@
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use agentguard_core::Level;
 use rustix::fs;
 use rustix::io::Result;
 
 use crate::mediator::caller::Processes;
 use crate::mediator::resolve::device;
 use crate::plan::Plan;
+
+/// What a session has for itself in memory, each a file system of its own.
+const OWN: [&str; 2] = ["/tmp", "/dev/shm"];
 
 /// Held alone by whoever moves a directory, and together by whoever makes a name in one.
 pub(super) type Tree = Arc<RwLock<()>>;
@@ -25,16 +30,23 @@ pub(super) struct Trees {
     workspace: Vec<u8>,
     /// Unknown where it was not to be looked at: then nothing could be opened there either.
     of_workspace: Option<u64>,
+    /// Of the session's own directories in memory, which are in no other.
+    elsewhere: Vec<u64>,
     all: Mutex<HashMap<u64, Tree>>,
 }
 
 impl Trees {
     pub(super) fn of(plan: &Plan) -> Self {
         let workspace = &plan.confinement.workspace;
-        let device = fs::stat(workspace).map(|stat| stat.st_dev);
+        let device = |path: &Path| fs::stat(path).map(|stat| stat.st_dev).ok();
+        let own = match plan.confinement.level {
+            Level::Full => OWN.iter(),
+            Level::NoNamespaces | Level::OldKernel => [].iter(),
+        };
         Self {
             workspace: workspace.as_os_str().as_bytes().to_vec(),
-            of_workspace: device.ok(),
+            of_workspace: device(workspace),
+            elsewhere: own.filter_map(|path| device(Path::new(path))).collect(),
             all: Mutex::default(),
         }
     }
@@ -49,7 +61,8 @@ impl Trees {
         for directory in directories {
             let own = device(*directory)?;
             devices.push(own);
-            if let Some(above) = self.of_workspace.filter(|above| *above != own) {
+            let may_be_inside = |above: &u64| *above != own && !self.elsewhere.contains(&own);
+            if let Some(above) = self.of_workspace.filter(may_be_inside) {
                 let path = processes.path_of_bytes(*directory)?;
                 let is_inside = path.starts_with(&self.workspace);
                 devices.extend(is_inside.then_some(above));
