@@ -98,13 +98,21 @@ pub(crate) fn authority(start: &Recorded) -> Vec<String> {
         .iter()
         .map(|promise| format!("not promised: {}", promise.text()));
     lines.extend(unheld.map(|line| format!("          {line}")));
-    lines.extend(profile.iter().map(|name| format!("profile   {name}")));
+    lines.extend(under_profile(profile.as_deref(), switched_off));
+    lines.push(format!("began     {}", start.entry.time));
+    lines
+}
+
+/// Under which profile, and what of the agent's own protection that turned off.
+fn under_profile<'a>(
+    profile: Option<&'a str>,
+    switched_off: &'a [Rule],
+) -> impl Iterator<Item = String> + 'a {
     let off = switched_off
         .iter()
         .map(|rule| format!("          off: {}: {}", rule.id, rule.reason));
-    lines.extend(off);
-    lines.push(format!("began     {}", start.entry.time));
-    lines
+    let name = profile.map(|name| format!("profile   {name}"));
+    name.into_iter().chain(off)
 }
 
 /// Where a session worked, as its start says unless that was erased.
