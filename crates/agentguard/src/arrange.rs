@@ -1,6 +1,7 @@
 //! From what is asked for to what will be enforced: the session, its confinement, and the mediator's
 //! plan.
 
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ pub struct Arranged {
     pub plan: Plan,
     /// What is the session's alone, and goes with it.
     pub(crate) own: PathBuf,
+    /// Held until the session has a log.
+    pub(crate) starting: File,
     /// The cgroup that holds its bounds, where one can be had.
     pub(crate) group: Option<SessionGroup>,
     pub(crate) key: AgentKey,
@@ -97,6 +100,7 @@ impl Arranged {
             policies,
             plan,
             own: layout.session,
+            starting: layout.starting,
             group,
             key,
             denied,

@@ -108,6 +108,7 @@ impl Guard {
             ..
         } = arranged;
         let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
+        drop(arranged.starting); // it has a log
         policies.prepare(); // while the mediator builds
         let mut prepared = match building.ready() {
             Ok(prepared) => prepared, // it stands, and nothing of the agent runs

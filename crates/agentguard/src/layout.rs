@@ -3,6 +3,7 @@
 //! With mounts they appear where programs look for them. Without, they lie where they lie: the environment
 //! leads there, and what of the human's home is granted is linked to from the agent's.
 
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ use crate::{Error, Run, temporary, workspace};
 const TEMPORARY: &str = "/var/tmp";
 
 /// The directories of one session.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Layout {
     /// The agent's home, on the host.
     pub(crate) home: PathBuf,
@@ -29,6 +30,8 @@ pub(crate) struct Layout {
     pub(crate) session: PathBuf,
     /// Where its processes find them.
     pub(crate) inside: Own,
+    /// Keeps others from taking them for those of a session that is over, until it has a log.
+    pub(crate) starting: File,
 }
 
 /// Refuses a level that cannot be had for this run, whatever the machine can enforce.
@@ -81,7 +84,7 @@ impl Layout {
         confinement: &mut Confinement,
         human_home: &Path,
     ) -> Result<Self, Error> {
-        let own = temporary::make(places, session)?;
+        let (own, starting) = temporary::make(places, session)?;
         if confinement.level == Level::Full {
             return Ok(Self {
                 home: private_directory(places, "homes", agent.as_str())?,
@@ -91,6 +94,7 @@ impl Layout {
                     temporary: TEMPORARY.into(),
                     rules: RULES.into(),
                 },
+                starting,
             });
         }
         let home = private_directory(places, "plain-homes", agent.as_str())?;
@@ -110,6 +114,7 @@ impl Layout {
             temporary: temporary.clone(),
             session: own,
             inside: Own { temporary, rules },
+            starting,
         })
     }
 }

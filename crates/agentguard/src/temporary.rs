@@ -1,5 +1,6 @@
 //! Temporary directories of sessions, on a disk: gone when their session is.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use agentguard_audit::{LogState, Places, find};
@@ -10,8 +11,23 @@ use crate::arrange::private_directory;
 
 const KIND: &str = "temporary";
 
-/// Makes the temporary directory of a session, and removes those of sessions whose guard died.
-pub(crate) fn make(places: &Places, session: &SessionId) -> Result<PathBuf, Error> {
+/// Makes the temporary directory of a session, and removes those of sessions whose guard died. Until what is
+/// returned with it is dropped, nobody removes any: a session that has no log yet looks like one that is over.
+pub(crate) fn make(places: &Places, session: &SessionId) -> Result<(PathBuf, File), Error> {
+    let all = private_directory(places, KIND, "")?;
+    let held = Error::doing(format!("hold `{}`", all.display()));
+    let starting = File::open(&all).and_then(|all| {
+        if all.try_lock().is_ok() {
+            remove_what_is_over(places);
+            all.unlock()?;
+        }
+        all.lock_shared().map(|()| all)
+    });
+    let starting = starting.map_err(held)?;
+    Ok((private_directory(places, KIND, session.as_str())?, starting))
+}
+
+fn remove_what_is_over(places: &Places) {
     for entry in std::fs::read_dir(places.state.join(KIND))
         .into_iter()
         .flatten()
@@ -27,7 +43,6 @@ pub(crate) fn make(places: &Places, session: &SessionId) -> Result<PathBuf, Erro
             remove(&entry.path());
         }
     }
-    private_directory(places, KIND, session.as_str())
 }
 
 /// Removes a session's temporary directory. Everything in the session is dead, and every directory above
