@@ -127,6 +127,7 @@ where
                 });
             }
             // No descriptors are left, or the client has gone again.
+            // Out of descriptors, or the like: whoever connects waits, and we do not spin.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }

@@ -61,6 +61,7 @@ impl Body {
             rest,
             counted,
             patience,
+            // Set anew with each piece: how long nothing may come.
             idle: Box::pin(tokio::time::sleep(patience)),
             answer,
         }))

@@ -83,6 +83,7 @@ impl Waits {
             let is_any = !waiting.is_empty();
             drop(waiting);
             if is_any {
+                // Nobody tells that a caller is gone or called: it has to be looked at again.
                 std::thread::sleep(PAUSE);
             }
         }
