@@ -114,6 +114,7 @@ fn answered_until_closed(scene: &Scene, uri: &str) -> Vec<u16> {
                 Ok(answer) => statuses.push(answer.status().as_u16()),
                 Err(_) => return statuses,
             }
+            // Asked again until it ends, which is what is waited for.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("it is kept: {statuses:?}");
@@ -409,6 +410,7 @@ fn a_head_without_end_is_not_read_without_end() {
 
 #[test]
 fn a_server_that_says_nothing_is_waited_for_as_long_as_was_said() {
+    // A server that outlasts the test, and says nothing.
     let (address, roots) = says(NAME, b"", |_| std::thread::sleep(Duration::from_secs(600)));
     let mut plan = Plan::new(NAME, address, &roots);
     plan.patience.answer = Duration::from_millis(300);
@@ -422,6 +424,7 @@ fn a_server_that_says_nothing_is_waited_for_as_long_as_was_said() {
 fn a_server_that_stops_in_the_middle_is_waited_for_as_long_as_was_said() {
     let begun = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf";
     let (address, roots) = says(NAME, begun, |_| {
+        // It outlasts the test, and says no more.
         std::thread::sleep(Duration::from_secs(600))
     });
     let mut plan = Plan::new(NAME, address, &roots);
@@ -462,6 +465,7 @@ fn a_server_that_ended_a_kept_connection_is_connected_to_again() {
     for _ in 0..3 {
         tls.write_all(text.as_bytes()).unwrap();
         read_until(&mut tls, "\r\n\r\nok");
+        // Time for the server to end what was kept; where it has not, the answer is the same.
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(scene.entries().len(), 3);

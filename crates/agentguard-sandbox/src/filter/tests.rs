@@ -1,4 +1,4 @@
-//! What the filters answer, asked without a kernel.
+//! What the filters answer, and that no row of their table lacks its reason.
 
 use super::*;
 
