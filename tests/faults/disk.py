@@ -98,7 +98,8 @@ class Disk:
 
     def beside(self, path):
         """The directory that a path lies in, and its name there."""
-        return self.find(path.rsplit("/", 1)[0]), path.rsplit("/", 1)[1]
+        directory, name = path.rstrip("/").rsplit("/", 1)
+        return self.find(directory), name
 
     def can(self, call):
         """Whether what the call needs is there: of two at once, the later to begin may have been the first."""

@@ -261,8 +261,11 @@ fn plan(
 
 /// A directory below the state that is the agent's inside: its home, which stays from session to session,
 /// or its temporary directory.
-pub(crate) fn private_directory(places: &Places, kind: &str, name: &str) -> Result<PathBuf, Error> {
-    let path = places.state.join(kind).join(name);
+pub(crate) fn private_directory(
+    places: &Places,
+    below: impl AsRef<Path>,
+) -> Result<PathBuf, Error> {
+    let path = places.state.join(below);
     let made = std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

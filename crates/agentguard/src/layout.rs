@@ -87,7 +87,7 @@ impl Layout {
         let (own, starting) = temporary::make(places, session)?;
         if confinement.level == Level::Full {
             return Ok(Self {
-                home: private_directory(places, "homes", agent.as_str())?,
+                home: private_directory(places, Path::new("homes").join(agent.as_str()))?,
                 temporary: own.clone(),
                 session: own,
                 inside: Own {
@@ -97,7 +97,7 @@ impl Layout {
                 starting,
             });
         }
-        let home = private_directory(places, "plain-homes", agent.as_str())?;
+        let home = private_directory(places, Path::new("plain-homes").join(agent.as_str()))?;
         let (home, own) = (workspace::real(&home), workspace::real(&own));
         let made = lay_out(confinement, &home, human_home);
         made.map_err(Error::doing(format!("lay out `{}`", home.display())))?;

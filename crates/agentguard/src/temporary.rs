@@ -14,7 +14,7 @@ const KIND: &str = "temporary";
 /// Makes the temporary directory of a session, and removes those of sessions whose guard died. Until what is
 /// returned with it is dropped, nobody removes any: a session that has no log yet looks like one that is over.
 pub(crate) fn make(places: &Places, session: &SessionId) -> Result<(PathBuf, File), Error> {
-    let all = private_directory(places, KIND, "")?;
+    let all = private_directory(places, KIND)?;
     let held = Error::doing(format!("hold `{}`", all.display()));
     let starting = File::open(&all).and_then(|all| {
         if all.try_lock().is_ok() {
@@ -24,7 +24,8 @@ pub(crate) fn make(places: &Places, session: &SessionId) -> Result<(PathBuf, Fil
         all.lock_shared().map(|()| all)
     });
     let starting = starting.map_err(held)?;
-    Ok((private_directory(places, KIND, session.as_str())?, starting))
+    let own = private_directory(places, Path::new(KIND).join(session.as_str()))?;
+    Ok((own, starting))
 }
 
 fn remove_what_is_over(places: &Places) {
