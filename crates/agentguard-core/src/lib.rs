@@ -31,6 +31,7 @@ mod address;
 mod agent;
 mod clock;
 mod confinement;
+mod credential;
 mod digest;
 mod entry;
 mod gate;
@@ -48,6 +49,7 @@ pub use clock::{Clock, FixedClock, Moment, Timestamp};
 pub use confinement::{
     Access, Confinement, Forcing, Grant, Held, HomeGrant, Limits, Network, Tier, TierDigest,
 };
+pub use credential::{Binding, Credential, CredentialName, InvalidCredentialName, Slot};
 pub use digest::{Commitment, Digest, InvalidDigest, Salt};
 pub use entry::{
     Change, ChangeKind, Class, CommitSeen, CredentialAct, Entry, Event, Origin, OutcomeOf, RefMove,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::CredentialName;
+
 /// A host that is about to be looked up or connected to. What policy granted the session is not asked about
 /// again; what it did not is asked about so that there is a rule and an entry, and never reached.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -64,6 +66,9 @@ pub struct Api {
     pub class: AddressClass,
     /// The path of the program that asks, or `unknown`. It says what is likely, and grants nothing.
     pub caller: String,
+    /// The credentials that are put into it before it is sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<CredentialName>,
 }
 
 impl Api {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use agentguard_core::{HostGrant, HostName, Place};
+use agentguard_core::{Credential, HostGrant, HostName, Place};
 use serde::{Deserialize, Serialize};
 
 use crate::Authority;
@@ -15,6 +15,8 @@ pub struct Settings {
     pub hosts: Vec<HostGrant>,
     /// Names whose place policy says itself. They are granted by `hosts`, like all others.
     pub addresses: BTreeMap<HostName, Place>,
+    /// The credentials that were lent to the session.
+    pub credentials: Vec<Credential>,
     /// The session's authority.
     pub authority: Authority,
     /// The certificates that servers are verified against, in PEM.

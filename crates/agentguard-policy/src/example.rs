@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use agentguard_core::{
-    Access, Action, AddressClass, Agent, AgentName, Api, Confinement, Connect, Digest, Enforcement,
-    Evidence, Exec, Grant, Held, HomeGrant, HostGrant, HostName, Human, Level, Limits, MadeBy,
-    Making, Network, Place, Program, ProgramClass, Reach, ReachedBy, Rule, Scheme, Session,
-    SessionId, Start, Trigger, TriggerKind,
+    Access, Action, AddressClass, Agent, AgentName, Api, Confinement, Connect, CredentialName,
+    Digest, Enforcement, Evidence, Exec, Grant, Held, HomeGrant, HostGrant, HostName, Human, Level,
+    Limits, MadeBy, Making, Network, Place, Program, ProgramClass, Reach, ReachedBy, Rule, Scheme,
+    Session, SessionId, Start, Trigger, TriggerKind,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -105,6 +105,7 @@ pub(crate) fn api() -> Value {
         address: "140.82.121.6".to_owned(),
         class: AddressClass::Public,
         caller: "/usr/bin/gh".to_owned(),
+        credentials: CredentialName::parse("github").into_iter().collect(),
     };
     a_session().map_or(Value::Null, |session| {
         of(&Action::Api(Box::new(api)), &session)

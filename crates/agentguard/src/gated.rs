@@ -34,6 +34,7 @@ pub(crate) fn settings(
     Ok(Some(Settings {
         hosts: confinement.hosts.clone(),
         addresses: confinement.addresses.clone(),
+        credentials: Vec::new(),
         authority: Authority::new(session.as_str(), seconds)?,
         roots: trusted::roots(),
         stand_ins: Settings::STAND_INS,

@@ -270,6 +270,7 @@ impl Connection {
             address: at.address.ip().to_string(),
             class: at.class,
             caller: CALLER.to_owned(),
+            credentials: Vec::new(),
         }
     }
 

@@ -207,6 +207,7 @@ impl Scene {
         let settings = Settings {
             hosts: hosts.collect(),
             addresses: addresses.collect(),
+            credentials: Vec::new(),
             authority: Authority::new("test", now).unwrap(),
             roots: plan.roots,
             stand_ins: STAND_INS,
