@@ -12,11 +12,13 @@ _git_directories contains directory if some directory in input.request.git_direc
 
 # What runs by itself, or for whoever only looks: CI, editors, shells, package managers, other agents.
 _top := [
-	".agentguard", ".buildkite", ".circleci", ".claude", ".codex", ".continue", ".cursor", ".devcontainer",
-	".drone.yml", ".envrc", ".gemini", ".github/actions", ".github/copilot", ".github/hooks",
-	".github/workflows", ".gitlab-ci.yml", ".husky", ".idea", ".lefthook.yml", ".mcp.json", ".npmrc", ".opencode",
-	".pre-commit-config.yaml", ".travis.yml", ".vscode", ".woodpecker.yml", ".zed", "Jenkinsfile",
-	"azure-pipelines.yml", "bitbucket-pipelines.yml", "lefthook.yml", "opencode.json",
+	".agentguard", ".buildkite", ".cargo/config", ".cargo/config.toml", ".circleci", ".claude", ".codex",
+	".continue", ".cursor", ".devcontainer", ".drone.yml", ".envrc", ".gemini", ".github/actions",
+	".github/copilot", ".github/hooks", ".github/workflows", ".gitlab-ci.yml", ".husky", ".idea", ".lefthook.yml",
+	".mcp.json", ".npmrc", ".opencode", ".pnpmfile.cjs", ".pnpmfile.mjs", ".pre-commit-config.yaml", ".travis.yml",
+	".vscode", ".woodpecker.yml", ".yarn/plugins", ".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed",
+	"Jenkinsfile", "azure-pipelines.yml", "bitbucket-pipelines.yml", "bunfig.toml", "lefthook.yml",
+	"opencode.json",
 ]
 
 pins contains path if some path in _top

@@ -51,6 +51,11 @@ fn planted(scene: &Scene) -> Vec<String> {
         let at_top = [
             ".envrc",
             ".npmrc",
+            ".pnpmfile.cjs",
+            ".yarnrc.yml",
+            ".yarn/plugins/",
+            ".cargo/config",
+            "bunfig.toml",
             ".gitlab-ci.yml",
             ".mcp.json",
             ".vscode/",

@@ -193,6 +193,14 @@ static void configuration(void)
 {
 	tell("envrc", make(".envrc"));
 	tell("npmrc", make(".npmrc"));
+	tell("pnpmfile", make(".pnpmfile.cjs"));
+	tell("yarnrc", make(".yarnrc.yml"));
+	directory(".yarn");
+	directory(".yarn/plugins");
+	tell("yarn-plugin", make(".yarn/plugins/p.cjs"));
+	directory(".cargo");
+	tell("cargo", make(".cargo/config.toml"));
+	tell("bunfig", make("bunfig.toml"));
 	tell("pipeline", make(".gitlab-ci.yml"));
 	directory(".vscode");
 	tell("tasks", make(".vscode/tasks.json"));

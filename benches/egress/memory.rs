@@ -1,0 +1,90 @@
+//! The most memory that a guard had, with what it started outside its session.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How often it is looked: memory that is held for less is nobody's trouble.
+const OFTEN: Duration = Duration::from_millis(100);
+
+pub(crate) struct Watch {
+    is_over: Arc<AtomicBool>,
+    watching: JoinHandle<(BTreeMap<String, u64>, usize)>,
+}
+
+impl Watch {
+    /// Looks at a process and at its children that are programs of ours, until it is told to end.
+    pub(crate) fn begin(guard: u32) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let watching = thread::spawn({
+            let is_over = Arc::clone(&is_over);
+            move || {
+                let (mut most, mut descriptors) = (BTreeMap::new(), 0);
+                while !is_over.load(Ordering::Relaxed) {
+                    for (name, id) in processes(guard) {
+                        let peak = most.entry(name).or_insert(0);
+                        *peak = u64::max(*peak, peak_of(id));
+                        descriptors = descriptors.max(open(id));
+                    }
+                    thread::sleep(OFTEN);
+                }
+                (most, descriptors)
+            }
+        });
+        Self { is_over, watching }
+    }
+
+    /// The most that each of them had, as it is shown.
+    pub(crate) fn end(self) -> String {
+        self.is_over.store(true, Ordering::Relaxed);
+        let (most, descriptors) = self.watching.join().unwrap();
+        let shown: Vec<_> = most
+            .iter()
+            .map(|(name, kibibytes)| format!("{name} {} MiB", kibibytes / 1024))
+            .collect();
+        format!("{}, at most {descriptors} descriptors", shown.join(", "))
+    }
+}
+
+fn processes(guard: u32) -> Vec<(String, u32)> {
+    let children = fs::read_dir(format!("/proc/{guard}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let children = children.flat_map(|task| {
+        let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        let ids: Vec<u32> = text
+            .split_whitespace()
+            .filter_map(|id| id.parse().ok())
+            .collect();
+        ids
+    });
+    let named = |id: u32| {
+        let name = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let name = name
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or_default()
+            .to_vec();
+        let name = String::from_utf8_lossy(&name).into_owned();
+        (name.rsplit('/').next().unwrap_or_default().to_owned(), id)
+    };
+    let mut all: Vec<_> = children.map(named).collect();
+    all.push(named(guard));
+    all
+}
+
+/// The most it ever had in memory, in kibibytes (`VmHWM`, proc(5)).
+fn peak_of(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.map_or(0, |number| number.parse().unwrap())
+}
+
+fn open(process: u32) -> usize {
+    fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count)
+}
