@@ -31,6 +31,12 @@ allow contains {"id": "api/git-fetch", "reason": "repositories may be fetched"} 
 	last == "git-upload-pack"
 }
 
+# Which refs a push changes is for `agentguard.push` to judge, of every request that is one.
+allow contains {"id": "api/git-push", "reason": "what a push changes is judged by itself"} if {
+	input.action.method == "POST"
+	last == "git-receive-pack"
+}
+
 deny contains {
 	"id": "network/metadata",
 	"reason": "that address tells a cloud's guests who they are, and hands out their keys",
@@ -47,20 +53,7 @@ deny contains {
 	lower(input.action.path[1]) in {"organization", "organizations"}
 }
 
-# Nothing reads yet which refs a push changes.
-deny contains {
-	"id": "api/git-push",
-	"reason": "a push over HTTP cannot be judged on its way",
-	"remedy": "leave the commits in the workspace, and have a human push them",
-} if {
-	is_push
-}
-
 is_reading if input.action.method in {"GET", "HEAD", "OPTIONS"}
-
-is_push if last == "git-receive-pack"
-
-is_push if "git-receive-pack" in input.action.query.service
 
 last := input.action.path[count(input.action.path) - 1]
 

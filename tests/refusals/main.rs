@@ -43,6 +43,7 @@ mod outside;
 mod pins;
 mod processes;
 mod programs;
+mod pushes;
 mod races;
 mod scene;
 mod session;

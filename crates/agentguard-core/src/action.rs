@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Api, Confinement, Digest, Enforcement, Reach, Rule, Session};
+use crate::{Api, Confinement, Digest, Enforcement, Push, Reach, Rule, Session};
 
 /// One thing an agent wants to do. Bytes from outside become one of these once, at the edge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub enum Action {
     Reach(Reach),
     /// Ask something of a host.
     Api(Box<Api>),
+    /// Have a server change refs.
+    Push(Box<Push>),
 }
 
 impl Action {
@@ -35,6 +37,7 @@ impl Action {
             Self::Connect(_) => "connect",
             Self::Reach(_) => "reach",
             Self::Api(_) => "api",
+            Self::Push(_) => "push",
         }
     }
 }

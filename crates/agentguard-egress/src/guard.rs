@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use agentguard_core::{Api, Index, OutcomeOf, Permit, Reach, Rule, Unrecorded};
+use agentguard_core::{Api, Index, OutcomeOf, Permit, Push, Reach, Rule, Unrecorded};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
@@ -46,6 +46,13 @@ pub trait Govern: Sync {
     ///
     /// Returns what the agent is told of a refusal.
     fn request(&self, api: Api) -> Result<Permit<Self::Action>, Refused>;
+
+    /// May a server be asked to change refs? The request that asks it was permitted.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the agent is told of a refusal.
+    fn push(&self, push: Push) -> Result<Permit<Self::Action>, Refused>;
 
     /// What came of a request that was permitted, or of a reach that was.
     ///
@@ -275,6 +282,14 @@ fn settle<G: Govern>(govern: &G, open: &Open, asked: Asked) -> Result<Answer, Er
         },
         Asked::Refuse(reach, rule) => govern.refuse(reach, rule).into(),
         Asked::Api(api) => match govern.request(*api) {
+            Ok(permit) => {
+                let (_, Index(entry)) = permit.spend();
+                open.add(entry);
+                Answer::Permitted { entry }
+            }
+            Err(refused) => refused.into(),
+        },
+        Asked::Push(push) => match govern.push(*push) {
             Ok(permit) => {
                 let (_, Index(entry)) = permit.spend();
                 open.add(entry);

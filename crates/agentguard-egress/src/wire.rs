@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use agentguard_core::{Api, HostGrant, HostName, OutcomeOf, Place, Reach, Rule};
+use agentguard_core::{Api, HostGrant, HostName, OutcomeOf, Place, Push, Reach, Rule};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -54,6 +54,8 @@ pub(crate) enum Asked {
     Refuse(Reach, Rule),
     /// May this be sent?
     Api(Box<Api>),
+    /// May a server be asked to change these refs?
+    Push(Box<Push>),
     /// What came of a request that was permitted.
     Outcome { of: u64, outcome: OutcomeOf },
 }

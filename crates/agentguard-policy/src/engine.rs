@@ -37,6 +37,7 @@ pub(crate) struct Rego {
     connect: Entry,
     reach: Entry,
     api: Entry,
+    push: Entry,
     session: Entry,
     sandbox: Vec<String>,
     ready: Mutex<Vec<Engine>>,
@@ -92,6 +93,7 @@ impl Rego {
         let connect = Entry::of(modules, Purpose::Connect);
         let reach = Entry::of(modules, Purpose::Reach);
         let api = Entry::of(modules, Purpose::Api);
+        let push = Entry::of(modules, Purpose::Push);
         let session = Entry::of(modules, Purpose::Session);
         let sandbox = entry::defined(modules, Purpose::Sandbox);
         let asked = [
@@ -100,6 +102,7 @@ impl Rego {
             ("connect", &connect),
             ("reach", &reach),
             ("api", &api),
+            ("push", &push),
             ("session", &session),
         ];
         let text = entry::module(asked, &sandbox);
@@ -116,6 +119,7 @@ impl Rego {
             connect,
             reach,
             api,
+            push,
             session,
             sandbox,
             ready: Mutex::new(Vec::new()),
@@ -145,6 +149,11 @@ impl Rego {
     /// What the rules say about a request to a host.
     pub(crate) fn api(&self, input: Value) -> Result<Said, String> {
         self.ask("api", &self.api, input)
+    }
+
+    /// What the rules say about a push.
+    pub(crate) fn push(&self, input: Value) -> Result<Said, String> {
+        self.ask("push", &self.push, input)
     }
 
     /// What the rules say about a session.

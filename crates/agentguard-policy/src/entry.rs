@@ -62,7 +62,7 @@ pub(crate) fn defined(modules: &[Parsed], purpose: Purpose) -> Vec<String> {
 }
 
 /// Rego that collects every set with its place, so that one that is undefined is missed.
-pub(crate) fn module(asked: [(&str, &Entry); 6], sandbox: &[String]) -> String {
+pub(crate) fn module(asked: [(&str, &Entry); 7], sandbox: &[String]) -> String {
     let mut text = format!("package {ENTRY}\nready := true\n");
     for (kind, entry) in asked {
         for (place, (package, word)) in entry.sets.iter().enumerate() {

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use agentguard_core::{
     Access, Action, AddressClass, Agent, AgentName, Api, Confinement, Connect, CredentialName,
     Digest, Enforcement, Evidence, Exec, Grant, Held, HomeGrant, HostGrant, HostName, Human, Level,
-    Limits, MadeBy, Making, Network, Place, Program, ProgramClass, Reach, ReachedBy, Rule, Scheme,
-    Session, SessionId, Start, Trigger, TriggerKind,
+    Limits, MadeBy, Making, Network, PathChange, PathChanged, Place, Program, ProgramClass, Push,
+    PushedCommit, Reach, ReachedBy, RefUpdate, Rule, Scheme, Session, SessionId, Start, Trigger,
+    TriggerKind,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -109,6 +110,42 @@ pub(crate) fn api() -> Value {
     };
     a_session().map_or(Value::Null, |session| {
         of(&Action::Api(Box::new(api)), &session)
+    })
+}
+
+/// The input of `agentguard.push`: a branch comes into being.
+pub(crate) fn push() -> Value {
+    let new = "3b18e512dba79e4c8300dd08aeb37f8e728b8dad".to_owned();
+    let new_commit = new.clone();
+    let branch = "refs/heads/agent/ci-7/07070707/fix";
+    let push = Push {
+        host: "github.com".to_owned(),
+        port: 443,
+        repository: words(&["o", "r"]),
+        refs: RefUpdate::new(None, Some(new), branch)
+            .into_iter()
+            .collect(),
+        commits: vec![PushedCommit {
+            id: new_commit,
+            author: "ann@example.org".to_owned(),
+            committer: "agent@example.org".to_owned(),
+            parents: 1,
+            signed: false,
+        }],
+        paths: vec![PathChange {
+            path: "src/lib.rs".to_owned(),
+            change: PathChanged::Changed,
+            mode: Some("100644".to_owned()),
+            size: Some(2048),
+        }],
+        options: words(&["ci.skip"]),
+        atomic: false,
+        signed: false,
+        caller: "/usr/lib/git-core/git-remote-http".to_owned(),
+        credentials: CredentialName::parse("github").into_iter().collect(),
+    };
+    a_session().map_or(Value::Null, |session| {
+        of(&Action::Push(Box::new(push)), &session)
     })
 }
 

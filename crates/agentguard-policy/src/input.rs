@@ -45,9 +45,11 @@ impl Facts {
         match action {
             Action::Exec(exec) => Self::of_exec(exec),
             Action::Session(start) => Self::of_argv(&start.command, &session.workspace),
-            Action::File(_) | Action::Connect(_) | Action::Reach(_) | Action::Api(_) => {
-                Self::default()
-            }
+            Action::File(_)
+            | Action::Connect(_)
+            | Action::Reach(_)
+            | Action::Api(_)
+            | Action::Push(_) => Self::default(),
         }
     }
 

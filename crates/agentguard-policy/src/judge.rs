@@ -116,7 +116,8 @@ impl SessionJudge {
             | Action::File(_)
             | Action::Connect(_)
             | Action::Reach(_)
-            | Action::Api(_) => None,
+            | Action::Api(_)
+            | Action::Push(_) => None,
             Action::Exec(exec) => {
                 let programs = std::iter::once(&exec.program).chain(&exec.script);
                 let by_content = programs
@@ -137,7 +138,7 @@ impl SessionJudge {
             Action::Session(_) => true,
             Action::Connect(connect) => !connect.granted, // the mediator would not make it
             Action::Reach(reach) => !reach.granted,       // nor the gate
-            Action::Exec(_) | Action::File(_) | Action::Api(_) => false,
+            Action::Exec(_) | Action::File(_) | Action::Api(_) | Action::Push(_) => false,
         };
         is_fixed
             || question.denied.is_some()
@@ -170,6 +171,7 @@ impl SessionJudge {
                 Action::Connect(_) => tier.connect(&input),
                 Action::Reach(_) => tier.reach(&input),
                 Action::Api(_) => tier.api(&input),
+                Action::Push(_) => tier.push(&input),
             };
             let said = said.map_err(Undecided::new)?;
             if place == 0 {

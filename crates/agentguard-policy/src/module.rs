@@ -71,6 +71,8 @@ pub(crate) enum Purpose {
     Reach,
     /// `agentguard.api` and below: asked about requests to hosts.
     Api,
+    /// `agentguard.push` and below: asked about pushes.
+    Push,
     /// `agentguard.session` and below: asked about sessions.
     Session,
     /// `agentguard.sandbox`: the static confinement.
@@ -160,6 +162,7 @@ pub(crate) fn add_known(engine: &mut Engine, package: &Package) -> Result<Parsed
         | Purpose::Connect
         | Purpose::Reach
         | Purpose::Api
+        | Purpose::Push
         | Purpose::Session => WORDS.contains(&name),
         Purpose::Sandbox => SANDBOX.contains(&name),
         Purpose::Library | Purpose::Test => false,
@@ -222,6 +225,8 @@ impl Checker<'_> {
             Purpose::Reach
         } else if below("agentguard.api") {
             Purpose::Api
+        } else if below("agentguard.push") {
+            Purpose::Push
         } else if below("agentguard.session") {
             Purpose::Session
         } else if package == "agentguard.sandbox" {
@@ -233,7 +238,7 @@ impl Checker<'_> {
                 span,
                 format!(
                     "package `{package}` is never asked: use `agentguard.exec.*`, `agentguard.file.*`, \
-                     `agentguard.connect.*`, `agentguard.reach.*`, `agentguard.api.*`, \
+                     `agentguard.connect.*`, `agentguard.reach.*`, `agentguard.api.*`, `agentguard.push.*`, \
                      `agentguard.session.*`, `agentguard.sandbox` or `agentguard.lib.*`"
                 ),
             );
@@ -265,6 +270,7 @@ impl Checker<'_> {
             "agentguard.connect",
             "agentguard.reach",
             "agentguard.api",
+            "agentguard.push",
             "agentguard.session",
         ];
         let words: &[&str] = if package.ends_with("_test") {
@@ -293,6 +299,7 @@ impl Checker<'_> {
                 | Purpose::Connect
                 | Purpose::Reach
                 | Purpose::Api
+                | Purpose::Push
                 | Purpose::Session
                     if decides =>
                 {
@@ -328,6 +335,7 @@ impl Checker<'_> {
                 | Purpose::Connect
                 | Purpose::Reach
                 | Purpose::Api
+                | Purpose::Push
                 | Purpose::Session
                 | Purpose::Sandbox
                 | Purpose::Library
@@ -349,6 +357,7 @@ impl Checker<'_> {
                 | Purpose::Connect
                 | Purpose::Reach
                 | Purpose::Api
+                | Purpose::Push
                 | Purpose::Session => decides,
                 Purpose::Sandbox => matches!(name, "covered" | "switched_off"),
                 Purpose::Library | Purpose::Test => false,

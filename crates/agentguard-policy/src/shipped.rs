@@ -30,6 +30,7 @@ const FILES: &[(&str, &str, Option<Purpose>)] = files![
     "planted.rego" for Some(Purpose::File),
     "profiles.rego" for Some(Purpose::Sandbox),
     "programs.rego" for Some(Purpose::Exec),
+    "push.rego" for Some(Purpose::Push),
     "secrets.rego" for Some(Purpose::Sandbox),
     "session.rego" for Some(Purpose::Session),
     "sockets.rego" for Some(Purpose::Connect),

@@ -44,6 +44,7 @@ static SHIPPED: Shipped = Shipped {
     connect: Later::new(Purpose::Connect),
     reach: Later::new(Purpose::Reach),
     api: Later::new(Purpose::Api),
+    push: Later::new(Purpose::Push),
 };
 
 struct Shipped {
@@ -54,6 +55,7 @@ struct Shipped {
     connect: Later,
     reach: Later,
     api: Later,
+    push: Later,
 }
 
 impl TierEngine {
@@ -150,6 +152,17 @@ impl TierEngine {
                 .api
                 .get()
                 .and_then(|rego| rego.api(input.value.clone())),
+        })
+    }
+
+    /// What the tier's rules say about a push.
+    pub(crate) fn push(&self, input: &Input<'_>) -> Result<Said, String> {
+        self.named(match &self.kept {
+            Kept::Apart(apart) => apart.push(&input.text),
+            Kept::Shipped => SHIPPED
+                .push
+                .get()
+                .and_then(|rego| rego.push(input.value.clone())),
         })
     }
 

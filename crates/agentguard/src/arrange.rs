@@ -235,7 +235,7 @@ fn plan(
     }
     let environment = environment::of_agent(
         (&confinement, &layout.inside),
-        &session.id,
+        (&session.id, &session.agent.name),
         &login,
         std::env::vars_os(),
     );

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use agentguard_core::{Confinement, Network, SessionId};
+use agentguard_core::{AgentName, Confinement, Network, SessionId};
 
 use crate::trusted;
 
@@ -25,7 +25,7 @@ pub(crate) struct Own {
 /// Makes the environment, as `NAME=value` bytes, sorted.
 pub(crate) fn of_agent(
     (confinement, own): (&Confinement, &Own),
-    session: &SessionId,
+    (session, agent): (&SessionId, &AgentName),
     login: &str,
     caller: impl Iterator<Item = (OsString, OsString)>,
 ) -> Vec<Vec<u8>> {
@@ -44,6 +44,7 @@ pub(crate) fn of_agent(
     set("LOGNAME", OsStr::new(login));
     set("TMPDIR", own.temporary.as_os_str());
     set("AGENTGUARD_SESSION", OsStr::new(session.as_str()));
+    set("AGENTGUARD_AGENT", OsStr::new(agent.as_str()));
     set("AGENTGUARD_RULES", own.rules.as_os_str());
     if confinement.network == Network::Gated {
         for (name, value) in trusted::variables() {

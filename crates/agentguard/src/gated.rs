@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use agentguard_core::{
-    Action, Api, Clock as _, Confinement, Index, Network, OutcomeOf, Permit, Reach, ReachedBy,
-    Record as _, Rule, Ruling, SessionId, Unrecorded,
+    Action, Api, Clock as _, Confinement, Index, Network, OutcomeOf, Permit, Push, Reach,
+    ReachedBy, Record as _, Rule, Ruling, SessionId, Unrecorded,
 };
 use agentguard_egress::{Authority, Gate, Govern, Listeners, Patience, Refused, Settings};
 use agentguard_policy::Question;
@@ -150,6 +150,12 @@ impl Govern for Supervisor<'_> {
     fn request(&self, api: Api) -> Result<Permit<Question>, Refused> {
         let words = format!("{} `{}`", api.method, api.url());
         self.admit(Action::Api(Box::new(api)), words, false)
+            .map_err(to_client)
+    }
+
+    fn push(&self, push: Push) -> Result<Permit<Question>, Refused> {
+        let words = push.words();
+        self.admit(Action::Push(Box::new(push)), words, false)
             .map_err(to_client)
     }
 

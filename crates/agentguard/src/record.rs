@@ -328,9 +328,11 @@ impl Record<Question> for SessionRecord {
         match question.action() {
             Action::Session(start) => self.start(start, ruling),
             Action::Exec(exec) => self.decision(Some(&exec.program), question, ruling),
-            Action::File(_) | Action::Connect(_) | Action::Reach(_) | Action::Api(_) => {
-                self.decision(None, question, ruling)
-            }
+            Action::File(_)
+            | Action::Connect(_)
+            | Action::Reach(_)
+            | Action::Api(_)
+            | Action::Push(_) => self.decision(None, question, ruling),
         }
     }
 }
@@ -338,6 +340,7 @@ impl Record<Question> for SessionRecord {
 /// How soon an action is durable that was allowed: what changes something elsewhere is on the disk before.
 fn class_of(action: &Action) -> Class {
     match action {
+        Action::Push(_) => Class::Critical,
         Action::Api(api) if !api.is_reading() => Class::Critical,
         Action::Session(_)
         | Action::Exec(_)

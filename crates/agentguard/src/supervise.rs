@@ -29,7 +29,8 @@ impl Judge<Question> for Floors<'_> {
             | Action::File(_)
             | Action::Connect(_)
             | Action::Reach(_)
-            | Action::Api(_) => verdict,
+            | Action::Api(_)
+            | Action::Push(_) => verdict,
         })
     }
 }

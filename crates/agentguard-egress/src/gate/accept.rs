@@ -25,6 +25,8 @@ use crate::settings::Patience;
 
 /// More connections at a time wait to be accepted.
 const MOST_CONNECTIONS: usize = 1024;
+/// More pushes at a time wait to be read.
+const MOST_PUSHES: usize = 2;
 /// More lookups at a time that have to be asked about are dropped, as packets are.
 const MOST_LOOKUPS: usize = 64;
 /// How many questions one connection may ask.
@@ -44,6 +46,8 @@ pub(super) struct Shared {
     pub(super) leaves: Leaves,
     pub(super) servers: Servers,
     pub(super) patience: Patience,
+    /// One place for each push that is read: it is read whole.
+    pub(super) pushes: Semaphore,
     connections: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
     refused: Mutex<HashMap<String, Instant>>,
@@ -64,6 +68,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         leaves: Leaves::new(&plan.session, plan.not_before, &plan.key)?,
         servers: Servers::new(&plan.roots)?,
         patience: plan.patience,
+        pushes: Semaphore::new(MOST_PUSHES),
         connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),
         refused: Mutex::default(),

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use agentguard_core::{Api, OutcomeOf, Reach, Rule};
+use agentguard_core::{Api, OutcomeOf, Push, Reach, Rule};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -79,6 +79,14 @@ impl Guard {
     /// May this be sent?
     pub(super) async fn request(&self, api: Api) -> Result<Result<Permitted, Told>, Gone> {
         match self.ask(Asked::Api(Box::new(api))).await? {
+            Settled::Permitted(permitted) => Ok(Ok(permitted)),
+            Settled::Told(told) => Ok(Err(told)),
+        }
+    }
+
+    /// May refs be changed so?
+    pub(super) async fn push(&self, push: Push) -> Result<Result<Permitted, Told>, Gone> {
+        match self.ask(Asked::Push(Box::new(push))).await? {
             Settled::Permitted(permitted) => Ok(Ok(permitted)),
             Settled::Told(told) => Ok(Err(told)),
         }

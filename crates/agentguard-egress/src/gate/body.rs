@@ -15,6 +15,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::ask::Permitted;
 
+/// How long nothing may come of a body that is read here.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 type Cause = Box<dyn Error + Send + Sync>;
 
 /// A body that is sent on.
@@ -41,6 +44,24 @@ pub(super) struct Answer {
     pub(super) permitted: Permitted,
     pub(super) status: u16,
     pub(super) sent: Arc<AtomicU64>,
+}
+
+/// Waits for the next piece of a body's data. How long is for whoever sends it to say, within reason.
+pub(super) async fn next(body: &mut Incoming) -> Option<Result<Bytes, Cause>> {
+    loop {
+        let next = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+        match tokio::time::timeout(PATIENCE, next).await {
+            Ok(Some(Ok(frame))) => {
+                // What comes after a body is not waited for by anybody here.
+                if let Ok(bytes) = frame.into_data() {
+                    return Some(Ok(bytes));
+                }
+            }
+            Ok(Some(Err(error))) => return Some(Err(error.into())),
+            Ok(None) => return None,
+            Err(_) => return Some(Err("nothing more came".into())),
+        }
+    }
 }
 
 impl Body {

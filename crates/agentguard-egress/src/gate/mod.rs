@@ -12,6 +12,7 @@ mod leaf;
 mod names;
 mod path;
 mod process;
+mod push;
 mod refusal;
 mod request;
 mod resolve;

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use agentguard_core::{Api, OutcomeOf, Rule, Scheme};
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue,
+};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Uri, Version};
@@ -22,6 +24,7 @@ use super::body::{Answer, Body};
 use super::connection::refuse;
 use super::forward::{Upstream, Way};
 use super::json;
+use super::push;
 use super::refusal::{self, Fault};
 use super::request::{self, Origin, Read};
 use super::resolve::Vetted;
@@ -38,14 +41,14 @@ const MOST_STREAMS: u32 = 100;
 const WINDOW: u32 = 256 << 10;
 
 /// A client's connection and where it leads.
-struct Connection {
-    shared: Arc<Shared>,
-    origin: Origin,
-    way: Way,
+pub(super) struct Connection {
+    pub(super) shared: Arc<Shared>,
+    pub(super) origin: Origin,
+    pub(super) way: Way,
 }
 
 /// Why a request is not answered by a server.
-enum Unsent {
+pub(super) enum Unsent {
     /// The gate refuses it.
     Fault(Fault),
     /// It was answered here.
@@ -193,7 +196,10 @@ impl Connection {
     /// Reads, asks, and sends.
     async fn pass(&self, request: Request<Incoming>) -> Result<Response<Body>, Unsent> {
         let (parts, body) = request.into_parts();
-        let read = request::read(&self.origin, &parts)?;
+        let mut read = request::read(&self.origin, &parts)?;
+        if push::is_before_push(&read) {
+            read.headers.remove(ACCEPT_ENCODING);
+        }
         let at = match &self.way {
             Way::Open(upstream) => upstream.at(),
             Way::Failed { at, .. } => *at,
@@ -201,7 +207,7 @@ impl Connection {
                 return Err(Unsent::Answered(refusal::answer(*status, told)));
             }
         };
-        let uri = self.uri(&read, parts.version)?;
+        let uri = self.uri(&read.target.sent, parts.version)?;
         let body = timeout(self.shared.patience.client, self.see(&read, body)).await;
         let late = |_| {
             Fault::new(
@@ -220,6 +226,16 @@ impl Connection {
                 )));
             }
         };
+        if push::is_push(&read) {
+            let arriving = push::Arriving {
+                read,
+                uri,
+                version: parts.version,
+                first,
+                rest,
+            };
+            return self.push(arriving, permitted).await;
+        }
         let sent = Arc::new(AtomicU64::new(0));
         let patience = self.shared.patience.answer;
         let body = Body::passing(first, rest, Arc::clone(&sent), patience, None);
@@ -235,8 +251,7 @@ impl Connection {
         }
     }
 
-    fn uri(&self, read: &Read, version: Version) -> Result<Uri, Fault> {
-        let sent = read.target.sent.as_str();
+    pub(super) fn uri(&self, sent: &str, version: Version) -> Result<Uri, Fault> {
         let uri = if version == Version::HTTP_2 {
             let scheme = match self.origin.scheme {
                 Scheme::Http => "http",
@@ -315,7 +330,7 @@ impl Connection {
         })
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         upstream: &Upstream,
         request: Request<Body>,
@@ -323,6 +338,7 @@ impl Connection {
         sent: Arc<AtomicU64>,
     ) -> Response<Body> {
         let patience = self.shared.patience.answer;
+        let is_before_push = push::asks_what_it_can(request.uri());
         let answer = match timeout(patience, upstream.send(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(why)) => return failed(permitted, StatusCode::BAD_GATEWAY, &why),
@@ -330,17 +346,25 @@ impl Connection {
                 return failed(permitted, StatusCode::GATEWAY_TIMEOUT, "it does not answer");
             }
         };
-        let (parts, body) = answer.into_parts();
+        let (mut parts, mut body) = answer.into_parts();
         if parts.status.is_informational() {
             let why = "it wants to speak something else than HTTP";
             return failed(permitted, StatusCode::BAD_GATEWAY, why);
+        }
+        let mut first = VecDeque::new();
+        if is_before_push && parts.status == StatusCode::OK {
+            first = match push::advert::edit(&mut body).await {
+                Ok(first) => first,
+                Err(why) => return failed(permitted, StatusCode::BAD_GATEWAY, &why),
+            };
+            parts.headers.remove(CONTENT_LENGTH);
         }
         let told = Answer {
             permitted,
             status: parts.status.as_u16(),
             sent,
         };
-        let body = Body::passing(VecDeque::new(), body, Arc::default(), patience, Some(told));
+        let body = Body::passing(first, body, Arc::default(), patience, Some(told));
         let mut answer = Response::new(body);
         *answer.status_mut() = parts.status;
         *answer.headers_mut() = request::handed_back(&parts.headers);
@@ -388,7 +412,7 @@ fn seen(first: VecDeque<Bytes>, rest: Incoming, is_json: bool) -> Result<Seen, F
 }
 
 /// A permitted request that got no answer.
-fn failed(permitted: Permitted, status: StatusCode, why: &str) -> Response<Body> {
+pub(super) fn failed(permitted: Permitted, status: StatusCode, why: &str) -> Response<Body> {
     let entry = permitted.entry();
     permitted.tell(OutcomeOf::Unanswered {
         why: why.to_owned(),

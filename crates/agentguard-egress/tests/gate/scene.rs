@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use agentguard_core::{
-    Action, Api, HostGrant, HostName, Index, Judge, NobodyToAsk, OutcomeOf, Permit, Place, Reach,
-    Record, Refusal, Rule, Ruling, Undecided, Unrecorded, Verdict,
+    Action, Api, HostGrant, HostName, Index, Judge, NobodyToAsk, OutcomeOf, Permit, Place, Push,
+    Reach, Record, Refusal, Rule, Ruling, Undecided, Unrecorded, Verdict,
 };
 use agentguard_egress::{
     Authority, Error, Gate, Govern, Listeners, Patience, Refused, Served, Settings,
@@ -111,6 +111,10 @@ impl Govern for Guard {
 
     fn request(&self, api: Api) -> Result<Permit<Action>, Refused> {
         self.admit(Action::Api(Box::new(api)), Arc::clone(&self.says))
+    }
+
+    fn push(&self, push: Push) -> Result<Permit<Action>, Refused> {
+        self.admit(Action::Push(Box::new(push)), Arc::clone(&self.says))
     }
 
     fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {

@@ -57,6 +57,7 @@ enum Ask {
     Connect(String),
     Reach(String),
     Api(String),
+    Push(String),
     Session(String),
     Sandbox(String),
 }
@@ -143,6 +144,11 @@ impl Apart {
     /// What the rules say about a request to a host.
     pub(crate) fn api(&self, input: &str) -> Result<Said, String> {
         self.ask(&Ask::Api(input.to_owned()), LONGEST)?
+    }
+
+    /// What the rules say about a push.
+    pub(crate) fn push(&self, input: &str) -> Result<Said, String> {
+        self.ask(&Ask::Push(input.to_owned()), LONGEST)?
     }
 
     /// What the rules say about a session.

@@ -74,6 +74,7 @@ fn decide(ask: Ask, rego: &Rego) -> io::Result<Vec<u8>> {
         Ask::Connect(input) => json(&value(&input).and_then(|input| rego.connect(input))),
         Ask::Reach(input) => json(&value(&input).and_then(|input| rego.reach(input))),
         Ask::Api(input) => json(&value(&input).and_then(|input| rego.api(input))),
+        Ask::Push(input) => json(&value(&input).and_then(|input| rego.push(input))),
         Ask::Session(input) => json(&value(&input).and_then(|input| rego.session(input))),
         Ask::Sandbox(input) => json(&value(&input).and_then(|input| rego.sandbox(input))),
         Ask::Load(..) | Ask::Rule(..) | Ask::Query(..) => json(&UNREAD),
@@ -96,6 +97,7 @@ fn evaluate(ask: Ask, whole: &Whole) -> io::Result<Vec<u8>> {
         | Ask::Connect(_)
         | Ask::Reach(_)
         | Ask::Api(_)
+        | Ask::Push(_)
         | Ask::Session(_)
         | Ask::Sandbox(_) => json(&UNREAD),
     }

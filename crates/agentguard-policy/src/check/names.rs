@@ -85,6 +85,7 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
         Purpose::Connect => vec![example::connect()],
         Purpose::Reach => vec![example::reach()],
         Purpose::Api => vec![example::api()],
+        Purpose::Push => vec![example::push()],
         Purpose::Session => vec![example::session()],
         Purpose::Sandbox => vec![example::sandbox()],
         Purpose::Library => vec![
@@ -93,6 +94,7 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
             example::connect(),
             example::reach(),
             example::api(),
+            example::push(),
             example::session(),
             example::sandbox(),
         ],

@@ -21,6 +21,7 @@ pub(super) fn mistakes(parsed: &[Parsed], tier: &Apart) -> Vec<Mistake> {
         (Purpose::Connect, example::connect()),
         (Purpose::Reach, example::reach()),
         (Purpose::Api, example::api()),
+        (Purpose::Push, example::push()),
         (Purpose::Session, example::session()),
         (Purpose::Sandbox, example::sandbox()),
     ];

@@ -98,7 +98,8 @@ impl Observed {
                 | Action::File(_)
                 | Action::Connect(_)
                 | Action::Reach(_)
-                | Action::Api(_),
+                | Action::Api(_)
+                | Action::Push(_),
                 None,
             ) => {}
             (action, Some(rule)) => self.refusal(entry, rule, action),
@@ -188,6 +189,7 @@ impl Observed {
             Action::Connect(connect) => format!("connect to {}", connect.path),
             Action::Reach(reach) => format!("reach {}", reach.host),
             Action::Api(api) => format!("{} {}", api.method, api.url()),
+            Action::Push(push) => push.words(),
         };
         let key = (rule.id.to_string(), what);
         self.refused.entry(key).or_default().insert(entry);

@@ -47,6 +47,7 @@ fn the_page_shows_every_input_and_every_rule_as_they_are() {
         ("### Of a connection\n", example::connect()),
         ("### Of a host\n", example::reach()),
         ("### Of a request\n", example::api()),
+        ("### Of a push\n", example::push()),
         ("### Of a session\n", example::session()),
         ("### Of a confinement\n", example::sandbox()),
     ] {

@@ -1,0 +1,172 @@
+//! Pushes: what git asks a server to do to its refs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::CredentialName;
+
+/// A push, as it stands on the wire: whatever client sends it, and whatever words made the client send it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Push {
+    /// The canonical name or address of the server.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The repository: the path's segments, decoded, without `.git` at their end.
+    pub repository: Vec<String>,
+    /// What is asked of each ref, in the order of the wire. There is one at least, and none twice.
+    pub refs: Vec<RefUpdate>,
+    /// The commits that the server does not have yet.
+    #[serde(default)]
+    pub commits: Vec<PushedCommit>,
+    /// Every path that any of them changes, in order.
+    #[serde(default)]
+    pub paths: Vec<PathChange>,
+    /// What the server is told beside it (`git push --push-option`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// Whether the server is to do all of it or nothing.
+    pub atomic: bool,
+    /// Whether it comes with a certificate that somebody signed.
+    pub signed: bool,
+    /// The path of the program that asks, or `unknown`. It says what is likely, and grants nothing.
+    pub caller: String,
+    /// The credentials that are put into it before it is sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<CredentialName>,
+}
+
+/// What a push asks of one ref.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct RefUpdate {
+    /// Its full name, `refs/heads/main`.
+    pub name: String,
+    /// What kind of ref it is.
+    pub kind: RefKind,
+    /// Its name without what says the kind: `main`.
+    pub short: String,
+    /// What is done to it.
+    pub change: RefChange,
+    /// Whether what it is to point to holds what it pointed to. Where the push itself does not show that, it is
+    /// taken for one that does not.
+    pub forward: bool,
+    /// The object it is said to point to now. The server holds the client to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
+    /// The object it is to point to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
+}
+
+/// A commit that a push brings.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct PushedCommit {
+    /// Its id.
+    pub id: String,
+    /// The mail address of who is said to have written it.
+    pub author: String,
+    /// The mail address of who is said to have committed it.
+    pub committer: String,
+    /// How many parents it has.
+    pub parents: usize,
+    /// Whether it bears a signature. Whose it is, and whether it fits, is not looked at.
+    pub signed: bool,
+}
+
+/// A path that a commit changes, compared to each of its parents.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+pub struct PathChange {
+    /// The path. Bytes that are no UTF-8 stand as U+FFFD.
+    pub path: String,
+    /// What becomes of it.
+    pub change: PathChanged,
+    /// Its mode then, in octal: `100644`, `100755`, `120000` for a link, `160000` for a submodule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// How long it is then, where the push holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// What becomes of a path.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathChanged {
+    /// It is new.
+    Added,
+    /// It holds something else, or has another mode.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
+/// What kind of ref it is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefKind {
+    /// Below `refs/heads/`.
+    Branch,
+    /// Below `refs/tags/`.
+    Tag,
+    /// Any other, `HEAD` among them.
+    Other,
+}
+
+/// What is done to a ref.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefChange {
+    /// It comes into being.
+    Create,
+    /// It points to something else, which may or may not hold what it pointed to: it is not known.
+    Update,
+    /// It is removed.
+    Delete,
+}
+
+impl RefUpdate {
+    /// What a command asks, of which an id of zeros is none. `None` where both are.
+    #[must_use]
+    pub fn new(old: Option<String>, new: Option<String>, name: &str) -> Option<Self> {
+        let change = match (&old, &new) {
+            (None, None) => return None,
+            (None, Some(_)) => RefChange::Create,
+            (Some(_), Some(_)) => RefChange::Update,
+            (Some(_), None) => RefChange::Delete,
+        };
+        let (kind, short) = if let Some(branch) = name.strip_prefix("refs/heads/") {
+            (RefKind::Branch, branch)
+        } else if let Some(tag) = name.strip_prefix("refs/tags/") {
+            (RefKind::Tag, tag)
+        } else {
+            (RefKind::Other, name)
+        };
+        Some(Self {
+            name: name.to_owned(),
+            kind,
+            short: short.to_owned(),
+            change,
+            forward: false,
+            old,
+            new,
+        })
+    }
+}
+
+impl Push {
+    /// What it asks, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let one = |update: &RefUpdate| match update.change {
+            RefChange::Create => format!("create `{}`", update.name),
+            RefChange::Update => format!("update `{}`", update.name),
+            RefChange::Delete => format!("delete `{}`", update.name),
+        };
+        let refs: Vec<_> = self.refs.iter().map(one).collect();
+        format!(
+            "push to `{}/{}`: {}",
+            self.host,
+            self.repository.join("/"),
+            refs.join(", ")
+        )
+    }
+}

@@ -1,0 +1,110 @@
+//! What the commits hold that a push builds upon: the gate asks the server for their trees, and for no file.
+//!
+//! The agent's own repository could be asked as well, and would be believed then.
+
+use gix_hash::ObjectId;
+use hyper::body::Incoming;
+
+use super::pack::LONGEST;
+use super::pkt::{self, Line, NoLine};
+use crate::gate::body;
+
+/// The band of a side band that carries the pack, and the one that carries why there is none.
+const PACK: u8 = 1;
+const FAILED: u8 = 3;
+
+/// What is asked of `git-upload-pack` (gitprotocol-v2(5)).
+pub(super) fn request(wanted: &[ObjectId]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    pkt::put(&mut bytes, b"command=fetch");
+    pkt::put(&mut bytes, b"object-format=sha1");
+    bytes.extend_from_slice(b"0001");
+    for id in wanted {
+        pkt::put(&mut bytes, format!("want {id}\n").as_bytes());
+    }
+    pkt::put(&mut bytes, b"deepen 1\n");
+    pkt::put(&mut bytes, b"filter blob:none\n");
+    pkt::put(&mut bytes, b"ofs-delta\n");
+    pkt::put(&mut bytes, b"no-progress\n");
+    pkt::put(&mut bytes, b"done\n");
+    pkt::flush(&mut bytes);
+    bytes
+}
+
+/// The pack in an answer.
+///
+/// # Errors
+///
+/// Returns why there is none.
+pub(super) async fn pack(body: &mut Incoming) -> Result<Vec<u8>, String> {
+    let (mut read, mut answer) = (Vec::new(), Answer::default());
+    loop {
+        match answer.take(&mut read) {
+            Ok(true) => return Ok(answer.pack),
+            Ok(false) => {}
+            Err(why) => return Err(why),
+        }
+        match body::next(body).await {
+            Some(Ok(bytes)) => read.extend_from_slice(&bytes),
+            Some(Err(error)) => return Err(error.to_string()),
+            None => return Err("the server's answer breaks off".to_owned()),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Answer {
+    is_pack: bool,
+    pack: Vec<u8>,
+}
+
+impl Answer {
+    /// Takes the lines that have come. Returns whether it was the last.
+    fn take(&mut self, read: &mut Vec<u8>) -> Result<bool, String> {
+        let mut rest = read.as_slice();
+        let is_over = loop {
+            match pkt::take(&mut rest) {
+                Ok(Line::Data(line)) => self.line(line)?,
+                Ok(Line::Flush) if self.is_pack => break true,
+                Ok(Line::Flush | Line::End) => {
+                    return Err("the server says nothing of what it builds upon".to_owned());
+                }
+                Ok(Line::Delimiter) => {}
+                Err(NoLine::Unfinished) => break false,
+                Err(NoLine::Malformed) => {
+                    return Err("the server's answer cannot be read".to_owned());
+                }
+            }
+        };
+        let taken = read.len() - rest.len();
+        read.drain(..taken);
+        Ok(is_over)
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        if let Some(why) = line.strip_prefix(b"ERR ") {
+            return Err(format!(
+                "the server says: {}",
+                String::from_utf8_lossy(why).trim_end()
+            ));
+        }
+        if !self.is_pack {
+            self.is_pack = line == b"packfile\n" || line == b"packfile";
+            return Ok(());
+        }
+        match line.split_first() {
+            Some((&PACK, data)) => self.pack.extend_from_slice(data),
+            Some((&FAILED, why)) => {
+                return Err(format!(
+                    "the server says: {}",
+                    String::from_utf8_lossy(why).trim_end()
+                ));
+            }
+            Some(_) | None => {}
+        }
+        if self.pack.len() > LONGEST {
+            return Err("what it builds upon is more than is read of a push".to_owned());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+use agentguard_core::{RefChange, RefKind};
+
+use super::*;
+
+const OLD: &str = "1111111111111111111111111111111111111111";
+const NEW: &str = "2222222222222222222222222222222222222222";
+const NONE: &str = "0000000000000000000000000000000000000000";
+
+fn lines(lines: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for line in lines {
+        pkt::put(&mut bytes, line.as_bytes());
+    }
+    pkt::flush(&mut bytes);
+    bytes
+}
+
+fn push(bytes: &[u8]) -> Commands {
+    match read(bytes) {
+        Ok(Read::Push(commands)) => commands,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_push_says_what_becomes_of_each_ref() {
+    let first =
+        format!("{NONE} {NEW} refs/heads/a\0 report-status side-band-64k atomic agent=git/2");
+    let bytes = lines(&[
+        &first,
+        &format!("{OLD} {NEW} refs/heads/b/c\n"),
+        &format!("{OLD} {NONE} refs/tags/v1"),
+        &format!("{OLD} {NEW} HEAD"),
+    ]);
+    let commands = push(&[&bytes[..], b"PACK..."].concat());
+    let told: Vec<_> = commands
+        .refs
+        .iter()
+        .map(|update| (update.kind, update.short.as_str(), update.change))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (RefKind::Branch, "a", RefChange::Create),
+            (RefKind::Branch, "b/c", RefChange::Update),
+            (RefKind::Tag, "v1", RefChange::Delete),
+            (RefKind::Other, "HEAD", RefChange::Update),
+        ]
+    );
+    assert!(commands.atomic && commands.side_band && commands.report && !commands.signed);
+    assert_eq!(commands.length, bytes.len());
+}
+
+#[test]
+fn options_come_after_the_commands() {
+    let first = format!("{NONE} {NEW} refs/heads/a\0report-status push-options");
+    let mut bytes = lines(&[&first]);
+    assert_eq!(read(&bytes), Ok(Read::Unfinished));
+    bytes.extend(lines(&["ci.skip\n", "b"]));
+    assert_eq!(push(&bytes).options, ["ci.skip", "b"]);
+}
+
+#[test]
+fn a_certificate_holds_the_commands() {
+    let bytes = lines(&[
+        "push-cert\0report-status push-cert=x",
+        "certificate version 0.1\n",
+        "pusher key 1 +0000\n",
+        "nonce x\n",
+        "\n",
+        &format!("{OLD} {NEW} refs/heads/main\n"),
+        "-----BEGIN SSH SIGNATURE-----\n",
+        &format!("{OLD} {NEW} refs/heads/other\n"),
+        "-----END SSH SIGNATURE-----\n",
+        "push-cert-end\n",
+    ]);
+    let commands = push(&bytes);
+    assert!(commands.signed);
+    let names: Vec<_> = commands
+        .refs
+        .iter()
+        .map(|update| update.name.as_str())
+        .collect();
+    assert_eq!(names, ["refs/heads/main"]);
+    let line = format!("{OLD} {NEW} refs/heads/other\n");
+    let mut after = bytes;
+    after.truncate(after.len() - 4);
+    pkt::put(&mut after, line.as_bytes());
+    pkt::flush(&mut after);
+    assert!(read(&after).is_err());
+}
+
+#[test]
+fn a_probe_asks_for_nothing() {
+    assert_eq!(read(b"0000"), Ok(Read::Probe));
+    assert!(read(b"0000PACK").is_err());
+    assert_eq!(read(b""), Ok(Read::Unfinished));
+}
+
+#[test]
+fn what_could_be_read_in_two_ways_is_refused() {
+    let one = |line: String| read(&lines(&[&line]));
+    let to = |name: &str| one(format!("{OLD} {NEW} {name}\0report-status"));
+    for name in [
+        "refs/heads/",
+        "refs/heads/a b",
+        "refs/heads/a..b",
+        "refs/heads/.a",
+        "refs/heads/a.lock",
+        "refs/heads/a.LOCK",
+        "refs/heads/a/",
+        "refs/heads//a",
+        "refs/heads/a~1",
+        "refs/heads/a:b",
+        "refs/heads/a@{0}",
+        "refs/heads/a.",
+        "refs/main",
+        "heads/a",
+        "main",
+        "",
+        "refs/heads/a\u{200b}",
+        "refs/heads/\u{202e}a",
+        "refs/heads/a\u{7f}",
+        "refs/heads/*",
+        "refs/heads/[a]",
+        "refs/heads/a\\b",
+        "@",
+    ] {
+        assert!(to(name).is_err(), "{name:?}");
+    }
+    assert!(to("refs/heads/ä/b").is_ok());
+    for line in [
+        format!("{NONE} {NONE} refs/heads/a"),
+        format!("{OLD} {NEW}"),
+        format!("{OLD}  {NEW} refs/heads/a"),
+        format!(
+            "{} {NEW} refs/heads/a",
+            OLD.to_uppercase().replace('1', "A")
+        ),
+        format!("{} {NEW} refs/heads/a", OLD.strip_prefix('1').unwrap()),
+        format!("{OLD} {NEW} refs/heads/a\nrefs/heads/main"),
+        format!("{OLD} {NEW} refs/heads/a\0object-format=sha256"),
+        "shallow x".to_owned(),
+    ] {
+        assert!(one(line.clone()).is_err(), "{line:?}");
+    }
+    let command = format!("{OLD} {NEW} refs/heads/a");
+    assert!(read(&lines(&[&command, &command])).is_err());
+    let twice = format!("{command}\0a");
+    let other = format!("{OLD} {NEW} refs/heads/b\0a");
+    assert!(read(&lines(&[&twice, &other])).is_err());
+}
+
+#[test]
+fn it_is_bounded() {
+    let many: Vec<_> = (0..=MOST_COMMANDS)
+        .map(|number| format!("{OLD} {NEW} refs/heads/{number}"))
+        .collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    assert!(read(&lines(&many)).is_err());
+    let mut endless = Vec::new();
+    while endless.len() < LONGEST {
+        pkt::put(&mut endless, format!("shallow {OLD}").as_bytes());
+    }
+    assert!(read(&endless).is_err());
+}

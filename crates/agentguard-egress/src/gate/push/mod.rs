@@ -1,0 +1,284 @@
+//! Pushes: read whole before any of it is sent on, so that each ref and each path is judged, whatever client sends
+//! them. A refusal is told in git's own words.
+
+pub(super) mod advert;
+mod base;
+mod commands;
+mod pack;
+mod pass;
+mod paths;
+mod pkt;
+mod report;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use agentguard_core::{Push, RefUpdate, Rule};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+
+use super::ask::Told;
+use super::body::{self, Body};
+use super::request::Read;
+use commands::Commands;
+use pack::Objects;
+pub(super) use pass::Arriving;
+use paths::{Changes, Walk};
+
+/// The service that takes a push, and the one that tells what there is.
+const RECEIVE: &str = "git-receive-pack";
+const UPLOAD: &str = "git-upload-pack";
+/// How long a push may take to be read.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The shortest body of a request of no refs.
+const PROBE: &[u8] = b"0000";
+
+/// Whether a request is a push.
+pub(super) fn is_push(read: &Read) -> bool {
+    read.method == Method::POST
+        && read
+            .target
+            .segments
+            .last()
+            .is_some_and(|last| last == RECEIVE)
+}
+
+/// Whether a request asks what a server can, before a push.
+pub(super) fn is_before_push(read: &Read) -> bool {
+    let services = read.target.query.get("service");
+    services.is_some_and(|services| services.iter().any(|service| service == RECEIVE))
+}
+
+/// The same, of what is about to be sent.
+pub(super) fn asks_what_it_can(uri: &Uri) -> bool {
+    uri.query() == Some("service=git-receive-pack")
+}
+
+/// A push that was read.
+pub(super) struct Received {
+    commands: Commands,
+    objects: Objects,
+    walk: Walk,
+    bytes: Bytes,
+}
+
+/// Why a push is not even judged, and what it asked for where that could be read.
+pub(super) struct Unread {
+    pub(super) rule: Rule,
+    pub(super) commands: Option<Commands>,
+}
+
+impl Unread {
+    fn new(why: &str) -> Box<Self> {
+        let reason = format!("the push is not passed on: {why}");
+        Box::new(Self {
+            rule: Rule::new("gate/push", reason),
+            commands: None,
+        })
+    }
+
+    fn with_remedy(mut self: Box<Self>, remedy: &str) -> Box<Self> {
+        self.rule = self.rule.with_remedy(remedy);
+        self
+    }
+
+    fn of(mut self: Box<Self>, commands: Commands) -> Box<Self> {
+        self.commands = Some(commands);
+        self
+    }
+}
+
+/// What came of reading.
+pub(super) enum Arrived {
+    /// It asks for nothing.
+    Probe,
+    /// It is one.
+    Push(Box<Received>),
+}
+
+/// Reads a push whole.
+pub(super) async fn receive(
+    first: VecDeque<Bytes>,
+    mut rest: Incoming,
+    headers: &HeaderMap,
+) -> Result<Arrived, Box<Unread>> {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Unread::new("it is compressed as a whole").with_remedy("send it as git does"));
+    }
+    let mut bytes: Vec<u8> = first.iter().flatten().copied().collect();
+    let most = commands::LONGEST + pack::LONGEST;
+    while let Some(next) = body::next(&mut rest).await {
+        let next = next.map_err(|_| Unread::new("its body breaks off"))?;
+        bytes.extend_from_slice(&next);
+        if bytes.len() > most {
+            let reason = format!(
+                "it is larger than {} MiB, and none of it can be judged",
+                pack::LONGEST >> 20
+            );
+            return Err(Unread::new(&reason).with_remedy("push in smaller steps"));
+        }
+    }
+    if bytes == PROBE {
+        return Ok(Arrived::Probe);
+    }
+    let received = in_time(move |late| read(bytes, late)).await?;
+    Ok(Arrived::Push(Box::new(received)))
+}
+
+/// Reads beside everything else that the gate does, and not for long.
+async fn in_time<T: Send + 'static>(
+    read: impl FnOnce(&AtomicBool) -> Result<T, Box<Unread>> + Send + 'static,
+) -> Result<T, Box<Unread>> {
+    let late = Arc::new(AtomicBool::new(false));
+    let reading = tokio::task::spawn_blocking({
+        let late = Arc::clone(&late);
+        move || read(&late)
+    });
+    match tokio::time::timeout(PATIENCE, reading).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(_)) => Err(Unread::new("it cannot be read")),
+        Err(_) => {
+            late.store(true, Ordering::Relaxed);
+            Err(Unread::new("it takes too long to be read"))
+        }
+    }
+}
+
+fn read(bytes: Vec<u8>, late: &AtomicBool) -> Result<Received, Box<Unread>> {
+    let commands = match commands::read(&bytes).map_err(Unread::new)? {
+        commands::Read::Push(commands) => commands,
+        commands::Read::Unfinished => return Err(Unread::new("it breaks off")),
+        commands::Read::Probe => return Err(Unread::new("it changes no ref")),
+    };
+    let mut objects = Objects::default();
+    let pack = bytes.get(commands.length..).unwrap_or_default();
+    // Without new objects there need not be a pack.
+    if !pack.is_empty()
+        && let Err(why) = objects.read(pack, late)
+    {
+        return Err(Unread::new(&why).of(commands));
+    }
+    let walk = match Walk::over(&objects, &commands.refs) {
+        Ok(walk) => walk,
+        Err(why) => return Err(Unread::new(&why).of(commands)),
+    };
+    Ok(Received {
+        commands,
+        objects,
+        walk,
+        bytes: bytes.into(),
+    })
+}
+
+impl Received {
+    /// What the server is asked before it can be judged, if anything, and where.
+    pub(super) fn question(
+        &self,
+        sent: &str,
+        headers: &HeaderMap,
+    ) -> Option<(String, Request<Body>)> {
+        let wanted = self.walk.parents(&self.objects);
+        if wanted.is_empty() {
+            return None;
+        }
+        let (path, _) = sent.split_once('?').unwrap_or((sent, ""));
+        let path = format!("{}{UPLOAD}", path.strip_suffix(RECEIVE)?);
+        let asked = base::request(&wanted);
+        let mut request = Request::new(Body::whole(asked.clone().into()));
+        *request.method_mut() = Method::POST;
+        let own = [
+            (
+                header::CONTENT_TYPE,
+                "application/x-git-upload-pack-request",
+            ),
+            (header::ACCEPT, "application/x-git-upload-pack-result"),
+            (HeaderName::from_static("git-protocol"), "version=2"),
+        ];
+        let into = request.headers_mut();
+        for (name, value) in own {
+            into.insert(name, HeaderValue::from_static(value));
+        }
+        into.insert(header::CONTENT_LENGTH, HeaderValue::from(asked.len()));
+        for name in [header::HOST, header::AUTHORIZATION, header::USER_AGENT] {
+            if let Some(value) = headers.get(&name) {
+                into.insert(name, value.clone());
+            }
+        }
+        Some((path, request))
+    }
+
+    /// Makes of it what is judged, with the server's answer to the question that there was.
+    pub(super) async fn push(
+        &mut self,
+        answer: Option<Response<Incoming>>,
+        read: &Read,
+        (host, port): (String, u16),
+    ) -> Result<Push, Box<Unread>> {
+        let mut base = Objects::default();
+        if let Some(answer) = answer {
+            let why =
+                |why: String| Unread::new(&format!("what it builds upon is not known: {why}"));
+            if answer.status() != StatusCode::OK {
+                return Err(why(format!(
+                    "the server answers with status {}",
+                    answer.status().as_u16()
+                )));
+            }
+            let pack = base::pack(&mut answer.into_body()).await.map_err(why)?;
+            base = in_time(move |late| {
+                let mut base = Objects::default();
+                base.read(&pack, late).map_err(why)?;
+                Ok(base)
+            })
+            .await?;
+        }
+        let changes = self.walk.changes(&self.objects, &base);
+        let Changes { commits, paths } = changes.map_err(|why| Unread::new(&why))?;
+        let forward = |update: &RefUpdate| RefUpdate {
+            forward: self.walk.is_forward(&self.objects, update),
+            ..update.clone()
+        };
+        Ok(Push {
+            host,
+            port,
+            repository: repository(&read.target.segments),
+            refs: self.commands.refs.iter().map(forward).collect(),
+            commits,
+            paths,
+            options: self.commands.options.clone(),
+            atomic: self.commands.atomic,
+            signed: self.commands.signed,
+            caller: super::accept::CALLER.to_owned(),
+            credentials: Vec::new(),
+        })
+    }
+
+    /// The very bytes that were read.
+    pub(super) fn body(&self) -> Body {
+        Body::whole(self.bytes.clone())
+    }
+}
+
+/// The answer to a client whose push was refused.
+pub(super) fn refused(commands: &Commands, told: &Told) -> Response<Body> {
+    let mut answer = Response::new(Body::whole(report::refused(commands, told).into()));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(report::KIND));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer
+}
+
+/// The path of a repository, without what serves it and without the ending that servers do without.
+fn repository(segments: &[String]) -> Vec<String> {
+    let mut repository = segments.to_vec();
+    repository.pop();
+    if let Some(last) = repository.last_mut()
+        && let Some(plain) = last.strip_suffix(".git")
+    {
+        *last = plain.to_owned();
+    }
+    repository
+}

@@ -1,0 +1,229 @@
+//! What a pack holds: its commits and trees, read whole; of its blobs only how long they are.
+//!
+//! The pack comes from whoever pushes. It is read in memory, within bounds on all that it could grow to.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gix_hash::{Kind as Hash, ObjectId};
+use gix_object::{CommitRef, Kind, TagRefIter, TreeRefIter};
+use gix_pack::data::input::{BytesToEntriesIter, EntryDataMode, Mode};
+use gix_pack::{cache, data, index};
+
+/// The longest pack that is read.
+pub(super) const LONGEST: usize = 32 << 20;
+/// What one object may take.
+const LARGEST_OBJECT: usize = 32 << 20;
+/// What all that is read of it may take, so that a small pack is no large one.
+const LARGEST_WHOLE: u64 = 512 << 20;
+/// How many entries all trees may have.
+const MOST_ENTRIES: usize = 2_000_000;
+const MOST_OBJECTS: u32 = 500_000;
+/// What stands before a pack's first object, and after its last.
+const HEADER: usize = 12;
+const TRAILER: usize = 20;
+
+/// What is known of objects.
+#[derive(Default)]
+pub(super) struct Objects {
+    pub(super) commits: HashMap<ObjectId, Commit>,
+    pub(super) trees: HashMap<ObjectId, Vec<Entry>>,
+    /// How long each blob is.
+    pub(super) blobs: HashMap<ObjectId, u64>,
+    /// What tags are of.
+    pub(super) tags: HashMap<ObjectId, ObjectId>,
+    entries: usize,
+}
+
+/// A commit.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Commit {
+    pub(super) tree: ObjectId,
+    pub(super) parents: Vec<ObjectId>,
+    pub(super) author: String,
+    pub(super) committer: String,
+    pub(super) is_signed: bool,
+}
+
+/// A name in a tree.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Entry {
+    pub(super) name: Vec<u8>,
+    pub(super) mode: u16,
+    pub(super) id: ObjectId,
+}
+
+impl Objects {
+    /// Reads a pack, and adds what it holds.
+    ///
+    /// # Errors
+    ///
+    /// Returns why it cannot be read, or is not.
+    pub(super) fn read(&mut self, pack: &[u8], late: &AtomicBool) -> Result<(), String> {
+        let count = count(pack)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let index = index(pack, late)?;
+        let index = index::File::from_data(index, PathBuf::new(), Hash::Sha1).map_err(said)?;
+        let data = data::File::from_data(pack, PathBuf::new(), Hash::Sha1).map_err(said)?;
+        let data = data.with_alloc_limit_bytes(Some(LARGEST_OBJECT));
+        let mut inflate = gix_zlib::Inflate::default();
+        let (mut bytes, mut whole) = (Vec::new(), 0);
+        // No object is outside of it: the gate asks for packs that are so.
+        let within = |id: &gix_hash::oid| {
+            let place = index.lookup(id)?;
+            data.entry(index.pack_offset_at_index(place)).ok()
+        };
+        for place in index.iter() {
+            in_time(late)?;
+            let entry = data.entry(place.pack_offset).map_err(said)?;
+            let resolve =
+                |id: &gix_hash::oid| Ok(within(id).map(data::decode::header::ResolvedBase::InPack));
+            let header = data
+                .decode_header(entry, &mut inflate, &resolve)
+                .map_err(said)?;
+            whole += header.object_size;
+            if whole > LARGEST_WHOLE {
+                return Err("it grows to more than is read of a push".to_owned());
+            }
+            if header.kind == Kind::Blob {
+                self.blobs.insert(place.oid, header.object_size);
+                continue;
+            }
+            let entry = data.entry(place.pack_offset).map_err(said)?;
+            let resolve = |id: &gix_hash::oid, _: &mut Vec<u8>| {
+                Ok(within(id).map(data::decode::entry::ResolvedBase::InPack))
+            };
+            let decoded =
+                data.decode_entry(entry, &mut bytes, &mut inflate, &resolve, &mut cache::Never);
+            decoded.map_err(said)?;
+            self.add(place.oid, header.kind, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, id: ObjectId, kind: Kind, bytes: &[u8]) -> Result<(), String> {
+        match kind {
+            Kind::Commit => {
+                self.commits.insert(id, commit(bytes)?);
+            }
+            Kind::Tree => {
+                let tree = tree(bytes)?;
+                self.entries += tree.len();
+                if self.entries > MOST_ENTRIES {
+                    return Err("it names more files than are read of a push".to_owned());
+                }
+                self.trees.insert(id, tree);
+            }
+            Kind::Tag => {
+                let target = TagRefIter::from_bytes(bytes, Hash::Sha1).target_id();
+                self.tags.insert(id, target.map_err(said)?);
+            }
+            Kind::Blob => {}
+        }
+        Ok(())
+    }
+}
+
+/// How many objects a pack is said to hold.
+fn count(pack: &[u8]) -> Result<u32, String> {
+    let header = pack
+        .first_chunk::<HEADER>()
+        .filter(|_| pack.len() >= HEADER + TRAILER);
+    let header = header.ok_or("its pack breaks off")?;
+    let (_, count) = data::header::decode(header).map_err(said)?;
+    if count > MOST_OBJECTS {
+        return Err("it holds more objects than are read of a push".to_owned());
+    }
+    Ok(count)
+}
+
+/// Makes the index of a pack: where each object stands, by its name, which is computed.
+fn index(pack: &[u8], late: &AtomicBool) -> Result<Vec<u8>, String> {
+    let mut reader = pack;
+    let mut entries = BytesToEntriesIter::new_from_header(
+        &mut reader,
+        Mode::Verify,
+        EntryDataMode::Crc32,
+        Hash::Sha1,
+    )
+    .map_err(said)?;
+    let (mut index, mut whole) = (Vec::new(), 0u64);
+    let mut bounded = entries.by_ref().map(|entry| {
+        let entry = entry?;
+        whole += entry.decompressed_size;
+        if whole > LARGEST_WHOLE {
+            return Err(gix_error::message("it grows to more than is read of a push").into());
+        }
+        Ok(entry)
+    });
+    index::write_data_iter_to_stream(
+        index::Version::default(),
+        || {
+            Ok((
+                slice as for<'r> fn(data::EntryRange, &'r &[u8]) -> Option<&'r [u8]>,
+                pack,
+            ))
+        },
+        &mut bounded,
+        Some(1),
+        &mut gix_utils::progress::Discard,
+        &mut index,
+        late,
+        Hash::Sha1,
+        Some(LARGEST_OBJECT),
+        data::Version::V2,
+    )
+    .map_err(said)?;
+    drop(bounded);
+    if !reader.is_empty() {
+        return Err("something stands behind its pack".to_owned());
+    }
+    Ok(index)
+}
+
+fn slice<'r>(range: data::EntryRange, pack: &'r &[u8]) -> Option<&'r [u8]> {
+    let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
+    pack.get(range)
+}
+
+fn commit(bytes: &[u8]) -> Result<Commit, String> {
+    let commit = CommitRef::from_bytes(bytes, Hash::Sha1).map_err(said)?;
+    let address = |mail: &[u8]| String::from_utf8_lossy(mail).into_owned();
+    let author = commit.author().map_err(said)?;
+    let committer = commit.committer().map_err(said)?;
+    Ok(Commit {
+        tree: commit.tree(),
+        parents: commit.parents().collect(),
+        author: address(author.email),
+        committer: address(committer.email),
+        is_signed: commit.extra_headers().pgp_signature().is_some(),
+    })
+}
+
+fn tree(bytes: &[u8]) -> Result<Vec<Entry>, String> {
+    let entries = TreeRefIter::from_bytes(bytes, Hash::Sha1).map(|entry| {
+        let entry = entry.map_err(said)?;
+        Ok(Entry {
+            name: entry.filename.to_vec(),
+            mode: entry.mode.value(),
+            id: entry.oid.to_owned(),
+        })
+    });
+    entries.collect()
+}
+
+/// A small pack can make for much work, by long chains of differences.
+fn in_time(late: &AtomicBool) -> Result<(), String> {
+    if late.load(Ordering::Relaxed) {
+        Err("it takes too long to be read".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,143 @@
+//! A push on its way: read, its ground asked for, judged, and only then sent.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use agentguard_core::OutcomeOf;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response, StatusCode, Uri, Version};
+use tokio::time::timeout;
+
+use super::{Arrived, Received, Unread, refused};
+use crate::gate::ask::Permitted;
+use crate::gate::body::Body;
+use crate::gate::connection::refuse;
+use crate::gate::forward::{Upstream, Way};
+use crate::gate::refusal;
+use crate::gate::request::Read;
+use crate::gate::serve::{Connection, Unsent, failed};
+
+/// A request that is a push, and was permitted as a request.
+pub(in crate::gate) struct Arriving {
+    pub(in crate::gate) read: Read,
+    pub(in crate::gate) uri: Uri,
+    pub(in crate::gate) version: Version,
+    pub(in crate::gate) first: VecDeque<Bytes>,
+    pub(in crate::gate) rest: Incoming,
+}
+
+impl Connection {
+    /// Passes a push on where what it changes is permitted as well.
+    pub(in crate::gate) async fn push(
+        &self,
+        arriving: Arriving,
+        permitted: Permitted,
+    ) -> Result<Response<Body>, Unsent> {
+        let Arriving {
+            read,
+            uri,
+            version,
+            first,
+            rest,
+        } = arriving;
+        let upstream = match &self.way {
+            Way::Open(upstream) => upstream,
+            Way::Failed { why, .. } => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, why)),
+            Way::Closed { .. } => return Err(Unsent::Gone),
+        };
+        let place = self.shared.pushes.acquire().await;
+        let mut received = match super::receive(first, rest, &read.headers).await {
+            Ok(Arrived::Push(received)) => received,
+            Ok(Arrived::Probe) => {
+                drop(place);
+                let body = Body::whole(Bytes::from_static(super::PROBE));
+                let request = self.again((read, uri, version), body);
+                return Ok(self
+                    .send(upstream, request, permitted, Arc::new(AtomicU64::new(0)))
+                    .await);
+            }
+            Err(unread) => return self.unread(unread, permitted).await,
+        };
+        let push = match self.judged(upstream, &mut received, &read, version).await {
+            Ok(push) => push,
+            Err(unread) => {
+                return self.unread(unread.of(received.commands), permitted).await;
+            }
+        };
+        let changing = match self.shared.guard.push(push).await? {
+            Ok(changing) => changing,
+            Err(told) => {
+                not_sent(permitted);
+                return Ok(refused(&received.commands, &told));
+            }
+        };
+        let request = self.again((read, uri, version), received.body());
+        let answer = self
+            .send(upstream, request, permitted, Arc::new(AtomicU64::new(0)))
+            .await;
+        changing.tell(match answer.status() {
+            StatusCode::OK => OutcomeOf::Done,
+            status => OutcomeOf::Unanswered {
+                why: format!("status {}", status.as_u16()),
+            },
+        });
+        Ok(answer)
+    }
+
+    /// What is judged, with what the server says of what the push builds upon.
+    async fn judged(
+        &self,
+        upstream: &Upstream,
+        received: &mut Received,
+        read: &Read,
+        version: Version,
+    ) -> Result<agentguard_core::Push, Box<Unread>> {
+        let mut answer = None;
+        if let Some((path, mut request)) = received.question(&read.target.sent, &read.headers) {
+            let unasked = |_| Unread::new("the server cannot be asked what it builds upon");
+            *request.uri_mut() = self.uri(&path, version).map_err(unasked)?;
+            *request.version_mut() = version;
+            let asked = timeout(self.shared.patience.server, upstream.send(request)).await;
+            let late = "the server does not say what it builds upon";
+            answer = Some(
+                asked
+                    .map_err(|_| Unread::new(late))?
+                    .map_err(|why| Unread::new(&why))?,
+            );
+        }
+        let to = (self.origin.host.to_string(), self.origin.port);
+        received.push(answer, read, to).await
+    }
+
+    /// The request as it was read, with its body.
+    fn again(&self, (read, uri, version): (Read, Uri, Version), body: Body) -> Request<Body> {
+        let mut request = Request::new(body);
+        *request.method_mut() = read.method;
+        *request.uri_mut() = uri;
+        *request.version_mut() = version;
+        *request.headers_mut() = read.headers;
+        request
+    }
+
+    async fn unread(
+        &self,
+        unread: Box<Unread>,
+        permitted: Permitted,
+    ) -> Result<Response<Body>, Unsent> {
+        not_sent(permitted);
+        let (host, port) = (&self.origin.host, self.origin.port);
+        let told = refuse(&self.shared, host, port, unread.rule).await?;
+        Ok(match unread.commands {
+            Some(commands) => refused(&commands, &told),
+            None => refusal::answer(StatusCode::FORBIDDEN, &told),
+        })
+    }
+}
+
+/// The request was permitted, and what it carries was not.
+fn not_sent(permitted: Permitted) {
+    permitted.tell(OutcomeOf::Unanswered {
+        why: "the push in it was refused".to_owned(),
+    });
+}

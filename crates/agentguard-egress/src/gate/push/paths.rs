@@ -1,0 +1,326 @@
+//! What the commits of a push change: every path that any of them changes, not only the difference between the
+//! ends, so that what one adds and the next removes is seen.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use agentguard_core::{PathChange, PathChanged, PushedCommit, RefUpdate};
+use gix_hash::ObjectId;
+
+use super::pack::{Entry, Objects};
+
+/// How many paths a push may change. Policy reads them all.
+const MOST_PATHS: usize = 10_000;
+const MOST_COMMITS: usize = 2_000;
+const MOST_STEPS: usize = 200_000;
+/// How deep a path is.
+const DEEPEST: usize = 100;
+const TREE: u16 = 0o040_000;
+const COMMIT: u16 = 0o160_000;
+
+/// What is known of a push's commits.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct Changes {
+    pub(super) commits: Vec<PushedCommit>,
+    pub(super) paths: Vec<PathChange>,
+}
+
+/// The commits that a push brings, from the ends of its refs, and those that it builds upon: the server has them.
+pub(super) struct Walk {
+    new: Vec<ObjectId>,
+    built_upon: Vec<ObjectId>,
+}
+
+impl Walk {
+    /// Goes from what refs are to point to, as far as the pack holds it.
+    pub(super) fn over(objects: &Objects, refs: &[RefUpdate]) -> Result<Self, String> {
+        let mut walk = Self {
+            new: Vec::new(),
+            built_upon: Vec::new(),
+        };
+        let mut seen = HashSet::new();
+        let mut waiting = Vec::new();
+        for update in refs {
+            let Some(new) = &update.new else { continue };
+            let id = ObjectId::from_hex(new.as_bytes()).map_err(|error| error.to_string())?;
+            waiting.push(end_of(objects, id)?);
+        }
+        while let Some(id) = waiting.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            match objects.commits.get(&id) {
+                Some(commit) => {
+                    walk.new.push(id);
+                    waiting.extend(&commit.parents);
+                }
+                None => walk.built_upon.push(id),
+            }
+            if walk.new.len() > MOST_COMMITS {
+                return Err("it brings more commits than a push may".to_owned());
+            }
+        }
+        // What no ref leads to would lie there all the same, to be pointed to later by somebody who is let.
+        if walk.new.len() < objects.commits.len() {
+            return Err("it brings commits that none of its refs leads to".to_owned());
+        }
+        Ok(walk)
+    }
+
+    /// Of what it builds upon, the parents of new commits.
+    pub(super) fn parents(&self, objects: &Objects) -> Vec<ObjectId> {
+        let commits = self.new.iter().filter_map(|id| objects.commits.get(id));
+        let parents: HashSet<_> = commits.flat_map(|commit| &commit.parents).collect();
+        let known = self.built_upon.iter().filter(|id| parents.contains(id));
+        known.copied().collect()
+    }
+
+    /// Whether what `update` is to point to holds what it pointed to, as far as the push itself shows.
+    pub(super) fn is_forward(&self, objects: &Objects, update: &RefUpdate) -> bool {
+        let id = |text: &Option<String>| ObjectId::from_hex(text.as_deref()?.as_bytes()).ok();
+        let (Some(old), Some(new)) = (id(&update.old), id(&update.new)) else {
+            return false;
+        };
+        let (mut seen, mut waiting) = (HashSet::new(), vec![new]);
+        while let Some(id) = waiting.pop() {
+            if id == old {
+                return true;
+            }
+            if seen.insert(id) {
+                waiting.extend(
+                    objects
+                        .commits
+                        .get(&id)
+                        .into_iter()
+                        .flat_map(|commit| &commit.parents),
+                );
+            }
+        }
+        false
+    }
+
+    /// What all of it changes. `base` holds what the commits that it builds upon hold.
+    pub(super) fn changes(&self, objects: &Objects, base: &Objects) -> Result<Changes, String> {
+        let mut differ = Differ {
+            objects,
+            base,
+            paths: BTreeMap::new(),
+            steps: 0,
+        };
+        let mut commits = Vec::new();
+        for id in &self.new {
+            let commit = objects.commits.get(id).ok_or("a commit is missing")?;
+            let tree = |id: &ObjectId| {
+                let found = objects.commits.get(id).or_else(|| base.commits.get(id));
+                found
+                    .map(|commit| commit.tree)
+                    .ok_or("what it builds upon is not known")
+            };
+            let parents = commit
+                .parents
+                .iter()
+                .map(tree)
+                .collect::<Result<Vec<_>, _>>()?;
+            let parents: Vec<_> = parents.into_iter().map(Some).collect();
+            differ.trees(&mut Vec::new(), commit.tree, &parents)?;
+            commits.push(PushedCommit {
+                id: id.to_string(),
+                author: commit.author.clone(),
+                committer: commit.committer.clone(),
+                parents: commit.parents.len(),
+                signed: commit.is_signed,
+            });
+        }
+        commits.sort_by(|one, two| one.id.cmp(&two.id));
+        Ok(Changes {
+            commits,
+            paths: differ.paths.into_values().flatten().collect(),
+        })
+    }
+}
+
+/// The commit that a ref is to point to, through its tags.
+fn end_of(objects: &Objects, mut id: ObjectId) -> Result<ObjectId, String> {
+    for _ in 0..DEEPEST {
+        match objects.tags.get(&id) {
+            Some(target) => id = *target,
+            None if objects.trees.contains_key(&id) || objects.blobs.contains_key(&id) => {
+                return Err("one of its refs is to point to what is no commit".to_owned());
+            }
+            None => return Ok(id),
+        }
+    }
+    Err("one of its tags is of a tag of a tag".to_owned())
+}
+
+/// Gathers paths.
+struct Differ<'o> {
+    objects: &'o Objects,
+    base: &'o Objects,
+    paths: BTreeMap<Vec<u8>, BTreeSet<PathChange>>,
+    /// How many directories were compared. One can stand in many places, and in itself.
+    steps: usize,
+}
+
+/// What stands under one name: its mode and its object.
+type Held = Option<(u16, ObjectId)>;
+
+impl Differ<'_> {
+    /// Compares a tree to what its place held in each parent, which may be none. What is as in one of them came
+    /// by its commits.
+    fn trees(
+        &mut self,
+        place: &mut Vec<u8>,
+        tree: ObjectId,
+        parents: &[Option<ObjectId>],
+    ) -> Result<(), String> {
+        if parents.contains(&Some(tree)) {
+            return Ok(());
+        }
+        self.steps += 1;
+        if self.steps > MOST_STEPS {
+            return Err("its directories are more than are read of a push".to_owned());
+        }
+        if place.iter().filter(|byte| **byte == b'/').count() > DEEPEST {
+            return Err("its directories are deeper than is read of a push".to_owned());
+        }
+        let own = self.names(tree)?;
+        let parents = parents
+            .iter()
+            .map(|parent| parent.map_or_else(|| Ok(BTreeMap::new()), |parent| self.names(parent)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let names: BTreeSet<_> = own
+            .keys()
+            .chain(parents.iter().flat_map(BTreeMap::keys))
+            .cloned()
+            .collect();
+        for name in names {
+            let held: Held = own.get(&name).copied();
+            let before: Vec<Held> = parents
+                .iter()
+                .map(|parent| parent.get(&name).copied())
+                .collect();
+            if before.contains(&held) && !before.is_empty() {
+                continue;
+            }
+            let length = place.len();
+            if !place.is_empty() {
+                place.push(b'/');
+            }
+            place.extend_from_slice(&name);
+            self.entry(place, held, &before)?;
+            place.truncate(length);
+        }
+        Ok(())
+    }
+
+    /// One name that is in no parent as it is now.
+    fn entry(&mut self, place: &mut Vec<u8>, held: Held, before: &[Held]) -> Result<(), String> {
+        let tree = |held: &Held| held.filter(|(mode, _)| *mode == TREE).map(|(_, id)| id);
+        let file = |held: &Held| held.filter(|(mode, _)| *mode != TREE);
+        let trees: Vec<_> = before.iter().map(tree).collect();
+        match tree(&held) {
+            Some(id) => self.trees(place, id, &trees)?,
+            // A directory that is gone, or is none any more.
+            None if trees.iter().any(Option::is_some) => self.gone(place, &trees)?,
+            None => {}
+        }
+        let files: Vec<_> = before.iter().filter_map(file).collect();
+        match file(&held) {
+            Some((mode, id)) => {
+                let change = if files.is_empty() {
+                    PathChanged::Added
+                } else {
+                    PathChanged::Changed
+                };
+                self.say(place, change, Some((mode, id)))
+            }
+            None if !files.is_empty() => self.say(place, PathChanged::Removed, None),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything below what is no directory any more.
+    fn gone(&mut self, place: &mut Vec<u8>, trees: &[Option<ObjectId>]) -> Result<(), String> {
+        for tree in trees.iter().flatten() {
+            for (name, held) in self.names(*tree)? {
+                let length = place.len();
+                place.push(b'/');
+                place.extend_from_slice(&name);
+                self.entry(place, None, &[Some(held)])?;
+                place.truncate(length);
+            }
+        }
+        Ok(())
+    }
+
+    fn say(
+        &mut self,
+        place: &[u8],
+        change: PathChanged,
+        held: Option<(u16, ObjectId)>,
+    ) -> Result<(), String> {
+        let size = |id: ObjectId| {
+            self.objects
+                .blobs
+                .get(&id)
+                .or_else(|| self.base.blobs.get(&id))
+                .copied()
+        };
+        let told = PathChange {
+            path: String::from_utf8_lossy(place).into_owned(),
+            change,
+            mode: held.map(|(mode, _)| format!("{mode:06o}")),
+            size: held
+                .filter(|(mode, _)| *mode != COMMIT)
+                .and_then(|(_, id)| size(id)),
+        };
+        self.paths.entry(place.to_vec()).or_default().insert(told);
+        if self.paths.len() > MOST_PATHS {
+            return Err("it changes more files than a push may".to_owned());
+        }
+        Ok(())
+    }
+
+    fn names(&self, tree: ObjectId) -> Result<BTreeMap<Vec<u8>, (u16, ObjectId)>, String> {
+        let found = self
+            .objects
+            .trees
+            .get(&tree)
+            .or_else(|| self.base.trees.get(&tree));
+        let entries =
+            found.ok_or("it takes up a directory of which only the server knows what it holds")?;
+        let mut names = BTreeMap::new();
+        for Entry { name, mode, id } in entries {
+            if !is_name(name) {
+                return Err("it holds a name that is none".to_owned());
+            }
+            if names.insert(name.clone(), (*mode, *id)).is_some() {
+                return Err("a name stands twice in one of its directories".to_owned());
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// Whether it names something in a directory, and on no system the repository itself.
+fn is_name(name: &[u8]) -> bool {
+    let is_of_git = |name: &[u8]| {
+        let text = String::from_utf8_lossy(name);
+        // Marks that some file systems take for nothing.
+        let seen: String = text.chars().filter(|c| !matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')).collect();
+        let plain = seen.trim_end_matches(['.', ' ']).to_lowercase();
+        let plain = plain.split(':').next().unwrap_or_default();
+        plain == ".git" || plain.starts_with("git~1")
+    };
+    !name.is_empty()
+        && name != b"."
+        && name != b".."
+        && !name.contains(&b'/')
+        && !name.contains(&b'\\')
+        && !name.contains(&0)
+        && !is_of_git(name)
+}
+
+#[cfg(test)]
+#[path = "paths_tests.rs"]
+mod tests;

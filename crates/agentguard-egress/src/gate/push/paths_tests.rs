@@ -1,0 +1,335 @@
+//! What is made of a pack, compared to what git makes of it.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::{env, fs, io::Write as _, process};
+
+use super::*;
+
+/// A repository of this test's own, gone when dropped.
+struct Repository(PathBuf);
+
+impl Repository {
+    fn new(name: &str) -> Self {
+        let path = env::temp_dir().join(format!("agentguard-pushed-{}-{name}", process::id()));
+        fs::create_dir_all(&path).unwrap();
+        let repository = Self(path);
+        repository.git(&["init", "-q", "-b", "main"]);
+        repository
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "git is what it is compared to")]
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        command
+            .args([
+                "-c",
+                "user.name=a",
+                "-c",
+                "user.email=a@example.org",
+                "-c",
+                "commit.gpgsign=false",
+            ])
+            .args(words)
+            .current_dir(&self.0)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn git(&self, words: &[&str]) -> String {
+        let output = self.command(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The pack of what `new` leads to and `old` does not, complete in itself.
+    fn pack(&self, new: &[&str], old: &[&str]) -> Vec<u8> {
+        let mut command = self.command(&[
+            "pack-objects",
+            "--revs",
+            "--stdout",
+            "-q",
+            "--delta-base-offset",
+        ]);
+        let mut packing = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = packing.stdin.take().unwrap();
+        for one in new {
+            writeln!(stdin, "{one}").unwrap();
+        }
+        for one in old {
+            writeln!(stdin, "^{one}").unwrap();
+        }
+        drop(stdin);
+        let output = packing.wait_with_output().unwrap();
+        assert!(output.status.success());
+        output.stdout
+    }
+
+    /// What git says of the commits: every path that one of them changes.
+    fn raw(&self, new: &[&str], old: &[&str]) -> BTreeSet<String> {
+        let mut words = vec![
+            "log",
+            "-c",
+            "--raw",
+            "--root",
+            "--no-renames",
+            "--no-abbrev",
+            "--format=",
+            "-z",
+        ];
+        words.extend(new);
+        words.push("--not");
+        words.extend(old);
+        let said = self.git(&words);
+        let mut paths = BTreeSet::new();
+        let mut fields = said.split('\0');
+        while let Some(field) = fields.next() {
+            if field.trim_start().starts_with(':') {
+                paths.insert(fields.next().unwrap().to_owned());
+            }
+        }
+        paths
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.0.join(path);
+        let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+        let above = path.parent().unwrap();
+        // A file may stand where there is to be a directory.
+        let mut one = above;
+        while one.starts_with(&self.0) && one != self.0 {
+            if one.is_file() {
+                fs::remove_file(one).unwrap();
+            }
+            one = one.parent().unwrap();
+        }
+        fs::create_dir_all(above).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn id(&self, name: &str) -> String {
+        self.git(&["rev-parse", name]).trim().to_owned()
+    }
+}
+
+impl Drop for Repository {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn read(pack: &[u8]) -> Result<Objects, String> {
+    let mut objects = Objects::default();
+    objects.read(pack, &AtomicBool::new(false))?;
+    Ok(objects)
+}
+
+fn update(old: Option<&str>, new: &str) -> RefUpdate {
+    let own = |id: &str| id.to_owned();
+    RefUpdate::new(old.map(own), Some(own(new)), "refs/heads/x").unwrap()
+}
+
+/// A small number that depends on nothing but how often it was asked for.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % most
+    }
+}
+
+const PLACES: [&str; 9] = [
+    "a",
+    "b/c",
+    "b/d/e",
+    "b",
+    "d",
+    "d/e/f",
+    ".github/workflows/ci.yml",
+    "x/.github",
+    "b/d",
+];
+
+/// Commits that change, move and remove files, on branches that are merged.
+fn history(repository: &Repository, dice: &mut Dice, commits: usize) {
+    for number in 0..commits {
+        for _ in 0..=dice.below(3) {
+            let place = PLACES[dice.below(PLACES.len())];
+            if dice.below(4) == 0 {
+                let _ = repository
+                    .command(&["rm", "-rq", "--ignore-unmatch", place])
+                    .output();
+            } else {
+                repository.write(place, &format!("{}\n", dice.below(5)));
+            }
+        }
+        repository.git(&["add", "-A"]);
+        repository.git(&["commit", "-q", "--allow-empty", "-m", &number.to_string()]);
+        if number > 2 && dice.below(4) == 0 {
+            let back = format!("HEAD~{}", dice.below(2) + 1);
+            repository.git(&["checkout", "-q", "-B", "side", &back]);
+            repository.write("side", &number.to_string());
+            repository.git(&["add", "-A"]);
+            repository.git(&["commit", "-q", "-m", "side"]);
+            repository.git(&["checkout", "-q", "main"]);
+            // What would be a conflict is taken from one side.
+            repository.git(&["merge", "-q", "-s", "ours", "-m", "merge", "side"]);
+        }
+    }
+}
+
+#[test]
+fn what_a_push_changes_is_what_git_says() {
+    let mut dice = Dice(7);
+    for round in 0..12 {
+        let repository = Repository::new(&format!("history-{round}"));
+        history(&repository, &mut dice, 8);
+        let base = repository.id("HEAD");
+        history(&repository, &mut dice, 6);
+        let new = repository.id("HEAD");
+        for old in [None, Some(base.as_str())] {
+            let olds: Vec<_> = old.into_iter().collect();
+            let objects = read(&repository.pack(&[&new], &olds)).unwrap();
+            let refs = [update(old, &new)];
+            let walk = Walk::over(&objects, &refs).unwrap();
+            let parents: Vec<_> = walk
+                .parents(&objects)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            // All that the parents hold, as a server sends it for one commit.
+            let mut ground = Objects::default();
+            for parent in &parents {
+                let all = read(&repository.pack(&[parent], &[])).unwrap();
+                ground.commits.extend(all.commits);
+                ground.trees.extend(all.trees);
+            }
+            let changes = walk.changes(&objects, &ground).unwrap();
+            let paths: BTreeSet<_> = changes
+                .paths
+                .iter()
+                .map(|change| change.path.clone())
+                .collect();
+            assert_eq!(
+                paths,
+                repository.raw(&[&new], &olds),
+                "round {round}, from {old:?}"
+            );
+            let count =
+                repository.git(&[&["rev-list", "--count", &new, "--not"][..], &olds].concat());
+            assert_eq!(changes.commits.len().to_string(), count.trim());
+            assert_eq!(walk.is_forward(&objects, &refs[0]), old.is_some());
+        }
+    }
+}
+
+#[test]
+fn a_branch_that_is_thrown_back_is_not_forward() {
+    let repository = Repository::new("force");
+    let mut dice = Dice(1);
+    history(&repository, &mut dice, 3);
+    let old = repository.id("HEAD");
+    repository.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    repository.write("a", "other");
+    repository.git(&["add", "-A"]);
+    repository.git(&["commit", "-q", "-m", "other"]);
+    let new = repository.id("HEAD");
+    let objects = read(&repository.pack(&[&new], &[&old])).unwrap();
+    let refs = [update(Some(&old), &new)];
+    let walk = Walk::over(&objects, &refs).unwrap();
+    assert!(!walk.is_forward(&objects, &refs[0]));
+}
+
+#[test]
+fn a_directory_that_nobody_knows_is_not_taken_for_one_without_changes() {
+    let repository = Repository::new("unknown");
+    repository.write("x/workflows/ci.yml", "on: push");
+    repository.git(&["add", "-A"]);
+    repository.git(&["commit", "-q", "-m", "one"]);
+    let old = repository.id("HEAD");
+    repository.git(&["mv", "x", ".github"]);
+    repository.git(&["commit", "-q", "-m", "two"]);
+    let new = repository.id("HEAD");
+    let objects = read(&repository.pack(&[&new], &[&old])).unwrap();
+    let walk = Walk::over(&objects, &[update(Some(&old), &new)]).unwrap();
+    let why = walk.changes(&objects, &Objects::default()).unwrap_err();
+    assert_eq!(why, "what it builds upon is not known");
+    // The commit is known, and what its directories hold is not.
+    let mut ground = read(&repository.pack(&[&old], &[])).unwrap();
+    ground.trees.clear();
+    let why = walk.changes(&objects, &ground).unwrap_err();
+    assert!(why.contains("only the server knows"), "{why}");
+}
+
+#[test]
+fn commits_that_no_ref_leads_to_are_not_brought_along() {
+    let repository = Repository::new("stowaway");
+    history(&repository, &mut Dice(3), 2);
+    let new = repository.id("HEAD~1");
+    let pack = repository.pack(&["HEAD"], &[]);
+    let objects = read(&pack).unwrap();
+    let why = Walk::over(&objects, &[update(None, &new)])
+        .map(drop)
+        .unwrap_err();
+    assert!(why.contains("none of its refs"), "{why}");
+}
+
+#[test]
+fn names_that_some_system_takes_for_the_repository_are_none() {
+    for name in [
+        ".git",
+        ".GIT",
+        ".git ",
+        ".git.",
+        "git~1",
+        "GIT~1",
+        ".git::$INDEX_ALLOCATION",
+        ".g\u{200c}it",
+        "..",
+        ".",
+        "",
+        "a/b",
+        "a\\b",
+    ] {
+        assert!(!is_name(name.as_bytes()), "{name:?}");
+    }
+    for name in [
+        ".github",
+        ".gitignore",
+        ".gitmodules",
+        "git",
+        "a.git",
+        "..a",
+        "ä",
+    ] {
+        assert!(is_name(name.as_bytes()), "{name:?}");
+    }
+}
+
+#[test]
+fn a_pack_that_is_none_is_not_read() {
+    let repository = Repository::new("broken");
+    history(&repository, &mut Dice(5), 4);
+    let pack = repository.pack(&["HEAD"], &[]);
+    assert!(read(&pack).is_ok());
+    for length in [0, 4, 12, 31, pack.len() / 2, pack.len() - 1] {
+        assert!(read(&pack[..length]).is_err(), "{length}");
+    }
+    assert!(read(&[&pack[..], b"x"].concat()).is_err());
+    for at in 0..pack.len() {
+        let mut other = pack.clone();
+        other[at] ^= 0x55;
+        assert!(read(&other).is_err(), "byte {at}");
+    }
+}

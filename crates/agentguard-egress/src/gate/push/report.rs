@@ -1,0 +1,63 @@
+//! A refusal in git's own words: the client shows it for each ref.
+
+use agentguard_core::Rule;
+
+use super::commands::Commands;
+use super::pkt;
+use crate::gate::ask::Told;
+
+/// The type of a server's answer to a push.
+pub(super) const KIND: &str = "application/x-git-receive-pack-result";
+
+/// The band that a client shows to whoever pushes, and the one that it reads itself.
+const SHOWN: u8 = 2;
+const READ: u8 = 1;
+
+/// What a client gets to read of a push that was refused. Nothing of it was passed on.
+pub(super) fn refused(commands: &Commands, told: &Told) -> Vec<u8> {
+    let mut report = Vec::new();
+    if commands.report {
+        // The server would say so before it looks at refs.
+        pkt::put(&mut report, b"unpack ok\n");
+        for update in &commands.refs {
+            let reason = line(&told.rule.reason);
+            let id = &told.rule.id;
+            pkt::put(
+                &mut report,
+                format!("ng {} {reason} ({id})\n", update.name).as_bytes(),
+            );
+        }
+        pkt::flush(&mut report);
+    }
+    if !commands.side_band {
+        return report;
+    }
+    let mut answer = Vec::new();
+    pkt::put_in_band(&mut answer, SHOWN, shown(&told.rule, told.entry).as_bytes());
+    pkt::put_in_band(&mut answer, READ, &report);
+    pkt::flush(&mut answer);
+    answer
+}
+
+fn shown(rule: &Rule, entry: Option<u64>) -> String {
+    let mut text = format!(
+        "agentguard refused this push: {} ({})\n",
+        line(&rule.reason),
+        rule.id
+    );
+    if let Some(remedy) = &rule.remedy {
+        text.push_str(&format!("agentguard: {}\n", line(remedy)));
+    }
+    match entry {
+        Some(entry) => text.push_str(&format!("agentguard: entry {entry} of the log says so\n")),
+        None => text.push_str("agentguard: the log could not be written\n"),
+    }
+    text
+}
+
+/// One line, without anything that would be taken for a command by a terminal.
+fn line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}

@@ -1,0 +1,160 @@
+# Pushes, as they stand on the wire: whatever client sends them, and whatever words made it. The request that carries one
+# was allowed by `agentguard.api` before. A session changes branches of its own, and no other ref; a policy allows
+# others by a rule of its own:
+#
+#     package agentguard.push.own
+#     allow contains {"id": "own/features", "reason": "features are worked on by all"} if {
+#         every update in input.action.refs {
+#             update.kind == "branch"
+#             startswith(update.short, "feature/")
+#         }
+#     }
+package agentguard.push.refs
+
+allow contains {"id": "push/own-branch", "reason": "a session may change branches of its own"} if {
+	every update in input.action.refs {
+		is_own(update)
+	}
+}
+
+deny contains {
+	"id": "push/protected",
+	"reason": sprintf("`%s` is for humans, or for what they have merged", [update.name]),
+	"remedy": remedy,
+} if {
+	some update in input.action.refs
+	is_protected(update)
+}
+
+deny contains {
+	"id": "push/tag",
+	"reason": sprintf("`%s` is a tag, and tags are what releases are made of", [update.name]),
+	"remedy": "have a human tag what was merged",
+} if {
+	some update in input.action.refs
+	update.kind == "tag"
+}
+
+deny contains {
+	"id": "push/ref",
+	"reason": sprintf("`%s` is neither a branch nor a tag", [update.name]),
+	"remedy": remedy,
+} if {
+	some update in input.action.refs
+	update.kind == "other"
+}
+
+# Without it, whoever is refused would hear only that no rule allows it.
+deny contains {
+	"id": "push/delete",
+	"reason": sprintf("`%s` is no branch of this session, and may not be deleted by it", [update.name]),
+	"remedy": "have a human delete it",
+} if {
+	some update in input.action.refs
+	update.change == "delete"
+	not is_own(update)
+}
+
+# Every commit is looked at: what one adds and the next removes ran in between, or can be checked out.
+deny contains {
+	"id": "push/pipeline",
+	"reason": sprintf("`%s` makes machines run code with secrets of others", [change.path]),
+	"remedy": "have a human make this change, and push the rest without it",
+} if {
+	some change in input.action.paths
+	is_pipeline(lower(change.path))
+}
+
+deny contains {
+	"id": "push/infrastructure",
+	"reason": sprintf("`%s` says what is deployed, and where", [change.path]),
+	"remedy": "have a human make this change, and push the rest without it",
+} if {
+	some change in input.action.paths
+	is_infrastructure(lower(change.path))
+}
+
+deny contains {
+	"id": "push/agents",
+	"reason": sprintf("`%s` makes other agents, editors or package managers run code", [change.path]),
+	"remedy": "have a human make this change, and push the rest without it",
+} if {
+	some change in input.action.paths
+	is_taken_up(lower(change.path))
+}
+
+deny contains {
+	"id": "push/submodule",
+	"reason": sprintf("`%s` has others fetch and run what stands elsewhere", [change.path]),
+	"remedy": "have a human add or move a submodule",
+} if {
+	some change in input.action.paths
+	is_submodule(change)
+}
+
+own := sprintf("agent/%s/%s", [input.session.agent.name, substring(input.session.id, 0, 8)])
+
+remedy := sprintf("push to `%s/…`, and open a pull request from there", [own])
+
+is_own(update) if {
+	update.kind == "branch"
+	update.short == own
+}
+
+is_own(update) if {
+	update.kind == "branch"
+	startswith(update.short, concat("", [own, "/"]))
+}
+
+# Servers on file systems that know no case take `Main` for `main`.
+is_protected(update) if {
+	update.kind == "branch"
+	lower(update.short) in {
+		"dev", "develop", "development", "gh-pages", "main", "master", "prod", "production", "release", "stable",
+		"staging", "trunk",
+	}
+}
+
+is_protected(update) if {
+	update.kind == "branch"
+	regex.match(`^(release|releases|hotfix|stable|production)/`, lower(update.short))
+}
+
+is_pipeline(path) if {
+	some directory in {".buildkite/", ".circleci/", ".github/actions/", ".github/workflows/", ".gitea/workflows/", ".forgejo/workflows/"}
+	startswith(path, directory)
+}
+
+is_pipeline(path) if {
+	path in {
+		".drone.yml", ".gitlab-ci.yml", ".travis.yml", ".woodpecker.yml", "action.yml", "action.yaml",
+		"azure-pipelines.yml", "bitbucket-pipelines.yml", "cloudbuild.yaml", "jenkinsfile",
+	}
+}
+
+is_infrastructure(path) if {
+	some directory in {".platform/", ".upsun/"}
+	startswith(path, directory)
+}
+
+is_infrastructure(path) if path in {".platform.app.yaml", "fly.toml", "netlify.toml", "render.yaml", "vercel.json"}
+
+is_taken_up(path) if {
+	some directory in {
+		".agentguard/", ".claude/", ".codex/", ".continue/", ".cursor/", ".devcontainer/", ".gemini/", ".github/copilot/",
+		".github/hooks/", ".husky/", ".idea/", ".opencode/", ".vscode/", ".yarn/plugins/", ".yarn/releases/", ".zed/",
+	}
+	startswith(path, directory)
+}
+
+is_taken_up(path) if {
+	path in {
+		".cargo/config", ".cargo/config.toml", ".envrc", ".lefthook.yml", ".mcp.json", ".npmrc", ".pnpmfile.cjs",
+		".pnpmfile.mjs", ".pre-commit-config.yaml", ".yarnrc", ".yarnrc.yml", "bunfig.toml", "lefthook.yml",
+		"opencode.json",
+	}
+}
+
+is_submodule(change) if change.mode == "160000"
+
+is_submodule(change) if lower(change.path) == ".gitmodules"

@@ -1,0 +1,94 @@
+package agentguard.push.refs_test
+
+import data.agentguard.push.refs
+
+session := {"id": "0123456789abcdef0123456789abcdef", "agent": {"name": "fixer"}}
+
+update(kind, name, short, change) := {"name": name, "kind": kind, "short": short, "change": change}
+
+branch(short, change) := update("branch", concat("", ["refs/heads/", short]), short, change)
+
+push(updates) := {"action": {"refs": updates, "paths": []}, "session": session}
+
+changes(path, mode) := ids if {
+	paths := [
+		{"path": "src/a.rs", "change": "added", "mode": "100644"},
+		{"path": path, "change": "changed", "mode": mode},
+	]
+	asked := {"refs": [branch("agent/fixer/01234567/x", "create")], "paths": paths}
+	ids := {rule.id | some rule in refs.deny} with input as {"action": asked, "session": session}
+}
+
+allowed(updates) := ids if {
+	ids := {rule.id | some rule in refs.allow} with input as push(updates)
+}
+
+denied(updates) := ids if {
+	ids := {rule.id | some rule in refs.deny} with input as push(updates)
+}
+
+test_a_session_changes_its_own_branches if {
+	every change in {"create", "update", "delete"} {
+		every short in {"agent/fixer/01234567", "agent/fixer/01234567/fix", "agent/fixer/01234567/a/b"} {
+			allowed([branch(short, change)]) == {"push/own-branch"}
+			denied([branch(short, change)]) == set()
+		}
+	}
+}
+
+test_no_other_branch_is_its_own if {
+	every short in {
+		"main", "feature/x", "agent", "agent/fixer", "agent/other/01234567/x", "agent/fixer/01234568/x",
+		"agent/fixer/012345678", "agent/fixer/01234567x", "Agent/fixer/01234567/x",
+	} {
+		allowed([branch(short, "update")]) == set()
+	}
+}
+
+test_one_ref_that_is_not_allowed_is_enough if {
+	allowed([branch("agent/fixer/01234567/x", "create"), branch("feature/y", "create")]) == set()
+}
+
+test_protected_branches_are_told_apart if {
+	every short in {"main", "Master", "release/1.2", "gh-pages", "production"} {
+		"push/protected" in denied([branch(short, "update")])
+	}
+	denied([branch("feature/x", "create")]) == set()
+	denied([branch("mainline", "create")]) == set()
+}
+
+test_tags_and_other_refs_are_none_of_its_business if {
+	denied([update("tag", "refs/tags/v1", "v1", "create")]) == {"push/tag"}
+	denied([update("other", "refs/pull/1/head", "refs/pull/1/head", "update")]) == {"push/ref"}
+	denied([update("other", "HEAD", "HEAD", "update")]) == {"push/ref"}
+}
+
+test_branches_of_others_are_not_deleted if {
+	"push/delete" in denied([branch("feature/x", "delete")])
+}
+
+test_the_way_that_is_open_is_named if {
+	rules := refs.deny with input as push([branch("main", "update")])
+	some rule in rules
+	contains(rule.remedy, "agent/fixer/01234567/")
+}
+
+test_what_makes_others_run_code_is_not_pushed if {
+	every path in {".github/workflows/ci.yml", ".GitHub/Workflows/ci.yml", ".gitlab-ci.yml", ".circleci/config.yml", "Jenkinsfile"} {
+		changes(path, "100644") == {"push/pipeline"}
+	}
+	every path in {".upsun/config.yaml", ".platform/routes.yaml", ".platform.app.yaml"} {
+		changes(path, "100644") == {"push/infrastructure"}
+	}
+	every path in {".claude/settings.json", ".vscode/tasks.json", ".npmrc", ".husky/pre-commit"} {
+		changes(path, "100644") == {"push/agents"}
+	}
+	changes("vendor/x", "160000") == {"push/submodule"}
+	changes(".gitmodules", "100644") == {"push/submodule"}
+}
+
+test_work_is_pushed if {
+	every path in {"README.md", ".github/ISSUE_TEMPLATE.md", "docs/.github/workflows.md", "Cargo.toml", "package.json", ".gitignore"} {
+		changes(path, "100644") == set()
+	}
+}
