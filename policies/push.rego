@@ -65,6 +65,30 @@ deny contains {
 	is_pipeline(lower(change.path))
 }
 
+# What is deployed is judged by what changes in it, where it can be read. A service's version may be raised within
+# its major line; everything else that runs, is reached, costs or is let in, is for humans.
+deny contains {
+	"id": "push/infrastructure",
+	"reason": sprintf("`%s` is changed at `%s`, which says what is deployed, and where", [file.path, place]),
+	"remedy": "raise a service's version within its major line, or have a human make this change",
+} if {
+	some file in input.action.infrastructure
+	is_infrastructure(lower(file.path))
+	some change in file.changes
+	not is_raised(lower(file.path), change)
+	place := concat(".", change.at)
+}
+
+deny contains {
+	"id": "push/infrastructure",
+	"reason": sprintf("`%s` says what is deployed, and cannot be read: %s", [file.path, file.unread]),
+	"remedy": "write it so that all readers read the same, or have a human make this change",
+} if {
+	some file in input.action.infrastructure
+	is_infrastructure(lower(file.path))
+	file.unread
+}
+
 deny contains {
 	"id": "push/infrastructure",
 	"reason": sprintf("`%s` says what is deployed, and where", [change.path]),
@@ -72,6 +96,7 @@ deny contains {
 } if {
 	some change in input.action.paths
 	is_infrastructure(lower(change.path))
+	not change.path in {file.path | some file in input.action.infrastructure}
 }
 
 deny contains {
@@ -137,7 +162,35 @@ is_infrastructure(path) if {
 	startswith(path, directory)
 }
 
-is_infrastructure(path) if path in {".platform.app.yaml", "fly.toml", "netlify.toml", "render.yaml", "vercel.json"}
+is_infrastructure(path) if path in {"fly.toml", "netlify.toml", "render.yaml", "vercel.json"}
+
+# An application of several has its own beside its code.
+is_infrastructure(path) if regex.match(`(^|/)\.platform\.app\.yaml$`, path)
+
+is_raised(path, change) if {
+	startswith(path, ".upsun/")
+	count(change.at) == 3
+	change.at[0] == "services"
+	change.at[2] == "type"
+	is_within_major(change.before, change.after)
+}
+
+is_raised(".platform/services.yaml", change) if {
+	count(change.at) == 2
+	change.at[1] == "type"
+	is_within_major(change.before, change.after)
+}
+
+# `postgresql:16.1` to `postgresql:16.4`.
+is_within_major(before, after) if {
+	version := `^[a-z][a-z0-9-]*:[0-9]{1,4}\.[0-9]{1,4}$`
+	regex.match(version, before)
+	regex.match(version, after)
+	was := regex.split(`[:.]`, before)
+	is := regex.split(`[:.]`, after)
+	array.slice(was, 0, 2) == array.slice(is, 0, 2)
+	to_number(is[2]) > to_number(was[2])
+}
 
 is_taken_up(path) if {
 	some directory in {

@@ -393,3 +393,52 @@ fn what_makes_others_run_code_does_not_pass_in_any_commit() {
         }
     });
 }
+
+#[test]
+fn what_is_deployed_changes_only_as_far_as_a_rule_lets_it() {
+    with_server(|scene, server| {
+        let script = format!(
+            "git checkout -q main && mkdir .upsun && printf 'services:\\n  db:\\n    type: postgresql:16.1\\nroutes: {{}}\\n' \
+             > .upsun/config.yaml && git add . && git commit -qm infra && git push -q {} main && git checkout -q -B work",
+            server.repository.display()
+        );
+        assert_eq!(scene.run_bare(&["sh", "-ec", &script]).code, Some(0));
+        let before = server.refs(scene);
+        // Where nothing of it has to be a file of the workspace.
+        let commit = "put() {\n\
+             blob=$(printf \"$1\" | git hash-object -w --stdin)\n\
+             inner=$(printf '100644 blob %s\\tconfig.yaml\\n' $blob | git mktree)\n\
+             tree=$( (git ls-tree $2 | grep -v upsun; printf '040000 tree %s\\t.upsun\\n' $inner) | git mktree)\n\
+             git commit-tree -p $2 -m x $tree\n}\n";
+        let good = "services:\\n  db:\\n    type: postgresql:16.4\\nroutes: {}\\n";
+        for bad in [
+            "services:\\n  db:\\n    type: postgresql:17.1\\nroutes: {}\\n",
+            "services:\\n  db:\\n    type: postgresql:16.4\\nroutes:\\n  x: y\\n",
+            "services:\\n  db:\\n    type: postgresql:16.4\\n    type: postgresql:16.1\\nroutes: {}\\n",
+            "services: &a\\n  db:\\n    type: postgresql:16.4\\nroutes: {}\\n",
+        ] {
+            for script in [
+                format!("one=$(put '{bad}' HEAD); wire $one:refs/heads/$own/x"),
+                format!(
+                    "one=$(put '{bad}' HEAD); two=$(put '{good}' $one); wire $two:refs/heads/$own/x"
+                ),
+            ] {
+                let ran = push(scene, server, &format!("{commit}{script}"));
+                assert_eq!(server.refs(scene), before, "{bad}: {}", ran.stderr);
+                let rules = refused_by(scene);
+                assert_eq!(
+                    rules.last().map(String::as_str),
+                    Some("push/infrastructure"),
+                    "{bad}: {}",
+                    ran.stderr
+                );
+            }
+        }
+        let ran = push(
+            scene,
+            server,
+            &format!("{commit}one=$(put '{good}' HEAD); wire $one:refs/heads/$own/x"),
+        );
+        assert_ne!(server.refs(scene), before, "{}", ran.stderr);
+    });
+}

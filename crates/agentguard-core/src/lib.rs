@@ -64,7 +64,10 @@ pub use host::{Host, HostGrant, HostName, InvalidHost, InvalidHostGrant, Place};
 pub use human::{Evidence, Human, Trigger, TriggerKind};
 pub use level::{Enforcement, Level, Promise};
 pub use network::{AddressClass, Api, Reach, ReachedBy, Scheme};
-pub use push::{PathChange, PathChanged, Push, PushedCommit, RefChange, RefKind, RefUpdate};
+pub use push::{
+    FileChange, PathChange, PathChanged, Push, PushedCommit, RefChange, RefKind, RefUpdate,
+    ValueChange,
+};
 pub use secret::Secret;
 pub use session::{InvalidSessionId, Session, SessionId};
 pub use verdict::{InvalidRuleId, Rule, RuleId, Ruling, Verdict};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::CredentialName;
 
 /// A push, as it stands on the wire: whatever client sends it, and whatever words made the client send it.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Push {
     /// The canonical name or address of the server.
     pub host: String,
@@ -21,6 +21,9 @@ pub struct Push {
     /// Every path that any of them changes, in order.
     #[serde(default)]
     pub paths: Vec<PathChange>,
+    /// What becomes of files that say what runs where, in each commit that changes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub infrastructure: Vec<FileChange>,
     /// What the server is told beside it (`git push --push-option`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
@@ -85,6 +88,40 @@ pub struct PathChange {
     /// How long it is then, where the push holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+}
+
+/// A commit's change to a file that says what runs where: what it said, what it says, and where the two differ.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// The commit.
+    pub commit: String,
+    /// The file.
+    pub path: String,
+    /// What it holds in the commit's first parent, where there is one that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<serde_json::Value>,
+    /// What it holds now, where it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<serde_json::Value>,
+    /// Where the two differ.
+    #[serde(default)]
+    pub changes: Vec<ValueChange>,
+    /// Why one of the two cannot be read. Then there are no changes here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
+}
+
+/// A place at which two values differ. Where only one of them has it, the other is not there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValueChange {
+    /// The names and numbers that lead to it.
+    pub at: Vec<String>,
+    /// What stood there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<serde_json::Value>,
+    /// What stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<serde_json::Value>,
 }
 
 /// What becomes of a path.

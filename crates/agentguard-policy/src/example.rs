@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use agentguard_core::{
     Access, Action, AddressClass, Agent, AgentName, Api, Confinement, Connect, CredentialName,
-    Digest, Enforcement, Evidence, Exec, Grant, Held, HomeGrant, HostGrant, HostName, Human, Level,
-    Limits, MadeBy, Making, Network, PathChange, PathChanged, Place, Program, ProgramClass, Push,
-    PushedCommit, Reach, ReachedBy, RefUpdate, Rule, Scheme, Session, SessionId, Start, Trigger,
-    TriggerKind,
+    Digest, Enforcement, Evidence, Exec, FileChange, Grant, Held, HomeGrant, HostGrant, HostName,
+    Human, Level, Limits, MadeBy, Making, Network, PathChange, PathChanged, Place, Program,
+    ProgramClass, Push, PushedCommit, Reach, ReachedBy, RefUpdate, Rule, Scheme, Session,
+    SessionId, Start, Trigger, TriggerKind, ValueChange,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -126,7 +126,7 @@ pub(crate) fn push() -> Value {
             .into_iter()
             .collect(),
         commits: vec![PushedCommit {
-            id: new_commit,
+            id: new_commit.clone(),
             author: "ann@example.org".to_owned(),
             committer: "agent@example.org".to_owned(),
             parents: 1,
@@ -137,6 +137,18 @@ pub(crate) fn push() -> Value {
             change: PathChanged::Changed,
             mode: Some("100644".to_owned()),
             size: Some(2048),
+        }],
+        infrastructure: vec![FileChange {
+            commit: new_commit,
+            path: ".upsun/config.yaml".to_owned(),
+            before: Some(serde_json::json!({"services": {"db": {"type": "postgresql:16.1"}}})),
+            after: Some(serde_json::json!({"services": {"db": {"type": "postgresql:16.4"}}})),
+            changes: vec![ValueChange {
+                at: words(&["services", "db", "type"]),
+                before: Some("postgresql:16.1".into()),
+                after: Some("postgresql:16.4".into()),
+            }],
+            unread: None,
         }],
         options: words(&["ci.skip"]),
         atomic: false,

@@ -13,8 +13,17 @@ use crate::gate::body;
 const PACK: u8 = 1;
 const FAILED: u8 = 3;
 
+/// What is wanted of the server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Wanted {
+    /// Commits with their directories.
+    Commits,
+    /// Files.
+    Files,
+}
+
 /// What is asked of `git-upload-pack` (gitprotocol-v2(5)).
-pub(super) fn request(wanted: &[ObjectId]) -> Vec<u8> {
+pub(super) fn request(kind: Wanted, wanted: &[ObjectId]) -> Vec<u8> {
     let mut bytes = Vec::new();
     pkt::put(&mut bytes, b"command=fetch");
     pkt::put(&mut bytes, b"object-format=sha1");
@@ -22,8 +31,10 @@ pub(super) fn request(wanted: &[ObjectId]) -> Vec<u8> {
     for id in wanted {
         pkt::put(&mut bytes, format!("want {id}\n").as_bytes());
     }
-    pkt::put(&mut bytes, b"deepen 1\n");
-    pkt::put(&mut bytes, b"filter blob:none\n");
+    if kind == Wanted::Commits {
+        pkt::put(&mut bytes, b"deepen 1\n");
+        pkt::put(&mut bytes, b"filter blob:none\n");
+    }
     pkt::put(&mut bytes, b"ofs-delta\n");
     pkt::put(&mut bytes, b"no-progress\n");
     pkt::put(&mut bytes, b"done\n");

@@ -4,11 +4,14 @@
 pub(super) mod advert;
 mod base;
 mod commands;
+mod differ;
+mod infrastructure;
 mod pack;
 mod pass;
 mod paths;
 mod pkt;
 mod report;
+mod yaml;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use super::ask::Told;
 use super::body::{self, Body};
 use super::request::Read;
+use base::Wanted;
 use commands::Commands;
 use pack::Objects;
 pub(super) use pass::Arriving;
@@ -61,7 +65,10 @@ pub(super) fn asks_what_it_can(uri: &Uri) -> bool {
 pub(super) struct Received {
     commands: Commands,
     objects: Objects,
+    /// What the server says of what it builds upon.
+    base: Objects,
     walk: Walk,
+    changes: Changes,
     bytes: Bytes,
 }
 
@@ -168,26 +175,39 @@ fn read(bytes: Vec<u8>, late: &AtomicBool) -> Result<Received, Box<Unread>> {
     Ok(Received {
         commands,
         objects,
+        base: Objects::default(),
         walk,
+        changes: Changes::default(),
         bytes: bytes.into(),
     })
 }
 
 impl Received {
-    /// What the server is asked before it can be judged, if anything, and where.
+    /// What the server is asked before it is known what the push changes, if anything.
+    pub(super) fn first_question(&self) -> Option<Vec<u8>> {
+        let wanted = self.walk.parents(&self.objects);
+        (!wanted.is_empty()).then(|| base::request(Wanted::Commits, &wanted))
+    }
+
+    /// What it is asked before it is known what files hold that say what runs where.
+    pub(super) fn second_question(&mut self) -> Result<Option<Vec<u8>>, Box<Unread>> {
+        let changes = self.walk.changes(&self.objects, &self.base);
+        self.changes = changes.map_err(|why| Unread::new(&why))?;
+        let wanted =
+            infrastructure::wanted(&self.changes.files, &self.objects).map_err(Unread::new)?;
+        Ok((!wanted.is_empty()).then(|| base::request(Wanted::Files, &wanted)))
+    }
+
+    /// A question as a request to the repository's other service, and its path.
     pub(super) fn question(
-        &self,
+        asked: Vec<u8>,
         sent: &str,
         headers: &HeaderMap,
     ) -> Option<(String, Request<Body>)> {
-        let wanted = self.walk.parents(&self.objects);
-        if wanted.is_empty() {
-            return None;
-        }
         let (path, _) = sent.split_once('?').unwrap_or((sent, ""));
         let path = format!("{}{UPLOAD}", path.strip_suffix(RECEIVE)?);
-        let asked = base::request(&wanted);
-        let mut request = Request::new(Body::whole(asked.clone().into()));
+        let length = asked.len();
+        let mut request = Request::new(Body::whole(asked.into()));
         *request.method_mut() = Method::POST;
         let own = [
             (
@@ -201,7 +221,7 @@ impl Received {
         for (name, value) in own {
             into.insert(name, HeaderValue::from_static(value));
         }
-        into.insert(header::CONTENT_LENGTH, HeaderValue::from(asked.len()));
+        into.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         for name in [header::HOST, header::AUTHORIZATION, header::USER_AGENT] {
             if let Some(value) = headers.get(&name) {
                 into.insert(name, value.clone());
@@ -210,50 +230,48 @@ impl Received {
         Some((path, request))
     }
 
-    /// Makes of it what is judged, with the server's answer to the question that there was.
-    pub(super) async fn push(
-        &mut self,
-        answer: Option<Response<Incoming>>,
-        read: &Read,
-        (host, port): (String, u16),
-    ) -> Result<Push, Box<Unread>> {
-        let mut base = Objects::default();
-        if let Some(answer) = answer {
-            let why =
-                |why: String| Unread::new(&format!("what it builds upon is not known: {why}"));
-            if answer.status() != StatusCode::OK {
-                return Err(why(format!(
-                    "the server answers with status {}",
-                    answer.status().as_u16()
-                )));
-            }
-            let pack = base::pack(&mut answer.into_body()).await.map_err(why)?;
-            base = in_time(move |late| {
-                let mut base = Objects::default();
-                base.read(&pack, late).map_err(why)?;
-                Ok(base)
-            })
-            .await?;
+    /// Takes what the server answers.
+    pub(super) async fn hear(&mut self, answer: Response<Incoming>) -> Result<(), Box<Unread>> {
+        let why = |why: String| Unread::new(&format!("what it builds upon is not known: {why}"));
+        if answer.status() != StatusCode::OK {
+            let status = answer.status().as_u16();
+            return Err(why(format!("the server answers with status {status}")));
         }
-        let changes = self.walk.changes(&self.objects, &base);
-        let Changes { commits, paths } = changes.map_err(|why| Unread::new(&why))?;
+        let pack = base::pack(&mut answer.into_body()).await.map_err(why)?;
+        let mut base = std::mem::take(&mut self.base);
+        self.base = in_time(move |late| {
+            base.read(&pack, late).map_err(why)?;
+            Ok(base)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Makes of it what is judged.
+    pub(super) fn push(&mut self, read: &Read, (host, port): (String, u16)) -> Push {
+        let Changes {
+            commits,
+            paths,
+            files,
+        } = std::mem::take(&mut self.changes);
         let forward = |update: &RefUpdate| RefUpdate {
             forward: self.walk.is_forward(&self.objects, update),
             ..update.clone()
         };
-        Ok(Push {
+        Push {
             host,
             port,
             repository: repository(&read.target.segments),
             refs: self.commands.refs.iter().map(forward).collect(),
             commits,
             paths,
+            infrastructure: infrastructure::changes(&files, (&self.objects, &self.base)),
             options: self.commands.options.clone(),
             atomic: self.commands.atomic,
             signed: self.commands.signed,
             caller: super::accept::CALLER.to_owned(),
             credentials: Vec::new(),
-        })
+        }
     }
 
     /// The very bytes that were read.

@@ -20,6 +20,9 @@ const LARGEST_WHOLE: u64 = 512 << 20;
 /// How many entries all trees may have.
 const MOST_ENTRIES: usize = 2_000_000;
 const MOST_OBJECTS: u32 = 500_000;
+/// How long a file may be whose content is looked at, and how much of all is kept.
+const LONGEST_KEPT: usize = 128 << 10;
+const MOST_KEPT: usize = 16 << 20;
 /// What stands before a pack's first object, and after its last.
 const HEADER: usize = 12;
 const TRAILER: usize = 20;
@@ -31,6 +34,9 @@ pub(super) struct Objects {
     pub(super) trees: HashMap<ObjectId, Vec<Entry>>,
     /// How long each blob is.
     pub(super) blobs: HashMap<ObjectId, u64>,
+    /// What short ones hold.
+    pub(super) contents: HashMap<ObjectId, Vec<u8>>,
+    kept: usize,
     /// What tags are of.
     pub(super) tags: HashMap<ObjectId, ObjectId>,
     entries: usize,
@@ -88,9 +94,12 @@ impl Objects {
             if whole > LARGEST_WHOLE {
                 return Err("it grows to more than is read of a push".to_owned());
             }
+            let size = usize::try_from(header.object_size).unwrap_or(usize::MAX);
             if header.kind == Kind::Blob {
                 self.blobs.insert(place.oid, header.object_size);
-                continue;
+                if size > LONGEST_KEPT || self.kept + size > MOST_KEPT {
+                    continue;
+                }
             }
             let entry = data.entry(place.pack_offset).map_err(said)?;
             let resolve = |id: &gix_hash::oid, _: &mut Vec<u8>| {
@@ -121,7 +130,10 @@ impl Objects {
                 let target = TagRefIter::from_bytes(bytes, Hash::Sha1).target_id();
                 self.tags.insert(id, target.map_err(said)?);
             }
-            Kind::Blob => {}
+            Kind::Blob => {
+                self.kept += bytes.len();
+                self.contents.insert(id, bytes.to_vec());
+            }
         }
         Ok(())
     }

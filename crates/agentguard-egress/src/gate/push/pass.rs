@@ -93,21 +93,35 @@ impl Connection {
         read: &Read,
         version: Version,
     ) -> Result<agentguard_core::Push, Box<Unread>> {
-        let mut answer = None;
-        if let Some((path, mut request)) = received.question(&read.target.sent, &read.headers) {
-            let unasked = |_| Unread::new("the server cannot be asked what it builds upon");
-            *request.uri_mut() = self.uri(&path, version).map_err(unasked)?;
-            *request.version_mut() = version;
-            let asked = timeout(self.shared.patience.server, upstream.send(request)).await;
-            let late = "the server does not say what it builds upon";
-            answer = Some(
-                asked
-                    .map_err(|_| Unread::new(late))?
-                    .map_err(|why| Unread::new(&why))?,
-            );
+        if let Some(question) = received.first_question() {
+            let answer = self.asked(upstream, question, read, version).await?;
+            received.hear(answer).await?;
+        }
+        if let Some(question) = received.second_question()? {
+            let answer = self.asked(upstream, question, read, version).await?;
+            received.hear(answer).await?;
         }
         let to = (self.origin.host.to_string(), self.origin.port);
-        received.push(answer, read, to).await
+        Ok(received.push(read, to))
+    }
+
+    /// Asks the server of what the push builds upon.
+    async fn asked(
+        &self,
+        upstream: &Upstream,
+        question: Vec<u8>,
+        read: &Read,
+        version: Version,
+    ) -> Result<Response<Incoming>, Box<Unread>> {
+        let unasked = || Unread::new("the server cannot be asked what it builds upon");
+        let question = Received::question(question, &read.target.sent, &read.headers);
+        let (path, mut request) = question.ok_or_else(unasked)?;
+        *request.uri_mut() = self.uri(&path, version).map_err(|_| unasked())?;
+        *request.version_mut() = version;
+        let answer = timeout(self.shared.patience.server, upstream.send(request)).await;
+        let late = "the server does not say what it builds upon";
+        let answer = answer.map_err(|_| Unread::new(late))?;
+        answer.map_err(|why| Unread::new(&why))
     }
 
     /// The request as it was read, with its body.

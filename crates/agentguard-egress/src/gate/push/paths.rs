@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use agentguard_core::{PathChange, PathChanged, PushedCommit, RefUpdate};
-use gix_hash::ObjectId;
+use gix_hash::{Kind as Hash, ObjectId};
 
+use super::infrastructure;
 use super::pack::{Entry, Objects};
 
 /// How many paths a push may change. Policy reads them all.
@@ -22,6 +23,17 @@ const COMMIT: u16 = 0o160_000;
 pub(super) struct Changes {
     pub(super) commits: Vec<PushedCommit>,
     pub(super) paths: Vec<PathChange>,
+    /// The versions of files that say what runs where.
+    pub(super) files: Vec<Versions>,
+}
+
+/// What a commit makes of a file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Versions {
+    pub(super) commit: ObjectId,
+    pub(super) path: String,
+    pub(super) before: Option<ObjectId>,
+    pub(super) after: Option<ObjectId>,
 }
 
 /// The commits that a push brings, from the ends of its refs, and those that it builds upon: the server has them.
@@ -105,10 +117,13 @@ impl Walk {
             base,
             paths: BTreeMap::new(),
             steps: 0,
+            files: Vec::new(),
+            commit: Hash::Sha1.null(),
         };
         let mut commits = Vec::new();
         for id in &self.new {
             let commit = objects.commits.get(id).ok_or("a commit is missing")?;
+            differ.commit = *id;
             let tree = |id: &ObjectId| {
                 let found = objects.commits.get(id).or_else(|| base.commits.get(id));
                 found
@@ -134,6 +149,7 @@ impl Walk {
         Ok(Changes {
             commits,
             paths: differ.paths.into_values().flatten().collect(),
+            files: differ.files,
         })
     }
 }
@@ -159,6 +175,9 @@ struct Differ<'o> {
     paths: BTreeMap<Vec<u8>, BTreeSet<PathChange>>,
     /// How many directories were compared. One can stand in many places, and in itself.
     steps: usize,
+    /// Of files that say what runs where, in the commit that is looked at.
+    files: Vec<Versions>,
+    commit: ObjectId,
 }
 
 /// What stands under one name: its mode and its object.
@@ -225,6 +244,15 @@ impl Differ<'_> {
             None => {}
         }
         let files: Vec<_> = before.iter().filter_map(file).collect();
+        let path = String::from_utf8_lossy(place);
+        if infrastructure::is(&path) && (file(&held).is_some() || !files.is_empty()) {
+            self.files.push(Versions {
+                commit: self.commit,
+                path: path.into_owned(),
+                before: before.first().and_then(file).map(|(_, id)| id),
+                after: file(&held).map(|(_, id)| id),
+            });
+        }
         match file(&held) {
             Some((mode, id)) => {
                 let change = if files.is_empty() {

@@ -1,0 +1,178 @@
+//! YAML, as far as everybody reads the same in it: what one reader takes for a route and another for a text is
+//! refused. Texts that are no JSON number, `true`, `false` or `null` stay texts as they are written.
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+use serde_json::{Map, Value};
+
+/// How deep it may be nested, and how many values it may hold.
+const DEEPEST: usize = 64;
+const MOST_VALUES: usize = 50_000;
+
+/// Reads one document.
+///
+/// # Errors
+///
+/// Returns why it is none, or could be read in more than one way, with its place.
+pub(super) fn read(text: &str) -> Result<Value, String> {
+    let mut reader = Reader {
+        parser: Parser::new_from_str(text),
+        values: 0,
+    };
+    match reader.next()? {
+        Event::StreamStart => {}
+        _ => return Err("it does not begin".to_owned()),
+    }
+    let value = match reader.next()? {
+        // Nothing but comments.
+        Event::StreamEnd => return Ok(Value::Null),
+        Event::DocumentStart(_) => {
+            let first = reader.next()?;
+            reader.value(first, 0)?
+        }
+        _ => return Err("it does not begin".to_owned()),
+    };
+    match (reader.next()?, reader.next()?) {
+        (Event::DocumentEnd, Event::StreamEnd) => Ok(value),
+        _ => Err("it holds several documents".to_owned()),
+    }
+}
+
+struct Reader<'t> {
+    parser: Parser<'t, saphyr_parser::StrInput<'t>>,
+    values: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn next(&mut self) -> Result<Event<'t>, String> {
+        match self.parser.next_event() {
+            Some(Ok((event, _))) => Ok(event),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("it breaks off".to_owned()),
+        }
+    }
+
+    fn value(&mut self, event: Event<'t>, depth: usize) -> Result<Value, String> {
+        self.values += 1;
+        if depth > DEEPEST || self.values > MOST_VALUES {
+            return Err("it holds more than is read of such a file".to_owned());
+        }
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                plain(anchor, tag.as_deref())?;
+                Ok(scalar(&text, style))
+            }
+            Event::SequenceStart(anchor, tag) => {
+                plain(anchor, tag.as_deref())?;
+                let mut list = Vec::new();
+                loop {
+                    match self.next()? {
+                        Event::SequenceEnd => return Ok(Value::Array(list)),
+                        event => list.push(self.value(event, depth + 1)?),
+                    }
+                }
+            }
+            Event::MappingStart(anchor, tag) => {
+                plain(anchor, tag.as_deref())?;
+                self.mapping(depth)
+            }
+            Event::Alias(_) => Err(
+                "it names a part of itself, and readers differ on what that adds up to".to_owned(),
+            ),
+            _ => Err("a value is missing".to_owned()),
+        }
+    }
+
+    fn mapping(&mut self, depth: usize) -> Result<Value, String> {
+        let mut map = Map::new();
+        loop {
+            let key = match self.next()? {
+                Event::MappingEnd => return Ok(Value::Object(map)),
+                Event::Scalar(text, _, anchor, tag) => {
+                    plain(anchor, tag.as_deref())?;
+                    text.into_owned()
+                }
+                _ => return Err("a name is no text".to_owned()),
+            };
+            if key == "<<" {
+                return Err(
+                    "it merges a part of itself, and readers differ on what that adds up to"
+                        .to_owned(),
+                );
+            }
+            let event = self.next()?;
+            let value = self.value(event, depth + 1)?;
+            if map.insert(key.clone(), value).is_some() {
+                return Err(format!("`{key}` stands twice"));
+            }
+        }
+    }
+}
+
+/// Anchors are of use only to aliases; a tag has a reader make of a value what it is not.
+fn plain(anchor: usize, tag: Option<&Tag>) -> Result<(), String> {
+    match (anchor, tag) {
+        (0, None) => Ok(()),
+        (_, Some(tag)) => Err(format!("`{}{}` is not read", tag.handle, tag.suffix)),
+        (_, None) => {
+            Err("it names a part of itself, and readers differ on what that adds up to".to_owned())
+        }
+    }
+}
+
+fn scalar(text: &str, style: ScalarStyle) -> Value {
+    if style != ScalarStyle::Plain {
+        return Value::from(text);
+    }
+    match text {
+        "" | "~" | "null" => Value::Null,
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        text => serde_json::from_str::<serde_json::Number>(text)
+            .map_or_else(|_| Value::from(text), Value::Number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_everybody_reads_alike_is_read() {
+        let text = "# c\nservices:\n  db:\n    type: postgresql:16\n    disk: 2048\n    'on': yes\n    \"n\": \"1\"\n\
+                    list: [a, 1.5, true, ~, 0755, 1_000]\nempty:\ntext: |\n  a\n  b\n";
+        assert_eq!(
+            read(text).unwrap(),
+            json!({
+                "services": {"db": {"type": "postgresql:16", "disk": 2048, "on": "yes", "n": "1"}},
+                "list": ["a", 1.5, true, null, "0755", "1_000"],
+                "empty": null,
+                "text": "a\nb\n",
+            })
+        );
+        assert_eq!(read("# nothing\n").unwrap(), Value::Null);
+    }
+
+    #[test]
+    fn what_readers_differ_on_is_not() {
+        for text in [
+            "a: 1\na: 2",
+            "a: &x 1\nb: *x",
+            "a: &x 1",
+            "<<: {a: 1}",
+            "a: !include b.yaml",
+            "a: !!binary aGk=",
+            "? [a]\n: b",
+            "a: 1\n---\nb: 2",
+            "a: [1",
+            "a: b: c",
+            "\ta: 1",
+            "a: 1\n b: 2",
+        ] {
+            assert!(read(text).is_err(), "{text:?} is {:?}", read(text));
+        }
+        let deep = "[".repeat(2000) + &"]".repeat(2000);
+        assert!(read(&deep).is_err());
+    }
+}
