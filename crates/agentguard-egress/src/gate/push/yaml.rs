@@ -1,5 +1,9 @@
 //! YAML, as far as everybody reads the same in it: what one reader takes for a route and another for a text is
 //! refused. Texts that are no JSON number, `true`, `false` or `null` stay texts as they are written.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "whatever else the parser comes to say is refused"
+)]
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Value};
@@ -14,6 +18,14 @@ const MOST_VALUES: usize = 50_000;
 ///
 /// Returns why it is none, or could be read in more than one way, with its place.
 pub(super) fn read(text: &str) -> Result<Value, String> {
+    // YAML knows no tab there, and some readers do.
+    let is_indented_by_tab = |line: &str| {
+        let indent = line.len() - line.trim_start().len();
+        line.bytes().take(indent).any(|byte| byte == b'\t')
+    };
+    if text.lines().any(is_indented_by_tab) {
+        return Err("a line is indented by a tab".to_owned());
+    }
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         values: 0,
