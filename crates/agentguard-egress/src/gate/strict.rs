@@ -485,7 +485,8 @@ mod tests {
         crate::mutate::fuzz("request", WORDS, |bytes| {
             let whole = read(bytes, bytes.len().max(1));
             let (handed_on, fault) = read(bytes, 1);
-            assert_eq!(fault, whole.1);
+            // Of two faults either may be met first.
+            assert_eq!(fault.is_some(), whole.1.is_some());
             assert!(handed_on.starts_with(&whole.0) || whole.0.starts_with(&handed_on));
             format!("{} {}", fault.unwrap_or("good"), handed_on.is_empty())
         });

@@ -164,3 +164,55 @@ fn it_is_bounded() {
     }
     assert!(read(&endless).is_err());
 }
+
+#[test]
+fn fuzz_a_push_is_read_whole_or_not_at_all() {
+    let first = format!("00a5{NONE} {NEW} refs/heads/a\0report-status side-band-64k push-options");
+    let words = [
+        "0000",
+        "0001",
+        "0004",
+        "push-cert\0",
+        "push-cert-end\n",
+        "-----BEGIN ",
+        "shallow ",
+        "refs/heads/",
+        "refs/tags/",
+        "HEAD",
+        OLD,
+        NEW,
+        NONE,
+        "\0",
+        "\n",
+        " ",
+        "atomic",
+        "object-format=sha1",
+        &first,
+    ];
+    crate::mutate::fuzz("push", &words, |bytes| match read(bytes) {
+        Ok(Read::Unfinished) => "unfinished".to_owned(),
+        Ok(Read::Probe) => "probe".to_owned(),
+        Ok(Read::Push(commands)) => {
+            // What follows changes nothing, and without its last byte it is no push.
+            let longer = [bytes, b"PACK"].concat();
+            assert_eq!(read(&longer), Ok(Read::Push(push(bytes))));
+            let shorter = read(&bytes[..commands.length - 1]);
+            assert!(!matches!(shorter, Ok(Read::Push(_))), "{shorter:?}");
+            let names: HashSet<_> = commands.refs.iter().map(|update| &update.name).collect();
+            assert_eq!(names.len(), commands.refs.len());
+            assert!(
+                commands
+                    .refs
+                    .iter()
+                    .all(|update| !update.name.contains(char::is_control))
+            );
+            format!(
+                "{} refs, {} options, {}",
+                commands.refs.len().min(3),
+                commands.options.len().min(2),
+                commands.signed
+            )
+        }
+        Err(why) => why.to_owned(),
+    });
+}

@@ -333,3 +333,45 @@ fn a_pack_that_is_none_is_not_read() {
         assert!(read(&other).is_err(), "byte {at}");
     }
 }
+
+#[test]
+fn fuzz_a_pack_is_read_or_is_none() {
+    let words = [
+        "PACK\0\0\0\x02",
+        "\0\0\0\x01",
+        "tree ",
+        "parent ",
+        "author a <a@b> 1 +0000\n",
+        "100644 a\0",
+        "x\u{9c}",
+    ];
+    crate::mutate::fuzz("pushed-pack", &words, |bytes| {
+        // Its digest stands behind it; nothing would get past it otherwise.
+        let mut hasher = gix_hash::hasher(Hash::Sha1);
+        hasher.update(bytes);
+        let digest = hasher.try_finalize().unwrap();
+        match read(&[bytes, digest.as_slice()].concat()) {
+            Ok(objects) => {
+                let refs: Vec<_> = objects
+                    .commits
+                    .keys()
+                    .map(|id| update(None, &id.to_string()))
+                    .collect();
+                let changes = Walk::over(&objects, &refs)
+                    .and_then(|walk| walk.changes(&objects, &Objects::default()));
+                let said = changes
+                    .map_or_else(|why| why, |changes| changes.paths.len().min(3).to_string());
+                format!(
+                    "{} commits, {} trees: {said}",
+                    objects.commits.len().min(2),
+                    objects.trees.len().min(2)
+                )
+            }
+            Err(why) => why
+                .split([':', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+                .next()
+                .unwrap()
+                .to_owned(),
+        }
+    });
+}

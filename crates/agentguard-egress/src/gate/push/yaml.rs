@@ -139,8 +139,11 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
         "" | "~" | "null" => Value::Null,
         "true" => Value::Bool(true),
         "false" => Value::Bool(false),
-        text => serde_json::from_str::<serde_json::Number>(text)
-            .map_or_else(|_| Value::from(text), Value::Number),
+        // A number only where nothing of it is lost.
+        text => match serde_json::from_str::<serde_json::Number>(text) {
+            Ok(number) if number.to_string() == text => Value::Number(number),
+            Ok(_) | Err(_) => Value::from(text),
+        },
     }
 }
 
@@ -186,5 +189,34 @@ mod tests {
         }
         let deep = "[".repeat(2000) + &"]".repeat(2000);
         assert!(read(&deep).is_err());
+    }
+
+    #[test]
+    fn fuzz_what_is_read_is_read_the_same_as_json() {
+        let words = [
+            "a: ", "- ", "{", "}", "[", "]", ", ", "\n", "  ", "|\n", ">-\n", "'", "\"", "# ",
+            "---\n", "&a", "*a", "<<: ", "!x ", "? ", "~", "1e3",
+        ];
+        crate::mutate::fuzz("yaml", &words, |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else {
+                return "no text".to_owned();
+            };
+            match read(text) {
+                Ok(value) => {
+                    // JSON is YAML. What is read of it once more is the same value.
+                    assert_eq!(read(&value.to_string()).unwrap(), value);
+                    match value {
+                        Value::Null => "null",
+                        Value::Bool(_) => "bool",
+                        Value::Number(_) => "number",
+                        Value::String(_) => "string",
+                        Value::Array(_) => "array",
+                        Value::Object(_) => "object",
+                    }
+                    .to_owned()
+                }
+                Err(why) => why.split('`').next().unwrap().chars().take(24).collect(),
+            }
+        });
     }
 }
