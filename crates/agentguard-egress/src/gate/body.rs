@@ -6,7 +6,7 @@ use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use agentguard_core::OutcomeOf;
@@ -14,6 +14,7 @@ use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::ask::Permitted;
+use super::through::Through;
 
 type Cause = Box<dyn Error + Send + Sync>;
 
@@ -34,6 +35,10 @@ pub(super) struct Passing {
     patience: Duration,
     idle: Pin<Box<Sleep>>,
     answer: Option<Answer>,
+    through: Through,
+    /// What comes after what was held back.
+    then: Option<Frame<Bytes>>,
+    is_ended: bool,
 }
 
 /// The answer that a body belongs to, and what is told when it ends.
@@ -55,6 +60,7 @@ impl Body {
         counted: Arc<AtomicU64>,
         patience: Duration,
         answer: Option<Answer>,
+        through: Through,
     ) -> Self {
         Self::Passing(Box::new(Passing {
             first,
@@ -64,16 +70,47 @@ impl Body {
             // Set anew with each piece: how long nothing may come.
             idle: Box::pin(tokio::time::sleep(patience)),
             answer,
+            through,
+            then: None,
+            is_ended: false,
         }))
     }
 }
 
 impl Passing {
     fn is_over(&self) -> bool {
-        self.first.is_empty() && self.rest.is_end_stream()
+        let is_read = self.first.is_empty() && self.rest.is_end_stream();
+        (is_read || self.is_ended) && self.then.is_none() && !self.through.is_holding()
     }
 
     fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        loop {
+            if let Some(frame) = self.then.take() {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            if self.is_ended {
+                return Poll::Ready(None);
+            }
+            match ready!(self.poll_read(context)) {
+                None => {
+                    self.is_ended = true;
+                    self.then = self.through.end()?;
+                }
+                Some(frame) => {
+                    let instead = self.through.pass(frame?)?;
+                    self.then = instead.then;
+                    if let Some(frame) = instead.now {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll_read(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
@@ -157,6 +194,9 @@ impl hyper::body::Body for Body {
             Self::Passing(passing) => {
                 let first: usize = passing.first.iter().map(Bytes::len).sum();
                 let first = u64::try_from(first).unwrap_or(u64::MAX);
+                if !passing.through.keeps_length() {
+                    return SizeHint::default();
+                }
                 let mut hint = passing.rest.size_hint();
                 if let Some(upper) = hint.upper() {
                     hint.set_upper(upper.saturating_add(first));

@@ -22,10 +22,14 @@ use super::body::{Answer, Body};
 use super::connection::refuse;
 use super::forward::{Upstream, Way};
 use super::json;
+use super::lent::Uses;
+use super::misplaced::{self, Alarm, Misplaced, Watch};
+use super::redact;
 use super::refusal::{self, Fault};
 use super::request::{self, Origin, Read};
 use super::resolve::Vetted;
 use super::strict::Strict;
+use super::through::Through;
 
 /// The longest body that policy sees.
 const LONGEST_SEEN: usize = 64 << 10;
@@ -48,6 +52,8 @@ struct Connection {
 enum Unsent {
     /// The gate refuses it.
     Fault(Fault),
+    /// A placeholder stands in it where it may not.
+    Misplaced(Misplaced),
     /// It was answered here.
     Answered(Response<Body>),
     /// The guard is gone.
@@ -57,6 +63,12 @@ enum Unsent {
 impl From<Fault> for Unsent {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<Misplaced> for Unsent {
+    fn from(found: Misplaced) -> Self {
+        Self::Misplaced(found)
     }
 }
 
@@ -179,6 +191,11 @@ impl Connection {
                 let told = refuse(&self.shared, host, port, fault.rule).await?;
                 refusal::answer(fault.status, &told)
             }
+            Err(Unsent::Misplaced(found)) => {
+                let (host, port) = (&self.origin.host, self.origin.port);
+                let told = found.tell(&self.shared, host, port).await?;
+                refusal::answer(StatusCode::FORBIDDEN, &told)
+            }
             Err(Unsent::Gone) => return Err(Gone),
         };
         // What is left of a refused body is not waited for, and what leads nowhere is not to be kept.
@@ -193,7 +210,10 @@ impl Connection {
     /// Reads, asks, and sends.
     async fn pass(&self, request: Request<Incoming>) -> Result<Response<Body>, Unsent> {
         let (parts, body) = request.into_parts();
-        let read = request::read(&self.origin, &parts)?;
+        let mut read = request::read(&self.origin, &parts)?;
+        let lent = &self.shared.lent;
+        let uses = lent.uses(&self.origin, &parts.headers, &read)?;
+        lent.narrow(&self.origin, &mut read.headers);
         let at = match &self.way {
             Way::Open(upstream) => upstream.at(),
             Way::Failed { at, .. } => *at,
@@ -201,7 +221,7 @@ impl Connection {
                 return Err(Unsent::Answered(refusal::answer(*status, told)));
             }
         };
-        let uri = self.uri(&read, parts.version)?;
+        self.uri(&read, parts.version)?;
         let body = timeout(self.shared.patience.client, self.see(&read, body)).await;
         let late = |_| {
             Fault::new(
@@ -211,7 +231,12 @@ impl Connection {
             )
         };
         let Seen { json, first, rest } = body.map_err(late)??;
-        let permitted = match self.shared.guard.request(self.api(&read, json, at)).await? {
+        let mut watch = Watch::new(lent);
+        watch
+            .as_mut()
+            .map_or(Ok(()), |watch| watch.first(first.iter()))?;
+        let api = self.api(&read, &uses, json, at);
+        let permitted = match self.shared.guard.request(api).await? {
             Ok(permitted) => permitted,
             Err(told) => {
                 return Err(Unsent::Answered(refusal::answer(
@@ -222,17 +247,32 @@ impl Connection {
         };
         let sent = Arc::new(AtomicU64::new(0));
         let patience = self.shared.patience.answer;
-        let body = Body::passing(first, rest, Arc::clone(&sent), patience, None);
+        let uri = match self.lend(&uses, &mut read, parts.version) {
+            Ok(uri) => uri,
+            Err(why) => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, &why)),
+        };
+        let alarm = watch
+            .as_mut()
+            .map(|watch| watch.arm(&self.shared, &self.origin));
+        let through = watch.map_or(Through::Unchanged, Through::Watched);
+        let body = Body::passing(first, rest, Arc::clone(&sent), patience, None, through);
         let mut request = Request::new(body);
         *request.method_mut() = read.method;
         *request.uri_mut() = uri;
         *request.version_mut() = parts.version;
         *request.headers_mut() = read.headers;
         match &self.way {
-            Way::Open(upstream) => Ok(self.send(upstream, request, permitted, sent).await),
+            Way::Open(upstream) => self.send(upstream, request, permitted, sent, alarm).await,
             Way::Failed { why, .. } => Ok(failed(permitted, StatusCode::BAD_GATEWAY, why)),
             Way::Closed { .. } => Err(Unsent::Gone),
         }
+    }
+
+    /// Puts in what was lent, where it was permitted, and says what is asked for.
+    fn lend(&self, uses: &Uses, read: &mut Read, version: Version) -> Result<Uri, String> {
+        self.shared.lent.put(uses, read)?;
+        self.uri(read, version)
+            .map_err(|fault| fault.rule.reason.clone())
     }
 
     fn uri(&self, read: &Read, version: Version) -> Result<Uri, Fault> {
@@ -257,7 +297,7 @@ impl Connection {
             .ok_or_else(|| Fault::bad("gate/path", "its path cannot be sent as it was judged"))
     }
 
-    fn api(&self, read: &Read, body: Option<serde_json::Value>, at: Vetted) -> Api {
+    fn api(&self, read: &Read, uses: &Uses, body: Option<serde_json::Value>, at: Vetted) -> Api {
         Api {
             scheme: self.origin.scheme,
             host: self.origin.host.to_string(),
@@ -270,7 +310,7 @@ impl Connection {
             address: at.address.ip().to_string(),
             class: at.class,
             caller: CALLER.to_owned(),
-            credentials: Vec::new(),
+            credentials: uses.names(&self.shared.lent),
         }
     }
 
@@ -321,30 +361,47 @@ impl Connection {
         request: Request<Body>,
         permitted: Permitted,
         sent: Arc<AtomicU64>,
-    ) -> Response<Body> {
+        alarm: Option<Alarm>,
+    ) -> Result<Response<Body>, Unsent> {
         let patience = self.shared.patience.answer;
-        let answer = match timeout(patience, upstream.send(request)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(why)) => return failed(permitted, StatusCode::BAD_GATEWAY, &why),
-            Err(_) => {
-                return failed(permitted, StatusCode::GATEWAY_TIMEOUT, "it does not answer");
+        let sending = timeout(patience, upstream.send(request));
+        let answer = match misplaced::unless_misplaced(sending, alarm).await {
+            Ok(Ok(Ok(answer))) => answer,
+            Ok(Ok(Err(why))) => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, &why)),
+            Ok(Err(_)) => {
+                let why = "it does not answer";
+                return Ok(failed(permitted, StatusCode::GATEWAY_TIMEOUT, why));
+            }
+            Err(told) => {
+                permitted.tell(OutcomeOf::Unanswered {
+                    why: format!("it was broken off: {}", told.rule.reason),
+                });
+                let answer = refusal::answer(StatusCode::FORBIDDEN, &told);
+                return Err(Unsent::Answered(answer));
             }
         };
         let (parts, body) = answer.into_parts();
         if parts.status.is_informational() {
             let why = "it wants to speak something else than HTTP";
-            return failed(permitted, StatusCode::BAD_GATEWAY, why);
+            return Ok(failed(permitted, StatusCode::BAD_GATEWAY, why));
         }
+        let mut headers = request::handed_back(&parts.headers);
+        let (lent, origin) = (&self.shared.lent, &self.origin);
+        let through = match redact::through(lent, origin, &parts.headers, &mut headers, &body) {
+            Ok(through) => through,
+            Err(why) => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, why)),
+        };
         let told = Answer {
             permitted,
             status: parts.status.as_u16(),
             sent,
         };
-        let body = Body::passing(VecDeque::new(), body, Arc::default(), patience, Some(told));
+        let (first, received) = (VecDeque::new(), Arc::default());
+        let body = Body::passing(first, body, received, patience, Some(told), through);
         let mut answer = Response::new(body);
         *answer.status_mut() = parts.status;
-        *answer.headers_mut() = request::handed_back(&parts.headers);
-        answer
+        *answer.headers_mut() = headers;
+        Ok(answer)
     }
 }
 

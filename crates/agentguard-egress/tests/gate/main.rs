@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop")]
 #![expect(clippy::panic, reason = "a test may stop")]
 #![expect(clippy::indexing_slicing, reason = "a test may stop")]
+#![expect(clippy::string_slice, reason = "a test may stop")]
 
 mod client;
+mod credentials;
 mod flows;
 mod hostile;
 mod http;
