@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use agentguard_core::{Binding, CredentialName, Scheme, Slot};
 use base64ct::{Base64, Base64Unpadded, Encoding as _};
-use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
+use super::aws::{self, Signed};
 use super::misplaced::Misplaced;
 use super::needles::Needles;
+use super::refusal::Fault;
 use super::request::{Origin, Read};
 use super::scan::Scanner;
 use crate::wire;
@@ -28,6 +30,21 @@ pub(super) struct Lent {
     owners: Vec<usize>,
     /// Whether each secret text is as long as the placeholder.
     are_alike: bool,
+}
+
+/// Why a request that uses a credential is not sent.
+#[derive(Debug)]
+pub(super) enum Unfit {
+    /// It stands where it may not.
+    Misplaced(Misplaced),
+    /// It may go there, and not in this way.
+    Fault(Fault),
+}
+
+impl From<Misplaced> for Unfit {
+    fn from(found: Misplaced) -> Self {
+        Self::Misplaced(found)
+    }
 }
 
 /// What a request uses.
@@ -47,6 +64,8 @@ enum Put {
     },
     /// As the value of the query's pair of this number.
     Query { nth: usize, credential: usize },
+    /// In a signature.
+    Signature { signed: Signed, credential: usize },
 }
 
 /// How the value of a header is written anew.
@@ -161,7 +180,7 @@ impl Lent {
         origin: &Origin,
         headers: &HeaderMap,
         read: &Read,
-    ) -> Result<Uses, Misplaced> {
+    ) -> Result<Uses, Unfit> {
         let mut uses = Uses::default();
         if self.is_empty() {
             return Ok(uses);
@@ -173,13 +192,15 @@ impl Lent {
         };
         for name in headers.keys() {
             if let Some(found) = self.in_name(name.as_str()) {
-                return Err(Misplaced::in_head(found, "the name of a header".to_owned()));
+                let place = "the name of a header".to_owned();
+                return Err(Misplaced::in_head(found, place).into());
             }
             for (nth, value) in headers.get_all(name).iter().enumerate() {
                 asked.header(name, nth, value.as_bytes(), &mut uses)?;
             }
         }
         asked.target(&mut uses)?;
+        asked.token(&uses)?;
         Ok(uses)
     }
 
@@ -190,10 +211,18 @@ impl Lent {
         }
     }
 
-    /// Puts the secrets in, now that it was permitted.
-    pub(super) fn put(&self, uses: &Uses, read: &mut Read) -> Result<(), String> {
+    /// Puts the secrets in, now that it was permitted. `payload` is its body, where all of it is here.
+    pub(super) fn put(
+        &self,
+        uses: &Uses,
+        origin: &Origin,
+        read: &mut Read,
+        payload: Option<&[u8]>,
+    ) -> Result<(), String> {
         for put in &uses.puts {
             match put {
+                // It is made last, over all the others.
+                Put::Signature { .. } => {}
                 Put::Header { name, nth, value } => {
                     let value = self.value(value)?;
                     let old = read.headers.entry(name.clone());
@@ -207,6 +236,12 @@ impl Lent {
                     let secret = self.secret(*credential)?;
                     read.target.sent = with_value(&read.target.sent, *nth, secret);
                 }
+            }
+        }
+        for put in &uses.puts {
+            if let Put::Signature { signed, credential } = put {
+                let secret = self.secret(*credential)?;
+                signed.sign(secret, origin, read, payload)?;
             }
         }
         Ok(())
@@ -262,6 +297,16 @@ impl Uses {
         names.cloned().collect()
     }
 
+    /// Whether it can be signed only once its body is known.
+    pub(super) fn needs_body(&self, headers: &HeaderMap) -> bool {
+        self.is_signed() && !headers.contains_key(aws::HASH)
+    }
+
+    fn is_signed(&self) -> bool {
+        let is = |put: &Put| matches!(put, Put::Signature { .. });
+        self.puts.iter().any(is)
+    }
+
     fn add(&mut self, credential: usize, put: Put) {
         self.credentials.insert(credential);
         self.puts.push(put);
@@ -282,21 +327,62 @@ impl Asked<'_> {
         nth: usize,
         value: &[u8],
         uses: &mut Uses,
-    ) -> Result<(), Misplaced> {
+    ) -> Result<(), Unfit> {
         let Some(found) = self.lent.in_bytes(value) else {
             return Ok(());
         };
         // What goes no further cannot take anything along.
         let is_sent = self.read.headers.contains_key(name);
         let text = std::str::from_utf8(value).ok().filter(|_| is_sent);
+        if let Some((signed, credential)) = text.and_then(|text| self.signed(name, text)) {
+            let is_fine = signed.check(self.origin, self.read);
+            let fault = |why| Unfit::Fault(Fault::bad("credential/signature", why));
+            is_fine.map_err(fault)?;
+            uses.add(credential, Put::Signature { signed, credential });
+            return Ok(());
+        }
+        if name == aws::TOKEN && self.is_token(value) {
+            return Ok(());
+        }
         let put = text.and_then(|text| self.alone(name, text).or_else(|| self.basic(name, text)));
         let Some((credentials, value)) = put else {
-            return Err(Misplaced::in_head(found, format!("its header `{name}`")));
+            return Err(Misplaced::in_head(found, format!("its header `{name}`")).into());
         };
         let name = name.clone();
         uses.credentials.extend(credentials);
         uses.puts.push(Put::Header { name, nth, value });
         Ok(())
+    }
+
+    /// A signature that was made with a placeholder.
+    fn signed(&self, name: &HeaderName, text: &str) -> Option<(Signed, usize)> {
+        let signed = aws::read(text).filter(|_| name == AUTHORIZATION)?;
+        let credential = self.exactly(signed.id.as_bytes())?;
+        let is_bound = self.may(credential, |slot| *slot == Slot::Aws);
+        is_bound.then_some((signed, credential))
+    }
+
+    /// Whether a value is the placeholder of what signs: signing puts another there.
+    fn is_token(&self, value: &[u8]) -> bool {
+        let credential = self.exactly(value);
+        credential.is_some_and(|one| self.may(one, |slot| *slot == Slot::Aws))
+    }
+
+    /// A token without a signature stays where it is, and may not; so does one with another's.
+    fn token(&self, uses: &Uses) -> Result<(), Misplaced> {
+        let mut tokens = self.read.headers.get_all(aws::TOKEN).iter();
+        let stray = tokens.find_map(|value| {
+            let found = self.lent.in_bytes(value.as_bytes())?;
+            let is_own = uses.is_signed() && uses.credentials.contains(&found);
+            (!is_own).then_some(found)
+        });
+        match stray {
+            Some(found) => Err(Misplaced::in_head(
+                found,
+                format!("its header `{}`", aws::TOKEN),
+            )),
+            None => Ok(()),
+        }
     }
 
     /// A header's value that is a placeholder, or one after a scheme.
@@ -319,7 +405,7 @@ impl Asked<'_> {
 
     fn basic(&self, name: &HeaderName, text: &str) -> Option<(Vec<usize>, Value)> {
         let (scheme, letters) = text.split_once(' ')?;
-        if name != hyper::header::AUTHORIZATION || !scheme.eq_ignore_ascii_case("basic") {
+        if name != AUTHORIZATION || !scheme.eq_ignore_ascii_case("basic") {
             return None;
         }
         let letters = letters.trim_matches(' ').trim_end_matches('=');

@@ -2,6 +2,7 @@
 
 mod accept;
 mod ask;
+mod aws;
 mod body;
 mod confine;
 mod connection;

@@ -18,11 +18,12 @@ use tokio::time::timeout;
 
 use super::accept::{CALLER, Shared};
 use super::ask::{Gone, Permitted};
+use super::aws;
 use super::body::{Answer, Body};
 use super::connection::refuse;
 use super::forward::{Upstream, Way};
 use super::json;
-use super::lent::Uses;
+use super::lent::{Unfit, Uses};
 use super::misplaced::{self, Alarm, Misplaced, Watch};
 use super::redact;
 use super::refusal::{self, Fault};
@@ -63,6 +64,15 @@ enum Unsent {
 impl From<Fault> for Unsent {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<Unfit> for Unsent {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Misplaced(found) => Self::Misplaced(found),
+            Unfit::Fault(fault) => Self::Fault(fault),
+        }
     }
 }
 
@@ -222,7 +232,7 @@ impl Connection {
             }
         };
         self.uri(&read, parts.version)?;
-        let body = timeout(self.shared.patience.client, self.see(&read, body)).await;
+        let body = timeout(self.shared.patience.client, self.see(&read, &uses, body)).await;
         let late = |_| {
             Fault::new(
                 StatusCode::REQUEST_TIMEOUT,
@@ -247,7 +257,7 @@ impl Connection {
         };
         let sent = Arc::new(AtomicU64::new(0));
         let patience = self.shared.patience.answer;
-        let uri = match self.lend(&uses, &mut read, parts.version) {
+        let uri = match self.lend(&uses, &mut read, parts.version, &first) {
             Ok(uri) => uri,
             Err(why) => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, &why)),
         };
@@ -269,8 +279,17 @@ impl Connection {
     }
 
     /// Puts in what was lent, where it was permitted, and says what is asked for.
-    fn lend(&self, uses: &Uses, read: &mut Read, version: Version) -> Result<Uri, String> {
-        self.shared.lent.put(uses, read)?;
+    fn lend(
+        &self,
+        uses: &Uses,
+        read: &mut Read,
+        version: Version,
+        first: &VecDeque<Bytes>,
+    ) -> Result<Uri, String> {
+        let payload = uses.needs_body(&read.headers);
+        let payload: Option<Vec<u8>> = payload.then(|| first.iter().flatten().copied().collect());
+        let lent = &self.shared.lent;
+        lent.put(uses, &self.origin, read, payload.as_deref())?;
         self.uri(read, version)
             .map_err(|fault| fault.rule.reason.clone())
     }
@@ -315,7 +334,21 @@ impl Connection {
     }
 
     /// Reads a body that policy is to see, as far as it is not too long.
-    async fn see(&self, read: &Read, mut body: Incoming) -> Result<Seen, Fault> {
+    async fn see(&self, read: &Read, uses: &Uses, body: Incoming) -> Result<Seen, Fault> {
+        let mut seen = self.see_short(read, body).await?;
+        if uses.needs_body(&read.headers) {
+            let gathered = aws::gather(&mut seen.first, &mut seen.rest).await;
+            let is_whole = gathered.map_err(|why| Fault::bad("gate/body", why))?;
+            if !is_whole {
+                let why = "its body is too long to be signed anew";
+                return Err(Fault::bad("credential/signature", why)
+                    .with_remedy("send `x-amz-content-sha256`, or a shorter one"));
+            }
+        }
+        Ok(seen)
+    }
+
+    async fn see_short(&self, read: &Read, mut body: Incoming) -> Result<Seen, Fault> {
         let content_type = read.seen.get(CONTENT_TYPE.as_str()).map(String::as_str);
         let is_json = content_type.is_some_and(is_json);
         let mut first = VecDeque::new();

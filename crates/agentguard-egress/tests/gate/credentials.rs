@@ -634,3 +634,17 @@ fn over_http2_it_is_the_same() {
         );
     }
 }
+
+#[test]
+fn what_stands_behind_a_body_is_looked_through_too() {
+    let stage = stage(lent(&all_slots(), SECRET), "h2");
+    let uri = format!("https://{}/trailers", stage.scene.host(NAME));
+    let one = request("GET", uri)
+        .header("x-api-key", PLACEHOLDER)
+        .body(Once(None))
+        .unwrap();
+    let trailers = crate::flows::trailers(&stage.scene, one);
+    assert_eq!(trailers["x-api-key"], PLACEHOLDER);
+    let received = stage.server.received();
+    assert_eq!(received[0].header("x-api-key"), [SECRET]);
+}

@@ -76,6 +76,34 @@ pub(crate) fn http2(scene: &Scene, requests: Vec<Request<Once>>) -> Vec<Option<(
     })
 }
 
+/// What comes behind the body of an answer.
+pub(crate) fn trailers(scene: &Scene, request: Request<Once>) -> hyper::HeaderMap {
+    use hyper::body::Body as _;
+    let stream = scene.connect(NAME);
+    stream.set_nonblocking(true).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(scene.tls_config(&["h2"]));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+        let name = NAME.try_into().unwrap();
+        let io = TokioIo::new(connector.connect(name, stream).await.unwrap());
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+        let (mut sender, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        let mut body = sender.send_request(request).await.unwrap().into_body();
+        loop {
+            let next =
+                std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context));
+            if let Ok(trailers) = next.await.unwrap().unwrap().into_trailers() {
+                return trailers;
+            }
+        }
+    })
+}
+
 async fn collect(answer: Response<hyper::body::Incoming>) -> Vec<u8> {
     use hyper::body::Body as _;
     let (mut body, mut all) = (answer.into_body(), Vec::new());

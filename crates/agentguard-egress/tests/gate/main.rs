@@ -14,6 +14,7 @@ mod lifetime;
 mod names;
 mod scene;
 mod server;
+mod signed;
 mod tls;
 
 /// A gate is this program again, and runs this test.
