@@ -167,3 +167,7 @@ pub(super) fn headers(lent: &Arc<Lent>, headers: &mut HeaderMap) {
         *value = HeaderValue::from_bytes(&redacted).unwrap_or(HeaderValue::from_static(""));
     }
 }
+
+#[cfg(test)]
+#[path = "redact_tests.rs"]
+mod tests;
