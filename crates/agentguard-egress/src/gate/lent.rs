@@ -146,10 +146,11 @@ impl Lent {
         self.are_alike
     }
 
-    /// Whether a secret may have been sent there, so that one may come back.
+    /// Whether a secret may have been sent there, so that one may come back. What a host was told at one of its
+    /// ports it may say at another.
     pub(super) fn is_bound_to(&self, origin: &Origin) -> bool {
         let mut bound = self.all.iter().flat_map(|one| &one.bound);
-        bound.any(|bound| bound.host == origin.host && bound.port == origin.port)
+        bound.any(|bound| bound.host == origin.host)
     }
 
     pub(super) fn name(&self, credential: usize) -> Option<&CredentialName> {
@@ -435,6 +436,7 @@ impl Asked<'_> {
             None => Ok(()),
         };
         find(path, "its path")?;
+        let mut is_used = false;
         for (nth, pair) in query.split('&').enumerate() {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             find(name, "a name of its query")?;
@@ -444,13 +446,13 @@ impl Asked<'_> {
             };
             match self.exactly(&decoded(value)) {
                 Some(credential) if self.may(credential, is_bound) => {
+                    is_used = true;
                     uses.add(credential, Put::Query { nth, credential });
                 }
                 Some(_) | None => find(value, "its query")?,
             }
         }
         // What stands across the two, or across two pairs.
-        let is_used = !uses.puts.is_empty();
         if is_used {
             Ok(())
         } else {
@@ -539,4 +541,83 @@ fn with_value(sent: &str, nth: usize, value: &[u8]) -> String {
         }
     }
     with
+}
+
+#[cfg(test)]
+mod tests {
+    use agentguard_core::{Host, Secret};
+    use hyper::Request;
+
+    use super::*;
+    use crate::gate::request;
+
+    fn lent(slots: &[Slot]) -> Lent {
+        let bound = |slot: &Slot| Binding {
+            host: Host::parse("api.test").unwrap(),
+            port: 443,
+            path: Vec::new(),
+            methods: Vec::new(),
+            slot: slot.clone(),
+        };
+        Lent::new(vec![wire::Lent {
+            name: CredentialName::parse("one").unwrap(),
+            placeholder: "placeholder".to_owned(),
+            secret: Secret::new(b"a secret:word".to_vec()),
+            bound: slots.iter().map(bound).collect(),
+        }])
+        .unwrap()
+    }
+
+    fn put(slot: Slot, target: &str, authorization: &str) -> Result<Read, String> {
+        let origin = Origin {
+            scheme: Scheme::Https,
+            host: Host::parse("api.test").unwrap(),
+            port: 443,
+        };
+        let request = Request::get(target).header("host", "api.test");
+        let request = request.header("authorization", authorization);
+        let parts = request.body(()).unwrap().into_parts().0;
+        let mut read = request::read(&origin, &parts).unwrap();
+        let lent = lent(&[slot]);
+        let uses = lent.uses(&origin, &parts.headers, &read).unwrap();
+        lent.put(&uses, &origin, &mut read, None).map(|()| read)
+    }
+
+    #[test]
+    fn what_is_put_into_a_header_is_kept_in_no_table() {
+        let name = "authorization".to_owned();
+        let read = put(Slot::Header { name }, "/", "Bearer placeholder").unwrap();
+        assert_eq!(read.headers["authorization"], "Bearer a secret:word");
+        assert!(read.headers["authorization"].is_sensitive());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_put() {
+        let user = Base64::encode_string(b"placeholder:x");
+        assert!(put(Slot::Basic, "/", &format!("Basic {user}")).is_err());
+        let password = Base64::encode_string(b"x:placeholder");
+        let read = put(Slot::Basic, "/", &format!("Basic {password}")).unwrap();
+        let expected = Base64::encode_string(b"x:a secret:word");
+        assert_eq!(read.headers["authorization"], format!("Basic {expected}"));
+        let name = "k".to_owned();
+        let read = put(Slot::Query { name }, "/?k=placeholder", "Bearer x").unwrap();
+        assert_eq!(read.target.sent, "/?k=a%20secret%3Aword");
+    }
+
+    #[test]
+    fn a_credential_that_cannot_be_told_apart_is_none() {
+        for (placeholder, secret) in [
+            ("short", "secret"),
+            ("place holder", "s"),
+            ("placeholder", ""),
+        ] {
+            let one = wire::Lent {
+                name: CredentialName::parse("one").unwrap(),
+                placeholder: placeholder.to_owned(),
+                secret: Secret::new(secret.as_bytes().to_vec()),
+                bound: Vec::new(),
+            };
+            assert!(Lent::new(vec![one]).is_err(), "{placeholder}");
+        }
+    }
 }

@@ -76,8 +76,8 @@ pub(crate) fn http2(scene: &Scene, requests: Vec<Request<Once>>) -> Vec<Option<(
     })
 }
 
-/// What comes behind the body of an answer.
-pub(crate) fn trailers(scene: &Scene, request: Request<Once>) -> hyper::HeaderMap {
+/// The body of an answer, and what comes behind it.
+pub(crate) fn trailed(scene: &Scene, request: Request<Once>) -> (Vec<u8>, hyper::HeaderMap) {
     use hyper::body::Body as _;
     let stream = scene.connect(NAME);
     stream.set_nonblocking(true).unwrap();
@@ -94,11 +94,13 @@ pub(crate) fn trailers(scene: &Scene, request: Request<Once>) -> hyper::HeaderMa
         let (mut sender, connection) = handshake.await.unwrap();
         tokio::spawn(connection);
         let mut body = sender.send_request(request).await.unwrap().into_body();
+        let mut all = Vec::new();
         loop {
             let next =
                 std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context));
-            if let Ok(trailers) = next.await.unwrap().unwrap().into_trailers() {
-                return trailers;
+            match next.await.unwrap().unwrap().into_trailers() {
+                Ok(trailers) => return (all, trailers),
+                Err(data) => all.extend(data.into_data().unwrap()),
             }
         }
     })

@@ -208,7 +208,7 @@ async fn answer(state: State, request: Request<Incoming>) -> Result<Response<Pie
     let pieces = match path.strip_prefix("/large/") {
         Some(size) => Pieces::Large(size.parse::<u64>().unwrap()),
         None if path == "/stream" => Pieces::Told(state.pieces.lock_owned().await),
-        None if path == "/trailers" => Pieces::Trailed("behind", Some(parts.headers)),
+        None if path == "/trailers" => Pieces::Trailed("behind ghp_s", Some(parts.headers)),
         None => Pieces::Once(Some(Bytes::from(got.body))),
     };
     let mut answer = Response::builder().header("x-server", "here");
