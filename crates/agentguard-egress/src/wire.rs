@@ -224,3 +224,34 @@ pub(crate) fn receive_descriptors(from: impl AsFd) -> io::Result<Vec<OwnedFd>> {
     }
     Ok(descriptors)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_the_same_on_the_other_side() {
+        let all: Vec<u8> = (0..=255).collect();
+        let lent = Lent {
+            name: CredentialName::parse("one").unwrap(),
+            placeholder: "placeholder".to_owned(),
+            secret: Secret::new(all.clone()),
+            bound: Vec::new(),
+        };
+        let mut message = Vec::new();
+        send(&mut message, &lent).unwrap();
+        let lent: Lent = receive(&mut message.as_slice(), LONGEST).unwrap().unwrap();
+        assert!(lent.secret.is(&all));
+        let text = String::from_utf8(message.split_off(4)).unwrap();
+        assert!(text.contains("\"secret\":\"000102"), "{text}");
+        for bad in [
+            "\"secret\":\"00010\"",
+            "\"secret\":\"0x\"",
+            "\"secret\":[0]",
+        ] {
+            let end = text.find("\"secret\"").unwrap();
+            let text = text.split_at(end).0.to_owned() + bad + ",\"bound\":[]}";
+            assert!(serde_json::from_str::<Lent>(&text).is_err(), "{text}");
+        }
+    }
+}

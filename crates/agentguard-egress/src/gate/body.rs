@@ -16,6 +16,10 @@ use tokio::time::{Instant, Sleep};
 use super::ask::Permitted;
 use super::through::Through;
 
+/// How long what may be the beginning of a secret is held back where nothing more comes. Whoever answers only
+/// what was answered would wait forever.
+const HELD_FOR: Duration = Duration::from_millis(100);
+
 type Cause = Box<dyn Error + Send + Sync>;
 
 /// A body that is sent on.
@@ -38,6 +42,8 @@ pub(super) struct Passing {
     through: Through,
     /// What comes after what was held back.
     then: Option<Frame<Bytes>>,
+    /// Until when something is held back, once nothing more comes.
+    held: Option<Pin<Box<Sleep>>>,
     is_ended: bool,
 }
 
@@ -72,6 +78,7 @@ impl Body {
             answer,
             through,
             then: None,
+            held: None,
             is_ended: false,
         }))
     }
@@ -94,7 +101,15 @@ impl Passing {
             if self.is_ended {
                 return Poll::Ready(None);
             }
-            match ready!(self.poll_read(context)) {
+            let Poll::Ready(read) = self.poll_read(context) else {
+                ready!(self.poll_held(context));
+                return match self.through.short() {
+                    Some(frame) => Poll::Ready(Some(Ok(frame))),
+                    None => Poll::Pending,
+                };
+            };
+            self.held = None;
+            match read {
                 None => {
                     self.is_ended = true;
                     self.then = self.through.end()?;
@@ -108,6 +123,19 @@ impl Passing {
                 }
             }
         }
+    }
+
+    /// Waits until what is held back is held back no longer.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.through.is_holding() {
+            return Poll::Pending;
+        }
+        let held = self
+            .held
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(HELD_FOR)));
+        ready!(held.as_mut().poll(context));
+        self.held = None;
+        Poll::Ready(())
     }
 
     fn poll_read(

@@ -13,6 +13,9 @@ use super::request::Origin;
 use super::scan::{Escapes, Hit, Scanner};
 use super::through::Through;
 
+/// What is as short as this may be the beginning of anything, and tells nothing worth keeping.
+const SHORT: usize = 7;
+
 /// A stream in which secrets are replaced as it passes. Held back is only what may be the beginning of one.
 pub(super) struct Redactor {
     lent: Arc<Lent>,
@@ -58,6 +61,15 @@ impl Redactor {
         passed.into()
     }
 
+    /// What is held back and too short to be kept from somebody who waits for it.
+    pub(super) fn short(&mut self) -> Option<Bytes> {
+        if self.held.is_empty() || self.held.len() > SHORT {
+            return None;
+        }
+        self.base += self.held.len();
+        Some(std::mem::take(&mut self.held).into())
+    }
+
     /// What was held back, once nothing more comes.
     pub(super) fn end(&mut self) -> Bytes {
         std::mem::take(&mut self.held).into()
@@ -85,8 +97,10 @@ impl Redactor {
         let start = hit.start.saturating_sub(self.base).min(self.held.len());
         let end = hit.end.saturating_sub(self.base).min(self.held.len());
         let before = passed.len();
+        // What was handed on already, since it was short, is not said twice.
+        let gone = self.base.saturating_sub(hit.start);
         passed.extend(self.held.drain(..end).take(start));
-        self.write(hit, passed);
+        self.write(hit, gone, passed);
         let written = i64::try_from(passed.len() - before).unwrap_or(i64::MAX);
         let taken = i64::try_from(end).unwrap_or(i64::MAX);
         self.surplus = self.surplus.saturating_add(written.saturating_sub(taken));
@@ -96,11 +110,16 @@ impl Redactor {
 
     /// Writes the placeholder in the form in which the secret stood. Where it is to be as long, its letters are
     /// escaped where those of the secret were.
-    fn write(&self, hit: &Hit, to: &mut Vec<u8>) {
+    fn write(&self, hit: &Hit, gone: usize, to: &mut Vec<u8>) {
         let placeholder = self.lent.placeholder_of(hit.needle.text);
         let letters = hit.needle.form.of(placeholder.as_bytes());
         let widths = hit.widths.iter().chain(std::iter::repeat(&1));
+        let mut begin = 0;
         for (letter, width) in letters.iter().zip(widths) {
+            begin += usize::from(*width);
+            if begin <= gone {
+                continue;
+            }
             let is_escaped = self.is_measured && *width > 2 || !is_plain(hit.needle.form, *letter);
             match hit.escapes {
                 Escapes::Percent if is_escaped => to.extend(format!("%{letter:02X}").bytes()),

@@ -179,3 +179,22 @@ fn fuzz_a_stream_tells_no_secret_wherever_it_is_cut() {
         }
     });
 }
+
+#[test]
+fn what_is_short_is_not_kept_and_no_more_than_that_is_told() {
+    let lent = lent();
+    for short in 1..12 {
+        let mut redactor = Redactor::new(&lent, true);
+        let (first, second) = SECRET.split_at(short);
+        let mut all = redactor.pass(format!("a {first}").as_bytes()).to_vec();
+        assert_eq!(all, b"a ");
+        let told = redactor.short();
+        assert_eq!(told.is_some(), short < 8);
+        all.extend(told.unwrap_or_default());
+        all.extend(redactor.pass(format!("{second} b").as_bytes()));
+        let begun = if short < 8 { first } else { "" };
+        let rest = PLACEHOLDER.split_at(begun.len()).1;
+        assert_eq!(String::from_utf8_lossy(&all), format!("a {begun}{rest} b"));
+        assert!(redactor.is_as_it_said());
+    }
+}

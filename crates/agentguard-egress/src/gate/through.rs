@@ -51,6 +51,14 @@ impl Through {
         }
     }
 
+    /// What is held back and too short to be kept from somebody who waits for it.
+    pub(super) fn short(&mut self) -> Option<Frame<Bytes>> {
+        match self {
+            Self::Unchanged | Self::Watched(_) => None,
+            Self::Redacted(redactor) => redactor.short().map(Frame::data),
+        }
+    }
+
     /// Whether something is held back.
     pub(super) fn is_holding(&self) -> bool {
         match self {

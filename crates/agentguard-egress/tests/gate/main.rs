@@ -11,6 +11,7 @@ mod flows;
 mod hostile;
 mod http;
 mod lifetime;
+mod misplaced;
 mod names;
 mod scene;
 mod server;
