@@ -8,7 +8,9 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use agentguard_core::{Api, Index, OutcomeOf, Permit, Push, Reach, Rule, Unrecorded};
+use agentguard_core::{
+    Api, CredentialName, Index, OutcomeOf, Permit, Push, Reach, Rule, Unrecorded,
+};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
@@ -39,6 +41,10 @@ pub trait Govern: Sync {
     /// What was sent to this host is no request, or not to this host: the gate refuses it by `rule`, which
     /// is to be recorded.
     fn refuse(&self, reach: Reach, rule: Rule) -> Refused;
+
+    /// The placeholder of this credential stands where it may not: the gate refuses that by `rule`. It is to
+    /// be recorded, and as a finding too, since nothing that behaves sends it there.
+    fn misused(&self, name: &CredentialName, reach: Reach, rule: Rule) -> Refused;
 
     /// May this be asked of a host?
     ///
@@ -281,6 +287,7 @@ fn settle<G: Govern>(govern: &G, open: &Open, asked: Asked) -> Result<Answer, Er
             Err(refused) => refused.into(),
         },
         Asked::Refuse(reach, rule) => govern.refuse(reach, rule).into(),
+        Asked::Misused(name, reach, rule) => govern.misused(&name, reach, rule).into(),
         Asked::Api(api) => match govern.request(*api) {
             Ok(permit) => {
                 let (_, Index(entry)) = permit.spend();

@@ -5,11 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
+use agentguard_core::{Credential, Secret};
+
 use crate::Error;
 use crate::gate::NAME;
 use crate::guard::Listeners;
 use crate::settings::Settings;
-use crate::wire::{self, LINES, Plan};
+use crate::wire::{self, LINES, Lent, Plan};
 
 /// A test's program has no `main` of ours: it runs the test of this name, which becomes the gate.
 const TEST: &str = "agentguard_gate_entry";
@@ -91,7 +93,8 @@ fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
         addresses: settings.addresses.clone(),
         session: authority.session.clone(),
         not_before: authority.not_before,
-        key: authority.key.danger_reveal().to_vec(),
+        key: copy(&authority.key),
+        credentials: settings.credentials.iter().map(lent).collect(),
         roots: settings.roots.clone(),
         stand_ins: settings.stand_ins,
         patience: settings.patience,
@@ -99,4 +102,18 @@ fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
         dns_udp: listeners.dns_udp.len(),
         dns_tcp: listeners.dns_tcp.len(),
     }
+}
+
+fn lent(credential: &Credential) -> Lent {
+    Lent {
+        name: credential.name.clone(),
+        placeholder: credential.placeholder.clone(),
+        secret: copy(&credential.secret),
+        bound: credential.bound.clone(),
+    }
+}
+
+/// As long as it takes to send it. It is wiped like the one it is of.
+fn copy(secret: &Secret) -> Secret {
+    Secret::new(secret.danger_reveal().to_vec())
 }

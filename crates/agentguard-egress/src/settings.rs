@@ -15,7 +15,8 @@ pub struct Settings {
     pub hosts: Vec<HostGrant>,
     /// Names whose place policy says itself. They are granted by `hosts`, like all others.
     pub addresses: BTreeMap<HostName, Place>,
-    /// The credentials that were lent to the session.
+    /// The credentials that were lent to the session. A placeholder has at least eight letters, all visible
+    /// ones of ASCII: a gate that is handed another does not start.
     pub credentials: Vec<Credential>,
     /// The session's authority.
     pub authority: Authority,

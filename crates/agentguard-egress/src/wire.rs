@@ -8,13 +8,16 @@ use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use agentguard_core::{Api, HostGrant, HostName, OutcomeOf, Place, Push, Reach, Rule};
+use agentguard_core::{
+    Api, Binding, CredentialName, HostGrant, HostName, OutcomeOf, Place, Push, Reach, Rule, Secret,
+};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::settings::Patience;
 
@@ -35,13 +38,25 @@ pub(crate) struct Plan {
     pub(crate) addresses: BTreeMap<HostName, Place>,
     pub(crate) session: String,
     pub(crate) not_before: i64,
-    pub(crate) key: Vec<u8>,
+    #[serde(with = "secret")]
+    pub(crate) key: Secret,
+    pub(crate) credentials: Vec<Lent>,
     pub(crate) roots: String,
     pub(crate) stand_ins: Ipv4Addr,
     pub(crate) patience: Patience,
     pub(crate) tcp: usize,
     pub(crate) dns_udp: usize,
     pub(crate) dns_tcp: usize,
+}
+
+/// A credential, on its way to the gate.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Lent {
+    pub(crate) name: CredentialName,
+    pub(crate) placeholder: String,
+    #[serde(with = "secret")]
+    pub(crate) secret: Secret,
+    pub(crate) bound: Vec<Binding>,
 }
 
 /// What the gate asks or tells. Each is answered by one [`Answer`].
@@ -52,6 +67,9 @@ pub(crate) enum Asked {
     Reach(Reach),
     /// The gate refuses what was sent to a host, by a rule of its own.
     Refuse(Reach, Rule),
+    /// The gate refuses what was sent to a host, or asked of it, since this credential's placeholder stands
+    /// where it may not.
+    Misused(CredentialName, Reach, Rule),
     /// May this be sent?
     Api(Box<Api>),
     /// May a server be asked to change these refs?
@@ -71,9 +89,14 @@ pub(crate) enum Answer {
     Noted,
 }
 
-/// Sends one message.
+/// Sends one message. What it was written to is wiped: a plan has secrets.
 pub(crate) fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
-    let message = serde_json::to_vec(message)?;
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, message)?;
+    // A buffer that had to grow would leave copies behind.
+    let mut written = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *written, message)?;
+    let message = written;
     let length = u32::try_from(message.len()).map_err(io::Error::other)?;
     to.write_all(&length.to_le_bytes())?;
     to.write_all(&message)
@@ -94,11 +117,78 @@ pub(crate) fn receive<T: DeserializeOwned>(
     if length > longest {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let mut message = vec![0; length];
+    let mut message = Zeroizing::new(vec![0; length]);
     match from.read_exact(&mut message) {
         Ok(()) => Ok(Some(serde_json::from_slice(&message)?)),
         Err(error) if is_end(&error) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Counts what is written to it.
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A secret in a message: a text of two digits a byte, which is read without being copied on the way.
+mod secret {
+    use std::fmt;
+
+    use agentguard_core::Secret;
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+    use zeroize::Zeroizing;
+
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+    pub(super) fn serialize<S: Serializer>(secret: &Secret, to: S) -> Result<S::Ok, S::Error> {
+        let bytes = secret.danger_reveal();
+        let mut text = Zeroizing::new(String::with_capacity(2 * bytes.len()));
+        for byte in bytes {
+            for digit in [byte >> 4, byte & 15] {
+                let digit = DIGITS.get(usize::from(digit)).copied();
+                text.push(char::from(digit.unwrap_or(b'0')));
+            }
+        }
+        to.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Secret;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("two digits a byte")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
+                let mut bytes = Vec::with_capacity(text.len() / 2);
+                for pair in text.as_bytes().chunks(2) {
+                    let digit = |at: usize| {
+                        let digit = pair
+                            .get(at)
+                            .and_then(|digit| char::from(*digit).to_digit(16));
+                        digit.ok_or_else(|| E::custom("no digit"))
+                    };
+                    let byte = digit(0)? << 4 | digit(1)?;
+                    bytes.push(u8::try_from(byte).map_err(E::custom)?);
+                }
+                Ok(Secret::new(bytes))
+            }
+        }
+
+        from.deserialize_str(Text)
     }
 }
 
@@ -135,4 +225,35 @@ pub(crate) fn receive_descriptors(from: impl AsFd) -> io::Result<Vec<OwnedFd>> {
         }
     }
     Ok(descriptors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_the_same_on_the_other_side() {
+        let all: Vec<u8> = (0..=255).collect();
+        let lent = Lent {
+            name: CredentialName::parse("one").unwrap(),
+            placeholder: "placeholder".to_owned(),
+            secret: Secret::new(all.clone()),
+            bound: Vec::new(),
+        };
+        let mut message = Vec::new();
+        send(&mut message, &lent).unwrap();
+        let lent: Lent = receive(&mut message.as_slice(), LONGEST).unwrap().unwrap();
+        assert!(lent.secret.is(&all));
+        let text = String::from_utf8(message.split_off(4)).unwrap();
+        assert!(text.contains("\"secret\":\"000102"), "{text}");
+        for bad in [
+            "\"secret\":\"00010\"",
+            "\"secret\":\"0x\"",
+            "\"secret\":[0]",
+        ] {
+            let end = text.find("\"secret\"").unwrap();
+            let text = text.split_at(end).0.to_owned() + bad + ",\"bound\":[]}";
+            assert!(serde_json::from_str::<Lent>(&text).is_err(), "{text}");
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use agentguard_core::{
-    Action, Api, Clock as _, Confinement, Index, Network, OutcomeOf, Permit, Push, Reach,
-    ReachedBy, Record as _, Rule, Ruling, SessionId, Unrecorded,
+    Action, Api, Clock as _, Confinement, CredentialName, Index, Network, OutcomeOf, Permit, Push,
+    Reach, ReachedBy, Record as _, Rule, Ruling, SessionId, Unrecorded,
 };
 use agentguard_egress::{Authority, Gate, Govern, Listeners, Patience, Refused, Settings};
 use agentguard_policy::Question;
@@ -145,6 +145,19 @@ impl Govern for Supervisor<'_> {
         let entry = self.record.record(&question, &ruling).ok();
         self.tell(words, &rule, entry);
         Refused { rule, entry }
+    }
+
+    /// The finding stands beside the refusal: whoever looks for what should not have happened finds it there.
+    fn misused(&self, _name: &CredentialName, reach: Reach, rule: Rule) -> Refused {
+        let refused = self.refuse(reach, rule.clone());
+        // Where it cannot be written, neither could the refusal; what was misused was not sent either way.
+        match self.record.finding(rule) {
+            Ok(()) => refused,
+            Err(_) => Refused {
+                entry: None,
+                ..refused
+            },
+        }
     }
 
     fn request(&self, api: Api) -> Result<Permit<Question>, Refused> {

@@ -18,6 +18,8 @@ use super::ask::{Gone, Guard};
 use super::connection;
 use super::dns::{self, Asked, Code, Kind, Question};
 use super::leaf::{Leaves, Servers};
+use super::lent::Lent;
+use super::misplaced::Misplaced;
 use super::names::Names;
 use super::process::Handed;
 use super::resolve::Resolver;
@@ -45,6 +47,7 @@ pub(super) struct Shared {
     pub(super) resolver: Arc<Resolver>,
     pub(super) leaves: Leaves,
     pub(super) servers: Servers,
+    pub(super) lent: Arc<Lent>,
     pub(super) patience: Patience,
     /// One place for each push that is read: it is read whole.
     pub(super) pushes: Semaphore,
@@ -67,6 +70,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         )),
         leaves: Leaves::new(&plan.session, plan.not_before, &plan.key)?,
         servers: Servers::new(&plan.roots)?,
+        lent: Arc::new(Lent::new(plan.credentials)?),
         patience: plan.patience,
         pushes: Semaphore::new(MOST_PUSHES),
         connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
@@ -207,6 +211,7 @@ fn at_once<'p>(shared: &Shared, packet: &'p [u8]) -> AtOnce<'p> {
     };
     match HostName::parse(&question.name) {
         // RFC 6761, section 6.3: it is whoever asks.
+        _ if shared.lent.in_name(&question.name).is_some() => AtOnce::Ask(question),
         Ok(name) if name.as_str() == "localhost" || name.as_str().ends_with(".localhost") => {
             AtOnce::Answer(match question.kind {
                 Kind::A => question.answer_with(Ipv4Addr::LOCALHOST.into()),
@@ -262,15 +267,22 @@ async fn refused(shared: &Shared, question: &Question<'_>, host: String) -> Opti
     if is_known(&mut lock()) {
         return Some(question.answer(Code::NoName));
     }
-    let told = shared.guard.reach(Reach {
+    let reach = Reach {
         by: ReachedBy::Lookup,
         host: host.clone(),
         port: None,
         class: None,
         granted: false,
         caller: CALLER.to_owned(),
-    });
-    match told.await {
+    };
+    let told = match shared.lent.in_name(&question.name) {
+        Some(found) => {
+            let found = Misplaced::in_head(found, "the name".to_owned());
+            found.tell_of(shared, "that is looked up", reach).await
+        }
+        None => shared.guard.reach(reach).await,
+    };
+    match told {
         Ok(told) if told.entry.is_some() => {
             let mut refused = lock();
             if refused.len() < MOST_REFUSED {

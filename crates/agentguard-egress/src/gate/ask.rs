@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use agentguard_core::{Api, OutcomeOf, Push, Reach, Rule};
+use agentguard_core::{Api, CredentialName, OutcomeOf, Push, Reach, Rule};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -74,6 +74,16 @@ impl Guard {
     /// Has it written down that the gate refused something by a rule of its own.
     pub(super) async fn refuse(&self, reach: Reach, rule: Rule) -> Result<Told, Gone> {
         self.refused(Asked::Refuse(reach, rule)).await
+    }
+
+    /// Has it written down that the gate refused something, since a placeholder stands where it may not.
+    pub(super) async fn misused(
+        &self,
+        name: CredentialName,
+        reach: Reach,
+        rule: Rule,
+    ) -> Result<Told, Gone> {
+        self.refused(Asked::Misused(name, reach, rule)).await
     }
 
     /// May this be sent?

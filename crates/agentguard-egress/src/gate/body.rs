@@ -6,7 +6,7 @@ use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use agentguard_core::OutcomeOf;
@@ -14,6 +14,11 @@ use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::ask::Permitted;
+use super::through::Through;
+
+/// How long what may be the beginning of a secret is held back where nothing more comes. Whoever answers only
+/// what was answered would wait forever.
+const HELD_FOR: Duration = Duration::from_millis(100);
 
 /// How long nothing may come of a body that is read here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,6 +42,12 @@ pub(super) struct Passing {
     patience: Duration,
     idle: Pin<Box<Sleep>>,
     answer: Option<Answer>,
+    through: Through,
+    /// What comes after what was held back.
+    then: Option<Frame<Bytes>>,
+    /// Until when something is held back, once nothing more comes.
+    held: Option<Pin<Box<Sleep>>>,
+    is_ended: bool,
 }
 
 /// The answer that a body belongs to, and what is told when it ends.
@@ -76,6 +87,7 @@ impl Body {
         counted: Arc<AtomicU64>,
         patience: Duration,
         answer: Option<Answer>,
+        through: Through,
     ) -> Self {
         Self::Passing(Box::new(Passing {
             first,
@@ -85,16 +97,69 @@ impl Body {
             // Set anew with each piece: how long nothing may come.
             idle: Box::pin(tokio::time::sleep(patience)),
             answer,
+            through,
+            then: None,
+            held: None,
+            is_ended: false,
         }))
     }
 }
 
 impl Passing {
     fn is_over(&self) -> bool {
-        self.first.is_empty() && self.rest.is_end_stream()
+        let is_read = self.first.is_empty() && self.rest.is_end_stream();
+        (is_read || self.is_ended) && self.then.is_none() && !self.through.is_holding()
     }
 
     fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        loop {
+            if let Some(frame) = self.then.take() {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            if self.is_ended {
+                return Poll::Ready(None);
+            }
+            let Poll::Ready(read) = self.poll_read(context) else {
+                ready!(self.poll_held(context));
+                return match self.through.short() {
+                    Some(frame) => Poll::Ready(Some(Ok(frame))),
+                    None => Poll::Pending,
+                };
+            };
+            self.held = None;
+            match read {
+                None => {
+                    self.is_ended = true;
+                    self.then = self.through.end()?;
+                }
+                Some(frame) => {
+                    let instead = self.through.pass(frame?)?;
+                    self.then = instead.then;
+                    if let Some(frame) = instead.now {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until what is held back is held back no longer.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.through.is_holding() {
+            return Poll::Pending;
+        }
+        let held = self
+            .held
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(HELD_FOR)));
+        ready!(held.as_mut().poll(context));
+        self.held = None;
+        Poll::Ready(())
+    }
+
+    fn poll_read(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
@@ -178,6 +243,9 @@ impl hyper::body::Body for Body {
             Self::Passing(passing) => {
                 let first: usize = passing.first.iter().map(Bytes::len).sum();
                 let first = u64::try_from(first).unwrap_or(u64::MAX);
+                if !passing.through.keeps_length() {
+                    return SizeHint::default();
+                }
                 let mut hint = passing.rest.size_hint();
                 if let Some(upper) = hint.upper() {
                     hint.set_upper(upper.saturating_add(first));

@@ -18,6 +18,7 @@ use super::accept::{CALLER, Shared};
 use super::ask::{Gone, Told};
 use super::forward::{Upstream, Way};
 use super::leaf::Protocol;
+use super::misplaced::Misplaced;
 use super::refusal;
 use super::request::Origin;
 use super::resolve::Nowhere;
@@ -195,7 +196,7 @@ async fn hello(
 ) -> Result<(tokio_rustls::StartHandshake<TcpStream>, Vec<Protocol>), Unserved> {
     let acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
     let read = timeout(shared.patience.client, acceptor).await;
-    let mut start = match read {
+    let start = match read {
         Ok(Ok(start)) => start,
         Ok(Err(_)) => {
             let rule = Rule::new("gate/handshake", "it began as TLS and is none");
@@ -206,6 +207,14 @@ async fn hello(
     };
     let hello = start.client_hello();
     let (is_named, protocols) = (names(&hello, &origin.host), spoken(&hello));
+    let holds = hello
+        .server_name()
+        .and_then(|named| shared.lent.in_name(named));
+    if let Some(found) = holds {
+        let found = Misplaced::in_head(found, "the handshake".to_owned());
+        let told = found.tell(shared, &origin.host, origin.port).await?;
+        return Err(turned_away(start, told).await);
+    }
     if !is_named {
         let named: String = hello
             .server_name()
@@ -220,11 +229,15 @@ async fn hello(
         let rule = Rule::new("gate/name", reason)
             .with_remedy("connect to the host that the handshake is for, by its name");
         let told = refuse(shared, &origin.host, origin.port, rule).await?;
-        let _ = start.io.write_all(&UNRECOGNIZED_NAME).await;
-        let _ = timeout(Duration::from_secs(1), start.io.shutdown()).await;
-        return Err(Unserved::Refused(told));
+        return Err(turned_away(start, told).await);
     }
     Ok((start, protocols))
+}
+
+async fn turned_away(mut start: tokio_rustls::StartHandshake<TcpStream>, told: Told) -> Unserved {
+    let _ = start.io.write_all(&UNRECOGNIZED_NAME).await;
+    let _ = timeout(Duration::from_secs(1), start.io.shutdown()).await;
+    Unserved::Refused(told)
 }
 
 /// Whether a handshake is for `host`. One for an address names nobody (RFC 6066, section 3).

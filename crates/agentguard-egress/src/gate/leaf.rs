@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agentguard_core::Host;
+use agentguard_core::{Host, Secret};
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
     SanType,
@@ -50,8 +50,8 @@ pub(super) struct Leaves {
 }
 
 impl Leaves {
-    pub(super) fn new(session: &str, not_before: i64, key: &[u8]) -> io::Result<Self> {
-        let key = PrivatePkcs8KeyDer::from(key);
+    pub(super) fn new(session: &str, not_before: i64, key: &Secret) -> io::Result<Self> {
+        let key = PrivatePkcs8KeyDer::from(key.danger_reveal());
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256);
         let parameters = authority::parameters(session, not_before);
         Ok(Self {

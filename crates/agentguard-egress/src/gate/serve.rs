@@ -20,15 +20,20 @@ use tokio::time::timeout;
 
 use super::accept::{CALLER, Shared};
 use super::ask::{Gone, Permitted};
+use super::aws;
 use super::body::{Answer, Body};
 use super::connection::refuse;
 use super::forward::{Upstream, Way};
 use super::json;
+use super::lent::{Unfit, Uses};
+use super::misplaced::{self, Alarm, Misplaced, Watch};
 use super::push;
+use super::redact;
 use super::refusal::{self, Fault};
 use super::request::{self, Origin, Read};
 use super::resolve::Vetted;
 use super::strict::Strict;
+use super::through::Through;
 
 /// The longest body that policy sees.
 const LONGEST_SEEN: usize = 64 << 10;
@@ -51,6 +56,8 @@ pub(super) struct Connection {
 pub(super) enum Unsent {
     /// The gate refuses it.
     Fault(Fault),
+    /// A placeholder stands in it where it may not.
+    Misplaced(Misplaced),
     /// It was answered here.
     Answered(Response<Body>),
     /// The guard is gone.
@@ -60,6 +67,21 @@ pub(super) enum Unsent {
 impl From<Fault> for Unsent {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<Unfit> for Unsent {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Misplaced(found) => Self::Misplaced(found),
+            Unfit::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
+
+impl From<Misplaced> for Unsent {
+    fn from(found: Misplaced) -> Self {
+        Self::Misplaced(found)
     }
 }
 
@@ -182,6 +204,11 @@ impl Connection {
                 let told = refuse(&self.shared, host, port, fault.rule).await?;
                 refusal::answer(fault.status, &told)
             }
+            Err(Unsent::Misplaced(found)) => {
+                let (host, port) = (&self.origin.host, self.origin.port);
+                let told = found.tell(&self.shared, host, port).await?;
+                refusal::answer(StatusCode::FORBIDDEN, &told)
+            }
             Err(Unsent::Gone) => return Err(Gone),
         };
         // What is left of a refused body is not waited for, and what leads nowhere is not to be kept.
@@ -200,6 +227,9 @@ impl Connection {
         if push::is_before_push(&read) {
             read.headers.remove(ACCEPT_ENCODING);
         }
+        let lent = &self.shared.lent;
+        let uses = lent.uses(&self.origin, &parts.headers, &read)?;
+        lent.narrow(&self.origin, &mut read.headers);
         let at = match &self.way {
             Way::Open(upstream) => upstream.at(),
             Way::Failed { at, .. } => *at,
@@ -207,8 +237,8 @@ impl Connection {
                 return Err(Unsent::Answered(refusal::answer(*status, told)));
             }
         };
-        let uri = self.uri(&read.target.sent, parts.version)?;
-        let body = timeout(self.shared.patience.client, self.see(&read, body)).await;
+        self.uri(&read.target.sent, parts.version)?;
+        let body = timeout(self.shared.patience.client, self.see(&read, &uses, body)).await;
         let late = |_| {
             Fault::new(
                 StatusCode::REQUEST_TIMEOUT,
@@ -217,7 +247,12 @@ impl Connection {
             )
         };
         let Seen { json, first, rest } = body.map_err(late)??;
-        let permitted = match self.shared.guard.request(self.api(&read, json, at)).await? {
+        let mut watch = Watch::new(lent);
+        watch
+            .as_mut()
+            .map_or(Ok(()), |watch| watch.first(first.iter()))?;
+        let api = self.api(&read, &uses, json, at);
+        let permitted = match self.shared.guard.request(api).await? {
             Ok(permitted) => permitted,
             Err(told) => {
                 return Err(Unsent::Answered(refusal::answer(
@@ -226,8 +261,15 @@ impl Connection {
                 )));
             }
         };
+        let sent = Arc::new(AtomicU64::new(0));
+        let patience = self.shared.patience.answer;
+        let uri = match self.lend(&uses, &mut read, parts.version, &first) {
+            Ok(uri) => uri,
+            Err(why) => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, &why)),
+        };
         if push::is_push(&read) {
             let arriving = push::Arriving {
+                credentials: uses.names(lent),
                 read,
                 uri,
                 version: parts.version,
@@ -236,19 +278,37 @@ impl Connection {
             };
             return self.push(arriving, permitted).await;
         }
-        let sent = Arc::new(AtomicU64::new(0));
-        let patience = self.shared.patience.answer;
-        let body = Body::passing(first, rest, Arc::clone(&sent), patience, None);
+        let alarm = watch
+            .as_mut()
+            .map(|watch| watch.arm(&self.shared, &self.origin));
+        let through = watch.map_or(Through::Unchanged, Through::Watched);
+        let body = Body::passing(first, rest, Arc::clone(&sent), patience, None, through);
         let mut request = Request::new(body);
         *request.method_mut() = read.method;
         *request.uri_mut() = uri;
         *request.version_mut() = parts.version;
         *request.headers_mut() = read.headers;
         match &self.way {
-            Way::Open(upstream) => Ok(self.send(upstream, request, permitted, sent).await),
+            Way::Open(upstream) => self.send(upstream, request, permitted, sent, alarm).await,
             Way::Failed { why, .. } => Ok(failed(permitted, StatusCode::BAD_GATEWAY, why)),
             Way::Closed { .. } => Err(Unsent::Gone),
         }
+    }
+
+    /// Puts in what was lent, where it was permitted, and says what is asked for.
+    fn lend(
+        &self,
+        uses: &Uses,
+        read: &mut Read,
+        version: Version,
+        first: &VecDeque<Bytes>,
+    ) -> Result<Uri, String> {
+        let payload = uses.needs_body(&read.headers);
+        let payload: Option<Vec<u8>> = payload.then(|| first.iter().flatten().copied().collect());
+        let lent = &self.shared.lent;
+        lent.put(uses, &self.origin, read, payload.as_deref())?;
+        self.uri(&read.target.sent, version)
+            .map_err(|fault| fault.rule.reason.clone())
     }
 
     pub(super) fn uri(&self, sent: &str, version: Version) -> Result<Uri, Fault> {
@@ -272,7 +332,7 @@ impl Connection {
             .ok_or_else(|| Fault::bad("gate/path", "its path cannot be sent as it was judged"))
     }
 
-    fn api(&self, read: &Read, body: Option<serde_json::Value>, at: Vetted) -> Api {
+    fn api(&self, read: &Read, uses: &Uses, body: Option<serde_json::Value>, at: Vetted) -> Api {
         Api {
             scheme: self.origin.scheme,
             host: self.origin.host.to_string(),
@@ -285,12 +345,26 @@ impl Connection {
             address: at.address.ip().to_string(),
             class: at.class,
             caller: CALLER.to_owned(),
-            credentials: Vec::new(),
+            credentials: uses.names(&self.shared.lent),
         }
     }
 
     /// Reads a body that policy is to see, as far as it is not too long.
-    async fn see(&self, read: &Read, mut body: Incoming) -> Result<Seen, Fault> {
+    async fn see(&self, read: &Read, uses: &Uses, body: Incoming) -> Result<Seen, Fault> {
+        let mut seen = self.see_short(read, body).await?;
+        if uses.needs_body(&read.headers) {
+            let gathered = aws::gather(&mut seen.first, &mut seen.rest).await;
+            let is_whole = gathered.map_err(|why| Fault::bad("gate/body", why))?;
+            if !is_whole {
+                let why = "its body is too long to be signed anew";
+                return Err(Fault::bad("credential/signature", why)
+                    .with_remedy("send `x-amz-content-sha256`, or a shorter one"));
+            }
+        }
+        Ok(seen)
+    }
+
+    async fn see_short(&self, read: &Read, mut body: Incoming) -> Result<Seen, Fault> {
         let content_type = read.seen.get(CONTENT_TYPE.as_str()).map(String::as_str);
         let is_json = content_type.is_some_and(is_json);
         let mut first = VecDeque::new();
@@ -336,39 +410,56 @@ impl Connection {
         request: Request<Body>,
         permitted: Permitted,
         sent: Arc<AtomicU64>,
-    ) -> Response<Body> {
+        alarm: Option<Alarm>,
+    ) -> Result<Response<Body>, Unsent> {
         let patience = self.shared.patience.answer;
         let is_before_push = push::asks_what_it_can(request.uri());
-        let answer = match timeout(patience, upstream.send(request)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(why)) => return failed(permitted, StatusCode::BAD_GATEWAY, &why),
-            Err(_) => {
-                return failed(permitted, StatusCode::GATEWAY_TIMEOUT, "it does not answer");
+        let sending = timeout(patience, upstream.send(request));
+        let answer = match misplaced::unless_misplaced(sending, alarm).await {
+            Ok(Ok(Ok(answer))) => answer,
+            Ok(Ok(Err(why))) => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, &why)),
+            Ok(Err(_)) => {
+                let why = "it does not answer";
+                return Ok(failed(permitted, StatusCode::GATEWAY_TIMEOUT, why));
+            }
+            Err(told) => {
+                permitted.tell(OutcomeOf::Unanswered {
+                    why: format!("it was broken off: {}", told.rule.reason),
+                });
+                let answer = refusal::answer(StatusCode::FORBIDDEN, &told);
+                return Err(Unsent::Answered(answer));
             }
         };
         let (mut parts, mut body) = answer.into_parts();
         if parts.status.is_informational() {
             let why = "it wants to speak something else than HTTP";
-            return failed(permitted, StatusCode::BAD_GATEWAY, why);
+            return Ok(failed(permitted, StatusCode::BAD_GATEWAY, why));
         }
         let mut first = VecDeque::new();
         if is_before_push && parts.status == StatusCode::OK {
             first = match push::advert::edit(&mut body).await {
                 Ok(first) => first,
-                Err(why) => return failed(permitted, StatusCode::BAD_GATEWAY, &why),
+                Err(why) => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, &why)),
             };
             parts.headers.remove(CONTENT_LENGTH);
         }
+        let mut headers = request::handed_back(&parts.headers);
+        let (lent, origin) = (&self.shared.lent, &self.origin);
+        let through = match redact::through(lent, origin, &parts.headers, &mut headers, &body) {
+            Ok(through) => through,
+            Err(why) => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, why)),
+        };
         let told = Answer {
             permitted,
             status: parts.status.as_u16(),
             sent,
         };
-        let body = Body::passing(first, body, Arc::default(), patience, Some(told));
+        let received = Arc::default();
+        let body = Body::passing(first, body, received, patience, Some(told), through);
         let mut answer = Response::new(body);
         *answer.status_mut() = parts.status;
-        *answer.headers_mut() = request::handed_back(&parts.headers);
-        answer
+        *answer.headers_mut() = headers;
+        Ok(answer)
     }
 }
 

@@ -20,7 +20,7 @@ fn plan(server: &Server) -> Plan {
 }
 
 /// A body of one piece.
-struct Once(Option<Bytes>);
+pub(crate) struct Once(pub(crate) Option<Bytes>);
 
 impl hyper::body::Body for Once {
     type Data = Bytes;
@@ -40,7 +40,7 @@ impl hyper::body::Body for Once {
 
 /// Sends requests over one connection of HTTP/2, all at once: statuses and bodies, or none where the
 /// stream was reset.
-fn http2(scene: &Scene, requests: Vec<Request<Once>>) -> Vec<Option<(u16, Vec<u8>)>> {
+pub(crate) fn http2(scene: &Scene, requests: Vec<Request<Once>>) -> Vec<Option<(u16, Vec<u8>)>> {
     let stream = scene.connect(NAME);
     stream.set_nonblocking(true).unwrap();
     let config = scene.tls_config(&["h2"]);
@@ -73,6 +73,36 @@ fn http2(scene: &Scene, requests: Vec<Request<Once>>) -> Vec<Option<(u16, Vec<u8
             collected.push(answer.await.unwrap());
         }
         collected
+    })
+}
+
+/// The body of an answer, and what comes behind it.
+pub(crate) fn trailed(scene: &Scene, request: Request<Once>) -> (Vec<u8>, hyper::HeaderMap) {
+    use hyper::body::Body as _;
+    let stream = scene.connect(NAME);
+    stream.set_nonblocking(true).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(scene.tls_config(&["h2"]));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+        let name = NAME.try_into().unwrap();
+        let io = TokioIo::new(connector.connect(name, stream).await.unwrap());
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+        let (mut sender, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        let mut body = sender.send_request(request).await.unwrap().into_body();
+        let mut all = Vec::new();
+        loop {
+            let next =
+                std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context));
+            match next.await.unwrap().unwrap().into_trailers() {
+                Ok(trailers) => return (all, trailers),
+                Err(data) => all.extend(data.into_data().unwrap()),
+            }
+        }
     })
 }
 
@@ -121,7 +151,7 @@ fn answered_until_closed(scene: &Scene, uri: &str) -> Vec<u16> {
     })
 }
 
-fn request(method: &str, uri: String) -> hyper::http::request::Builder {
+pub(crate) fn request(method: &str, uri: String) -> hyper::http::request::Builder {
     Request::builder()
         .version(Version::HTTP_2)
         .method(method)

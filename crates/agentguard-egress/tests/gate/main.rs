@@ -3,15 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop")]
 #![expect(clippy::panic, reason = "a test may stop")]
 #![expect(clippy::indexing_slicing, reason = "a test may stop")]
+#![expect(clippy::string_slice, reason = "a test may stop")]
 
 mod client;
+mod credentials;
 mod flows;
 mod hostile;
 mod http;
 mod lifetime;
+mod misplaced;
 mod names;
 mod scene;
 mod server;
+mod signed;
 mod tls;
 
 /// A gate is this program again, and runs this test.

@@ -11,8 +11,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use agentguard_core::{
-    Action, Api, HostGrant, HostName, Index, Judge, NobodyToAsk, OutcomeOf, Permit, Place, Push,
-    Reach, Record, Refusal, Rule, Ruling, Undecided, Unrecorded, Verdict,
+    Action, Api, Credential, CredentialName, HostGrant, HostName, Index, Judge, NobodyToAsk,
+    OutcomeOf, Permit, Place, Push, Reach, Record, Refusal, Rule, Ruling, Undecided, Unrecorded,
+    Verdict,
 };
 use agentguard_egress::{
     Authority, Error, Gate, Govern, Listeners, Patience, Refused, Served, Settings,
@@ -54,6 +55,8 @@ impl Entry {
 pub(crate) struct Log {
     entries: Mutex<Vec<Entry>>,
     pub(crate) is_full: AtomicBool,
+    /// The credentials of which it heard that they were misused.
+    pub(crate) misused: Mutex<Vec<String>>,
 }
 
 impl Record<Action> for &Log {
@@ -109,6 +112,11 @@ impl Govern for Guard {
         self.admit(Action::Reach(reach), says).unwrap_err()
     }
 
+    fn misused(&self, name: &CredentialName, reach: Reach, rule: Rule) -> Refused {
+        self.log.misused.lock().unwrap().push(name.to_string());
+        self.refuse(reach, rule)
+    }
+
     fn request(&self, api: Api) -> Result<Permit<Action>, Refused> {
         self.admit(Action::Api(Box::new(api)), Arc::clone(&self.says))
     }
@@ -134,6 +142,8 @@ pub(crate) struct Plan {
     pub(crate) hosts: Vec<String>,
     pub(crate) addresses: BTreeMap<String, String>,
     pub(crate) roots: String,
+    /// What is lent. The port of each binding is made that on which connections arrive.
+    pub(crate) credentials: Vec<Credential>,
     pub(crate) says: Arc<Says>,
     pub(crate) patience: Patience,
 }
@@ -145,6 +155,7 @@ impl Plan {
             hosts: vec![format!("{name}:PORT")],
             addresses: [(name.to_owned(), server.to_string())].into(),
             roots: roots.to_owned(),
+            credentials: Vec::new(),
             says: Arc::new(says),
             patience: Patience {
                 client: Duration::from_secs(20),
@@ -152,6 +163,11 @@ impl Plan {
                 answer: Duration::from_secs(20),
             },
         }
+    }
+
+    pub(crate) fn with_credential(mut self, credential: Credential) -> Self {
+        self.credentials.push(credential);
+        self
     }
 
     pub(crate) fn with_host(mut self, host: &str) -> Self {
@@ -190,10 +206,12 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    pub(crate) fn begin(plan: Plan) -> Self {
+    pub(crate) fn begin(mut plan: Plan) -> Self {
         // The stand-ins are many addresses of loopback; of others nobody is to answer here.
         let tcp = TcpListener::bind(("0.0.0.0", 0)).unwrap();
         let port = tcp.local_addr().unwrap().port();
+        let bound = plan.credentials.iter_mut().flat_map(|one| &mut one.bound);
+        bound.for_each(|bound| bound.port = port);
         let dns_udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let dns_tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let hosts = plan.hosts.iter().map(|host| {
@@ -211,7 +229,7 @@ impl Scene {
         let settings = Settings {
             hosts: hosts.collect(),
             addresses: addresses.collect(),
-            credentials: Vec::new(),
+            credentials: plan.credentials,
             authority: Authority::new("test", now).unwrap(),
             roots: plan.roots,
             stand_ins: STAND_INS,

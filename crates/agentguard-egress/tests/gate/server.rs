@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::HeaderMap;
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -73,7 +74,8 @@ impl Vouching {
 }
 
 /// A server that keeps what it receives. `/stream` answers piece by piece as it is told to, `/large/N` with N
-/// MiB, `/wait` once it is told to, `/hop` with headers for the next hop; all others with what they were sent.
+/// MiB, `/wait` once it is told to, `/hop` with headers for the next hop, `/mirror` with the
+/// headers that it got, `/trailers` with those behind its body, `/gzip` with what it says is compressed; all others with what they were sent.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) roots: String,
@@ -199,12 +201,15 @@ async fn answer(state: State, request: Request<Incoming>) -> Result<Response<Pie
     if path == "/wait" {
         let _ = state.pieces.lock().await.recv().await;
     }
+    let got = state.received.lock().unwrap()[at].clone();
+    if path == "/mirror" {
+        return Ok(mirror(&got));
+    }
     let pieces = match path.strip_prefix("/large/") {
         Some(size) => Pieces::Large(size.parse::<u64>().unwrap()),
         None if path == "/stream" => Pieces::Told(state.pieces.lock_owned().await),
-        None => Pieces::Once(Some(Bytes::from(
-            state.received.lock().unwrap()[at].body.clone(),
-        ))),
+        None if path == "/trailers" => Pieces::Trailed("behind ghp_s", Some(parts.headers)),
+        None => Pieces::Once(Some(Bytes::from(got.body))),
     };
     let mut answer = Response::builder().header("x-server", "here");
     if path == "/hop" {
@@ -212,12 +217,30 @@ async fn answer(state: State, request: Request<Incoming>) -> Result<Response<Pie
             .header("alt-svc", "h3=\":443\"")
             .header("keep-alive", "timeout=5");
     }
+    if path == "/gzip" {
+        answer = answer.header("content-encoding", "gzip");
+    }
     Ok(answer.body(pieces).unwrap())
+}
+
+/// Says back what was asked, in headers and in a body.
+fn mirror(got: &Received) -> Response<Pieces> {
+    let mut answer = Response::builder().header("location", &got.uri);
+    let mut text = String::new();
+    for (name, value) in &got.headers {
+        text.push_str(&format!("{name}: {value}\n"));
+        if value.len() > 20 {
+            answer = answer.header("set-cookie", value);
+        }
+    }
+    text.push_str(&got.uri);
+    answer.body(Pieces::Once(Some(Bytes::from(text)))).unwrap()
 }
 
 enum Pieces {
     Once(Option<Bytes>),
     Large(u64),
+    Trailed(&'static str, Option<HeaderMap>),
     Told(tokio::sync::OwnedMutexGuard<tokio::sync::mpsc::UnboundedReceiver<Bytes>>),
 }
 
@@ -230,6 +253,10 @@ impl Body for Pieces {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = match self.get_mut() {
+            Self::Trailed("", headers) => {
+                return Poll::Ready(headers.take().map(|headers| Ok(Frame::trailers(headers))));
+            }
+            Self::Trailed(text, _) => Some(Bytes::from(std::mem::take(text))),
             Self::Once(bytes) => bytes.take(),
             Self::Large(0) => None,
             Self::Large(left) => {
@@ -243,6 +270,16 @@ impl Body for Pieces {
             },
         };
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Once(bytes) => {
+                let length = bytes.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(u64::try_from(length).unwrap())
+            }
+            Self::Large(_) | Self::Trailed(..) | Self::Told(_) => SizeHint::default(),
+        }
     }
 }
 

@@ -274,6 +274,11 @@ impl Received {
         }
     }
 
+    /// What stands before its pack.
+    pub(super) fn head(&self) -> &[u8] {
+        self.bytes.get(..self.commands.length).unwrap_or_default()
+    }
+
     /// The very bytes that were read.
     pub(super) fn body(&self) -> Body {
         Body::whole(self.bytes.clone())

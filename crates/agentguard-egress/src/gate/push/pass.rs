@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use agentguard_core::OutcomeOf;
+use agentguard_core::{CredentialName, OutcomeOf};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use tokio::time::timeout;
@@ -14,6 +14,7 @@ use crate::gate::ask::Permitted;
 use crate::gate::body::Body;
 use crate::gate::connection::refuse;
 use crate::gate::forward::{Upstream, Way};
+use crate::gate::misplaced::Misplaced;
 use crate::gate::refusal;
 use crate::gate::request::Read;
 use crate::gate::serve::{Connection, Unsent, failed};
@@ -25,6 +26,8 @@ pub(in crate::gate) struct Arriving {
     pub(in crate::gate) version: Version,
     pub(in crate::gate) first: VecDeque<Bytes>,
     pub(in crate::gate) rest: Incoming,
+    /// What was put into it.
+    pub(in crate::gate) credentials: Vec<CredentialName>,
 }
 
 impl Connection {
@@ -40,6 +43,7 @@ impl Connection {
             version,
             first,
             rest,
+            credentials,
         } = arriving;
         let upstream = match &self.way {
             Way::Open(upstream) => upstream,
@@ -53,18 +57,30 @@ impl Connection {
                 drop(place);
                 let body = Body::whole(Bytes::from_static(super::PROBE));
                 let request = self.again((read, uri, version), body);
-                return Ok(self
-                    .send(upstream, request, permitted, Arc::new(AtomicU64::new(0)))
-                    .await);
+                return self
+                    .send(
+                        upstream,
+                        request,
+                        permitted,
+                        Arc::new(AtomicU64::new(0)),
+                        None,
+                    )
+                    .await;
             }
             Err(unread) => return self.unread(unread, permitted).await,
         };
-        let push = match self.judged(upstream, &mut received, &read, version).await {
+        // What is compressed in its pack is not looked through: a placeholder is worth nothing to anybody there.
+        if let Some(credential) = self.shared.lent.in_bytes(received.head()) {
+            not_sent(permitted);
+            return Err(Misplaced::in_body(credential).into());
+        }
+        let mut push = match self.judged(upstream, &mut received, &read, version).await {
             Ok(push) => push,
             Err(unread) => {
                 return self.unread(unread.of(received.commands), permitted).await;
             }
         };
+        push.credentials = credentials;
         let changing = match self.shared.guard.push(push).await? {
             Ok(changing) => changing,
             Err(told) => {
@@ -74,8 +90,14 @@ impl Connection {
         };
         let request = self.again((read, uri, version), received.body());
         let answer = self
-            .send(upstream, request, permitted, Arc::new(AtomicU64::new(0)))
-            .await;
+            .send(
+                upstream,
+                request,
+                permitted,
+                Arc::new(AtomicU64::new(0)),
+                None,
+            )
+            .await?;
         changing.tell(match answer.status() {
             StatusCode::OK => OutcomeOf::Done,
             status => OutcomeOf::Unanswered {
