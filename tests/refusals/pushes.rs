@@ -395,6 +395,44 @@ fn what_makes_others_run_code_does_not_pass_in_any_commit() {
 }
 
 #[test]
+fn what_somebody_left_beside_the_branches_is_not_built_upon() {
+    with_server(|scene, server| {
+        // As a pull request does, from whoever may open one.
+        let script = format!(
+            "git checkout -q --detach && mkdir -p .github/workflows && echo on: push > .github/workflows/ci.yml && \
+             git add . && git commit -qm evil && git push -q {} HEAD:refs/pull/1/head && git checkout -q work",
+            server.repository.display()
+        );
+        assert_eq!(scene.run_bare(&["sh", "-ec", &script]).code, Some(0));
+        let before = server.refs(scene);
+        let fetch = "git fetch -q origin refs/pull/1/head";
+        for script in [
+            "wire FETCH_HEAD:refs/heads/$own/x",
+            "one=$(git commit-tree -p FETCH_HEAD -m x FETCH_HEAD^{tree}); wire $one:refs/heads/$own/x",
+            "one=$(git commit-tree -p HEAD -p FETCH_HEAD -m x FETCH_HEAD^{tree}); wire $one:refs/heads/$own/x",
+        ] {
+            let ran = push(scene, server, &format!("{fetch}\n{script}"));
+            assert_eq!(server.refs(scene), before, "{script}: {}", ran.stderr);
+            assert!(
+                ran.stderr.contains("none of the server's branches"),
+                "{script}: {}",
+                ran.stderr
+            );
+            assert!(
+                scene.refusals().iter().any(|rule| rule == "gate/push"),
+                "{script}"
+            );
+        }
+        let ran = push(
+            scene,
+            server,
+            "echo c > c; git add c; git commit -qm c; wire HEAD:refs/heads/$own/x",
+        );
+        assert_ne!(server.refs(scene), before, "{}", ran.stderr);
+    });
+}
+
+#[test]
 fn what_is_deployed_changes_only_as_far_as_a_rule_lets_it() {
     with_server(|scene, server| {
         let script = format!(

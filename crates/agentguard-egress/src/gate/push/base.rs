@@ -13,33 +13,97 @@ use crate::gate::body;
 const PACK: u8 = 1;
 const FAILED: u8 = 3;
 
-/// What is wanted of the server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Wanted {
-    /// Commits with their directories.
-    Commits,
-    /// Files.
-    Files,
+/// How many branches of the server are named to it.
+const MOST_BRANCHES: usize = 5000;
+/// How long a list of them may be.
+const LONGEST_LIST: usize = 4 << 20;
+
+/// Asks for the server's branches (gitprotocol-v2(5)).
+pub(super) fn branches() -> Vec<u8> {
+    let mut bytes = command("ls-refs");
+    pkt::put(&mut bytes, b"ref-prefix refs/heads/\n");
+    pkt::flush(&mut bytes);
+    bytes
 }
 
-/// What is asked of `git-upload-pack` (gitprotocol-v2(5)).
-pub(super) fn request(kind: Wanted, wanted: &[ObjectId]) -> Vec<u8> {
+/// Asks for those commits that lead to `wanted` and to none of the branches: what somebody else may have put
+/// there, as a pull request does.
+pub(super) fn beside(wanted: &[ObjectId], branches: &[ObjectId]) -> Vec<u8> {
+    let mut bytes = fetch(wanted);
+    for id in branches {
+        pkt::put(&mut bytes, format!("have {id}\n").as_bytes());
+    }
+    pkt::put(&mut bytes, b"filter tree:0\n");
+    done(bytes)
+}
+
+/// Asks for commits with their directories, and for no file.
+pub(super) fn directories(wanted: &[ObjectId]) -> Vec<u8> {
+    let mut bytes = fetch(wanted);
+    pkt::put(&mut bytes, b"deepen 1\n");
+    pkt::put(&mut bytes, b"filter blob:none\n");
+    done(bytes)
+}
+
+/// Asks for files.
+pub(super) fn files(wanted: &[ObjectId]) -> Vec<u8> {
+    done(fetch(wanted))
+}
+
+fn command(name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    pkt::put(&mut bytes, b"command=fetch");
+    pkt::put(&mut bytes, format!("command={name}").as_bytes());
     pkt::put(&mut bytes, b"object-format=sha1");
     bytes.extend_from_slice(b"0001");
+    bytes
+}
+
+fn fetch(wanted: &[ObjectId]) -> Vec<u8> {
+    let mut bytes = command("fetch");
     for id in wanted {
         pkt::put(&mut bytes, format!("want {id}\n").as_bytes());
     }
-    if kind == Wanted::Commits {
-        pkt::put(&mut bytes, b"deepen 1\n");
-        pkt::put(&mut bytes, b"filter blob:none\n");
-    }
+    bytes
+}
+
+fn done(mut bytes: Vec<u8>) -> Vec<u8> {
     pkt::put(&mut bytes, b"ofs-delta\n");
     pkt::put(&mut bytes, b"no-progress\n");
     pkt::put(&mut bytes, b"done\n");
     pkt::flush(&mut bytes);
     bytes
+}
+
+/// What the branches in an answer point to.
+///
+/// # Errors
+///
+/// Returns why it cannot be read.
+pub(super) async fn listed(body: &mut Incoming) -> Result<Vec<ObjectId>, String> {
+    let mut read = Vec::new();
+    while let Some(next) = body::next(body).await {
+        read.extend_from_slice(&next.map_err(|error| error.to_string())?);
+        if read.len() > LONGEST_LIST {
+            return Err("the server has more branches than are read".to_owned());
+        }
+    }
+    let (mut rest, mut ids) = (read.as_slice(), Vec::new());
+    loop {
+        match pkt::take(&mut rest) {
+            Ok(Line::Data(line)) => {
+                let id = line.get(..40).and_then(|id| ObjectId::from_hex(id).ok());
+                ids.push(id.ok_or("the server's answer names no branch")?);
+            }
+            Ok(Line::Flush) => break,
+            Ok(Line::Delimiter | Line::End) | Err(_) => {
+                return Err("the server's answer cannot be read".to_owned());
+            }
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    ids.truncate(MOST_BRANCHES);
+    Ok(ids)
 }
 
 /// The pack in an answer.

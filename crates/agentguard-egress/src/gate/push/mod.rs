@@ -26,8 +26,8 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use super::ask::Told;
 use super::body::{self, Body};
 use super::request::Read;
-use base::Wanted;
 use commands::Commands;
+use gix_hash::ObjectId;
 use pack::Objects;
 pub(super) use pass::Arriving;
 use paths::{Changes, Walk};
@@ -35,19 +35,23 @@ use paths::{Changes, Walk};
 /// The service that takes a push, and the one that tells what there is.
 const RECEIVE: &str = "git-receive-pack";
 const UPLOAD: &str = "git-upload-pack";
+/// The type of a push.
+const SENT: &[u8] = b"application/x-git-receive-pack-request";
 /// How long a push may take to be read.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The shortest body of a request of no refs.
 const PROBE: &[u8] = b"0000";
 
 /// Whether a request is a push.
+///
+/// Whether its path is one that a server would take for another is not tried: such a push cannot be judged, and is
+/// refused.
 pub(super) fn is_push(read: &Read) -> bool {
+    let mut segments = read.target.segments.iter();
+    let kind = read.headers.get(header::CONTENT_TYPE);
     read.method == Method::POST
-        && read
-            .target
-            .segments
-            .last()
-            .is_some_and(|last| last == RECEIVE)
+        && (segments.any(|segment| segment.eq_ignore_ascii_case(RECEIVE))
+            || kind.is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(SENT)))
 }
 
 /// Whether a request asks what a server can, before a push.
@@ -183,19 +187,29 @@ fn read(bytes: Vec<u8>, late: &AtomicBool) -> Result<Received, Box<Unread>> {
 }
 
 impl Received {
-    /// What the server is asked before it is known what the push changes, if anything.
-    pub(super) fn first_question(&self) -> Option<Vec<u8>> {
+    /// Whether anything of what it leads to is not in it, but on the server.
+    pub(super) fn builds_upon_something(&self) -> bool {
+        !self.walk.built_upon.is_empty()
+    }
+
+    /// What the server is asked, once its branches are known, before it is known what the push changes.
+    pub(super) fn about_ground(&self, branches: &[ObjectId]) -> Vec<u8> {
+        base::beside(&self.walk.built_upon, branches)
+    }
+
+    /// What it is asked then.
+    pub(super) fn about_directories(&self) -> Option<Vec<u8>> {
         let wanted = self.walk.parents(&self.objects);
-        (!wanted.is_empty()).then(|| base::request(Wanted::Commits, &wanted))
+        (!wanted.is_empty()).then(|| base::directories(&wanted))
     }
 
     /// What it is asked before it is known what files hold that say what runs where.
-    pub(super) fn second_question(&mut self) -> Result<Option<Vec<u8>>, Box<Unread>> {
+    pub(super) fn about_files(&mut self) -> Result<Option<Vec<u8>>, Box<Unread>> {
         let changes = self.walk.changes(&self.objects, &self.base);
         self.changes = changes.map_err(|why| Unread::new(&why))?;
         let wanted =
             infrastructure::wanted(&self.changes.files, &self.objects).map_err(Unread::new)?;
-        Ok((!wanted.is_empty()).then(|| base::request(Wanted::Files, &wanted)))
+        Ok((!wanted.is_empty()).then(|| base::files(&wanted)))
     }
 
     /// A question as a request to the repository's other service, and its path.
@@ -230,20 +244,10 @@ impl Received {
         Some((path, request))
     }
 
-    /// Takes what the server answers.
+    /// Takes what the server says of what it builds upon.
     pub(super) async fn hear(&mut self, answer: Response<Incoming>) -> Result<(), Box<Unread>> {
-        let why = |why: String| Unread::new(&format!("what it builds upon is not known: {why}"));
-        if answer.status() != StatusCode::OK {
-            let status = answer.status().as_u16();
-            return Err(why(format!("the server answers with status {status}")));
-        }
-        let pack = base::pack(&mut answer.into_body()).await.map_err(why)?;
-        let mut base = std::mem::take(&mut self.base);
-        self.base = in_time(move |late| {
-            base.read(&pack, late).map_err(why)?;
-            Ok(base)
-        })
-        .await?;
+        let base = std::mem::take(&mut self.base);
+        self.base = heard(answer, base).await?;
         Ok(())
     }
 
@@ -283,6 +287,47 @@ impl Received {
     pub(super) fn body(&self) -> Body {
         Body::whole(self.bytes.clone())
     }
+}
+
+/// What the server's branches point to, by its answer.
+pub(super) async fn branches(answer: Response<Incoming>) -> Result<Vec<ObjectId>, Box<Unread>> {
+    let listed = base::listed(&mut good(answer)?).await;
+    listed.map_err(unknown)
+}
+
+/// Refuses what builds upon commits that are in none of the server's branches: whoever may open a pull request can
+/// have put them there.
+pub(super) async fn is_in_branches(answer: Response<Incoming>) -> Result<(), Box<Unread>> {
+    let beside = heard(answer, Objects::default()).await?;
+    if beside.commits.is_empty() {
+        return Ok(());
+    }
+    let why = "it builds upon commits that are in none of the server's branches";
+    Err(Unread::new(why).with_remedy("build upon a branch"))
+}
+
+/// Adds what an answer holds.
+async fn heard(answer: Response<Incoming>, mut known: Objects) -> Result<Objects, Box<Unread>> {
+    let pack = base::pack(&mut good(answer)?).await.map_err(unknown)?;
+    in_time(move |late| {
+        known.read(&pack, late).map_err(unknown)?;
+        Ok(known)
+    })
+    .await
+}
+
+fn good(answer: Response<Incoming>) -> Result<Incoming, Box<Unread>> {
+    match answer.status() {
+        StatusCode::OK => Ok(answer.into_body()),
+        status => Err(unknown(format!(
+            "the server answers with status {}",
+            status.as_u16()
+        ))),
+    }
+}
+
+fn unknown(why: String) -> Box<Unread> {
+    Unread::new(&format!("what it builds upon is not known: {why}"))
 }
 
 /// The answer to a client whose push was refused.

@@ -115,11 +115,30 @@ impl Connection {
         read: &Read,
         version: Version,
     ) -> Result<agentguard_core::Push, Box<Unread>> {
-        if let Some(question) = received.first_question() {
+        if !read
+            .target
+            .segments
+            .last()
+            .is_some_and(|last| last == super::RECEIVE)
+        {
+            return Err(Unread::new(
+                "its path is not that of a repository's service",
+            ));
+        }
+        if received.builds_upon_something() {
+            let answer = self
+                .asked(upstream, super::base::branches(), read, version)
+                .await?;
+            let branches = super::branches(answer).await?;
+            let question = received.about_ground(&branches);
+            let answer = self.asked(upstream, question, read, version).await?;
+            super::is_in_branches(answer).await?;
+        }
+        if let Some(question) = received.about_directories() {
             let answer = self.asked(upstream, question, read, version).await?;
             received.hear(answer).await?;
         }
-        if let Some(question) = received.second_question()? {
+        if let Some(question) = received.about_files()? {
             let answer = self.asked(upstream, question, read, version).await?;
             received.hear(answer).await?;
         }

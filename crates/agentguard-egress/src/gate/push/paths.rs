@@ -39,7 +39,8 @@ pub(super) struct Versions {
 /// The commits that a push brings, from the ends of its refs, and those that it builds upon: the server has them.
 pub(super) struct Walk {
     new: Vec<ObjectId>,
-    built_upon: Vec<ObjectId>,
+    /// What is not in the pack, and so on the server.
+    pub(super) built_upon: Vec<ObjectId>,
 }
 
 impl Walk {
