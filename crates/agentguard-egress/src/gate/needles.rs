@@ -138,9 +138,14 @@ impl Needles {
         depth.map_or(0, |depth| usize::try_from(depth).unwrap_or(usize::MAX))
     }
 
+    /// Whether a needle ends here.
+    pub(super) fn is_end(&self, state: StateID) -> bool {
+        self.automaton.is_match(state)
+    }
+
     /// The longest needle that ends here, and its length.
     pub(super) fn found(&self, state: StateID) -> Option<(Needle, usize)> {
-        if !self.automaton.is_match(state) {
+        if !self.is_end(state) {
             return None;
         }
         let ending = (0..self.automaton.match_len(state)).filter_map(|index| {

@@ -84,8 +84,9 @@ impl Redactor {
         self.is_measured
     }
 
+    /// Whether something is to come of it yet, be it that it is not as long as it said.
     pub(super) fn is_holding(&self) -> bool {
-        !self.held.is_empty()
+        !self.held.is_empty() || !self.is_as_it_said()
     }
 
     /// Whether it is as long as it is to be.

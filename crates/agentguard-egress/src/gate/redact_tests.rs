@@ -198,3 +198,24 @@ fn what_is_short_is_not_kept_and_no_more_than_that_is_told() {
         assert!(redactor.is_as_it_said());
     }
 }
+
+#[test]
+fn what_is_compressed_in_any_way_cannot_be_read() {
+    for (name, value, is_readable) in [
+        ("content-encoding", "identity", true),
+        ("content-encoding", "Identity", true),
+        ("content-encoding", "gzip", false),
+        ("content-encoding", "identity, br", false),
+        ("transfer-encoding", "chunked", true),
+        ("transfer-encoding", "gzip, chunked", false),
+        ("content-type", "application/gzip", true),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        assert_eq!(
+            unreadable(&headers).is_none(),
+            is_readable,
+            "{name}: {value}"
+        );
+    }
+}

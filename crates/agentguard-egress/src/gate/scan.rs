@@ -59,9 +59,19 @@ impl Scanner {
     /// Goes on by one byte. Where two needles end, the one that begins first is told of.
     pub(super) fn step(&mut self, byte: u8) -> Option<Hit> {
         let before = self.state;
-        let at = self.at;
         self.state = self.needles.next(before, byte);
         self.at += 1;
+        let is_escaped = self.percent.is_needed(byte) || self.json.is_needed(byte);
+        // So it is with nearly all bytes, which is what a large body takes its time for.
+        if !is_escaped && !self.needles.is_end(self.state) {
+            return None;
+        }
+        self.look(before, byte)
+    }
+
+    /// What ends with this byte, by which the stream went on from `before`.
+    fn look(&mut self, before: StateID, byte: u8) -> Option<Hit> {
+        let at = self.at.saturating_sub(1);
         let plain = self.needles.found(self.state).map(|(needle, length)| Hit {
             needle,
             start: self.at.saturating_sub(length),
@@ -142,6 +152,11 @@ impl View {
                 hit.get_or_insert(found);
             }
         };
+        if self.pending.is_empty() && byte != self.begins {
+            letter(self, byte, 1, at + 1);
+            self.settle(needles, state, after);
+            return hit;
+        }
         self.pending.push(byte);
         match self.escaped() {
             Escape::Open => {}

@@ -654,3 +654,24 @@ fn what_stands_behind_a_body_is_looked_through_too() {
     let received = stage.server.received();
     assert_eq!(received[0].header("x-api-key"), [SECRET]);
 }
+
+#[test]
+fn an_answer_that_would_not_be_as_long_as_it_said_is_broken_off() {
+    let stage = usual();
+    // Two bytes for one letter, which no other letter can be written in.
+    let body = format!(
+        "{{\"a\":\"{}\"}}",
+        SECRET.replace('/', "\\/").replace('"', "\\\"")
+    );
+    let answer = stage.send("POST /", &["content-type: text/plain".to_owned()], &body);
+    // How much of it came before is not said.
+    let came = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+    assert!(
+        !came.contains("secret") && came.len() < body.len(),
+        "{came}"
+    );
+    let OutcomeOf::Unanswered { why } = stage.scene.outcome() else {
+        panic!("it was answered");
+    };
+    assert!(why.contains("not as long as it said"), "{why}");
+}
