@@ -246,7 +246,7 @@ fn seconds() -> u64 {
 
 fn tell(kept: &Kept, arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
     if arguments.has(&JSON) {
-        voice.json(kept)?;
+        voice.json(&object(kept)?)?;
         return Ok(Exit::Done);
     }
     let terms = &kept.terms;
@@ -267,6 +267,19 @@ fn tell(kept: &Kept, arguments: &Arguments, voice: &mut Voice) -> Result<Exit, F
     let used = used.unwrap_or_default();
     voice.line(&format!("used        {} times{used}", kept.uses))?;
     Ok(Exit::Done)
+}
+
+/// As it is kept, with times as they stand everywhere else.
+fn object(kept: &Kept) -> Result<serde_json::Value, Failure> {
+    let mut object = serde_json::to_value(kept)?;
+    for name in ["added", "expires", "revoked", "used"] {
+        if let Some(value) = object.get_mut(name)
+            && let Some(seconds) = value.as_u64()
+        {
+            *value = time(seconds).into();
+        }
+    }
+    Ok(object)
 }
 
 fn state(kept: &Kept) -> String {
