@@ -27,6 +27,16 @@ struct Lent {
     is_over: AtomicBool,
 }
 
+impl From<Option<Shelf>> for Lending {
+    /// Nothing yet, of this shelf.
+    fn from(shelf: Option<Shelf>) -> Self {
+        Self {
+            shelf,
+            lent: BTreeMap::new(),
+        }
+    }
+}
+
 impl Lending {
     /// Lends what policy grants: sets the variables inside to what stands for it, and hands the token to the session's
     /// gate. What cannot be lent is told, and the session goes without it.
@@ -39,10 +49,7 @@ impl Lending {
         arranged: &mut Arranged,
         tell: &dyn Tell,
     ) -> Result<Self, Error> {
-        let mut lending = Self {
-            shelf: None,
-            lent: BTreeMap::new(),
-        };
+        let mut lending = Self::from(None);
         let granted = std::mem::take(&mut arranged.confined.confinement.credentials);
         if granted.is_empty() {
             return Ok(lending);
@@ -114,14 +121,19 @@ impl Lending {
             bound: kept.terms.bound.clone(),
             secret,
         };
+        self.put(kept, digest(&credential.secret));
+        Ok(credential)
+    }
+
+    /// Notes that one was lent.
+    pub(crate) fn put(&mut self, kept: Kept, token_sha256: Digest) {
         let lent = Lent {
-            token_sha256: digest(&credential.secret),
+            token_sha256,
             kept,
             uses: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
         };
-        self.lent.insert(name.clone(), lent);
-        Ok(credential)
+        self.lent.insert(lent.kept.terms.name.clone(), lent);
     }
 
     /// Writes down what was lent, before anything of the session runs.
