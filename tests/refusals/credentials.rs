@@ -93,8 +93,8 @@ fn holds(process: u32, token: &str) -> bool {
             let read = memory
                 .seek(SeekFrom::Start(from))
                 .and_then(|_| memory.read_exact(&mut bytes));
-            let mut windows = bytes.windows(token.len());
-            read.is_ok() && windows.any(|window| window == token.as_bytes())
+            // What is no text in it does not matter.
+            read.is_ok() && String::from_utf8_lossy(&bytes).contains(token)
         })
 }
 

@@ -1,7 +1,8 @@
 //! Credentials that are lent to a session: what stands for them inside, and until when they may be used.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use agentguard_audit::Places;
 use agentguard_core::{
@@ -23,8 +24,8 @@ struct Lent {
     kept: Kept,
     token_sha256: Digest,
     uses: AtomicU64,
-    /// Whether an entry says that it was ended.
-    is_over: AtomicBool,
+    /// Why it was ended, once an entry says so: it does not come back, whatever clock or shelf say later.
+    over: OnceLock<Rule>,
 }
 
 impl From<Option<Shelf>> for Lending {
@@ -131,7 +132,7 @@ impl Lending {
             token_sha256,
             kept,
             uses: AtomicU64::new(0),
-            is_over: AtomicBool::new(false),
+            over: OnceLock::new(),
         };
         self.lent.insert(lent.kept.terms.name.clone(), lent);
     }
@@ -159,12 +160,19 @@ impl Lending {
                 let reason = format!("the session was not lent the credential `{name}`");
                 return Ok(Some(Rule::new("credential/not-lent", reason)));
             };
-            if let Some(rule) = self.ended(name, lent) {
-                if !lent.is_over.swap(true, Ordering::SeqCst) {
-                    let act = CredentialAct::Revoke;
-                    record.credential(Class::Critical, act, name, lent.token_sha256)?;
+            if let Some(rule) = lent.over.get() {
+                return Ok(Some(rule.clone()));
+            }
+            match self.ended(name, lent) {
+                Ok(None) => {}
+                Ok(Some(rule)) => {
+                    if lent.over.set(rule.clone()).is_ok() {
+                        let act = CredentialAct::Revoke;
+                        record.credential(Class::Critical, act, name, lent.token_sha256)?;
+                    }
+                    return Ok(Some(rule));
                 }
-                return Ok(Some(rule));
+                Err(rule) => return Ok(Some(rule)),
             }
         }
         Ok(None)
@@ -196,24 +204,26 @@ impl Lending {
         }
     }
 
-    fn ended(&self, name: &CredentialName, lent: &Lent) -> Option<Rule> {
-        let unknown = |reason: String| {
-            let reason =
-                format!("whether the credential `{name}` was revoked is not known: {reason}");
-            Some(Rule::new("credential/unknown", reason))
-        };
+    /// Why one may be used no more, or that it is not known.
+    fn ended(&self, name: &CredentialName, lent: &Lent) -> Result<Option<Rule>, Rule> {
         let ended = match &self.shelf {
             Some(shelf) => shelf.ended(&lent.kept, now()),
             None => Ok(Some(Ended::Revoked)),
         };
-        let (id, what) = match ended {
-            Ok(None) => return None,
-            Ok(Some(Ended::Revoked)) => ("credential/revoked", "was taken back"),
-            Ok(Some(Ended::Expired)) => ("credential/expired", "has expired"),
-            Err(error) => return unknown(whole(&error)),
-        };
-        let rule = Rule::new(id, format!("the credential `{name}` {what}"));
-        Some(rule.with_remedy("ask whoever started this session to add it anew, and start another"))
+        let ended = ended.map_err(|error| {
+            let reason = whole(&error);
+            let reason = format!("whether `{name}` was taken back is not known: {reason}");
+            Rule::new("credential/unknown", reason)
+        })?;
+        let rule = ended.map(|ended| {
+            let (id, what) = match ended {
+                Ended::Revoked => ("credential/revoked", "was taken back"),
+                Ended::Expired => ("credential/expired", "has expired"),
+            };
+            Rule::new(id, format!("the credential `{name}` {what}"))
+                .with_remedy("ask whoever started this session to add it anew, and start another")
+        });
+        Ok(rule)
     }
 }
 

@@ -145,11 +145,15 @@ fn what_has_expired_or_was_never_lent_or_cannot_be_looked_up_is_refused() {
         assert_eq!(rule(request(vec![other])), "credential/not-lent");
     });
     assert_eq!(acts, [CredentialAct::Mint, CredentialAct::Revoke]);
-    let acts = lent(None, |_, shelf, request| {
-        shelf
-            .count(&shelf.find(&name()).unwrap().unwrap(), 1, 2)
-            .unwrap();
+    let acts = lent(None, |state, _, request| {
+        request(vec![name()]).unwrap();
+        let file = state.join("credentials/github.json");
+        let whole = fs::read(&file).unwrap();
+        fs::write(&file, "{").unwrap();
+        assert_eq!(rule(request(vec![name()])), "credential/unknown");
+        fs::write(&file, whole).unwrap();
         request(vec![name()]).unwrap();
     });
-    assert_eq!(acts, [CredentialAct::Mint, CredentialAct::Use]);
+    let expected = [CredentialAct::Mint, CredentialAct::Use, CredentialAct::Use];
+    assert_eq!(acts, expected);
 }
