@@ -182,6 +182,7 @@ fn start(text: Commitment) -> Event {
         profile: None,
         switched_off: Vec::new(),
         ruling: allowed(),
+        credentials: Vec::new(),
         refs: Vec::new(),
         text,
         signature: String::new(),

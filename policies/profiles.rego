@@ -2,7 +2,8 @@
 # settings pass, what keeps them from calling home, and what of their own protection is turned off.
 #
 # Their state is their own: it stays in the agent's home from session to session, and nothing of the human's
-# (`.claude`, `.codex`, `.copilot`, `.gemini`, `.config/opencode`) is seen. A key is lent with `--env NAME`. Where
+# (`.claude`, `.codex`, `.copilot`, `.gemini`, `.config/opencode`) is seen. A key is lent as a credential of the model's
+# name (`agentguard credential add anthropic --for anthropic`), or handed over with `--env NAME`. Where
 # the model has one host, that is reached through the gate; else, and at a weaker level, through `--port` (a gateway on
 # the loopback) or `--network=host`.
 package agentguard.sandbox
@@ -12,6 +13,7 @@ profiles contains name if some name, _ in _profiles
 _profiles := {
 	"claude-code": {
 		"command": "claude",
+		"credentials": {"anthropic": {"ANTHROPIC_API_KEY"}},
 		"hosts": ["api.anthropic.com"],
 		"programs": [".claude/local", ".local/share/claude"],
 		"settings": [
@@ -29,6 +31,7 @@ _profiles := {
 	},
 	"codex": {
 		"command": "codex",
+		"credentials": {"openai": {"OPENAI_API_KEY"}},
 		"hosts": ["api.openai.com"],
 		"programs": [".codex/packages"],
 		"settings": [],
@@ -41,6 +44,7 @@ _profiles := {
 	},
 	"copilot": {
 		"command": "copilot",
+		"credentials": {"github": {"COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"}},
 		"hosts": [],
 		"programs": [],
 		"settings": [
@@ -54,6 +58,7 @@ _profiles := {
 	},
 	"gemini-cli": {
 		"command": "gemini",
+		"credentials": {"gemini": {"GEMINI_API_KEY"}},
 		"hosts": ["generativelanguage.googleapis.com"],
 		"programs": [],
 		"settings": [
@@ -65,6 +70,12 @@ _profiles := {
 	},
 	"opencode": {
 		"command": "opencode",
+		# It asks whichever model it is told to.
+		"credentials": {
+			"anthropic": {"ANTHROPIC_API_KEY"},
+			"gemini": {"GEMINI_API_KEY"},
+			"openai": {"OPENAI_API_KEY"},
+		},
 		"hosts": [],
 		"programs": [".opencode/bin"],
 		"settings": [],
@@ -88,6 +99,13 @@ environment contains name if some name in _profile.settings
 hosts contains host if {
 	input.request.level == "full"
 	some host in _profile.hosts
+}
+
+# Whoever hands the key itself over needs nothing that stands for it.
+credentials contains name if {
+	input.request.level == "full"
+	some name, names in _profile.credentials
+	count(names & {given | some given in input.request.environment}) == 0
 }
 
 # What is named with `--env` is the human's to set.

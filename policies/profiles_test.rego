@@ -50,6 +50,26 @@ test_each_reaches_its_model_and_no_other_host if {
 	}
 }
 
+test_each_is_lent_the_key_of_its_model if {
+	names := {
+		"claude-code": {"anthropic"},
+		"codex": {"openai"},
+		"copilot": {"github"},
+		"gemini-cli": {"gemini"},
+		"opencode": {"anthropic", "gemini", "openai"},
+	}
+	every profile, expected in names {
+		sandbox.credentials == expected with input as request(profile, ["x"])
+		weaker := object.union(request(profile, ["x"]), {"request": {"level": "no-namespaces"}})
+		sandbox.credentials == set() with input as weaker
+	}
+}
+
+test_a_key_that_is_handed_over_is_not_lent_as_well if {
+	given := object.union(request("claude-code", ["x"]), {"request": {"environment": ["ANTHROPIC_API_KEY"]}})
+	sandbox.credentials == set() with input as given
+}
+
 test_no_key_passes_by_a_profile if {
 	every profile in known {
 		names := sandbox.environment with input as request(profile, ["x"])
@@ -120,7 +140,7 @@ test_without_a_profile_nothing_is_added if {
 		asking := request(profile, ["claude"])
 		not ".local/share/claude" in sandbox.home_read with input as asking
 		not "ANTHROPIC_BASE_URL" in sandbox.environment with input as asking
-		added := [sandbox.variables, sandbox.arguments, sandbox.switched_off, sandbox.mute, sandbox.hosts] with input as asking
+		added := [sandbox.variables, sandbox.arguments, sandbox.switched_off, sandbox.mute, sandbox.hosts, sandbox.credentials] with input as asking
 		every set in added {
 			count(set) == 0
 		}

@@ -41,6 +41,11 @@ fn agents() {
 }
 
 #[test]
+fn credentials() {
+    script::play("credential", &Home::new());
+}
+
+#[test]
 fn logs() {
     script::play("log", &Home::new());
 }

@@ -28,6 +28,7 @@ mod attack;
 mod bounds;
 mod calls;
 mod chance;
+mod credentials;
 mod execs;
 mod explained;
 mod files;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, HostGrant, HostName, Level, Place, Promise};
+use crate::{CredentialName, Digest, HostGrant, HostName, Level, Place, Promise};
 
 /// What network a session sees.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -135,6 +135,9 @@ pub struct Confinement {
     /// Where hosts are whose names are not looked up.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<HostName, Place>,
+    /// Credentials that it puts to use and never reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<CredentialName>,
     /// Bounds on use.
     pub limits: Limits,
 }

@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentName, Commitment, Digest, Enforcement, Evidence, Forcing, Held, Human, Level,
-    Network, ProgramClass, Promise, Rule, RuleId, Ruling, SessionId, TierDigest, Timestamp,
-    Trigger,
+    Agent, AgentName, Commitment, CredentialName, Digest, Enforcement, Evidence, Forcing, Held,
+    Human, Level, Network, ProgramClass, Promise, Rule, RuleId, Ruling, SessionId, TierDigest,
+    Timestamp, Trigger,
 };
 
 /// How soon an entry is durable.
@@ -96,6 +96,9 @@ pub enum Event {
         /// What of the agent's own protection the profile turned off, and why.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         switched_off: Vec<Rule>,
+        /// The credentials that were lent to it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        credentials: Vec<CredentialName>,
         /// The rule that admitted the session, or refused it.
         ruling: Ruling,
         /// The refs of the workspace's repository, `name id`, sorted.

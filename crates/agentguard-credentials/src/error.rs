@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use agentguard_core::AgentName;
+use agentguard_core::{AgentName, CredentialName};
 
 /// Why an identity or a human could not be established. Every text that comes from outside is escaped.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,32 @@ pub enum Error {
     Unknown {
         /// Which agent.
         name: AgentName,
+    },
+    /// There is no credential of this name that could be lent.
+    #[error("there is no credential `{name}`: `agentguard credential add {name}` adds it")]
+    NoCredential {
+        /// Which credential.
+        name: CredentialName,
+    },
+    /// There is a credential of this name already.
+    #[error(
+        "there is a credential `{name}` already: `agentguard credential revoke {name}` takes it back"
+    )]
+    Taken {
+        /// Which credential.
+        name: CredentialName,
+    },
+    /// What was given as a token cannot be one.
+    #[error("the token {problem}")]
+    Token {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A variable from which a token is read is not set.
+    #[error("the token is in the variable `{}`, which is not set", .variable.escape_debug())]
+    Absent {
+        /// Which variable.
+        variable: String,
     },
     /// A file could not be read or written.
     #[error("cannot {doing} `{}`", .path.to_string_lossy().escape_debug())]

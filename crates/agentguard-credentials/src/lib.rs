@@ -1,4 +1,4 @@
-//! Who acts, and on whose authority: agents' keys, and the human who triggered a session.
+//! Who acts, and on whose authority: agents' keys, their credentials, and the human who triggered a session.
 //!
 //! An *agent* is a name with an Ed25519 key of its own, kept below the guard's state directory where no
 //! agent can reach it. [`AgentKey`] makes it on first use and signs with it; [`verify`] checks with the
@@ -23,18 +23,25 @@
 //! # Ok::<(), agentguard_credentials::Error>(())
 //! ```
 //!
-//! It does not lend tokens yet, and it verifies no token of a platform: what it learns from the
-//! environment is `asserted` and nothing more.
+//! *Credentials* are what agents put to use and never read. A [`Shelf`] keeps them as files of the guard's, or keeps
+//! where they are read from; a [`placeholder`] stands for one inside.
+//!
+//! It puts no token into a request, and it verifies none of a platform: what it learns from the environment is
+//! `asserted` and nothing more.
 #![forbid(unsafe_code)]
 
 mod agent;
 mod error;
+mod kept;
 mod store;
 mod trigger;
 mod vkey;
 
 pub use agent::{AgentKey, Identity, list, revoke, rotate, session_statement, show};
 pub use error::Error;
+pub use kept::{
+    Ended, Kept, Known, Shelf, Source, Terms, check, check_variable, digest, placeholder, trimmed,
+};
 pub use trigger::{Terminal, detect};
 pub use vkey::verify;
 

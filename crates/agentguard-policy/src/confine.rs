@@ -7,7 +7,8 @@ use regorus::Value;
 use serde::Serialize;
 
 use agentguard_core::{
-    Access, Confinement, Evidence, Grant, Held, HomeGrant, Level, Limits, Network, Rule, Session,
+    Access, Confinement, CredentialName, Evidence, Grant, Held, HomeGrant, Level, Limits, Network,
+    Rule, Session,
 };
 
 use crate::deny::{DenyList, glob};
@@ -201,6 +202,7 @@ struct Tiered {
     sockets: Option<BTreeSet<String>>,
     hosts: Option<Hosts>,
     addresses: Option<Addresses>,
+    credentials: Option<BTreeSet<String>>,
     mute: Option<BTreeSet<String>>,
     limits: BTreeMap<&'static str, u64>,
     require_level: Level,
@@ -258,6 +260,8 @@ impl Tiered {
                 .map(Hosts::parse)
                 .transpose()?,
             addresses: reader.set("addresses")?.map(Addresses::read).transpose()?,
+            credentials: reader
+                .strings("credentials", &|name| CredentialName::parse(name).is_ok())?,
             mute: reader.strings("mute", &|name| is_relative(name) && !name.contains('/'))?,
             host_network: network.map(|words| words.contains("host")),
             limits,
@@ -287,6 +291,7 @@ impl Tiered {
             |a: BTreeSet<String>, b: BTreeSet<String>| a.intersection(&b).cloned().collect();
         both(&mut self.sockets, lower.sockets, common);
         both(&mut self.mute, lower.mute, common);
+        both(&mut self.credentials, lower.credentials, common);
         both(&mut self.hosts, lower.hosts, |a, b| a.and(&b));
         both(&mut self.addresses, lower.addresses, |a, b| a.and(b));
         self.masks.extend(lower.masks);
@@ -352,6 +357,7 @@ impl Tiered {
             sockets: sockets.into_iter().map(PathBuf::from).collect(),
             hosts: way.hosts,
             addresses: way.addresses,
+            credentials: named(self.credentials.unwrap_or_default()),
             limits,
         };
         Ok(Confined {
@@ -413,6 +419,12 @@ fn granted_whole(
         )),
         None => Ok(()),
     }
+}
+
+/// What was read as names, as names.
+fn named(names: BTreeSet<String>) -> Vec<CredentialName> {
+    let parsed = names.iter().map(|name| CredentialName::parse(name));
+    parsed.flatten().collect()
 }
 
 fn asked_ports(ports: &BTreeSet<u64>) -> Result<Vec<u16>, Error> {

@@ -286,6 +286,7 @@ fn confinement() -> Confinement {
         sockets: vec![PathBuf::from("/run/user/1000/ssh-agent")],
         hosts: HostGrant::parse("api.github.com").into_iter().collect(),
         addresses: address().into_iter().collect(),
+        credentials: CredentialName::parse("github").into_iter().collect(),
         limits: Limits {
             processes: 4096,
             files: 65_536,

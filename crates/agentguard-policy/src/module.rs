@@ -33,6 +33,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "addresses",
     "arguments",
     "covered",
+    "credentials",
     "environment",
     "files",
     "home_read",

@@ -125,6 +125,20 @@ fn reason(error: &dyn std::error::Error) -> String {
     causes.join(": ")
 }
 
+impl Supervisor<'_> {
+    /// Records a refusal that no policy made.
+    fn refuse_action(&self, action: Action, words: String, rule: Rule) -> Refused {
+        let question = self.judge.question(action);
+        let ruling = Ruling::Deny {
+            rule: rule.clone(),
+            asked: false,
+        };
+        let entry = self.record.record(&question, &ruling).ok();
+        self.tell(words, &rule, entry);
+        Refused { rule, entry }
+    }
+}
+
 impl Govern for Supervisor<'_> {
     type Action = Question;
 
@@ -137,14 +151,7 @@ impl Govern for Supervisor<'_> {
     /// What no policy decides is recorded all the same, as a refusal by the rule that the gate names.
     fn refuse(&self, reach: Reach, rule: Rule) -> Refused {
         let words = reached(&reach);
-        let question = self.judge.question(Action::Reach(reach));
-        let ruling = Ruling::Deny {
-            rule: rule.clone(),
-            asked: false,
-        };
-        let entry = self.record.record(&question, &ruling).ok();
-        self.tell(words, &rule, entry);
-        Refused { rule, entry }
+        self.refuse_action(Action::Reach(reach), words, rule)
     }
 
     /// The finding stands beside the refusal: whoever looks for what should not have happened finds it there.
@@ -162,8 +169,32 @@ impl Govern for Supervisor<'_> {
 
     fn request(&self, api: Api) -> Result<Permit<Question>, Refused> {
         let words = format!("{} `{}`", api.method, api.url());
-        self.admit(Action::Api(Box::new(api)), words, false)
-            .map_err(to_client)
+        let named = api.credentials.clone();
+        let ended = |api: &Api| self.lending.refusal(api, self.record);
+        let unwritten = |error: Unrecorded| Refused {
+            rule: Rule::new("guard/unrecorded", error.to_string()),
+            entry: None,
+        };
+        if let Some(rule) = ended(&api).map_err(unwritten)? {
+            return Err(self.refuse_action(Action::Api(Box::new(api)), words, rule));
+        }
+        let asked = (!named.is_empty()).then(|| api.clone());
+        let permit = self
+            .admit(Action::Api(Box::new(api)), words.clone(), false)
+            .map_err(to_client)?;
+        // A verdict may have taken its time, a human's above all.
+        if let Some(api) = asked
+            && let Some(rule) = ended(&api).map_err(unwritten)?
+        {
+            let of = permit.index();
+            let killed = OutcomeOf::Killed { rule: rule.clone() };
+            self.record.outcome(of, killed).map_err(unwritten)?;
+            self.tell(words, &rule, Some(of));
+            let entry = Some(of);
+            return Err(Refused { rule, entry });
+        }
+        self.lending.used(&named, self.record).map_err(unwritten)?;
+        Ok(permit)
     }
 
     fn push(&self, push: Push) -> Result<Permit<Question>, Refused> {

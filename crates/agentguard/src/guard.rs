@@ -13,6 +13,7 @@ use agentguard_policy::{Confined, Sources};
 use agentguard_sandbox::{Ended, HeldSignals, Launched};
 
 use crate::arrange::{sources, user_for_agents};
+use crate::lending::Lending;
 use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
 use crate::supervise::{Supervisor, session_gate};
@@ -92,8 +93,9 @@ impl Guard {
         signals: &HeldSignals,
     ) -> Result<Finished, Error> {
         let launched = launch(run)?; // it begins while we make its plan
-        let arranged = Arranged::new(&self.places, run)?;
+        let mut arranged = Arranged::new(&self.places, run)?;
         let _temporary = Temporary(arranged.own.clone());
+        let lending = Lending::of(&self.places, &mut arranged, tell)?;
         // It builds while we open the log.
         let building = launched.build(&arranged.plan, arranged.group.as_ref())?;
         let Arranged {
@@ -141,12 +143,17 @@ impl Guard {
             judge: &judge,
             record: &record,
             tell,
+            lending: &lending,
         };
+        if let Err(error) = lending.begin(&record) {
+            return Err(broken(record, error.into()));
+        }
         let session_runs = || prepared.start(permit, &supervisor, signals);
         let (ended, cut_off) = match gated::beside(way_out, &supervisor, session_runs) {
             Ok(over) => over,
             Err(error) => return Err(broken(record, error)),
         };
+        lending.end();
         // What was learnt only saves time: the session is complete without it.
         let _ = programs.keep(&ended.learnt);
         let mut reached = limits::reached(&confined.confinement.limits, &ended, group);

@@ -34,6 +34,7 @@ mod guard;
 mod human;
 mod layout;
 mod learn;
+mod lending;
 mod limits;
 mod planted;
 mod programs;

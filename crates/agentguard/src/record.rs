@@ -5,8 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use agentguard_audit::SessionLog;
 use agentguard_core::{
-    Action, Change, Class, CommitSeen, Commitment, Digest, Event, Forcing, Index, OutcomeOf,
-    Program, Promise, Record, RefMove, Rule, RuleId, Ruling, Start, Tally, Unrecorded,
+    Action, Change, Class, CommitSeen, Commitment, CredentialAct, CredentialName, Digest, Event,
+    Forcing, Index, OutcomeOf, Program, Promise, Record, RefMove, Rule, RuleId, Ruling, Start,
+    Tally, Unrecorded,
 };
 use agentguard_credentials::{AgentKey, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
@@ -143,6 +144,23 @@ impl SessionRecord {
             .map(|_| ())
     }
 
+    /// A credential was lent, used or ended.
+    pub(crate) fn credential(
+        &self,
+        class: Class,
+        act: CredentialAct,
+        name: &CredentialName,
+        token_sha256: Digest,
+    ) -> Result<(), Unrecorded> {
+        let handle = name.to_string();
+        let event = |_| Event::Credential {
+            act,
+            handle,
+            token_sha256,
+        };
+        self.append(class, None, event).map(|_| ())
+    }
+
     /// Something that should not have happened.
     pub(crate) fn finding(&self, rule: Rule) -> Result<(), Unrecorded> {
         self.append(Class::Critical, None, |_| Event::Finding { rule, of: None })
@@ -208,6 +226,7 @@ impl SessionRecord {
                 .collect(),
             profile: start.profile.clone(),
             switched_off: start.switched_off.clone(),
+            credentials: start.confinement.credentials.clone(),
             ruling: ruling.clone(),
             refs,
             text,

@@ -139,6 +139,8 @@ pub fn is_read_within(patience: std::time::Duration, out: impl std::os::fd::AsFd
 pub trait Tell: Sync {
     /// Something was refused, or would have been.
     fn refused(&self, told: &Told);
+    /// Something about the session is good to know before it begins.
+    fn note(&self, text: &str);
 }
 
 /// Tells nobody.
@@ -147,6 +149,7 @@ pub struct Silent;
 
 impl Tell for Silent {
     fn refused(&self, _: &Told) {}
+    fn note(&self, _: &str) {}
 }
 
 #[cfg(test)]

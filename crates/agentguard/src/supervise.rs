@@ -7,6 +7,7 @@ use agentguard_core::{
 use agentguard_policy::{Confined, Question, SessionJudge};
 use agentguard_sandbox::{Difference, Refused, Supervise};
 
+use crate::lending::Lending;
 use crate::record::SessionRecord;
 use crate::run::{Tell, Told};
 use crate::text::command_line;
@@ -100,6 +101,7 @@ pub(crate) struct Supervisor<'s> {
     pub(crate) judge: &'s SessionJudge,
     pub(crate) record: &'s SessionRecord,
     pub(crate) tell: &'s dyn Tell,
+    pub(crate) lending: &'s Lending,
 }
 
 impl Supervisor<'_> {

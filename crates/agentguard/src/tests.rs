@@ -19,6 +19,8 @@ use crate::record::{Beginning, SessionRecord};
 use crate::supervise::session_gate;
 use crate::{SystemClock, workspace};
 
+mod lending;
+
 /// A directory of a test's own, removed with it.
 struct Scratch(PathBuf);
 

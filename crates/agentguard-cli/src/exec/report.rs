@@ -8,7 +8,7 @@ use agentguard::{Tell, Told};
 
 use crate::failure::Failure;
 use crate::flags::{Arguments, JSON, REPORT_FD};
-use crate::text::visible_json;
+use crate::text::{visible, visible_json};
 
 /// Tells stderr, and the descriptor that `--report-fd` names.
 pub(crate) struct Report {
@@ -28,6 +28,17 @@ impl Report {
 }
 
 impl Tell for Report {
+    fn note(&self, text: &str) {
+        let line = match self.json {
+            true => {
+                let object = serde_json::json!({"note": text}).to_string();
+                format!("{}\n", visible_json(&object))
+            }
+            false => format!("agentguard: note: {}\n", visible(text)),
+        };
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+
     fn refused(&self, told: &Told) {
         let object = serde_json::to_string(told).unwrap_or_default();
         let object = format!("{}\n", visible_json(&object));

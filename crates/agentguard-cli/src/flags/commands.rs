@@ -1,12 +1,13 @@
 //! The table: every command of agentguard, in the order in which help shows them.
 
 use crate::exit::Exit;
-use crate::{agent, doctor, exec, init, log, policy, reference, trace, verify};
+use crate::{agent, credential, doctor, exec, init, log, policy, reference, trace, verify};
 
 use super::list::{
-    AGENT, BY, ENTRY, ENV, JSON, KEY, KIND, LEARN, LEVEL, MATCHING, NETWORK, PLAN, POLICY, PORT,
-    PROFILE, QUERY, REASON, REPORT_FD, RULE, RULING, RUN, SHADOW, SINCE, TEXTS, TIMEOUT, VERBOSE,
-    WORKSPACE,
+    AGENT, AWS, BASIC, BY, ENTRY, ENV, EXPIRES, FOR, FOR_AGENT, FROM_COMMAND, FROM_ENV, FROM_FILE,
+    FROM_STDIN, HEADER, HOST, IN_QUERY, JSON, KEY, KIND, LEARN, LEVEL, MATCHING, METHOD, NETWORK,
+    PATH, PLAN, POLICY, PORT, PROFILE, QUERY, REASON, REPORT_FD, RULE, RULING, RUN, SHADOW, SINCE,
+    TEXTS, TIMEOUT, VARIABLE, VERBOSE, WORKSPACE,
 };
 use super::{Command, Group, Operands};
 
@@ -43,6 +44,10 @@ pub(crate) static GROUPS: &[Group] = &[
     Group {
         word: "agent",
         summary: "agents: named identities, each with a key of its own",
+    },
+    Group {
+        word: "credential",
+        summary: "credentials: what agents put to use and never read",
     },
 ];
 
@@ -302,6 +307,53 @@ pub(crate) static COMMANDS: &[Command] = &[
         example: "agentguard agent revoke ci-7",
         failed: Exit::Failed,
         run: agent::revoke,
+    },
+    Command {
+        words: &["credential", "add"],
+        summary: "hand a token to the guard, for the hosts that it may go to",
+        operands: NAME,
+        flags: &[
+            &FOR,
+            &HOST,
+            &PATH,
+            &METHOD,
+            &HEADER,
+            &BASIC,
+            &IN_QUERY,
+            &AWS,
+            &VARIABLE,
+            &FOR_AGENT,
+            &EXPIRES,
+            &FROM_STDIN,
+            &FROM_FILE,
+            &FROM_ENV,
+            &FROM_COMMAND,
+            &JSON,
+        ],
+        exits: DOES,
+        example: "agentguard credential add github --for github --path '/repos/acme/**' < token",
+        failed: Exit::Failed,
+        run: credential::add,
+    },
+    Command {
+        words: &["credential", "list"],
+        summary: "list the credentials: where each may go, where its token is, how often it was used",
+        operands: NOTHING,
+        flags: &[&JSON],
+        exits: DOES,
+        example: "agentguard credential list",
+        failed: Exit::Failed,
+        run: credential::list,
+    },
+    Command {
+        words: &["credential", "revoke"],
+        summary: "take a credential back, from sessions that run as well",
+        operands: NAME,
+        flags: &[&JSON],
+        exits: DOES,
+        example: "agentguard credential revoke github",
+        failed: Exit::Failed,
+        run: credential::revoke,
     },
     Command {
         words: &["doctor"],

@@ -180,3 +180,93 @@ pub(crate) static MATCHING: Flag = flag(
     Value::Text("TEXT"),
     "only texts that contain this, in one argument, path or other value",
 );
+/// Where a credential may go.
+pub(crate) static HOST: Flag = repeated(
+    "host",
+    Value::Text("HOST[:PORT]"),
+    "let it go to this host, over TLS; may be repeated",
+);
+/// Where on it.
+pub(crate) static PATH: Flag = repeated(
+    "path",
+    Value::Text("/PATH"),
+    "only to this path; `*` is any one part, `/**` the rest; may be repeated",
+);
+/// With which methods.
+pub(crate) static METHOD: Flag = repeated(
+    "method",
+    Value::Text("METHOD"),
+    "only with this method; may be repeated",
+);
+/// In which header.
+pub(crate) static HEADER: Flag = flag(
+    "header",
+    Value::Text("NAME"),
+    "it stands in this header (default: authorization)",
+);
+/// As a password.
+pub(crate) static BASIC: Flag = flag(
+    "basic",
+    Value::None,
+    "it is the password, or the user, of Basic authentication",
+);
+/// In the query of a request.
+pub(crate) static IN_QUERY: Flag = flag(
+    "query",
+    Value::Text("NAME"),
+    "it is the value of this name of the query",
+);
+/// As a key that signs.
+pub(crate) static AWS: Flag = flag(
+    "aws",
+    Value::None,
+    "it is AWS's `id:key`, or `id:key:session-token`, and signs requests",
+);
+/// Which variables hold what stands for it.
+pub(crate) static VARIABLE: Flag = repeated(
+    "variable",
+    Value::Text("NAME"),
+    "set this variable inside to what stands for it; may be repeated",
+);
+/// Which agents it is for.
+pub(crate) static FOR_AGENT: Flag = repeated(
+    "agent",
+    Value::Text("NAME"),
+    "lend it to this agent only; may be repeated",
+);
+/// When it ends.
+pub(crate) static EXPIRES: Flag = flag(
+    "expires",
+    Value::Text("TIME"),
+    "end it after 90s, 15m, 2h or 7d",
+);
+/// Hosts, slot and variables of a service that many know.
+pub(crate) static FOR: Flag = flag(
+    "for",
+    Value::Choice("SERVICE", &["anthropic", "gemini", "github", "openai"]),
+    "bind it as this service takes it",
+);
+/// The token on stdin.
+pub(crate) static FROM_STDIN: Flag = flag(
+    "from-stdin",
+    Value::None,
+    "take the token from stdin, and keep it (default unless that is a terminal)",
+);
+/// The token in a file.
+pub(crate) static FROM_FILE: Flag = flag(
+    "from-file",
+    Value::Text("PATH"),
+    "read the token from this file at each session's start",
+);
+/// The token in a variable.
+pub(crate) static FROM_ENV: Flag = flag(
+    "from-env",
+    Value::Text("NAME"),
+    "read it from this variable at each session's start",
+);
+/// The token by a command.
+pub(crate) static FROM_COMMAND: Flag = flag(
+    "from-command",
+    Value::Text("WORDS"),
+    "run this at each session's start; divided by blanks, no shell",
+);

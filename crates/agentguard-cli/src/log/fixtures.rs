@@ -77,6 +77,7 @@ pub(crate) fn session(reference: &str) -> Told {
         covered: Vec::new(),
         profile: None,
         switched_off: Vec::new(),
+        credentials: Vec::new(),
         ruling: allowed("session/start"),
         refs: Some(reference)
             .filter(|line| !line.is_empty())

@@ -544,6 +544,37 @@ fn a_socket_is_granted_where_all_tiers_grant_it() {
 }
 
 #[test]
+fn a_credential_is_granted_where_all_tiers_grant_it() {
+    let text = |names: &[&str]| {
+        let lines = names
+            .iter()
+            .map(|name| format!("credentials contains {name:?}\n"));
+        format!("package agentguard.sandbox\n{}", lines.collect::<String>())
+    };
+    let (org, lower) = (text(&["github", "openai"]), text(&["openai", "npm"]));
+    let granted = |name, org: &str, lower: Option<&str>| {
+        let policies = load(name, Some(org), None, lower).unwrap();
+        let confined = policies.confine(&request());
+        confined.map(|confined| confined.confinement.credentials)
+    };
+    let words = |names: Vec<agentguard_core::CredentialName>| {
+        names.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let one = granted("one-credential", &org, Some(&lower)).unwrap();
+    assert_eq!(words(one), ["openai"]);
+    let two = granted("two-credentials", &org, None).unwrap();
+    assert_eq!(words(two), ["github", "openai"]);
+    for bad in ["*", "GitHub", "a/b", ""] {
+        assert!(
+            granted("no-credential", &text(&[bad]), None).is_err(),
+            "{bad}"
+        );
+    }
+    let lower_only = confined("credentials", None, "credentials contains \"github\"").unwrap();
+    assert!(lower_only.confinement.credentials.is_empty());
+}
+
+#[test]
 fn a_host_is_granted_where_all_tiers_grant_it_and_then_there_is_a_gate() {
     let place = |port: u16| format!("{{\"host\": \"a.example.org\", \"at\": \"10.0.0.5:{port}\"}}");
     let text = |hosts: &[&str], at: &str| {

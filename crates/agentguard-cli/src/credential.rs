@@ -1,0 +1,321 @@
+//! `credential`: what agents put to use and never read.
+
+use std::io::{IsTerminal as _, Read as _};
+use std::path::PathBuf;
+
+use agentguard::SystemClock;
+use agentguard::core::{
+    AgentName, Binding, Clock as _, CredentialName, Host, Secret, Slot, Timestamp,
+};
+use agentguard::credentials::{Kept, Known, Shelf, Source, Terms, trimmed};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::flags::{
+    AWS, Arguments, BASIC, EXPIRES, FOR, FOR_AGENT, FROM_COMMAND, FROM_ENV, FROM_FILE, FROM_STDIN,
+    HEADER, HOST, IN_QUERY, JSON, METHOD, PATH, VARIABLE,
+};
+use crate::places::Places;
+use crate::voice::{Voice, Word};
+
+/// More than a token has. What does not fit is refused there.
+const MOST: u64 = 64 * 1024;
+
+/// Adds a credential.
+pub(crate) fn add(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
+    let shelf = Shelf::make(&Places::of_process()?.state)?;
+    let terms = terms(arguments)?;
+    let handed = match terms.source {
+        Source::Kept => Some(handed()?),
+        Source::File { .. } | Source::Variable { .. } | Source::Command { .. } => None,
+    };
+    let kept = shelf.add(terms, handed.as_ref(), seconds())?;
+    tell(&kept, arguments, voice)
+}
+
+/// Lists the credentials.
+pub(crate) fn list(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
+    let shelf = Shelf::open(&Places::of_process()?.state)?;
+    let all = shelf.map_or(Ok(Vec::new()), |shelf| shelf.list())?;
+    for kept in &all {
+        tell(kept, arguments, voice)?;
+    }
+    if all.is_empty() {
+        let text = "there are no credentials yet; `agentguard credential add` adds one";
+        voice.say(Word::Note, text);
+    }
+    Ok(Exit::Done)
+}
+
+/// Takes a credential back.
+pub(crate) fn revoke(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
+    let name = name(arguments)?;
+    let shelf = Shelf::make(&Places::of_process()?.state)?;
+    let kept = shelf.revoke(&name, seconds())?;
+    tell(&kept, arguments, voice)
+}
+
+fn name(arguments: &Arguments) -> Result<CredentialName, Failure> {
+    Ok(CredentialName::parse(
+        arguments.operand()?.unwrap_or_default(),
+    )?)
+}
+
+fn terms(arguments: &Arguments) -> Result<Terms, Failure> {
+    let known = arguments.text(&FOR).and_then(Known::of);
+    let mut variables: Vec<_> = arguments.texts(&VARIABLE).map(str::to_owned).collect();
+    if let Some(known) = known.as_ref().filter(|_| variables.is_empty()) {
+        variables.extend(known.variables.iter().map(ToString::to_string));
+    }
+    let agents = arguments.texts(&FOR_AGENT).map(AgentName::parse);
+    Ok(Terms {
+        name: name(arguments)?,
+        bound: bound(arguments, known.as_ref())?,
+        variables,
+        agents: agents.collect::<Result<_, _>>()?,
+        source: source(arguments)?,
+        expires: arguments.text(&EXPIRES).map(expires).transpose()?,
+    })
+}
+
+/// Every host with every path: whichever it is, the token stands in the same place.
+fn bound(arguments: &Arguments, known: Option<&Known>) -> Result<Vec<Binding>, Failure> {
+    let slot = slot(arguments)?;
+    let mut hosts = Vec::new();
+    for text in arguments.texts(&HOST) {
+        let (host, port) = host(text)?;
+        hosts.push((host, port, slot.clone().unwrap_or_else(authorization)));
+    }
+    if let Some(known) = known {
+        if !hosts.is_empty() || slot.is_some() {
+            return Err(Failure::new(
+                "`--for` says to which hosts it goes and where it stands, as `--host` and its like do",
+            )
+            .with_hint("use either"));
+        }
+        for (host, slot) in &known.bound {
+            hosts.push((Host::parse(host)?, 443, slot.clone()));
+        }
+    }
+    if hosts.is_empty() {
+        return Err(Failure::new("nothing says where it may go")
+            .with_hint("name a host with `--host`, or a service with `--for`"));
+    }
+    let mut paths = arguments
+        .texts(&PATH)
+        .map(path)
+        .collect::<Result<Vec<_>, _>>()?;
+    if paths.is_empty() {
+        paths.push(Vec::new());
+    }
+    let methods: Vec<_> = arguments.texts(&METHOD).map(str::to_owned).collect();
+    let pairs = hosts
+        .iter()
+        .flat_map(|host| paths.iter().map(move |path| (host, path)));
+    let binding = |((host, port, slot), path): (&(Host, u16, Slot), &Vec<String>)| Binding {
+        host: host.clone(),
+        port: *port,
+        path: path.clone(),
+        methods: methods.clone(),
+        slot: slot.clone(),
+    };
+    Ok(pairs.map(binding).collect())
+}
+
+fn authorization() -> Slot {
+    Slot::Header {
+        name: "authorization".to_owned(),
+    }
+}
+
+fn slot(arguments: &Arguments) -> Result<Option<Slot>, Failure> {
+    let header = arguments.text(&HEADER).map(|name| Slot::Header {
+        name: name.to_ascii_lowercase(),
+    });
+    let query = arguments.text(&IN_QUERY).map(|name| Slot::Query {
+        name: name.to_owned(),
+    });
+    let basic = arguments.has(&BASIC).then_some(Slot::Basic);
+    let aws = arguments.has(&AWS).then_some(Slot::Aws);
+    let mut given = [header, query, basic, aws].into_iter().flatten();
+    let slot = given.next();
+    match given.next() {
+        None => Ok(slot),
+        Some(_) => Err(Failure::new("it stands in one place of a request")
+            .with_hint("use one of `--header`, `--basic`, `--query`, `--aws`")),
+    }
+}
+
+/// A host with a port behind a colon, or for that of HTTPS.
+fn host(text: &str) -> Result<(Host, u16), Failure> {
+    let divided = text.rsplit_once(':').filter(|(host, _)| {
+        // Not within an IPv6 address that has no port.
+        !host.contains(':') || host.ends_with(']')
+    });
+    let (name, port) = divided.unwrap_or((text, "443"));
+    let name = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+        .unwrap_or(name);
+    let wrong = |_| Failure::new(format!("`--host {text}`: `{port}` is no port"));
+    let port: u16 = port.parse().map_err(wrong)?;
+    let host = Host::parse(name).map_err(|error| {
+        Failure::new(format!("`--host {text}`: {error}"))
+            .with_hint("name one host; a token goes to no pattern of hosts")
+    })?;
+    Ok((host, port))
+}
+
+fn path(text: &str) -> Result<Vec<String>, Failure> {
+    let wrong = || {
+        Failure::new(format!("`--path {text}`: it begins with `/`"))
+            .with_hint("write `/repos/acme/**` in quotes, as the request has it, decoded")
+    };
+    let parts = text.strip_prefix('/').ok_or_else(wrong)?;
+    Ok(parts.split('/').map(str::to_owned).collect())
+}
+
+fn source(arguments: &Arguments) -> Result<Source, Failure> {
+    let mut given = Vec::new();
+    if arguments.has(&FROM_STDIN) {
+        given.push(Source::Kept);
+    }
+    if let Some(path) = arguments.text(&FROM_FILE) {
+        let path = std::path::absolute(path)?;
+        given.push(Source::File { path });
+    }
+    if let Some(name) = arguments.text(&FROM_ENV) {
+        let name = name.to_owned();
+        given.push(Source::Variable { name });
+    }
+    if let Some(words) = arguments.text(&FROM_COMMAND) {
+        let words: Vec<_> = words.split_whitespace().map(str::to_owned).collect();
+        let search = std::env::var_os("PATH").unwrap_or_default();
+        let search: Vec<PathBuf> = std::env::split_paths(&search).collect();
+        given.push(Source::command(&words, &search)?);
+    }
+    let mut given = given.into_iter();
+    match (given.next(), given.next()) {
+        (None, _) if std::io::stdin().is_terminal() => {
+            Err(Failure::new("nothing says where the token is").with_hint(
+                "pipe it in, or use `--from-file`, `--from-env` or `--from-command`; it is never an argument",
+            ))
+        }
+        (None, _) => Ok(Source::Kept),
+        (Some(source), None) => Ok(source),
+        (Some(_), Some(_)) => {
+            Err(Failure::new("the token is in one place").with_hint("use one `--from-…`"))
+        }
+    }
+}
+
+/// What stands on stdin.
+fn handed() -> Result<Secret, Failure> {
+    // Room for all of it: a vector that grows leaves what it held behind.
+    let mut bytes = Vec::with_capacity(usize::try_from(MOST)? + 32);
+    let read = std::io::stdin().lock().take(MOST).read_to_end(&mut bytes);
+    // Wiped when dropped, whatever came of it.
+    let whole = Secret::new(bytes);
+    read?;
+    Ok(trimmed(whole.danger_reveal()))
+}
+
+fn expires(text: &str) -> Result<u64, Failure> {
+    let wrong = || {
+        Failure::new(format!("`--expires {text}` is no time"))
+            .with_hint("write `90s`, `15m`, `2h` or `7d`")
+    };
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 60 * 60,
+        Some('d') => 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    let number = text.trim_end_matches(|last: char| last.is_ascii_alphabetic());
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let after = number.checked_mul(unit).filter(|after| *after > 0);
+    after
+        .and_then(|after| seconds().checked_add(after))
+        .ok_or_else(wrong)
+}
+
+fn seconds() -> u64 {
+    SystemClock.now().unix_micros / 1_000_000
+}
+
+fn tell(kept: &Kept, arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
+    if arguments.has(&JSON) {
+        voice.json(&object(kept)?)?;
+        return Ok(Exit::Done);
+    }
+    let terms = &kept.terms;
+    voice.line(&format!("credential  {}{}", terms.name, state(kept)))?;
+    for binding in &terms.bound {
+        voice.line(&format!("goes to     {}", goes_to(binding)))?;
+    }
+    for variable in &terms.variables {
+        voice.line(&format!("variable    {variable}"))?;
+    }
+    for agent in &terms.agents {
+        voice.line(&format!("agent       {agent}"))?;
+    }
+    voice.line(&format!("token       {}", terms.source.describe()))?;
+    let used = kept
+        .used
+        .map(|used| format!(", last before {}", time(used)));
+    let used = used.unwrap_or_default();
+    voice.line(&format!("used        {} times{used}", kept.uses))?;
+    Ok(Exit::Done)
+}
+
+/// As it is kept, with times as they stand everywhere else.
+fn object(kept: &Kept) -> Result<serde_json::Value, Failure> {
+    let mut object = serde_json::to_value(kept)?;
+    for name in ["added", "expires", "revoked", "used"] {
+        if let Some(value) = object.get_mut(name)
+            && let Some(seconds) = value.as_u64()
+        {
+            *value = time(seconds).into();
+        }
+    }
+    Ok(object)
+}
+
+fn state(kept: &Kept) -> String {
+    match (kept.revoked, kept.terms.expires) {
+        (Some(at), _) => format!("  revoked at {}", time(at)),
+        (None, Some(at)) if at <= seconds() => format!("  expired at {}", time(at)),
+        (None, Some(at)) => format!("  until {}", time(at)),
+        (None, None) => String::new(),
+    }
+}
+
+fn time(seconds: u64) -> String {
+    Timestamp::from_unix_micros(seconds.saturating_mul(1_000_000)).0
+}
+
+fn goes_to(binding: &Binding) -> String {
+    let slot = match &binding.slot {
+        Slot::Header { name } => format!("in the header `{name}`"),
+        Slot::Basic => "as Basic authentication".to_owned(),
+        Slot::Query { name } => format!("as `{name}` of the query"),
+        Slot::Aws => "as the key that signs for AWS".to_owned(),
+    };
+    let methods = match binding.methods.is_empty() {
+        true => String::new(),
+        false => format!("{} ", binding.methods.join("|")),
+    };
+    let path = match binding.path.is_empty() {
+        true => String::new(),
+        false => format!("/{}", binding.path.join("/")),
+    };
+    let port = match binding.port {
+        443 => String::new(),
+        port => format!(":{port}"),
+    };
+    format!(
+        "{methods}{}{port}{path} {slot}",
+        binding.host.to_authority()
+    )
+}

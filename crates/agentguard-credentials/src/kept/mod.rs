@@ -1,0 +1,18 @@
+//! Credentials that agents put to use and never read: kept, read from where they are, and stood for.
+
+mod command;
+mod known;
+mod placeholder;
+mod shelf;
+mod source;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use known::Known;
+pub use placeholder::placeholder;
+pub use shelf::{Ended, Shelf};
+pub use source::Source;
+pub use terms::{Kept, Terms, check_variable};
+pub use token::{check, digest, trimmed};
