@@ -125,6 +125,7 @@ pub(crate) fn start_requiring(text: Option<Commitment>, require_evidence: Eviden
         profile: None,
         switched_off: Vec::new(),
         ruling: allowed(),
+        credentials: Vec::new(),
         refs: Vec::new(),
         text: text.unwrap(),
         signature: String::new(),
