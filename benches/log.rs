@@ -181,6 +181,7 @@ fn start(text: Commitment) -> Event {
         covered: Vec::new(),
         profile: None,
         switched_off: Vec::new(),
+        credentials: Vec::new(),
         ruling: allowed(),
         refs: Vec::new(),
         text,
