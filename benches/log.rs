@@ -181,6 +181,7 @@ fn start(text: Commitment) -> Event {
         covered: Vec::new(),
         profile: None,
         switched_off: Vec::new(),
+        credentials: Vec::new(),
         ruling: allowed(),
         credentials: Vec::new(),
         refs: Vec::new(),

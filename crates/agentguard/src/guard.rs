@@ -9,6 +9,7 @@ use agentguard_core::{
     Action, Confinement, Enforcement, Level, OutcomeOf, Promise, Refusal, Rule, Session, SessionId,
     Start, Tally,
 };
+use agentguard_egress::Gate;
 use agentguard_policy::{Confined, Sources};
 use agentguard_sandbox::{Ended, HeldSignals, Launched};
 
@@ -104,8 +105,6 @@ impl Guard {
             policies,
             key,
             denied,
-            programs,
-            group,
             gate,
             ..
         } = arranged;
@@ -145,18 +144,14 @@ impl Guard {
             tell,
             lending: &lending,
         };
-        if let Err(error) = lending.begin(&record) {
-            return Err(broken(record, error.into()));
-        }
         let session_runs = || prepared.start(permit, &supervisor, signals);
-        let (ended, cut_off) = match gated::beside(way_out, &supervisor, session_runs) {
+        let (ended, cut_off) = match lend_and_run(way_out, &supervisor, session_runs) {
             Ok(over) => over,
             Err(error) => return Err(broken(record, error)),
         };
-        lending.end();
         // What was learnt only saves time: the session is complete without it.
-        let _ = programs.keep(&ended.learnt);
-        let mut reached = limits::reached(&confined.confinement.limits, &ended, group);
+        let _ = arranged.programs.keep(&ended.learnt);
+        let mut reached = limits::reached(&confined.confinement.limits, &ended, arranged.group);
         reached.extend(cut_off);
         let about = (session.id, confined.confinement, run.enforcement);
         finish(about, record, ended, reached)
@@ -170,6 +165,18 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         temporary::remove(&self.0);
     }
+}
+
+/// Runs a session between what is lent to it and what it used of that.
+fn lend_and_run(
+    way_out: Option<Gate>,
+    supervisor: &Supervisor<'_>,
+    session: impl FnOnce() -> Result<Ended, agentguard_sandbox::Error>,
+) -> Result<(Ended, Option<Rule>), Error> {
+    supervisor.lending.begin(supervisor.record)?;
+    let over = gated::beside(way_out, supervisor, session);
+    supervisor.lending.end();
+    over
 }
 
 /// Starts the mediator, with what is known of its session already.

@@ -124,6 +124,7 @@ pub(crate) fn start_requiring(text: Option<Commitment>, require_evidence: Eviden
         covered: Vec::new(),
         profile: None,
         switched_off: Vec::new(),
+        credentials: Vec::new(),
         ruling: allowed(),
         credentials: Vec::new(),
         refs: Vec::new(),

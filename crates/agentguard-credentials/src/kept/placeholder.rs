@@ -85,13 +85,10 @@ fn alphabet(rest: &[u8]) -> Vec<u8> {
     if is_hex {
         return [DIGITS, b"abcdef"].concat();
     }
-    let kinds: [(&[u8], fn(&u8) -> bool); 3] = [
-        (LOWER, u8::is_ascii_lowercase),
-        (UPPER, u8::is_ascii_uppercase),
-        (DIGITS, u8::is_ascii_digit),
-    ];
-    let occurring = kinds.iter().filter(|(_, is_of)| rest.iter().any(is_of));
-    let alphabet: Vec<u8> = occurring.flat_map(|(all, _)| all.iter().copied()).collect();
+    let occurs = |all: &[u8]| rest.iter().any(|byte| all.contains(byte));
+    let kinds = [LOWER, UPPER, DIGITS];
+    let occurring = kinds.into_iter().filter(|all| occurs(all));
+    let alphabet: Vec<u8> = occurring.flatten().copied().collect();
     match alphabet.is_empty() {
         true => LOWER.to_vec(),
         false => alphabet,

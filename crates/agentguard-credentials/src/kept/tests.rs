@@ -115,12 +115,12 @@ fn a_placeholder_looks_like_its_token_and_is_another() {
         assert_ne!(made, text);
         assert!(made.starts_with(kept), "{made}");
         assert!(made.len() >= text.len());
-        let rest: BTreeSet<u8> = made[kept.len()..].bytes().collect();
+        let rest: BTreeSet<u8> = made.bytes().skip(kept.len()).collect();
         let known = |byte: &u8| match *byte {
             b'-' | b'_' | b'.' => true,
             b'0'..=b'9' => alphabet.contains('0'),
             b'a'..=b'f' => alphabet.contains(['a', 'f']),
-            b'a'..=b'z' => alphabet.contains('a'),
+            b'g'..=b'z' => alphabet.contains('a'),
             b'A'..=b'Z' => alphabet.contains('A'),
             _ => false,
         };

@@ -82,7 +82,6 @@ fn lent(
         supervisor.request(asks(names)).map(|_| ())
     });
     lending.end();
-    drop(gate);
     let Recorded {
         scratch,
         record,
@@ -93,21 +92,22 @@ fn lent(
     let report =
         crate::verify_session(&directory, &Keys::pinned(&scratch.places()).unwrap()).unwrap();
     assert!(report.is_verified(), "{report:?}");
-    let acts = entries(&directory)
-        .into_iter()
-        .filter_map(|event| match event {
-            Event::Credential {
-                act,
-                handle,
-                token_sha256,
-            } => {
-                assert_eq!(handle, "github");
-                assert_eq!(token_sha256, Digest::of(TOKEN));
-                Some(act)
-            }
-            _ => None,
-        });
-    acts.collect()
+    let mut acts = Vec::new();
+    for event in entries(&directory) {
+        if let Event::Credential {
+            act,
+            handle,
+            token_sha256,
+        } = event
+        {
+            assert_eq!(
+                (handle.as_str(), token_sha256),
+                ("github", Digest::of(TOKEN))
+            );
+            acts.push(act);
+        }
+    }
+    acts
 }
 
 fn rule(refused: Result<(), Refused>) -> String {
