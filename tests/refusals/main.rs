@@ -36,6 +36,7 @@ mod gated;
 mod hung;
 mod kernel;
 mod learned;
+mod lent;
 mod levels;
 mod lifetime;
 mod names;

@@ -1,0 +1,241 @@
+//! A token that was lent: the bound server gets it, nobody inside does, and no other server does.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use agentguard::core::{CredentialAct, Event, Level};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::lifetime::until;
+use crate::scene::{Ran, Scene, as_everyone, level};
+
+const TOKEN: &str = "ghp_LENTlent0123456789LENTlent01234567890";
+
+/// A server over TLS that says what it was asked, and keeps it.
+struct Server {
+    port: u16,
+    roots: String,
+    heads: Arc<Mutex<Vec<String>>>,
+    is_over: Arc<AtomicBool>,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let authority = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let roots = params.self_signed(&authority).unwrap().pem();
+        let issuer = Issuer::new(params, authority);
+        let key = KeyPair::generate().unwrap();
+        let names = ["api.test", "other.test"].map(str::to_owned).to_vec();
+        let leaf = CertificateParams::new(names)
+            .unwrap()
+            .signed_by(&key, &issuer)
+            .unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = config
+            .with_single_cert(vec![leaf.der().clone()], key)
+            .unwrap();
+        let config = Arc::new(config);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (heads, is_over) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let serving = std::thread::spawn({
+            let (heads, is_over) = (Arc::clone(&heads), Arc::clone(&is_over));
+            move || {
+                for stream in listener.incoming() {
+                    if is_over.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+                    let stream = StreamOwned::new(connection, stream.unwrap());
+                    let heads = Arc::clone(&heads);
+                    std::thread::spawn(move || serve(stream, &heads));
+                }
+            }
+        });
+        Self {
+            port,
+            roots,
+            heads,
+            is_over,
+            serving: Some(serving),
+        }
+    }
+
+    fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        let _ = self.serving.take().map(JoinHandle::join);
+    }
+}
+
+fn serve(mut stream: impl Read + Write, heads: &Mutex<Vec<String>>) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => head.extend(byte),
+            Ok(_) | Err(_) => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nX-Said: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{head}",
+        head.lines()
+            .find(|line| line.to_lowercase().starts_with("authorization"))
+            .unwrap_or_default(),
+        head.len()
+    );
+    heads.lock().unwrap().push(head);
+    let _ = stream.write_all(answer.as_bytes());
+    let _ = stream.flush();
+}
+
+/// Runs a test of sessions that are lent a token for `api.test`.
+fn with_server(test: impl Fn(&Scene, &Server, &str)) {
+    as_everyone(|scene| match level() {
+        Level::Full => {
+            let server = Server::start();
+            let port = server.port;
+            let add = [
+                "add",
+                "lent",
+                "--host",
+                "api.test",
+                "--variable",
+                "LENT_TOKEN",
+            ];
+            assert_eq!(credential(scene, &add, TOKEN).code, Some(0));
+            let place = |host: &str| {
+                format!(
+                    "hosts contains \"{host}\"\n\n\
+                     addresses contains {{\"host\": \"{host}\", \"at\": \"127.0.0.1:{port}\"}}\n\n"
+                )
+            };
+            let policy = scene.policy(&format!(
+                "package agentguard.sandbox\n\n{}{}credentials contains \"lent\"\n",
+                place("api.test"),
+                place("other.test")
+            ));
+            test(scene, &server, &policy);
+        }
+        Level::NoNamespaces | Level::OldKernel => {
+            println!("not held at this level: without a network of its own no session has a gate");
+        }
+    });
+}
+
+fn credential(scene: &Scene, words: &[&str], token: &str) -> Ran {
+    let mut command = scene.command(scene.root.join("agentguard"));
+    command.arg("credential").args(words);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // One that reads nothing has closed it.
+    let _ = stdin.write_all(token.as_bytes());
+    drop(stdin);
+    Ran::of(child.wait_with_output().unwrap())
+}
+
+fn run(scene: &Scene, server: &Server, policy: &str, script: &str) -> Ran {
+    let roots = scene.write("roots.pem", &server.roots);
+    let mut command = scene.exec(&[policy], &["sh", "-c", script]);
+    command.env("SSL_CERT_FILE", roots);
+    Ran::of(command.output().unwrap())
+}
+
+#[test]
+fn a_bound_server_gets_the_token_and_nobody_inside_does() {
+    with_server(|scene, server, policy| {
+        let script = "echo $LENT_TOKEN; curl -sSi -H \"Authorization: Bearer $LENT_TOKEN\" https://api.test/echo";
+        let ran = run(scene, server, policy, script);
+        let heads = server.heads();
+        assert_eq!(heads.len(), 1, "{}{}", ran.stdout, ran.stderr);
+        assert!(
+            heads[0].contains(&format!("Bearer {TOKEN}\r\n")),
+            "{}",
+            heads[0]
+        );
+        let placeholder = ran.stdout.lines().next().unwrap();
+        assert!(placeholder.starts_with("ghp_") && placeholder != TOKEN);
+        assert!(!heads[0].contains(placeholder));
+        // What the server said of it, in its head and in its body, is the placeholder again.
+        assert!(!ran.stdout.contains(TOKEN), "{}", ran.stdout);
+        assert!(
+            ran.stdout.matches(placeholder).count() >= 3,
+            "{}",
+            ran.stdout
+        );
+        let mut acts = Vec::new();
+        scene.each_event(|event| {
+            if let Event::Credential { act, .. } = event {
+                acts.push(*act);
+            }
+        });
+        assert_eq!(acts, [CredentialAct::Mint, CredentialAct::Use]);
+    });
+}
+
+#[test]
+fn no_other_server_gets_it_in_any_place() {
+    with_server(|scene, server, policy| {
+        for request in [
+            "-H \"Authorization: Bearer $LENT_TOKEN\" https://other.test/",
+            "-H \"X-Other: $LENT_TOKEN\" https://api.test/",
+            "https://api.test/?q=$LENT_TOKEN",
+            "https://api.test/$LENT_TOKEN",
+            "-d \"$LENT_TOKEN\" https://other.test/",
+            "-H \"Authorization: Basic $(printf x:$LENT_TOKEN | base64 -w0)\" https://other.test/",
+        ] {
+            let ran = run(scene, server, policy, &format!("curl -sS {request}"));
+            assert!(
+                ran.stdout.contains("credential/misplaced"),
+                "{request}: {}",
+                ran.stdout
+            );
+        }
+        assert_eq!(server.heads(), Vec::<String>::new());
+        let mut findings = 0;
+        scene.each_event(|event| {
+            if let Event::Finding { rule, .. } = event {
+                findings += usize::from(rule.id.as_str() == "credential/misplaced");
+            }
+        });
+        assert_eq!(findings, 6);
+    });
+}
+
+#[test]
+fn what_is_revoked_is_of_no_use_to_a_session_that_goes_on() {
+    with_server(|scene, server, policy| {
+        let roots = scene.write("roots.pem", &server.roots);
+        let ask = "curl -sS -H \"Authorization: Bearer $LENT_TOKEN\" https://api.test/";
+        let script =
+            format!("{ask} > one; touch asked; while [ ! -e go ]; do sleep 0.1; done; {ask} > two");
+        let mut command = scene.exec(&[policy], &["sh", "-c", &script]);
+        command.env("SSL_CERT_FILE", roots);
+        let mut session = command.spawn().unwrap();
+        until("the first request", || scene.work().join("asked").exists());
+        assert_eq!(credential(scene, &["revoke", "lent"], "").code, Some(0));
+        fs::write(scene.work().join("go"), "").unwrap();
+        assert!(session.wait().unwrap().success());
+        let two = fs::read_to_string(scene.work().join("two")).unwrap();
+        assert!(two.contains("credential/revoked"), "{two}");
+        assert_eq!(server.heads().len(), 1);
+    });
+}
