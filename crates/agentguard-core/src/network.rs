@@ -46,17 +46,21 @@ pub struct Api {
     pub host: String,
     /// The port.
     pub port: u16,
-    /// The method, in upper case.
+    /// The method, in upper case. An upgrade is a `CONNECT`, as HTTP/2 writes it (RFC 8441): a rule that allows
+    /// what reads does not allow what goes on both ways, unseen.
     pub method: String,
     /// The path's segments, decoded.
     pub path: Vec<String>,
     /// The query's values by name, decoded, in their order.
     #[serde(default)]
     pub query: BTreeMap<String, Vec<String>>,
-    /// Those headers that say what a request is: `accept`, `content-type`, `content-length`, `upgrade`,
-    /// `user-agent`, `x-github-api-version` and alike. Never one that holds a credential.
+    /// Those headers that say what a request is: `accept`, `content-type`, `content-length`, `user-agent`,
+    /// `x-github-api-version` and alike. Never one that holds a credential.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// What the connection is to become instead of HTTP, in lower case, as `websocket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<String>,
     /// The body, where it is JSON and not over the bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<serde_json::Value>,

@@ -101,6 +101,7 @@ pub(crate) fn api() -> Value {
             one("accept", "application/vnd.github+json"),
             one("content-type", "application/json"),
         ]),
+        upgrade: None,
         body: Some(serde_json::json!({"title": "it fails on Tuesdays"})),
         address: "140.82.121.6".to_owned(),
         class: AddressClass::Public,

@@ -397,6 +397,7 @@ mod tests {
                 path: Vec::new(),
                 query: std::collections::BTreeMap::new(),
                 headers: std::collections::BTreeMap::new(),
+                upgrade: None,
                 body: None,
                 address: "192.0.2.1".to_owned(),
                 class: AddressClass::Public,

@@ -17,5 +17,6 @@ mod request;
 mod resolve;
 mod serve;
 mod strict;
+mod upgrade;
 
 pub use process::{NAME, enter_if_asked};

@@ -9,6 +9,7 @@ use hyper::{Method, StatusCode, Version};
 
 use super::path::{self, Target};
 use super::refusal::Fault;
+use super::upgrade::{self, Upgrade};
 
 /// The longest value of a header that policy sees.
 const LONGEST_SEEN: usize = 1024;
@@ -103,6 +104,8 @@ pub(super) struct Read {
     pub(super) seen: BTreeMap<String, String>,
     /// What is sent of them.
     pub(super) headers: HeaderMap,
+    /// What its connection is to become.
+    pub(super) upgrade: Option<Upgrade>,
 }
 
 impl Origin {
@@ -160,11 +163,17 @@ pub(super) fn read(origin: &Origin, parts: &Parts) -> Result<Read, Fault> {
     overrides(&parts.headers)?;
     let target = path::read(parts.uri.path(), parts.uri.query())
         .map_err(|reason| Fault::bad("gate/path", format!("the request is refused: {reason}")))?;
+    let upgrade = upgrade::read(parts)?;
+    let mut headers = sent(origin, parts)?;
+    if let Some(upgrade) = &upgrade {
+        upgrade.ask(&mut headers)?;
+    }
     Ok(Read {
         method: parts.method.clone(),
         target,
         seen: seen(&parts.headers)?,
-        headers: sent(origin, parts)?,
+        headers,
+        upgrade,
     })
 }
 
@@ -212,18 +221,6 @@ fn overrides(headers: &HeaderMap) -> Result<(), Fault> {
     if let Some(name) = OVERRIDES.iter().find(|name| headers.contains_key(**name)) {
         let reason = format!("the header `{name}` makes another request of it");
         return Err(Fault::bad("gate/override", reason).with_remedy("send the request itself"));
-    }
-    let upgrades = headers.get_all(header::UPGRADE).iter();
-    // Going over to HTTP/2 is an offer (RFC 9113 has dropped it), and is not taken up.
-    if upgrades
-        .map(HeaderValue::as_bytes)
-        .any(|to| !to.eq_ignore_ascii_case(b"h2c"))
-    {
-        return Err(Fault::new(
-            StatusCode::FORBIDDEN,
-            "gate/upgrade",
-            "connections that stop being HTTP, WebSockets among them, are not passed on",
-        ));
     }
     Ok(())
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use agentguard_core::{Api, OutcomeOf, Rule, Scheme};
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode, Uri, Version};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -26,6 +26,7 @@ use super::refusal::{self, Fault};
 use super::request::{self, Origin, Read};
 use super::resolve::Vetted;
 use super::strict::Strict;
+use super::upgrade::{self, Slot, Upgrade};
 
 /// The longest body that policy sees.
 const LONGEST_SEEN: usize = 64 << 10;
@@ -42,6 +43,7 @@ struct Connection {
     shared: Arc<Shared>,
     origin: Origin,
     way: Way,
+    slot: Slot,
 }
 
 /// Why a request is not answered by a server.
@@ -77,7 +79,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (host, port) = (origin.host.clone(), origin.port);
-    let service = service(shared, origin, way);
+    let slot = Slot::default();
+    let service = service(shared, origin, way, slot.clone());
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.patience.client)
@@ -85,7 +88,16 @@ where
         .serve_connection(TokioIo::new(Strict::new(stream)), service_fn(service));
     // Whether it ended well is nobody's to know: what came of each request was told.
     let _ = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
-    let mut strict = connection.into_parts().io.into_inner();
+    let parts = connection.into_parts();
+    let mut strict = parts.io.into_inner();
+    if let Some(switched) = slot.take() {
+        let (client, further) = strict.into_parts();
+        let unread = [&parts.read_buf[..], &further].concat();
+        switched
+            .carry(client, &unread, shared.patience.answer)
+            .await;
+        return Ok(());
+    }
     if let Some(fault) = strict.fault() {
         let rule = Rule::new(
             "gate/request",
@@ -110,7 +122,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let is_open = way.protocol().is_some();
-    let service = service(shared, origin, way);
+    let service = service(shared, origin, way, Slot::default());
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MOST_STREAMS)
@@ -137,11 +149,13 @@ fn service(
     shared: &Arc<Shared>,
     origin: Origin,
     way: Way,
+    slot: Slot,
 ) -> impl Fn(Request<Incoming>) -> Answering + use<> {
     let connection = Arc::new(Connection {
         shared: Arc::clone(shared),
         origin,
         way,
+        slot,
     });
     move |request| {
         let connection = Arc::clone(&connection);
@@ -169,9 +183,12 @@ impl Connection {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Gone> {
         let is_http1 = request.version() != Version::HTTP_2;
         let is_empty = request.body().is_end_stream();
+        let mut upgrades = request.headers().get_all(UPGRADE).iter();
+        let is_held = upgrades.any(|to| upgrade::is_asked(to.as_bytes()));
         let is_open = self.way.protocol().is_some();
         let mut answer = match self.pass(request).await {
-            Ok(answer) if is_open => return Ok(answer),
+            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => return Ok(answer),
+            Ok(answer) if is_open && !is_held => return Ok(answer),
             Ok(answer) => answer,
             Err(Unsent::Answered(answer)) => answer,
             Err(Unsent::Fault(fault)) => {
@@ -181,8 +198,9 @@ impl Connection {
             }
             Err(Unsent::Gone) => return Err(Gone),
         };
-        // What is left of a refused body is not waited for, and what leads nowhere is not to be kept.
-        if is_http1 && (!is_empty || !is_open) {
+        // What is left of a refused body is not waited for, and what leads nowhere is not to be kept. Nor is
+        // anything read after what was to be said in another protocol.
+        if is_http1 && (!is_empty || !is_open || is_held) {
             answer
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -223,13 +241,14 @@ impl Connection {
         let sent = Arc::new(AtomicU64::new(0));
         let patience = self.shared.patience.answer;
         let body = Body::passing(first, rest, Arc::clone(&sent), patience, None);
+        let upgrade = read.upgrade.as_ref();
         let mut request = Request::new(body);
         *request.method_mut() = read.method;
         *request.uri_mut() = uri;
         *request.version_mut() = parts.version;
         *request.headers_mut() = read.headers;
         match &self.way {
-            Way::Open(upstream) => Ok(self.send(upstream, request, permitted, sent).await),
+            Way::Open(upstream) => Ok(self.send(upstream, request, permitted, sent, upgrade).await),
             Way::Failed { why, .. } => Ok(failed(permitted, StatusCode::BAD_GATEWAY, why)),
             Way::Closed { .. } => Err(Unsent::Gone),
         }
@@ -262,10 +281,14 @@ impl Connection {
             scheme: self.origin.scheme,
             host: self.origin.host.to_string(),
             port: self.origin.port,
-            method: read.method.to_string(),
+            method: match read.upgrade {
+                Some(_) => Method::CONNECT.to_string(),
+                None => read.method.to_string(),
+            },
             path: read.target.segments.clone(),
             query: read.target.query.clone(),
             headers: read.seen.clone(),
+            upgrade: read.upgrade.as_ref().map(|upgrade| upgrade.to.clone()),
             body,
             address: at.address.ip().to_string(),
             class: at.class,
@@ -321,6 +344,7 @@ impl Connection {
         request: Request<Body>,
         permitted: Permitted,
         sent: Arc<AtomicU64>,
+        upgrade: Option<&Upgrade>,
     ) -> Response<Body> {
         let patience = self.shared.patience.answer;
         let answer = match timeout(patience, upstream.send(request)).await {
@@ -330,6 +354,12 @@ impl Connection {
                 return failed(permitted, StatusCode::GATEWAY_TIMEOUT, "it does not answer");
             }
         };
+        if let (Some(upgrade), StatusCode::SWITCHING_PROTOCOLS) = (upgrade, answer.status()) {
+            let switched = self.slot.switch(answer, upgrade, permitted).await;
+            return switched.unwrap_or_else(|(permitted, why)| {
+                failed(permitted, StatusCode::BAD_GATEWAY, &why)
+            });
+        }
         let (parts, body) = answer.into_parts();
         if parts.status.is_informational() {
             let why = "it wants to speak something else than HTTP";

@@ -20,7 +20,7 @@ fn plan(server: &Server) -> Plan {
 }
 
 /// A body of one piece.
-struct Once(Option<Bytes>);
+pub(crate) struct Once(pub(crate) Option<Bytes>);
 
 impl hyper::body::Body for Once {
     type Data = Bytes;
@@ -40,7 +40,7 @@ impl hyper::body::Body for Once {
 
 /// Sends requests over one connection of HTTP/2, all at once: statuses and bodies, or none where the
 /// stream was reset.
-fn http2(scene: &Scene, requests: Vec<Request<Once>>) -> Vec<Option<(u16, Vec<u8>)>> {
+pub(crate) fn http2(scene: &Scene, requests: Vec<Request<Once>>) -> Vec<Option<(u16, Vec<u8>)>> {
     let stream = scene.connect(NAME);
     stream.set_nonblocking(true).unwrap();
     let config = scene.tls_config(&["h2"]);
@@ -121,7 +121,7 @@ fn answered_until_closed(scene: &Scene, uri: &str) -> Vec<u16> {
     })
 }
 
-fn request(method: &str, uri: String) -> hyper::http::request::Builder {
+pub(crate) fn request(method: &str, uri: String) -> hyper::http::request::Builder {
     Request::builder()
         .version(Version::HTTP_2)
         .method(method)
@@ -309,7 +309,7 @@ fn a_client_that_leaves_is_written_down() {
 }
 
 /// How much memory a process has at most had of its own.
-fn peak(process: rustix::process::Pid) -> u64 {
+pub(crate) fn peak(process: rustix::process::Pid) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.as_raw_pid())).unwrap();
     let line = status
         .lines()

@@ -13,6 +13,7 @@ mod names;
 mod scene;
 mod server;
 mod tls;
+mod upgrades;
 
 /// A gate is this program again, and runs this test.
 #[test]
