@@ -56,7 +56,16 @@ deny contains {
 	is_push
 }
 
-is_reading if input.action.method in {"GET", "HEAD", "OPTIONS"}
+# What a server does that is asked in GraphQL is not for its method to say.
+is_reading if {
+	input.action.method in {"GET", "HEAD", "OPTIONS"}
+	not is_graphql_change
+}
+
+is_graphql_change if {
+	some asked in input.action.graphql
+	asked.operation != "query"
+}
 
 is_push if last == "git-receive-pack"
 

@@ -64,6 +64,13 @@ pub struct Api {
     /// The body, where it is JSON and not over the bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<serde_json::Value>,
+    /// Whether policy sees all that is sent: there is no body, or it is `body`, or `graphql` says what it asks
+    /// for. A rule that decides by a body does not hold where it is not seen.
+    #[serde(default)]
+    pub body_seen: bool,
+    /// What is asked for in GraphQL: the fields at the roots of all operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graphql: Option<Vec<GraphqlField>>,
     /// The address that is connected to.
     pub address: String,
     /// What kind of address it is.
@@ -95,6 +102,29 @@ impl Api {
     pub fn is_reading(&self) -> bool {
         matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")
     }
+}
+
+/// A field at the root of a GraphQL operation: what is asked for, whatever it is to be called in the answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GraphqlField {
+    /// The kind of its operation.
+    pub operation: GraphqlOperation,
+    /// Its name, with aliases undone and fragments resolved.
+    pub field: String,
+    /// Its arguments, with variables filled in. A word of an enumeration is a text.
+    pub arguments: BTreeMap<String, serde_json::Value>,
+}
+
+/// A kind of GraphQL operation.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GraphqlOperation {
+    /// It reads.
+    Query,
+    /// It changes something.
+    Mutation,
+    /// It reads what is yet to happen.
+    Subscription,
 }
 
 /// By what a request travels.

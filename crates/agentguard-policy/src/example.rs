@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use agentguard_core::{
     Access, Action, AddressClass, Agent, AgentName, Api, Confinement, Connect, CredentialName,
-    Digest, Enforcement, Evidence, Exec, Grant, Held, HomeGrant, HostGrant, HostName, Human, Level,
-    Limits, MadeBy, Making, Network, Place, Program, ProgramClass, Reach, ReachedBy, Rule, Scheme,
-    Session, SessionId, Start, Trigger, TriggerKind,
+    Digest, Enforcement, Evidence, Exec, Grant, GraphqlField, GraphqlOperation, Held, HomeGrant,
+    HostGrant, HostName, Human, Level, Limits, MadeBy, Making, Network, Place, Program,
+    ProgramClass, Reach, ReachedBy, Rule, Scheme, Session, SessionId, Start, Trigger, TriggerKind,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -89,8 +89,38 @@ pub(crate) fn reach() -> Value {
 
 /// The input of `agentguard.api`: an issue is written.
 pub(crate) fn api() -> Value {
+    of_api(an_issue())
+}
+
+/// The same in GraphQL.
+pub(crate) fn api_of_graphql() -> Value {
+    of_api(Api {
+        path: words(&["graphql"]),
+        graphql: Some(vec![GraphqlField {
+            operation: GraphqlOperation::Mutation,
+            field: "addComment".to_owned(),
+            arguments: BTreeMap::from([(
+                "input".to_owned(),
+                serde_json::json!({"body": "it is fixed", "subjectId": "I_1"}),
+            )]),
+        }]),
+        ..an_issue()
+    })
+}
+
+/// The input of `agentguard.api`: a WebSocket is asked for.
+pub(crate) fn api_of_upgrade() -> Value {
+    of_api(Api {
+        method: "CONNECT".to_owned(),
+        upgrade: Some("websocket".to_owned()),
+        body: None,
+        ..an_issue()
+    })
+}
+
+fn an_issue() -> Api {
     let one = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let api = Api {
+    Api {
         scheme: Scheme::Https,
         host: "api.github.com".to_owned(),
         port: 443,
@@ -103,11 +133,16 @@ pub(crate) fn api() -> Value {
         ]),
         upgrade: None,
         body: Some(serde_json::json!({"title": "it fails on Tuesdays"})),
+        body_seen: true,
+        graphql: None,
         address: "140.82.121.6".to_owned(),
         class: AddressClass::Public,
         caller: "/usr/bin/gh".to_owned(),
         credentials: CredentialName::parse("github").into_iter().collect(),
-    };
+    }
+}
+
+fn of_api(api: Api) -> Value {
     a_session().map_or(Value::Null, |session| {
         of(&Action::Api(Box::new(api)), &session)
     })

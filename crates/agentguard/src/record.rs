@@ -399,6 +399,8 @@ mod tests {
                 headers: std::collections::BTreeMap::new(),
                 upgrade: None,
                 body: None,
+                body_seen: true,
+                graphql: None,
                 address: "192.0.2.1".to_owned(),
                 class: AddressClass::Public,
                 caller: "unknown".to_owned(),

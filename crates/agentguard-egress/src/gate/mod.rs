@@ -6,7 +6,9 @@ mod body;
 mod confine;
 mod connection;
 mod dns;
+mod encoded;
 mod forward;
+mod graphql;
 mod json;
 mod leaf;
 mod names;
@@ -16,6 +18,7 @@ mod refusal;
 mod request;
 mod resolve;
 mod serve;
+mod shown;
 mod strict;
 mod upgrade;
 

@@ -20,11 +20,13 @@ use super::accept::{CALLER, Shared};
 use super::ask::{Gone, Permitted};
 use super::body::{Answer, Body};
 use super::connection::refuse;
+use super::encoded::Coding;
 use super::forward::{Upstream, Way};
-use super::json;
+use super::graphql;
 use super::refusal::{self, Fault};
 use super::request::{self, Origin, Read};
 use super::resolve::Vetted;
+use super::shown::{Kind, Shown, shown};
 use super::strict::Strict;
 use super::upgrade::{self, Slot, Upgrade};
 
@@ -228,8 +230,9 @@ impl Connection {
                 "the body does not end",
             )
         };
-        let Seen { json, first, rest } = body.map_err(late)??;
-        let permitted = match self.shared.guard.request(self.api(&read, json, at)).await? {
+        let Seen { shown, first, rest } = body.map_err(late)??;
+        let api = self.api(&read, shown, at)?;
+        let permitted = match self.shared.guard.request(api).await? {
             Ok(permitted) => permitted,
             Err(told) => {
                 return Err(Unsent::Answered(refusal::answer(
@@ -276,8 +279,9 @@ impl Connection {
             .ok_or_else(|| Fault::bad("gate/path", "its path cannot be sent as it was judged"))
     }
 
-    fn api(&self, read: &Read, body: Option<serde_json::Value>, at: Vetted) -> Api {
-        Api {
+    fn api(&self, read: &Read, shown: Shown, at: Vetted) -> Result<Api, Fault> {
+        let graphql = graphql::of(&read.target, shown.json.as_ref(), shown.document.as_deref())?;
+        Ok(Api {
             scheme: self.origin.scheme,
             host: self.origin.host.to_string(),
             port: self.origin.port,
@@ -289,29 +293,33 @@ impl Connection {
             query: read.target.query.clone(),
             headers: read.seen.clone(),
             upgrade: read.upgrade.as_ref().map(|upgrade| upgrade.to.clone()),
-            body,
+            body: shown.json,
+            body_seen: shown.is_all,
+            graphql,
             address: at.address.ip().to_string(),
             class: at.class,
             caller: CALLER.to_owned(),
             credentials: Vec::new(),
-        }
+        })
     }
 
     /// Reads a body that policy is to see, as far as it is not too long.
     async fn see(&self, read: &Read, mut body: Incoming) -> Result<Seen, Fault> {
         let content_type = read.seen.get(CONTENT_TYPE.as_str()).map(String::as_str);
-        let is_json = content_type.is_some_and(is_json);
+        let kind = Kind::of(content_type)?;
         let mut first = VecDeque::new();
-        let is_plain = !read.seen.contains_key(CONTENT_ENCODING.as_str());
+        let coding = read.seen.get(CONTENT_ENCODING.as_str()).map(String::as_str);
+        let coding = Coding::of(coding);
         let is_short = match body.size_hint().exact() {
             Some(length) => usize::try_from(length).is_ok_and(|length| length <= LONGEST_SEEN),
-            None => is_json,
+            None => kind != Kind::Other,
         };
         // A stream of calls is answered while it is sent.
         let is_stream = content_type.is_some_and(|kind| kind.starts_with("application/grpc"));
-        if !is_plain || !is_short || is_stream {
+        let is_none = body.is_end_stream();
+        if !is_none && (coding == Coding::Other || !is_short || is_stream) {
             return Ok(Seen {
-                json: None,
+                shown: Shown::NOTHING,
                 first,
                 rest: body,
             });
@@ -328,11 +336,16 @@ impl Connection {
                     }
                 }
                 Some(Err(_)) => return Err(Fault::bad("gate/body", "its body breaks off")),
-                None => return seen(first, body, is_json),
+                None => {
+                    let whole = first.iter().flatten().copied().collect();
+                    let shown = shown(coding.decode(whole, LONGEST_SEEN), kind)?;
+                    let rest = body;
+                    return Ok(Seen { shown, first, rest });
+                }
             }
         }
         Ok(Seen {
-            json: None,
+            shown: Shown::NOTHING,
             first,
             rest: body,
         })
@@ -380,41 +393,9 @@ impl Connection {
 
 /// What was read of a body.
 struct Seen {
-    json: Option<serde_json::Value>,
+    shown: Shown,
     first: VecDeque<Bytes>,
     rest: Incoming,
-}
-
-/// Whether a body is said to be JSON.
-fn is_json(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default().trim();
-    let kind = kind.to_ascii_lowercase();
-    kind == "application/json" || kind == "text/json" || kind.ends_with("+json")
-}
-
-/// What is said of a body that was read whole. Servers read JSON that is not said to be any, so it is seen.
-fn seen(first: VecDeque<Bytes>, rest: Incoming, is_json: bool) -> Result<Seen, Fault> {
-    let whole = first.iter().flatten().copied().collect::<Vec<u8>>();
-    let read = if is_json || json::looks_so(&whole) {
-        json::read(&whole)
-    } else {
-        json::Read::Other
-    };
-    let json = match read {
-        json::Read::Json(json) => Some(json),
-        json::Read::Twofold => {
-            let reason = "a name stands twice in one object of its body";
-            return Err(Fault::bad("gate/body", reason));
-        }
-        json::Read::Other if is_json && !whole.trim_ascii().is_empty() => {
-            return Err(Fault::bad(
-                "gate/body",
-                "its body is said to be JSON, and is none",
-            ));
-        }
-        json::Read::Other => None,
-    };
-    Ok(Seen { json, first, rest })
 }
 
 /// A permitted request that got no answer.

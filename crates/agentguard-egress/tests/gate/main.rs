@@ -4,6 +4,7 @@
 #![expect(clippy::panic, reason = "a test may stop")]
 #![expect(clippy::indexing_slicing, reason = "a test may stop")]
 
+mod bodies;
 mod client;
 mod flows;
 mod hostile;

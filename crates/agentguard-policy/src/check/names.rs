@@ -84,7 +84,11 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
         Purpose::File => vec![example::file()],
         Purpose::Connect => vec![example::connect()],
         Purpose::Reach => vec![example::reach()],
-        Purpose::Api => vec![example::api()],
+        Purpose::Api => vec![
+            example::api(),
+            example::api_of_graphql(),
+            example::api_of_upgrade(),
+        ],
         Purpose::Session => vec![example::session()],
         Purpose::Sandbox => vec![example::sandbox()],
         Purpose::Library => vec![
@@ -93,6 +97,8 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
             example::connect(),
             example::reach(),
             example::api(),
+            example::api_of_graphql(),
+            example::api_of_upgrade(),
             example::session(),
             example::sandbox(),
         ],

@@ -21,6 +21,8 @@ pub(super) fn mistakes(parsed: &[Parsed], tier: &Apart) -> Vec<Mistake> {
         (Purpose::Connect, example::connect()),
         (Purpose::Reach, example::reach()),
         (Purpose::Api, example::api()),
+        (Purpose::Api, example::api_of_graphql()),
+        (Purpose::Api, example::api_of_upgrade()),
         (Purpose::Session, example::session()),
         (Purpose::Sandbox, example::sandbox()),
     ];
