@@ -135,6 +135,9 @@ pub struct Confinement {
     /// Where hosts are whose names are not looked up.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<HostName, Place>,
+    /// Names of these hosts whose TLS the gate passes on as it is, because their clients would not have it ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uninspected: Vec<HostName>,
     /// Bounds on use.
     pub limits: Limits,
 }

@@ -34,6 +34,8 @@ pub enum ReachedBy {
     Lookup,
     /// A connection is made.
     Connect,
+    /// A connection is made of which nothing is seen but whom it is to: its TLS is passed on as it is.
+    Tunnel,
 }
 
 /// A request to a host, in the one form in which it is judged and sent.

@@ -89,6 +89,7 @@ fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
     Plan {
         hosts: settings.hosts.clone(),
         addresses: settings.addresses.clone(),
+        uninspected: settings.uninspected.clone(),
         session: authority.session.clone(),
         not_before: authority.not_before,
         key: authority.key.danger_reveal().to_vec(),

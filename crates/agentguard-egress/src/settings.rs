@@ -15,6 +15,8 @@ pub struct Settings {
     pub hosts: Vec<HostGrant>,
     /// Names whose place policy says itself. They are granted by `hosts`, like all others.
     pub addresses: BTreeMap<HostName, Place>,
+    /// Names of granted hosts whose TLS is passed on as it is.
+    pub uninspected: Vec<HostName>,
     /// The credentials that were lent to the session.
     pub credentials: Vec<Credential>,
     /// The session's authority.

@@ -33,6 +33,7 @@ const MOST_DESCRIPTORS: usize = 32;
 pub(crate) struct Plan {
     pub(crate) hosts: Vec<HostGrant>,
     pub(crate) addresses: BTreeMap<HostName, Place>,
+    pub(crate) uninspected: Vec<HostName>,
     pub(crate) session: String,
     pub(crate) not_before: i64,
     pub(crate) key: Vec<u8>,
@@ -52,6 +53,8 @@ pub(crate) enum Asked {
     Reach(Reach),
     /// The gate refuses what was sent to a host, by a rule of its own.
     Refuse(Reach, Rule),
+    /// May a connection be passed on of which nothing is seen?
+    Tunnel(Reach),
     /// May this be sent?
     Api(Box<Api>),
     /// What came of a request that was permitted.

@@ -13,7 +13,7 @@ use agentguard_core::{
 use crate::deny::{DenyList, glob};
 use crate::error::{Error, tier_word};
 use crate::grants::{self, Granted};
-use crate::hosts::{Addresses, Hosts, WayOut};
+use crate::hosts::{Addresses, Hosts, Names, WayOut};
 use crate::input::SCHEMA;
 use crate::policies::Policies;
 use crate::profile::{Offered, Profile};
@@ -201,6 +201,7 @@ struct Tiered {
     sockets: Option<BTreeSet<String>>,
     hosts: Option<Hosts>,
     addresses: Option<Addresses>,
+    uninspected: Option<Names>,
     mute: Option<BTreeSet<String>>,
     limits: BTreeMap<&'static str, u64>,
     require_level: Level,
@@ -258,6 +259,10 @@ impl Tiered {
                 .map(Hosts::parse)
                 .transpose()?,
             addresses: reader.set("addresses")?.map(Addresses::read).transpose()?,
+            uninspected: reader
+                .strings("uninspected", &|_| true)?
+                .map(Names::parse)
+                .transpose()?,
             mute: reader.strings("mute", &|name| is_relative(name) && !name.contains('/'))?,
             host_network: network.map(|words| words.contains("host")),
             limits,
@@ -289,6 +294,7 @@ impl Tiered {
         both(&mut self.mute, lower.mute, common);
         both(&mut self.hosts, lower.hosts, |a, b| a.and(&b));
         both(&mut self.addresses, lower.addresses, |a, b| a.and(b));
+        both(&mut self.uninspected, lower.uninspected, |a, b| a.and(&b));
         self.masks.extend(lower.masks);
         self.pins.extend(lower.pins);
         self.places.extend(lower.places);
@@ -330,7 +336,7 @@ impl Tiered {
         let environment = self.environment.unwrap_or_default();
         let sockets = self.sockets.unwrap_or_default();
         granted_whole(request, host, &ports, &environment)?;
-        let way = WayOut::of(host, self.hosts, self.addresses)?;
+        let way = WayOut::of(host, self.hosts, self.addresses, self.uninspected)?;
         let (profile, variables) = self.profile.taken(request.profile.as_deref(), deny)?;
         let confinement = Confinement {
             level: request.level,
@@ -352,6 +358,7 @@ impl Tiered {
             sockets: sockets.into_iter().map(PathBuf::from).collect(),
             hosts: way.hosts,
             addresses: way.addresses,
+            uninspected: way.uninspected,
             limits,
         };
         Ok(Confined {

@@ -70,11 +70,32 @@ impl Addresses {
     }
 }
 
+/// Names of hosts whose TLS is passed on as it is. They are written out: nobody's next host is one by chance.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Names(BTreeSet<HostName>);
+
+impl Names {
+    /// Reads what a tier says.
+    pub(crate) fn parse(texts: BTreeSet<String>) -> Result<Self, String> {
+        let parse = |text: &String| HostName::parse(text).map_err(|error| error.to_string());
+        let names = texts.iter().map(parse).collect::<Result<_, _>>();
+        names
+            .map(Self)
+            .map_err(|reason| format!("`uninspected`: {reason}"))
+    }
+
+    /// What both say.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).cloned().collect())
+    }
+}
+
 /// What leads out of a session.
 pub(crate) struct WayOut {
     pub(crate) network: Network,
     pub(crate) hosts: Vec<HostGrant>,
     pub(crate) addresses: BTreeMap<HostName, Place>,
+    pub(crate) uninspected: Vec<HostName>,
 }
 
 impl WayOut {
@@ -84,12 +105,14 @@ impl WayOut {
         is_hosts: bool,
         hosts: Option<Hosts>,
         addresses: Option<Addresses>,
+        uninspected: Option<Names>,
     ) -> Result<Self, Error> {
         let hosts = hosts.unwrap_or_default().list();
         let without = |network| Self {
             network,
             hosts: Vec::new(),
             addresses: BTreeMap::new(),
+            uninspected: Vec::new(),
         };
         match (is_hosts, hosts.is_empty()) {
             (true, _) => Ok(without(Network::Host)),
@@ -98,6 +121,7 @@ impl WayOut {
                 network: Network::Gated,
                 hosts,
                 addresses: addresses.unwrap_or_default().map()?,
+                uninspected: uninspected.unwrap_or_default().0.into_iter().collect(),
             }),
         }
     }

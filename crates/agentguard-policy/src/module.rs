@@ -54,6 +54,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "sockets",
     "switched_off",
     "temporary_bytes",
+    "uninspected",
     "variables",
     "write",
 ];

@@ -74,6 +74,7 @@ impl SessionRecord {
             | OutcomeOf::Failed { .. }
             | OutcomeOf::Done
             | OutcomeOf::Answered { .. }
+            | OutcomeOf::Passed { .. }
             | OutcomeOf::Unanswered { .. }
             | OutcomeOf::Untold
             | OutcomeOf::Exited { .. }

@@ -113,6 +113,10 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .addresses
         .iter()
         .map(|(host, place)| format!("address    {host} {place}"));
+    let uninspected = confinement
+        .uninspected
+        .iter()
+        .map(|host| format!("unseen     {host}"));
     let variables = confinement
         .environment
         .iter()
@@ -132,6 +136,7 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .chain(sockets)
         .chain(hosts)
         .chain(addresses)
+        .chain(uninspected)
         .chain(variables)
         .chain(set)
         .chain(rules)

@@ -1,6 +1,6 @@
 //! What arrives at the listeners.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
@@ -44,9 +44,17 @@ pub(super) struct Shared {
     pub(super) leaves: Leaves,
     pub(super) servers: Servers,
     pub(super) patience: Patience,
+    uninspected: HashSet<HostName>,
     connections: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
     refused: Mutex<HashMap<String, Instant>>,
+}
+
+impl Shared {
+    /// Whether TLS to `host` is passed on as it is.
+    pub(super) fn is_uninspected(&self, host: &Host) -> bool {
+        matches!(host, Host::Name(name) if self.uninspected.contains(name))
+    }
 }
 
 /// Serves until the guard is gone.
@@ -64,6 +72,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         leaves: Leaves::new(&plan.session, plan.not_before, &plan.key)?,
         servers: Servers::new(&plan.roots)?,
         patience: plan.patience,
+        uninspected: plan.uninspected.into_iter().collect(),
         connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),
         refused: Mutex::default(),

@@ -22,9 +22,10 @@ use super::refusal;
 use super::request::Origin;
 use super::resolve::Nowhere;
 use super::serve;
+use super::uninspected;
 
 /// A fatal alert: there is nobody of that name here (RFC 8446, section 6).
-const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+pub(super) const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// The first byte of a record that holds a handshake.
 const HANDSHAKE: u8 = 22;
 
@@ -172,6 +173,10 @@ async fn in_the_clear(
 }
 
 async fn over_tls(shared: &Arc<Shared>, stream: TcpStream, origin: Origin) -> Result<(), Unserved> {
+    if shared.is_uninspected(&origin.host) {
+        uninspected::serve(shared, stream, &origin).await;
+        return Ok(());
+    }
     let (stream, protocols) = hello(shared, stream, &origin).await?;
     let way = way(shared, &origin, &protocols).await?;
     // Client and server speak the same, so that nothing is translated.

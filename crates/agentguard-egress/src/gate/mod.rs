@@ -9,6 +9,7 @@ mod dns;
 mod encoded;
 mod forward;
 mod graphql;
+mod hello;
 mod json;
 mod leaf;
 mod names;
@@ -20,6 +21,7 @@ mod resolve;
 mod serve;
 mod shown;
 mod strict;
+mod uninspected;
 mod upgrade;
 
 pub use process::{NAME, enter_if_asked};

@@ -14,6 +14,7 @@ mod names;
 mod scene;
 mod server;
 mod tls;
+mod uninspected;
 mod upgrades;
 
 /// A gate is this program again, and runs this test.

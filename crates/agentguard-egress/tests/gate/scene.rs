@@ -129,6 +129,7 @@ pub(crate) struct Plan {
     /// What is granted. `:PORT` stands for the port on which connections arrive.
     pub(crate) hosts: Vec<String>,
     pub(crate) addresses: BTreeMap<String, String>,
+    pub(crate) uninspected: Vec<String>,
     pub(crate) roots: String,
     pub(crate) says: Arc<Says>,
     pub(crate) patience: Patience,
@@ -140,6 +141,7 @@ impl Plan {
         Self {
             hosts: vec![format!("{name}:PORT")],
             addresses: [(name.to_owned(), server.to_string())].into(),
+            uninspected: Vec::new(),
             roots: roots.to_owned(),
             says: Arc::new(says),
             patience: Patience {
@@ -207,6 +209,11 @@ impl Scene {
         let settings = Settings {
             hosts: hosts.collect(),
             addresses: addresses.collect(),
+            uninspected: plan
+                .uninspected
+                .iter()
+                .map(|name| HostName::parse(name).unwrap())
+                .collect(),
             credentials: Vec::new(),
             authority: Authority::new("test", now).unwrap(),
             roots: plan.roots,

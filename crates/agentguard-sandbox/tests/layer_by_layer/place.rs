@@ -129,6 +129,7 @@ impl Place {
                 sockets: Vec::new(),
                 hosts: Vec::new(),
                 addresses: BTreeMap::new(),
+                uninspected: Vec::new(),
                 limits: Limits {
                     processes: 512,
                     files: 1024,
