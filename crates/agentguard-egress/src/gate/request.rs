@@ -284,6 +284,14 @@ fn sent(origin: &Origin, parts: &Parts) -> Result<HeaderMap, Fault> {
     Ok(sent)
 }
 
+/// What is sent of what comes behind a request's body: nothing that would have been judged, refused, left out
+/// or found before it, for servers that put both together.
+pub(super) fn trailers(trailers: &HeaderMap) -> HeaderMap {
+    const CREDENTIALS: [&str; 2] = ["authorization", "cookie"];
+    let judged = [&SEEN[..], &OVERRIDES, &NOT_SENT, &CREDENTIALS].concat();
+    without(trailers, &judged)
+}
+
 /// The headers of an answer that are handed back.
 pub(super) fn handed_back(headers: &HeaderMap) -> HeaderMap {
     without(headers, &NOT_HANDED_BACK)

@@ -7,6 +7,7 @@
 mod bodies;
 mod client;
 mod flows;
+mod grpc;
 mod hostile;
 mod http;
 mod lifetime;
