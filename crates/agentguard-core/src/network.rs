@@ -96,7 +96,9 @@ impl Api {
             port if port == usual => String::new(),
             port => format!(":{port}"),
         };
-        format!("{scheme}://{}{port}/{}", self.host, self.path.join("/"))
+        let segments = self.path.iter().map(|segment| segment.replace('/', "%2F"));
+        let path = segments.collect::<Vec<_>>().join("/");
+        format!("{scheme}://{}{port}/{path}", self.host)
     }
 
     /// Whether it only reads: its method changes nothing where it is kept to (RFC 9110, section 9.2.1).

@@ -90,6 +90,7 @@ fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
         hosts: settings.hosts.clone(),
         addresses: settings.addresses.clone(),
         uninspected: settings.uninspected.clone(),
+        escaped_slashes: settings.escaped_slashes.clone(),
         session: authority.session.clone(),
         not_before: authority.not_before,
         key: authority.key.danger_reveal().to_vec(),

@@ -17,6 +17,8 @@ pub struct Settings {
     pub addresses: BTreeMap<HostName, Place>,
     /// Names of granted hosts whose TLS is passed on as it is.
     pub uninspected: Vec<HostName>,
+    /// Names of granted hosts to whose servers an escaped `/` is a part of a segment.
+    pub escaped_slashes: Vec<HostName>,
     /// The credentials that were lent to the session.
     pub credentials: Vec<Credential>,
     /// The session's authority.

@@ -34,6 +34,7 @@ pub(crate) struct Plan {
     pub(crate) hosts: Vec<HostGrant>,
     pub(crate) addresses: BTreeMap<HostName, Place>,
     pub(crate) uninspected: Vec<HostName>,
+    pub(crate) escaped_slashes: Vec<HostName>,
     pub(crate) session: String,
     pub(crate) not_before: i64,
     pub(crate) key: Vec<u8>,

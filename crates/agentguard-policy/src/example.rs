@@ -273,6 +273,7 @@ fn confinement() -> Confinement {
         sockets: vec![PathBuf::from("/run/user/1000/ssh-agent")],
         hosts: HostGrant::parse("api.github.com").into_iter().collect(),
         addresses: address().into_iter().collect(),
+        escaped_slashes: HostName::parse("gitlab.example.com").into_iter().collect(),
         uninspected: HostName::parse("pinned.example.com").into_iter().collect(),
         limits: Limits {
             processes: 4096,

@@ -34,6 +34,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "arguments",
     "covered",
     "environment",
+    "escaped_slashes",
     "files",
     "home_read",
     "home_write",

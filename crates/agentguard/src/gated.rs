@@ -35,6 +35,7 @@ pub(crate) fn settings(
         hosts: confinement.hosts.clone(),
         addresses: confinement.addresses.clone(),
         uninspected: confinement.uninspected.clone(),
+        escaped_slashes: confinement.escaped_slashes.clone(),
         credentials: Vec::new(),
         authority: Authority::new(session.as_str(), seconds)?,
         roots: trusted::roots(),

@@ -117,6 +117,10 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .uninspected
         .iter()
         .map(|host| format!("unseen     {host}"));
+    let slashes = confinement
+        .escaped_slashes
+        .iter()
+        .map(|host| format!("slash      {host}"));
     let variables = confinement
         .environment
         .iter()
@@ -137,6 +141,7 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .chain(hosts)
         .chain(addresses)
         .chain(uninspected)
+        .chain(slashes)
         .chain(variables)
         .chain(set)
         .chain(rules)

@@ -19,6 +19,7 @@ use super::connection;
 use super::dns::{self, Asked, Code, Kind, Question};
 use super::leaf::{Leaves, Servers};
 use super::names::Names;
+use super::path::Slash;
 use super::process::Handed;
 use super::resolve::Resolver;
 use crate::settings::Patience;
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub(super) servers: Servers,
     pub(super) patience: Patience,
     uninspected: HashSet<HostName>,
+    escaped_slashes: HashSet<HostName>,
     connections: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
     refused: Mutex<HashMap<String, Instant>>,
@@ -54,6 +56,14 @@ impl Shared {
     /// Whether TLS to `host` is passed on as it is.
     pub(super) fn is_uninspected(&self, host: &Host) -> bool {
         matches!(host, Host::Name(name) if self.uninspected.contains(name))
+    }
+
+    /// What an escaped `/` is to the servers of `host`.
+    pub(super) fn slash_of(&self, host: &Host) -> Slash {
+        match host {
+            Host::Name(name) if self.escaped_slashes.contains(name) => Slash::InSegment,
+            Host::Name(_) | Host::Address(_) => Slash::Unclear,
+        }
     }
 }
 
@@ -73,6 +83,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         servers: Servers::new(&plan.roots)?,
         patience: plan.patience,
         uninspected: plan.uninspected.into_iter().collect(),
+        escaped_slashes: plan.escaped_slashes.into_iter().collect(),
         connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),
         refused: Mutex::default(),

@@ -56,7 +56,13 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     match begin(&shared, &mut stream).await {
         Ok(Begun { host, port, is_tls }) => {
             let scheme = if is_tls { Scheme::Https } else { Scheme::Http };
-            let origin = Origin { scheme, host, port };
+            let slash = shared.slash_of(&host);
+            let origin = Origin {
+                scheme,
+                host,
+                port,
+                slash,
+            };
             // Whoever left needs no answer, and where the guard is gone there is none.
             let _ = match scheme {
                 Scheme::Https => over_tls(&shared, stream, origin).await,

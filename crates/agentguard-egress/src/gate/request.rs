@@ -7,7 +7,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
 
-use super::path::{self, Target};
+use super::path::{self, Slash, Target};
 use super::refusal::Fault;
 use super::upgrade::{self, Upgrade};
 
@@ -93,6 +93,7 @@ pub(super) struct Origin {
     pub(super) scheme: Scheme,
     pub(super) host: Host,
     pub(super) port: u16,
+    pub(super) slash: Slash,
 }
 
 /// A request that was read.
@@ -161,7 +162,7 @@ pub(super) fn read(origin: &Origin, parts: &Parts) -> Result<Read, Fault> {
     }
     authority(origin, parts)?;
     overrides(&parts.headers)?;
-    let target = path::read(parts.uri.path(), parts.uri.query())
+    let target = path::read(parts.uri.path(), parts.uri.query(), origin.slash)
         .map_err(|reason| Fault::bad("gate/path", format!("the request is refused: {reason}")))?;
     let upgrade = upgrade::read(parts)?;
     let mut headers = sent(origin, parts)?;
@@ -326,6 +327,7 @@ mod tests {
             scheme: Scheme::Https,
             host: Host::parse("api.test").unwrap(),
             port: 443,
+            slash: Slash::Unclear,
         }
     }
 

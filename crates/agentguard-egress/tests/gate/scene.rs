@@ -130,6 +130,7 @@ pub(crate) struct Plan {
     pub(crate) hosts: Vec<String>,
     pub(crate) addresses: BTreeMap<String, String>,
     pub(crate) uninspected: Vec<String>,
+    pub(crate) escaped_slashes: Vec<String>,
     pub(crate) roots: String,
     pub(crate) says: Arc<Says>,
     pub(crate) patience: Patience,
@@ -142,6 +143,7 @@ impl Plan {
             hosts: vec![format!("{name}:PORT")],
             addresses: [(name.to_owned(), server.to_string())].into(),
             uninspected: Vec::new(),
+            escaped_slashes: Vec::new(),
             roots: roots.to_owned(),
             says: Arc::new(says),
             patience: Patience {
@@ -173,6 +175,11 @@ fn says(action: &Action) -> Verdict {
         return Verdict::Deny(rule.with_remedy("leave it"));
     }
     Verdict::Allow(Rule::new("api/fine", "it may"))
+}
+
+fn names(names: &[String]) -> Vec<HostName> {
+    let names = names.iter().map(|name| HostName::parse(name).unwrap());
+    names.collect()
 }
 
 /// A gate and what is around it.
@@ -209,11 +216,8 @@ impl Scene {
         let settings = Settings {
             hosts: hosts.collect(),
             addresses: addresses.collect(),
-            uninspected: plan
-                .uninspected
-                .iter()
-                .map(|name| HostName::parse(name).unwrap())
-                .collect(),
+            uninspected: names(&plan.uninspected),
+            escaped_slashes: names(&plan.escaped_slashes),
             credentials: Vec::new(),
             authority: Authority::new("test", now).unwrap(),
             roots: plan.roots,

@@ -584,10 +584,24 @@ fn a_host_is_granted_where_all_tiers_grant_it_and_then_there_is_a_gate() {
 
 #[test]
 fn a_host_is_not_inspected_where_all_tiers_say_so() {
+    names_are_those_of_all_tiers("uninspected", |confinement| &confinement.uninspected);
+}
+
+#[test]
+fn a_slash_is_in_a_segment_where_all_tiers_say_so() {
+    names_are_those_of_all_tiers("escaped_slashes", |confinement| {
+        &confinement.escaped_slashes
+    });
+}
+
+fn names_are_those_of_all_tiers(
+    word: &str,
+    of: fn(&agentguard_core::Confinement) -> &Vec<agentguard_core::HostName>,
+) {
     let text = |names: &[&str]| {
         let names = names
             .iter()
-            .map(|name| format!("uninspected contains {name:?}\n"));
+            .map(|name| format!("{word} contains {name:?}\n"));
         let names = names.collect::<String>();
         format!("package agentguard.sandbox\nhosts contains \"*.example.org\"\n{names}")
     };
@@ -595,14 +609,14 @@ fn a_host_is_not_inspected_where_all_tiers_say_so() {
         let lower = lower.map(text);
         let policies = load(name, Some(&text(org)), None, lower.as_deref()).unwrap();
         let confined = policies.confine(&request()).unwrap().confinement;
-        let names = confined.uninspected.iter().map(ToString::to_string);
+        let names = of(&confined).iter().map(ToString::to_string);
         names.collect::<Vec<_>>()
     };
     let both = ["a.example.org", "b.example.org"];
-    assert_eq!(said("uninspected", &both, None), both);
+    assert_eq!(said(word, &both, None), both);
     let lower: &[&str] = &["b.example.org", "c.example.org"];
     assert_eq!(
-        said("fewer-uninspected", &both, Some(lower)),
+        said(&format!("fewer-{word}"), &both, Some(lower)),
         ["b.example.org"]
     );
 }
@@ -637,6 +651,7 @@ fn what_is_no_confinement_is_an_error() {
         "hosts contains \"127.0.0.1:80\"",
         "hosts contains \"169.254.169.254\"",
         "uninspected contains \"*.example.org\"",
+        "escaped_slashes contains \"**.example.org\"",
         "uninspected contains \"203.0.113.7\"",
         "uninspected contains \"a.example.org:443\"",
         "addresses contains \"a.example.org\"",

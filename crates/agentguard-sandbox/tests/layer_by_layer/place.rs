@@ -130,6 +130,7 @@ impl Place {
                 hosts: Vec::new(),
                 addresses: BTreeMap::new(),
                 uninspected: Vec::new(),
+                escaped_slashes: Vec::new(),
                 limits: Limits {
                     processes: 512,
                     files: 1024,

@@ -18,7 +18,7 @@ fn read(body: &Value) -> Result<String, String> {
 }
 
 fn at(path: &str, query: Option<&str>, body: Option<&Value>) -> Result<String, String> {
-    let target = path::read(path, query).unwrap();
+    let target = path::read(path, query, path::Slash::Unclear).unwrap();
     match of(&target, body, None) {
         Ok(fields) => Ok(asked(&fields.unwrap_or_default())),
         Err(fault) => Err(fault.rule.id.to_string()),
