@@ -489,6 +489,32 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_an_upgrade_is_kept_until_it_is_known_what_for() {
+        let asks = |to: &str| {
+            format!("GET / HTTP/1.1\r\n{HOST}Connection: upgrade\r\nUpgrade: {to}\r\n\r\n")
+        };
+        let head = asks("websocket");
+        for size in [1, 7, 1000] {
+            let text = format!("{head}\n\0frames\n");
+            assert_eq!(
+                read(text.as_bytes(), size),
+                (head.clone().into_bytes(), None)
+            );
+            // An offer that is not taken up changes nothing.
+            let text = format!("{}{}", asks("h2c"), asks("H2C"));
+            assert_eq!(
+                read(text.as_bytes(), size),
+                (text.clone().into_bytes(), None)
+            );
+            assert!(
+                read(format!("{}\n", asks("h2c")).as_bytes(), size)
+                    .1
+                    .is_some()
+            );
+        }
+    }
+
+    #[test]
     fn fuzz_what_is_good_does_not_depend_on_how_it_comes() {
         const WORDS: &[&str] = &[
             "\r\n",
