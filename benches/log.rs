@@ -183,7 +183,6 @@ fn start(text: Commitment) -> Event {
         switched_off: Vec::new(),
         credentials: Vec::new(),
         ruling: allowed(),
-        credentials: Vec::new(),
         refs: Vec::new(),
         text,
         signature: String::new(),

@@ -53,7 +53,16 @@ deny contains {
 	lower(input.action.path[1]) in {"organization", "organizations"}
 }
 
-is_reading if input.action.method in {"GET", "HEAD", "OPTIONS"}
+# What a server does that is asked in GraphQL is not for its method to say.
+is_reading if {
+	input.action.method in {"GET", "HEAD", "OPTIONS"}
+	not is_graphql_change
+}
+
+is_graphql_change if {
+	some asked in input.action.graphql
+	asked.operation != "query"
+}
 
 last := input.action.path[count(input.action.path) - 1]
 

@@ -20,6 +20,22 @@ test_what_reads_is_allowed_and_what_changes_is_not if {
 	}
 }
 
+test_a_mutation_is_none_that_reads_however_it_is_sent if {
+	every operation, ids in {"query": {"api/reading"}, "mutation": set(), "subscription": set()} {
+		asked := object.union(ask("GET", "a.example.org", ["graphql"]), {"action": {"graphql": [
+			{"operation": "query", "field": "a", "arguments": {}},
+			{"operation": operation, "field": "a", "arguments": {}},
+		]}})
+		allowed == ids with input as asked
+	}
+}
+
+test_an_upgrade_needs_a_rule_of_its_own if {
+	asked := object.union(ask("CONNECT", "a.example.org", ["x"]), {"action": {"upgrade": "websocket"}})
+	count(allowed) == 0 with input as asked
+	count(denied) == 0 with input as asked
+}
+
 test_registries_are_read if {
 	allowed == {"api/reading"} with input as ask("GET", "registry.npmjs.org", ["left-pad"])
 	allowed == {"api/reading"} with input as ask("GET", "pypi.org", ["simple", "requests", ""])

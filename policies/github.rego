@@ -22,16 +22,18 @@ allow contains {"id": "github/pull-requests", "reason": "pull requests may be op
 allow contains {"id": "github/pull-requests", "reason": "pull requests may be opened and reviewed, and a human merges them"} if {
 	input.action.method == "POST"
 	part == ["pulls", "#", "reviews"]
+	input.action.body_seen
 	input.action.body.event == "COMMENT"
 }
 
-# A document without these words holds queries and nothing else, whatever its names.
 allow contains {"id": "github/query", "reason": "queries that only read are allowed"} if {
-	input.action.method == "POST"
-	input.action.host == "api.github.com"
-	input.action.path == ["graphql"]
-	every word in ["mutation", "subscription"] { not contains(input.action.body.query, word) }
-	object.keys(input.action.body) - {"operationName", "query", "variables"} == set()
+	is_graphql
+	every asked in input.action.graphql { asked.operation == "query" }
+}
+
+allow contains {"id": "github/graphql", "reason": "issues and pull requests may be written, and a human merges them"} if {
+	is_graphql
+	every asked in input.action.graphql { is_written(asked) }
 }
 
 deny contains {
@@ -96,6 +98,56 @@ deny contains {
 	is_change
 	some name in parts
 	name in {"approve", "dispatches", "rerun", "rerun-failed-jobs"}
+}
+
+deny contains {
+	"id": "github/merge",
+	"reason": "a human merges, after review",
+	"remedy": "open a pull request, and ask for its review",
+} if {
+	is_github
+	some asked in input.action.graphql
+	asked.field in {
+		"enablePullRequestAutoMerge", "enqueuePullRequest", "mergeBranch", "mergePullRequest", "updatePullRequestBranch",
+	}
+}
+
+deny contains {
+	"id": "github/deletion",
+	"reason": "nothing of a repository is deleted by an agent",
+	"remedy": "close it instead, or ask a human",
+} if {
+	is_github
+	some asked in input.action.graphql
+	asked.operation == "mutation"
+	startswith(asked.field, "delete")
+}
+
+is_graphql if {
+	input.action.host == "api.github.com"
+	input.action.method == "POST"
+	input.action.path == ["graphql"]
+	input.action.body_seen
+	is_object(input.action.body)
+	object.keys(input.action.body) - {"operationName", "query", "variables"} == set()
+	count(input.action.graphql) > 0
+}
+
+is_written(asked) if {
+	asked.operation == "mutation"
+	asked.field in {
+		"addAssigneesToAssignable", "addComment", "addLabelsToLabelable", "addPullRequestReviewThreadReply", "closeIssue",
+		"closePullRequest", "convertPullRequestToDraft", "createIssue", "createPullRequest",
+		"markPullRequestReadyForReview", "removeAssigneesFromAssignable", "removeLabelsFromLabelable", "reopenIssue",
+		"reopenPullRequest", "requestReviews", "updateIssue", "updateIssueComment", "updatePullRequest",
+	}
+}
+
+# A review that only comments, as above.
+is_written(asked) if {
+	asked.operation == "mutation"
+	asked.field in {"addPullRequestReview", "submitPullRequestReview"}
+	asked.arguments.input.event == "COMMENT"
 }
 
 is_github if input.action.host in {"api.github.com", "uploads.github.com"}

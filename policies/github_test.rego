@@ -6,7 +6,7 @@ ask(method, path) := with_body(method, path, {})
 
 with_body(method, path, body) := {"action": {
 	"kind": "api", "scheme": "https", "host": "api.github.com", "port": 443, "method": method, "path": split(path, "/"),
-	"query": {}, "headers": {}, "body": body, "address": "192.0.2.1", "class": "public", "caller": "/usr/bin/gh",
+	"query": {}, "headers": {}, "body": body, "body_seen": true, "address": "192.0.2.1", "class": "public", "caller": "/usr/bin/gh",
 }}
 
 allowed contains rule.id if some rule in github.allow
@@ -72,15 +72,56 @@ test_reading_them_is_not if {
 	count(denied) == 0 with input as ask("GET", "repos/o/r")
 }
 
-test_a_query_reads_and_a_mutation_is_not_allowed if {
-	allowed == {"github/query"} with input as with_body("POST", "graphql", {"query": "query { viewer { login } }", "variables": {}})
-	every body in [
-		{"query": "mutation { deleteIssue(input: {}) { clientMutationId } }"},
-		{"query": "query a { b } mutation c { d }", "operationName": "c"},
-		{"query": "subscription { x }"},
-		{"extensions": {"persistedQuery": {"sha256Hash": "00"}}},
-		{"query": "query { a }", "extensions": {}},
+asks(fields) := object.union(with_body("POST", "graphql", {"query": "...", "variables": {}}), {"action": {"graphql": fields}})
+
+query(field) := {"operation": "query", "field": field, "arguments": {}}
+
+mutation(field) := {"operation": "mutation", "field": field, "arguments": {"input": {}}}
+
+test_a_query_reads if {
+	allowed == {"github/query"} with input as asks([query("viewer"), query("repository")])
+	every other in [
+		object.union(asks([query("viewer")]), {"action": {"method": "PUT"}}),
+		object.union(asks([query("viewer")]), {"action": {"host": "api.github.com.example.org"}}),
+		object.union(asks([query("viewer")]), {"action": {"path": ["graphql", "x"]}}),
+		object.union(asks([query("viewer")]), {"action": {"body_seen": false}}),
+		object.union(asks([query("viewer")]), {"action": {"body": {"extensions": {}}}}),
+		with_body("POST", "graphql", {"extensions": {"persistedQuery": {"sha256Hash": "00"}}}),
+		with_body("POST", "graphql", {"query": "query { a }"}),
+		asks([]),
+		asks([{"operation": "subscription", "field": "x", "arguments": {}}]),
 	] {
-		count(allowed) == 0 with input as with_body("POST", "graphql", body)
+		count(allowed) == 0 with input as other
 	}
+}
+
+test_issues_and_pull_requests_are_written_in_graphql if {
+	every field in ["createIssue", "addComment", "createPullRequest", "closeIssue", "requestReviews"] {
+		allowed == {"github/graphql"} with input as asks([mutation(field), mutation("addComment")])
+		count(denied) == 0 with input as asks([mutation(field)])
+	}
+	comment := {"operation": "mutation", "field": "addPullRequestReview", "arguments": {"input": {"event": "COMMENT"}}}
+	allowed == {"github/graphql"} with input as asks([comment])
+}
+
+test_no_other_mutation_is_allowed if {
+	every field in [
+		"createCommitOnBranch", "createRef", "updateRef", "addPullRequestReview", "submitPullRequestReview",
+		"createRepository", "updateRepository", "updateBranchProtectionRule", "addSshKey", "x",
+	] {
+		count(allowed) == 0 with input as asks([mutation(field)])
+		count(allowed) == 0 with input as asks([mutation("addComment"), mutation(field)])
+	}
+	count(allowed) == 0 with input as asks([query("addComment"), mutation("addComment")])
+	approval := {"operation": "mutation", "field": "addPullRequestReview", "arguments": {"input": {"event": "APPROVE"}}}
+	count(allowed) == 0 with input as asks([approval])
+	denied == {"github/merge"} with input as asks([mutation("addComment"), mutation("mergePullRequest")])
+	denied == {"github/merge"} with input as asks([mutation("enablePullRequestAutoMerge")])
+	denied == {"github/deletion"} with input as asks([mutation("deleteRef")])
+}
+
+test_a_review_that_is_not_seen_is_not_allowed if {
+	review := with_body("POST", "repos/o/r/pulls/3/reviews", {"event": "COMMENT"})
+	allowed == {"github/pull-requests"} with input as review
+	count(allowed) == 0 with input as object.union(review, {"action": {"body_seen": false}})
 }

@@ -7,10 +7,18 @@
 #     package agentguard.sandbox
 #     hosts contains "*.example.com"
 #     addresses contains {"host": "packages.example.com", "at": "10.0.0.5:8443"}
+#     uninspected contains "pinned.example.com"
 package agentguard.reach.network
 
 allow contains {"id": "network/granted", "reason": "the session was granted this host"} if {
 	input.action.granted
+	input.action.by != "tunnel"
+}
+
+# What is said there nobody sees; policy names such hosts with `uninspected`.
+allow contains {"id": "network/uninspected", "reason": "policy says that connections to this host are not looked into"} if {
+	input.action.granted
+	input.action.by == "tunnel"
 }
 
 deny contains {
@@ -36,6 +44,7 @@ deny contains {
 	"remedy": "ask for a policy that says where it is, with `addresses`",
 } if {
 	input.action.granted
+	input.action.by != "tunnel"
 	input.action.class in {"local", "private", "special"}
 }
 

@@ -25,6 +25,17 @@ test_what_is_not_is_denied if {
 	}
 }
 
+test_a_connection_that_is_not_looked_into_is_allowed_where_it_was_granted if {
+	tunnel := object.union(to(true, "private"), {"action": {"by": "tunnel"}})
+	{rule.id | some rule in network.allow} == {"network/uninspected"} with input as tunnel
+	count(denied) == 0 with input as tunnel
+	metadata := object.union(to(true, "metadata"), {"action": {"by": "tunnel"}})
+	denied == {"network/metadata"} with input as metadata
+	elsewhere := object.union(to(false, "public"), {"action": {"by": "tunnel"}})
+	count(network.allow) == 0 with input as elsewhere
+	denied == {"network/not-granted"} with input as elsewhere
+}
+
 test_a_name_that_leads_home_is_denied if {
 	every class in ["local", "private", "special"] {
 		denied == {"network/address"} with input as to(true, class)

@@ -138,6 +138,12 @@ pub struct Confinement {
     /// Credentials that it puts to use and never reads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<CredentialName>,
+    /// Names of these hosts whose TLS the gate passes on as it is, because their clients would not have it ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uninspected: Vec<HostName>,
+    /// Names of these hosts to whose servers an escaped `/` in a path is a part of a segment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escaped_slashes: Vec<HostName>,
     /// Bounds on use.
     pub limits: Limits,
 }

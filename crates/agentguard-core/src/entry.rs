@@ -275,6 +275,15 @@ pub enum OutcomeOf {
         /// How long it took, in milliseconds.
         milliseconds: u64,
     },
+    /// A connection was passed on, unseen, until one of its sides ended it.
+    Passed {
+        /// Bytes that were sent on.
+        sent: u64,
+        /// Bytes that were handed back.
+        received: u64,
+        /// How long it took, in milliseconds.
+        milliseconds: u64,
+    },
     /// No answer came of it, or only the beginning of one.
     Unanswered {
         /// Why.

@@ -34,6 +34,8 @@ pub enum ReachedBy {
     Lookup,
     /// A connection is made.
     Connect,
+    /// A connection is made of which nothing is seen but whom it is to: its TLS is passed on as it is.
+    Tunnel,
 }
 
 /// A request to a host, in the one form in which it is judged and sent.
@@ -46,20 +48,31 @@ pub struct Api {
     pub host: String,
     /// The port.
     pub port: u16,
-    /// The method, in upper case.
+    /// The method, in upper case. An upgrade is a `CONNECT`, as HTTP/2 writes it (RFC 8441): a rule that allows
+    /// what reads does not allow what goes on both ways, unseen.
     pub method: String,
     /// The path's segments, decoded.
     pub path: Vec<String>,
     /// The query's values by name, decoded, in their order.
     #[serde(default)]
     pub query: BTreeMap<String, Vec<String>>,
-    /// Those headers that say what a request is: `accept`, `content-type`, `content-length`, `upgrade`,
-    /// `user-agent`, `x-github-api-version` and alike. Never one that holds a credential.
+    /// Those headers that say what a request is: `accept`, `content-type`, `content-length`, `user-agent`,
+    /// `x-github-api-version` and alike. Never one that holds a credential.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// What the connection is to become instead of HTTP, in lower case, as `websocket`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<String>,
     /// The body, where it is JSON and not over the bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<serde_json::Value>,
+    /// Whether policy sees all that is sent: there is no body, or it is `body`, or `graphql` says what it asks
+    /// for. A rule that decides by a body does not hold where it is not seen.
+    #[serde(default)]
+    pub body_seen: bool,
+    /// What is asked for in GraphQL: the fields at the roots of all operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graphql: Option<Vec<GraphqlField>>,
     /// The address that is connected to.
     pub address: String,
     /// What kind of address it is.
@@ -83,7 +96,9 @@ impl Api {
             port if port == usual => String::new(),
             port => format!(":{port}"),
         };
-        format!("{scheme}://{}{port}/{}", self.host, self.path.join("/"))
+        let segments = self.path.iter().map(|segment| segment.replace('/', "%2F"));
+        let path = segments.collect::<Vec<_>>().join("/");
+        format!("{scheme}://{}{port}/{path}", self.host)
     }
 
     /// Whether it only reads: its method changes nothing where it is kept to (RFC 9110, section 9.2.1).
@@ -91,6 +106,29 @@ impl Api {
     pub fn is_reading(&self) -> bool {
         matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")
     }
+}
+
+/// A field at the root of a GraphQL operation: what is asked for, whatever it is to be called in the answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GraphqlField {
+    /// The kind of its operation.
+    pub operation: GraphqlOperation,
+    /// Its name, with aliases undone and fragments resolved.
+    pub field: String,
+    /// Its arguments, with variables filled in. A word of an enumeration is a text.
+    pub arguments: BTreeMap<String, serde_json::Value>,
+}
+
+/// A kind of GraphQL operation.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GraphqlOperation {
+    /// It reads.
+    Query,
+    /// It changes something.
+    Mutation,
+    /// It reads what is yet to happen.
+    Subscription,
 }
 
 /// By what a request travels.

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use agentguard_core::{
-    Api, CredentialName, Index, OutcomeOf, Permit, Push, Reach, Rule, Unrecorded,
+    Api, CredentialName, Index, OutcomeOf, Permit, Push, Reach, ReachedBy, Rule, Unrecorded,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -31,7 +31,8 @@ pub trait Govern: Sync {
 
     /// May this host be looked up or connected to? Asked of what the session was not granted, or may not
     /// reach by the address it has, so that there is a rule and an entry: whatever is answered, it is not
-    /// reached.
+    /// reached. Asked as well of a connection of which nothing is to be seen (`ReachedBy::Tunnel`), which is
+    /// made where it is permitted.
     ///
     /// # Errors
     ///
@@ -286,24 +287,14 @@ fn settle<G: Govern>(govern: &G, open: &Open, asked: Asked) -> Result<Answer, Er
             Ok(permit) => never(govern, permit)?,
             Err(refused) => refused.into(),
         },
+        Asked::Tunnel(reach) => match reach.by {
+            ReachedBy::Tunnel => permitted(open, govern.reach(reach)),
+            ReachedBy::Lookup | ReachedBy::Connect => return Err(Error::Garbled),
+        },
         Asked::Refuse(reach, rule) => govern.refuse(reach, rule).into(),
+        Asked::Api(api) => permitted(open, govern.request(*api)),
         Asked::Misused(name, reach, rule) => govern.misused(&name, reach, rule).into(),
-        Asked::Api(api) => match govern.request(*api) {
-            Ok(permit) => {
-                let (_, Index(entry)) = permit.spend();
-                open.add(entry);
-                Answer::Permitted { entry }
-            }
-            Err(refused) => refused.into(),
-        },
-        Asked::Push(push) => match govern.push(*push) {
-            Ok(permit) => {
-                let (_, Index(entry)) = permit.spend();
-                open.add(entry);
-                Answer::Permitted { entry }
-            }
-            Err(refused) => refused.into(),
-        },
+        Asked::Push(push) => permitted(open, govern.push(*push)),
         Asked::Outcome { of, outcome } => {
             let record = || govern.outcome(Index(of), outcome).map_err(unrecorded);
             match open.close(of, record)? {
@@ -312,6 +303,18 @@ fn settle<G: Govern>(govern: &G, open: &Open, asked: Asked) -> Result<Answer, Er
             }
         }
     })
+}
+
+/// What the gate may do, and will tell the outcome of.
+fn permitted<A>(open: &Open, permit: Result<Permit<A>, Refused>) -> Answer {
+    match permit {
+        Ok(permit) => {
+            let (_, Index(entry)) = permit.spend();
+            open.add(entry);
+            Answer::Permitted { entry }
+        }
+        Err(refused) => refused.into(),
+    }
 }
 
 /// Rules may allow what the session was not granted; it is not reached all the same.

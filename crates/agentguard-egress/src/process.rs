@@ -91,6 +91,8 @@ fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
     Plan {
         hosts: settings.hosts.clone(),
         addresses: settings.addresses.clone(),
+        uninspected: settings.uninspected.clone(),
+        escaped_slashes: settings.escaped_slashes.clone(),
         session: authority.session.clone(),
         not_before: authority.not_before,
         key: copy(&authority.key),

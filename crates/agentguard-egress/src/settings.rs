@@ -15,6 +15,10 @@ pub struct Settings {
     pub hosts: Vec<HostGrant>,
     /// Names whose place policy says itself. They are granted by `hosts`, like all others.
     pub addresses: BTreeMap<HostName, Place>,
+    /// Names of granted hosts whose TLS is passed on as it is.
+    pub uninspected: Vec<HostName>,
+    /// Names of granted hosts to whose servers an escaped `/` is a part of a segment.
+    pub escaped_slashes: Vec<HostName>,
     /// The credentials that were lent to the session. A placeholder has at least eight letters, all visible
     /// ones of ASCII: a gate that is handed another does not start.
     pub credentials: Vec<Credential>,

@@ -36,6 +36,8 @@ const MOST_DESCRIPTORS: usize = 32;
 pub(crate) struct Plan {
     pub(crate) hosts: Vec<HostGrant>,
     pub(crate) addresses: BTreeMap<HostName, Place>,
+    pub(crate) uninspected: Vec<HostName>,
+    pub(crate) escaped_slashes: Vec<HostName>,
     pub(crate) session: String,
     pub(crate) not_before: i64,
     #[serde(with = "secret")]
@@ -70,6 +72,8 @@ pub(crate) enum Asked {
     /// The gate refuses what was sent to a host, or asked of it, since this credential's placeholder stands
     /// where it may not.
     Misused(CredentialName, Reach, Rule),
+    /// May a connection be passed on of which nothing is seen?
+    Tunnel(Reach),
     /// May this be sent?
     Api(Box<Api>),
     /// May a server be asked to change these refs?

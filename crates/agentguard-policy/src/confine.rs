@@ -14,7 +14,7 @@ use agentguard_core::{
 use crate::deny::{DenyList, glob};
 use crate::error::{Error, tier_word};
 use crate::grants::{self, Granted};
-use crate::hosts::{Addresses, Hosts, WayOut};
+use crate::hosts::{Addresses, Hosts, Names, WayOut};
 use crate::input::SCHEMA;
 use crate::policies::Policies;
 use crate::profile::{Offered, Profile};
@@ -203,6 +203,8 @@ struct Tiered {
     hosts: Option<Hosts>,
     addresses: Option<Addresses>,
     credentials: Option<BTreeSet<String>>,
+    uninspected: Option<Names>,
+    escaped_slashes: Option<Names>,
     mute: Option<BTreeSet<String>>,
     limits: BTreeMap<&'static str, u64>,
     require_level: Level,
@@ -239,6 +241,10 @@ impl Tiered {
         }
         let level = |word: &str| Level::parse(word);
         let evidence = |word: &str| Evidence::parse(word);
+        let names = |word: &'static str| {
+            let names = reader.strings(word, &|_| true)?;
+            names.map(|names| Names::parse(word, names)).transpose()
+        };
         let network = reader.strings("network", &|word| matches!(word, "isolated" | "host"))?;
         Ok(Self {
             grants: grants::pair(
@@ -262,6 +268,8 @@ impl Tiered {
             addresses: reader.set("addresses")?.map(Addresses::read).transpose()?,
             credentials: reader
                 .strings("credentials", &|name| CredentialName::parse(name).is_ok())?,
+            uninspected: names("uninspected")?,
+            escaped_slashes: names("escaped_slashes")?,
             mute: reader.strings("mute", &|name| is_relative(name) && !name.contains('/'))?,
             host_network: network.map(|words| words.contains("host")),
             limits,
@@ -294,6 +302,10 @@ impl Tiered {
         both(&mut self.credentials, lower.credentials, common);
         both(&mut self.hosts, lower.hosts, |a, b| a.and(&b));
         both(&mut self.addresses, lower.addresses, |a, b| a.and(b));
+        both(&mut self.uninspected, lower.uninspected, |a, b| a.and(&b));
+        both(&mut self.escaped_slashes, lower.escaped_slashes, |a, b| {
+            a.and(&b)
+        });
         self.masks.extend(lower.masks);
         self.pins.extend(lower.pins);
         self.places.extend(lower.places);
@@ -309,10 +321,7 @@ impl Tiered {
 
     fn confined(self, request: &Request, deny: &DenyList) -> Result<Confined, Error> {
         let limits = self.limits()?;
-        let mut covered = self.covered;
-        covered.extend(deny.paths.iter().map(|denied| denied.rule.clone()));
-        covered.sort();
-        covered.dedup();
+        let covered = with_denied_paths(self.covered, deny);
         let grants: Vec<Grant> = self
             .grants
             .unwrap_or_default()
@@ -335,7 +344,8 @@ impl Tiered {
         let environment = self.environment.unwrap_or_default();
         let sockets = self.sockets.unwrap_or_default();
         granted_whole(request, host, &ports, &environment)?;
-        let way = WayOut::of(host, self.hosts, self.addresses)?;
+        let of_hosts = [self.uninspected, self.escaped_slashes];
+        let way = WayOut::of(host, self.hosts, self.addresses, of_hosts)?;
         let (profile, variables) = self.profile.taken(request.profile.as_deref(), deny)?;
         let confinement = Confinement {
             level: request.level,
@@ -358,6 +368,8 @@ impl Tiered {
             hosts: way.hosts,
             addresses: way.addresses,
             credentials: named(self.credentials.unwrap_or_default()),
+            uninspected: way.uninspected,
+            escaped_slashes: way.escaped_slashes,
             limits,
         };
         Ok(Confined {
@@ -438,6 +450,14 @@ fn asked_ports(ports: &BTreeSet<u64>) -> Result<Vec<u16>, Error> {
             })
     };
     ports.iter().map(port).collect()
+}
+
+/// What is covered, with the paths that are denied.
+fn with_denied_paths(mut covered: Vec<Rule>, deny: &DenyList) -> Vec<Rule> {
+    covered.extend(deny.paths.iter().map(|denied| denied.rule.clone()));
+    covered.sort();
+    covered.dedup();
+    covered
 }
 
 fn denied_programs(deny: &DenyList) -> Vec<DeniedProgram> {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use agentguard_core::{
     Access, Action, AddressClass, Agent, AgentName, Api, Confinement, Connect, CredentialName,
-    Digest, Enforcement, Evidence, Exec, FileChange, Grant, Held, HomeGrant, HostGrant, HostName,
-    Human, Level, Limits, MadeBy, Making, Network, PathChange, PathChanged, Place, Program,
-    ProgramClass, Push, PushedCommit, Reach, ReachedBy, RefUpdate, Rule, Scheme, Session,
-    SessionId, Start, Trigger, TriggerKind, ValueChange,
+    Digest, Enforcement, Evidence, Exec, FileChange, Grant, GraphqlField, GraphqlOperation, Held,
+    HomeGrant, HostGrant, HostName, Human, Level, Limits, MadeBy, Making, Network, PathChange,
+    PathChanged, Place, Program, ProgramClass, Push, PushedCommit, Reach, ReachedBy, RefUpdate,
+    Rule, Scheme, Session, SessionId, Start, Trigger, TriggerKind, ValueChange,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -90,8 +90,38 @@ pub(crate) fn reach() -> Value {
 
 /// The input of `agentguard.api`: an issue is written.
 pub(crate) fn api() -> Value {
+    of_api(an_issue())
+}
+
+/// The same in GraphQL.
+pub(crate) fn api_of_graphql() -> Value {
+    of_api(Api {
+        path: words(&["graphql"]),
+        graphql: Some(vec![GraphqlField {
+            operation: GraphqlOperation::Mutation,
+            field: "addComment".to_owned(),
+            arguments: BTreeMap::from([(
+                "input".to_owned(),
+                serde_json::json!({"body": "it is fixed", "subjectId": "I_1"}),
+            )]),
+        }]),
+        ..an_issue()
+    })
+}
+
+/// The input of `agentguard.api`: a WebSocket is asked for.
+pub(crate) fn api_of_upgrade() -> Value {
+    of_api(Api {
+        method: "CONNECT".to_owned(),
+        upgrade: Some("websocket".to_owned()),
+        body: None,
+        ..an_issue()
+    })
+}
+
+fn an_issue() -> Api {
     let one = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let api = Api {
+    Api {
         scheme: Scheme::Https,
         host: "api.github.com".to_owned(),
         port: 443,
@@ -102,12 +132,18 @@ pub(crate) fn api() -> Value {
             one("accept", "application/vnd.github+json"),
             one("content-type", "application/json"),
         ]),
+        upgrade: None,
         body: Some(serde_json::json!({"title": "it fails on Tuesdays"})),
+        body_seen: true,
+        graphql: None,
         address: "140.82.121.6".to_owned(),
         class: AddressClass::Public,
         caller: "/usr/bin/gh".to_owned(),
         credentials: CredentialName::parse("github").into_iter().collect(),
-    };
+    }
+}
+
+fn of_api(api: Api) -> Value {
     a_session().map_or(Value::Null, |session| {
         of(&Action::Api(Box::new(api)), &session)
     })
@@ -287,6 +323,8 @@ fn confinement() -> Confinement {
         hosts: HostGrant::parse("api.github.com").into_iter().collect(),
         addresses: address().into_iter().collect(),
         credentials: CredentialName::parse("github").into_iter().collect(),
+        escaped_slashes: HostName::parse("gitlab.example.com").into_iter().collect(),
+        uninspected: HostName::parse("pinned.example.com").into_iter().collect(),
         limits: Limits {
             processes: 4096,
             files: 65_536,

@@ -70,11 +70,38 @@ impl Addresses {
     }
 }
 
+/// Names of hosts of which something holds that makes less of them seen or sure. They are written out: nobody's
+/// next host is one by chance.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Names(BTreeSet<HostName>);
+
+impl Names {
+    /// Reads what a tier says.
+    pub(crate) fn parse(word: &str, texts: BTreeSet<String>) -> Result<Self, String> {
+        let parse = |text: &String| HostName::parse(text).map_err(|error| error.to_string());
+        let names = texts.iter().map(parse).collect::<Result<_, _>>();
+        names
+            .map(Self)
+            .map_err(|reason| format!("`{word}`: {reason}"))
+    }
+
+    /// What both say.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).cloned().collect())
+    }
+
+    fn list(self) -> Vec<HostName> {
+        self.0.into_iter().collect()
+    }
+}
+
 /// What leads out of a session.
 pub(crate) struct WayOut {
     pub(crate) network: Network,
     pub(crate) hosts: Vec<HostGrant>,
     pub(crate) addresses: BTreeMap<HostName, Place>,
+    pub(crate) uninspected: Vec<HostName>,
+    pub(crate) escaped_slashes: Vec<HostName>,
 }
 
 impl WayOut {
@@ -84,12 +111,15 @@ impl WayOut {
         is_hosts: bool,
         hosts: Option<Hosts>,
         addresses: Option<Addresses>,
+        [uninspected, escaped_slashes]: [Option<Names>; 2],
     ) -> Result<Self, Error> {
         let hosts = hosts.unwrap_or_default().list();
         let without = |network| Self {
             network,
             hosts: Vec::new(),
             addresses: BTreeMap::new(),
+            uninspected: Vec::new(),
+            escaped_slashes: Vec::new(),
         };
         match (is_hosts, hosts.is_empty()) {
             (true, _) => Ok(without(Network::Host)),
@@ -98,6 +128,8 @@ impl WayOut {
                 network: Network::Gated,
                 hosts,
                 addresses: addresses.unwrap_or_default().map()?,
+                uninspected: uninspected.unwrap_or_default().list(),
+                escaped_slashes: escaped_slashes.unwrap_or_default().list(),
             }),
         }
     }

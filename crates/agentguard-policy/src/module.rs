@@ -35,6 +35,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "covered",
     "credentials",
     "environment",
+    "escaped_slashes",
     "files",
     "home_read",
     "home_write",
@@ -55,6 +56,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "sockets",
     "switched_off",
     "temporary_bytes",
+    "uninspected",
     "variables",
     "write",
 ];

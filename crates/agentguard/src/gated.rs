@@ -34,6 +34,8 @@ pub(crate) fn settings(
     Ok(Some(Settings {
         hosts: confinement.hosts.clone(),
         addresses: confinement.addresses.clone(),
+        uninspected: confinement.uninspected.clone(),
+        escaped_slashes: confinement.escaped_slashes.clone(),
         credentials: Vec::new(),
         authority: Authority::new(session.as_str(), seconds)?,
         roots: trusted::roots(),
@@ -221,6 +223,7 @@ fn reached(reach: &Reach) -> String {
     match (reach.by, reach.port) {
         (ReachedBy::Lookup, _) => format!("look up `{host}`"),
         (ReachedBy::Connect, Some(port)) => format!("connect to `{host}` at port {port}"),
+        (ReachedBy::Tunnel, _) => format!("pass on a connection to `{host}`"),
         (ReachedBy::Connect, None) => format!("connect to `{host}`"),
     }
 }

@@ -75,6 +75,7 @@ impl SessionRecord {
             | OutcomeOf::Failed { .. }
             | OutcomeOf::Done
             | OutcomeOf::Answered { .. }
+            | OutcomeOf::Passed { .. }
             | OutcomeOf::Unanswered { .. }
             | OutcomeOf::Untold
             | OutcomeOf::Exited { .. }
@@ -419,7 +420,10 @@ mod tests {
                 path: Vec::new(),
                 query: std::collections::BTreeMap::new(),
                 headers: std::collections::BTreeMap::new(),
+                upgrade: None,
                 body: None,
+                body_seen: true,
+                graphql: None,
                 address: "192.0.2.1".to_owned(),
                 class: AddressClass::Public,
                 caller: "unknown".to_owned(),

@@ -126,7 +126,6 @@ pub(crate) fn start_requiring(text: Option<Commitment>, require_evidence: Eviden
         switched_off: Vec::new(),
         credentials: Vec::new(),
         ruling: allowed(),
-        credentials: Vec::new(),
         refs: Vec::new(),
         text: text.unwrap(),
         signature: String::new(),

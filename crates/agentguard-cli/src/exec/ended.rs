@@ -127,6 +127,7 @@ fn exit_of(finished: &Finished) -> (Exit, String) {
         | OutcomeOf::Killed { .. }
         | OutcomeOf::Done
         | OutcomeOf::Answered { .. }
+        | OutcomeOf::Passed { .. }
         | OutcomeOf::Unanswered { .. }
         | OutcomeOf::Untold => (Exit::Guard, "ended in no way that we know".to_owned()),
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use agentguard::Arranged;
-use agentguard::core::{Access, Enforcement, Held, Limits, Network};
+use agentguard::core::{Access, Confinement, Enforcement, Held, Limits, Network};
 use agentguard::text::command_line;
 use serde_json::json;
 
@@ -105,18 +105,6 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .sockets
         .iter()
         .map(|socket| format!("socket     {}", socket.display()));
-    let hosts = confinement
-        .hosts
-        .iter()
-        .map(|host| format!("host       {host}"));
-    let addresses = confinement
-        .addresses
-        .iter()
-        .map(|(host, place)| format!("address    {host} {place}"));
-    let credentials = confinement
-        .credentials
-        .iter()
-        .map(|name| format!("credential {name}"));
     let variables = confinement
         .environment
         .iter()
@@ -134,13 +122,40 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .chain(masks)
         .chain(pins)
         .chain(sockets)
-        .chain(hosts)
-        .chain(addresses)
-        .chain(credentials)
+        .chain(way_out(confinement))
         .chain(variables)
         .chain(set)
         .chain(rules)
         .collect()
+}
+
+/// What leads out of it.
+fn way_out(confinement: &Confinement) -> impl Iterator<Item = String> {
+    let hosts = confinement
+        .hosts
+        .iter()
+        .map(|host| format!("host       {host}"));
+    let addresses = confinement
+        .addresses
+        .iter()
+        .map(|(host, place)| format!("address    {host} {place}"));
+    let credentials = confinement
+        .credentials
+        .iter()
+        .map(|name| format!("credential {name}"));
+    let uninspected = confinement
+        .uninspected
+        .iter()
+        .map(|host| format!("unseen     {host}"));
+    let slashes = confinement
+        .escaped_slashes
+        .iter()
+        .map(|host| format!("slash      {host}"));
+    hosts
+        .chain(addresses)
+        .chain(credentials)
+        .chain(uninspected)
+        .chain(slashes)
 }
 
 /// The command as it would be run, with what its profile adds.

@@ -186,6 +186,11 @@ pub(crate) fn came(outcome: &OutcomeOf) -> String {
             received,
             milliseconds,
         } => format!("answered {status} ({sent} bytes out, {received} in, {milliseconds} ms)"),
+        OutcomeOf::Passed {
+            sent,
+            received,
+            milliseconds,
+        } => format!("passed on ({sent} bytes out, {received} in, {milliseconds} ms)"),
         OutcomeOf::Unanswered { why } => format!("no answer ({})", why),
         OutcomeOf::Untold => "refused without a word to".to_owned(),
         OutcomeOf::Exited { code } => format!("exited {code}"),

@@ -1,6 +1,6 @@
 //! What arrives at the listeners.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
@@ -21,6 +21,7 @@ use super::leaf::{Leaves, Servers};
 use super::lent::Lent;
 use super::misplaced::Misplaced;
 use super::names::Names;
+use super::path::Slash;
 use super::process::Handed;
 use super::resolve::Resolver;
 use crate::settings::Patience;
@@ -51,9 +52,26 @@ pub(super) struct Shared {
     pub(super) patience: Patience,
     /// One place for each push that is read: it is read whole.
     pub(super) pushes: Semaphore,
+    uninspected: HashSet<HostName>,
+    escaped_slashes: HashSet<HostName>,
     connections: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
     refused: Mutex<HashMap<String, Instant>>,
+}
+
+impl Shared {
+    /// Whether TLS to `host` is passed on as it is.
+    pub(super) fn is_uninspected(&self, host: &Host) -> bool {
+        matches!(host, Host::Name(name) if self.uninspected.contains(name))
+    }
+
+    /// What an escaped `/` is to the servers of `host`.
+    pub(super) fn slash_of(&self, host: &Host) -> Slash {
+        match host {
+            Host::Name(name) if self.escaped_slashes.contains(name) => Slash::InSegment,
+            Host::Name(_) | Host::Address(_) => Slash::Unclear,
+        }
+    }
 }
 
 /// Serves until the guard is gone.
@@ -73,6 +91,8 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         lent: Arc::new(Lent::new(plan.credentials)?),
         patience: plan.patience,
         pushes: Semaphore::new(MOST_PUSHES),
+        uninspected: plan.uninspected.into_iter().collect(),
+        escaped_slashes: plan.escaped_slashes.into_iter().collect(),
         connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),
         refused: Mutex::default(),

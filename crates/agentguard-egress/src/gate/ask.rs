@@ -86,6 +86,14 @@ impl Guard {
         self.refused(Asked::Misused(name, reach, rule)).await
     }
 
+    /// May a connection be passed on of which nothing is seen?
+    pub(super) async fn tunnel(&self, reach: Reach) -> Result<Result<Permitted, Told>, Gone> {
+        match self.ask(Asked::Tunnel(reach)).await? {
+            Settled::Permitted(permitted) => Ok(Ok(permitted)),
+            Settled::Told(told) => Ok(Err(told)),
+        }
+    }
+
     /// May this be sent?
     pub(super) async fn request(&self, api: Api) -> Result<Result<Permitted, Told>, Gone> {
         match self.ask(Asked::Api(Box::new(api))).await? {

@@ -14,6 +14,7 @@ fn origin(host: &str) -> Origin {
         scheme: Scheme::Https,
         host: Host::parse(host).unwrap(),
         port: 443,
+        slash: crate::gate::path::Slash::Unclear,
     }
 }
 

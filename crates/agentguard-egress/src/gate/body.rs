@@ -14,6 +14,7 @@ use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::ask::Permitted;
+use super::request;
 use super::through::Through;
 
 /// How long what may be the beginning of a secret is held back where nothing more comes. Whoever answers only
@@ -48,6 +49,7 @@ pub(super) struct Passing {
     /// Until when something is held back, once nothing more comes.
     held: Option<Pin<Box<Sleep>>>,
     is_ended: bool,
+    is_request: bool,
 }
 
 /// The answer that a body belongs to, and what is told when it ends.
@@ -96,6 +98,7 @@ impl Body {
             patience,
             // Set anew with each piece: how long nothing may come.
             idle: Box::pin(tokio::time::sleep(patience)),
+            is_request: answer.is_none(),
             answer,
             through,
             then: None,
@@ -167,13 +170,20 @@ impl Passing {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         match Pin::new(&mut self.rest).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.trimmed(frame)))),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => match self.idle.as_mut().poll(context) {
                 Poll::Ready(()) => Poll::Ready(Some(Err("nothing more came".into()))),
                 Poll::Pending => Poll::Pending,
             },
+        }
+    }
+
+    fn trimmed(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.trailers_ref() {
+            Some(trailers) if self.is_request => Frame::trailers(request::trailers(trailers)),
+            Some(_) | None => frame,
         }
     }
 

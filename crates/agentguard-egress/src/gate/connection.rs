@@ -23,9 +23,10 @@ use super::refusal;
 use super::request::Origin;
 use super::resolve::Nowhere;
 use super::serve;
+use super::uninspected;
 
 /// A fatal alert: there is nobody of that name here (RFC 8446, section 6).
-const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+pub(super) const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// The first byte of a record that holds a handshake.
 const HANDSHAKE: u8 = 22;
 
@@ -56,7 +57,13 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     match begin(&shared, &mut stream).await {
         Ok(Begun { host, port, is_tls }) => {
             let scheme = if is_tls { Scheme::Https } else { Scheme::Http };
-            let origin = Origin { scheme, host, port };
+            let slash = shared.slash_of(&host);
+            let origin = Origin {
+                scheme,
+                host,
+                port,
+                slash,
+            };
             // Whoever left needs no answer, and where the guard is gone there is none.
             let _ = match scheme {
                 Scheme::Https => over_tls(&shared, stream, origin).await,
@@ -173,6 +180,10 @@ async fn in_the_clear(
 }
 
 async fn over_tls(shared: &Arc<Shared>, stream: TcpStream, origin: Origin) -> Result<(), Unserved> {
+    if shared.is_uninspected(&origin.host) {
+        uninspected::serve(shared, stream, &origin).await;
+        return Ok(());
+    }
     let (stream, protocols) = hello(shared, stream, &origin).await?;
     let way = way(shared, &origin, &protocols).await?;
     // Client and server speak the same, so that nothing is translated.

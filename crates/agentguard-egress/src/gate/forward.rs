@@ -211,7 +211,7 @@ where
                 .max_buf_size(LONGEST_HEAD)
                 .handshake(io);
             let (sender, connection) = handshake.await.map_err(io::Error::other)?;
-            tokio::spawn(connection);
+            tokio::spawn(connection.with_upgrades());
             Sender::Http1(sender)
         }
         Protocol::Http2 => {

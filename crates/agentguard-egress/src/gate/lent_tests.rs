@@ -30,6 +30,7 @@ fn origin(host: &str, port: u16) -> Origin {
         scheme: Scheme::Https,
         host: Host::parse(host).unwrap(),
         port,
+        slash: crate::gate::path::Slash::Unclear,
     }
 }
 

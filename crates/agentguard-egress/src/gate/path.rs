@@ -20,12 +20,21 @@ pub(super) struct Target {
     pub(super) sent: String,
 }
 
+/// What an escaped `/` is to the servers of a host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Slash {
+    /// Some may take it for the end of a segment.
+    Unclear,
+    /// Policy says that it is a part of a segment.
+    InSegment,
+}
+
 /// Reads a path and a query.
-pub(super) fn read(path: &str, query: Option<&str>) -> Result<Target, &'static str> {
+pub(super) fn read(path: &str, query: Option<&str>, slash: Slash) -> Result<Target, &'static str> {
     if path.len() + query.map_or(0, str::len) > LONGEST {
         return Err("it is longer than 16 KiB");
     }
-    let (segments, mut sent) = read_path(path)?;
+    let (segments, mut sent) = read_path(path, slash)?;
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut before = '?';
     for pair in query
@@ -53,7 +62,7 @@ pub(super) fn read(path: &str, query: Option<&str>) -> Result<Target, &'static s
     })
 }
 
-fn read_path(path: &str) -> Result<(Vec<String>, String), &'static str> {
+fn read_path(path: &str, slash: Slash) -> Result<(Vec<String>, String), &'static str> {
     let rest = path
         .strip_prefix('/')
         .ok_or("its path does not begin with `/`")?;
@@ -73,7 +82,13 @@ fn read_path(path: &str) -> Result<(Vec<String>, String), &'static str> {
             return Err("its path has a `\\`");
         }
         if segment.contains('/') && !(number == 1 && is_scoped(&segment)) {
-            return Err("its path has an escaped `/`");
+            if slash == Slash::Unclear {
+                return Err("its path has an escaped `/`");
+            }
+            is_one(&segment)?;
+        }
+        if slash == Slash::InSegment && is_escaped_twice(&segment) {
+            return Err("its path is escaped twice");
         }
         segments.push(segment);
     }
@@ -88,6 +103,27 @@ fn is_scoped(segment: &str) -> bool {
         .strip_prefix('@')
         .and_then(|rest| rest.split_once('/'));
     parts.is_some_and(|(scope, name)| is_plain(scope) && is_plain(name))
+}
+
+/// Whether a segment with an escaped `/` in it means nothing else to a server that takes it for more than one.
+fn is_one(segment: &str) -> Result<(), &'static str> {
+    let mut parts = segment.split('/');
+    if parts.clone().any(|part| matches!(part, "" | "." | "..")) {
+        return Err("its path has an escaped `/` beside nothing, `.` or `..`");
+    }
+    // What git is served by ends in these, however a server finds them.
+    if parts.any(|part| part.starts_with("git-")) {
+        return Err("its path has an escaped `/` beside a service of git");
+    }
+    Ok(())
+}
+
+/// Whether what an escape means is an escape again.
+fn is_escaped_twice(segment: &str) -> bool {
+    segment.split('%').skip(1).any(|rest| {
+        let digits = rest.get(..2).unwrap_or_default();
+        digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// What is said of a byte in a part of a target.
@@ -153,8 +189,8 @@ mod tests {
 
     fn target(text: &str) -> Result<Target, &'static str> {
         match text.split_once('?') {
-            Some((path, query)) => read(path, Some(query)),
-            None => read(text, None),
+            Some((path, query)) => read(path, Some(query), Slash::Unclear),
+            None => read(text, None, Slash::Unclear),
         }
     }
 
@@ -200,7 +236,7 @@ mod tests {
         ] {
             assert!(target(text).is_err(), "{text:?}");
         }
-        assert!(read(&format!("/{}", "a".repeat(LONGEST)), None).is_err());
+        assert!(read(&format!("/{}", "a".repeat(LONGEST)), None, Slash::Unclear).is_err());
     }
 
     #[test]
@@ -233,7 +269,55 @@ mod tests {
         assert_eq!(values("c"), [""]);
         assert_eq!(values("a[]"), ["="]);
         assert_eq!(values("q"), ["a;b"]);
-        assert_eq!(read("/", Some("")).unwrap().sent, "/");
+        assert_eq!(read("/", Some(""), Slash::Unclear).unwrap().sent, "/");
+    }
+
+    #[test]
+    fn an_escaped_slash_is_in_one_segment_where_policy_says_so() {
+        let read = |text| read(text, None, Slash::InSegment);
+        for (text, segments, sent) in [
+            (
+                "/api/group%2fproject/issues",
+                &["api", "group/project", "issues"][..],
+                "/api/group%2Fproject/issues",
+            ),
+            (
+                "/files/lib%2Fa%2erb",
+                &["files", "lib/a.rb"],
+                "/files/lib%2Fa.rb",
+            ),
+            ("/a%25", &["a%"], "/a%25"),
+            ("/@a%2fb/c", &["@a/b", "c"], "/@a%2Fb/c"),
+        ] {
+            let target = read(text).unwrap();
+            assert_eq!(
+                (&target.segments[..], target.sent.as_str()),
+                (
+                    &segments.iter().map(ToString::to_string).collect::<Vec<_>>()[..],
+                    sent
+                )
+            );
+        }
+        for text in [
+            "/a%2f",
+            "/%2fa",
+            "/a%2f%2fb",
+            "/a%2f..%2fb",
+            "/a%2f%2e%2e",
+            "/.%2fb",
+            "/a%252fb",
+            "/a%2fb%252e",
+            "/a%255cb",
+            "/a%2fb%5cc",
+            "/a%2fb%00",
+            "/a%2fb;c",
+            "/a/../b%2fc",
+            "/a//b%2fc",
+            "/g%2fr.git%2fgit-receive-pack",
+            "/g%2fgit-upload-pack",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -243,8 +327,17 @@ mod tests {
         ];
         crate::mutate::fuzz("target", WORDS, |bytes| {
             let text = String::from_utf8_lossy(bytes);
+            let (path, query) = match text.split_once('?') {
+                Some((path, query)) => (path, Some(query)),
+                None => (&*text, None),
+            };
+            // A host on which it is in a segment refuses no more than others but what is escaped twice.
+            let within = read(path, query, Slash::InSegment);
             match target(&text) {
                 Ok(read) => {
+                    assert!(
+                        within.as_ref() == Ok(&read) || within == Err("its path is escaped twice")
+                    );
                     assert_eq!(target(&read.sent).as_ref(), Ok(&read));
                     assert!(read.sent.bytes().all(|byte| byte.is_ascii_graphic()));
                     format!("{} segments", read.segments.len().min(3))

@@ -7,8 +7,9 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
 
-use super::path::{self, Target};
+use super::path::{self, Slash, Target};
 use super::refusal::Fault;
+use super::upgrade::{self, Upgrade};
 
 /// The longest value of a header that policy sees.
 const LONGEST_SEEN: usize = 1024;
@@ -92,6 +93,7 @@ pub(super) struct Origin {
     pub(super) scheme: Scheme,
     pub(super) host: Host,
     pub(super) port: u16,
+    pub(super) slash: Slash,
 }
 
 /// A request that was read.
@@ -103,6 +105,8 @@ pub(super) struct Read {
     pub(super) seen: BTreeMap<String, String>,
     /// What is sent of them.
     pub(super) headers: HeaderMap,
+    /// What its connection is to become.
+    pub(super) upgrade: Option<Upgrade>,
 }
 
 impl Origin {
@@ -158,13 +162,19 @@ pub(super) fn read(origin: &Origin, parts: &Parts) -> Result<Read, Fault> {
     }
     authority(origin, parts)?;
     overrides(&parts.headers)?;
-    let target = path::read(parts.uri.path(), parts.uri.query())
+    let target = path::read(parts.uri.path(), parts.uri.query(), origin.slash)
         .map_err(|reason| Fault::bad("gate/path", format!("the request is refused: {reason}")))?;
+    let upgrade = upgrade::read(parts)?;
+    let mut headers = sent(origin, parts)?;
+    if let Some(upgrade) = &upgrade {
+        upgrade.ask(&mut headers)?;
+    }
     Ok(Read {
         method: parts.method.clone(),
         target,
         seen: seen(&parts.headers)?,
-        headers: sent(origin, parts)?,
+        headers,
+        upgrade,
     })
 }
 
@@ -212,18 +222,6 @@ fn overrides(headers: &HeaderMap) -> Result<(), Fault> {
     if let Some(name) = OVERRIDES.iter().find(|name| headers.contains_key(**name)) {
         let reason = format!("the header `{name}` makes another request of it");
         return Err(Fault::bad("gate/override", reason).with_remedy("send the request itself"));
-    }
-    let upgrades = headers.get_all(header::UPGRADE).iter();
-    // Going over to HTTP/2 is an offer (RFC 9113 has dropped it), and is not taken up.
-    if upgrades
-        .map(HeaderValue::as_bytes)
-        .any(|to| !to.eq_ignore_ascii_case(b"h2c"))
-    {
-        return Err(Fault::new(
-            StatusCode::FORBIDDEN,
-            "gate/upgrade",
-            "connections that stop being HTTP, WebSockets among them, are not passed on",
-        ));
     }
     Ok(())
 }
@@ -287,6 +285,14 @@ fn sent(origin: &Origin, parts: &Parts) -> Result<HeaderMap, Fault> {
     Ok(sent)
 }
 
+/// What is sent of what comes behind a request's body: nothing that would have been judged, refused, left out
+/// or found before it, for servers that put both together.
+pub(super) fn trailers(trailers: &HeaderMap) -> HeaderMap {
+    const CREDENTIALS: [&str; 2] = ["authorization", "cookie"];
+    let judged = [&SEEN[..], &OVERRIDES, &NOT_SENT, &CREDENTIALS].concat();
+    without(trailers, &judged)
+}
+
 /// The headers of an answer that are handed back.
 pub(super) fn handed_back(headers: &HeaderMap) -> HeaderMap {
     without(headers, &NOT_HANDED_BACK)
@@ -321,6 +327,7 @@ mod tests {
             scheme: Scheme::Https,
             host: Host::parse("api.test").unwrap(),
             port: 443,
+            slash: Slash::Unclear,
         }
     }
 

@@ -10,10 +10,11 @@ use agentguard_core::{Api, OutcomeOf, Rule, Scheme};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue,
+    UPGRADE,
 };
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode, Uri, Version};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -23,8 +24,9 @@ use super::ask::{Gone, Permitted};
 use super::aws;
 use super::body::{Answer, Body};
 use super::connection::refuse;
+use super::encoded::Coding;
 use super::forward::{Upstream, Way};
-use super::json;
+use super::graphql;
 use super::lent::{Unfit, Uses};
 use super::misplaced::{self, Alarm, Misplaced, Watch};
 use super::push;
@@ -32,8 +34,10 @@ use super::redact;
 use super::refusal::{self, Fault};
 use super::request::{self, Origin, Read};
 use super::resolve::Vetted;
+use super::shown::{Kind, Shown, shown};
 use super::strict::Strict;
 use super::through::Through;
+use super::upgrade::{self, Slot, Upgrade};
 
 /// The longest body that policy sees.
 const LONGEST_SEEN: usize = 64 << 10;
@@ -50,6 +54,41 @@ pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
     pub(super) origin: Origin,
     pub(super) way: Way,
+    slot: Slot,
+}
+
+/// What goes along with a request that is sent.
+pub(super) struct Sending<'r> {
+    pub(super) permitted: Permitted,
+    /// How much of its body was sent.
+    pub(super) sent: Arc<AtomicU64>,
+    /// Tells where a placeholder is met in its body.
+    pub(super) alarm: Option<Alarm>,
+    /// What it asks to go over to.
+    pub(super) upgrade: Option<&'r Upgrade>,
+}
+
+impl Sending<'_> {
+    /// Of a request whose body is known whole.
+    pub(super) fn whole(permitted: Permitted) -> Self {
+        Self {
+            permitted,
+            sent: Arc::default(),
+            alarm: None,
+            upgrade: None,
+        }
+    }
+}
+
+/// A request that was permitted, before anything of it was sent.
+struct Judged {
+    read: Read,
+    uses: Uses,
+    version: Version,
+    first: VecDeque<Bytes>,
+    rest: Incoming,
+    watch: Option<Watch>,
+    permitted: Permitted,
 }
 
 /// Why a request is not answered by a server.
@@ -102,7 +141,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (host, port) = (origin.host.clone(), origin.port);
-    let service = service(shared, origin, way);
+    let slot = Slot::default();
+    let service = service(shared, origin, way, slot.clone());
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.patience.client)
@@ -110,7 +150,16 @@ where
         .serve_connection(TokioIo::new(Strict::new(stream)), service_fn(service));
     // Whether it ended well is nobody's to know: what came of each request was told.
     let _ = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
-    let mut strict = connection.into_parts().io.into_inner();
+    let parts = connection.into_parts();
+    let mut strict = parts.io.into_inner();
+    if let Some(switched) = slot.take() {
+        let (client, further) = strict.into_parts();
+        let unread = [&parts.read_buf[..], &further].concat();
+        switched
+            .carry(client, &unread, shared.patience.answer)
+            .await;
+        return Ok(());
+    }
     if let Some(fault) = strict.fault() {
         let rule = Rule::new(
             "gate/request",
@@ -135,7 +184,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let is_open = way.protocol().is_some();
-    let service = service(shared, origin, way);
+    let service = service(shared, origin, way, Slot::default());
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MOST_STREAMS)
@@ -162,11 +211,13 @@ fn service(
     shared: &Arc<Shared>,
     origin: Origin,
     way: Way,
+    slot: Slot,
 ) -> impl Fn(Request<Incoming>) -> Answering + use<> {
     let connection = Arc::new(Connection {
         shared: Arc::clone(shared),
         origin,
         way,
+        slot,
     });
     move |request| {
         let connection = Arc::clone(&connection);
@@ -194,9 +245,12 @@ impl Connection {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Gone> {
         let is_http1 = request.version() != Version::HTTP_2;
         let is_empty = request.body().is_end_stream();
+        let mut upgrades = request.headers().get_all(UPGRADE).iter();
+        let is_held = upgrades.any(|to| upgrade::is_asked(to.as_bytes()));
         let is_open = self.way.protocol().is_some();
         let mut answer = match self.pass(request).await {
-            Ok(answer) if is_open => return Ok(answer),
+            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => return Ok(answer),
+            Ok(answer) if is_open && !is_held => return Ok(answer),
             Ok(answer) => answer,
             Err(Unsent::Answered(answer)) => answer,
             Err(Unsent::Fault(fault)) => {
@@ -211,8 +265,9 @@ impl Connection {
             }
             Err(Unsent::Gone) => return Err(Gone),
         };
-        // What is left of a refused body is not waited for, and what leads nowhere is not to be kept.
-        if is_http1 && (!is_empty || !is_open) {
+        // What is left of a refused body is not waited for, and what leads nowhere is not to be kept. Nor is
+        // anything read after what was to be said in another protocol.
+        if is_http1 && (!is_empty || !is_open || is_held) {
             answer
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -222,6 +277,58 @@ impl Connection {
 
     /// Reads, asks, and sends.
     async fn pass(&self, request: Request<Incoming>) -> Result<Response<Body>, Unsent> {
+        let judged = self.judge(request).await?;
+        let Judged {
+            mut read,
+            uses,
+            version,
+            first,
+            rest,
+            mut watch,
+            permitted,
+        } = judged;
+        let uri = match self.lend(&uses, &mut read, version, &first) {
+            Ok(uri) => uri,
+            Err(why) => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, &why)),
+        };
+        if push::is_push(&read) {
+            let arriving = push::Arriving {
+                credentials: uses.names(&self.shared.lent),
+                read,
+                uri,
+                version,
+                first,
+                rest,
+            };
+            return self.push(arriving, permitted).await;
+        }
+        let sent = Arc::new(AtomicU64::new(0));
+        let alarm = watch
+            .as_mut()
+            .map(|watch| watch.arm(&self.shared, &self.origin));
+        let through = watch.map_or(Through::Unchanged, Through::Watched);
+        let patience = self.shared.patience.answer;
+        let body = Body::passing(first, rest, Arc::clone(&sent), patience, None, through);
+        let mut request = Request::new(body);
+        *request.method_mut() = read.method;
+        *request.uri_mut() = uri;
+        *request.version_mut() = version;
+        *request.headers_mut() = read.headers;
+        let sending = Sending {
+            permitted,
+            sent,
+            alarm,
+            upgrade: read.upgrade.as_ref(),
+        };
+        match &self.way {
+            Way::Open(upstream) => self.send(upstream, request, sending).await,
+            Way::Failed { why, .. } => Ok(failed(sending.permitted, StatusCode::BAD_GATEWAY, why)),
+            Way::Closed { .. } => Err(Unsent::Gone),
+        }
+    }
+
+    /// Reads, and asks.
+    async fn judge(&self, request: Request<Incoming>) -> Result<Judged, Unsent> {
         let (parts, body) = request.into_parts();
         let mut read = request::read(&self.origin, &parts)?;
         if push::is_before_push(&read) {
@@ -246,52 +353,26 @@ impl Connection {
                 "the body does not end",
             )
         };
-        let Seen { json, first, rest } = body.map_err(late)??;
+        let Seen { shown, first, rest } = body.map_err(late)??;
         let mut watch = Watch::new(lent);
         watch
             .as_mut()
             .map_or(Ok(()), |watch| watch.first(first.iter()))?;
-        let api = self.api(&read, &uses, json, at);
-        let permitted = match self.shared.guard.request(api).await? {
-            Ok(permitted) => permitted,
-            Err(told) => {
-                return Err(Unsent::Answered(refusal::answer(
-                    StatusCode::FORBIDDEN,
-                    &told,
-                )));
-            }
-        };
-        let sent = Arc::new(AtomicU64::new(0));
-        let patience = self.shared.patience.answer;
-        let uri = match self.lend(&uses, &mut read, parts.version, &first) {
-            Ok(uri) => uri,
-            Err(why) => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, &why)),
-        };
-        if push::is_push(&read) {
-            let arriving = push::Arriving {
-                credentials: uses.names(lent),
+        let api = self.api(&read, &uses, shown, at)?;
+        match self.shared.guard.request(api).await? {
+            Ok(permitted) => Ok(Judged {
                 read,
-                uri,
+                uses,
                 version: parts.version,
                 first,
                 rest,
-            };
-            return self.push(arriving, permitted).await;
-        }
-        let alarm = watch
-            .as_mut()
-            .map(|watch| watch.arm(&self.shared, &self.origin));
-        let through = watch.map_or(Through::Unchanged, Through::Watched);
-        let body = Body::passing(first, rest, Arc::clone(&sent), patience, None, through);
-        let mut request = Request::new(body);
-        *request.method_mut() = read.method;
-        *request.uri_mut() = uri;
-        *request.version_mut() = parts.version;
-        *request.headers_mut() = read.headers;
-        match &self.way {
-            Way::Open(upstream) => self.send(upstream, request, permitted, sent, alarm).await,
-            Way::Failed { why, .. } => Ok(failed(permitted, StatusCode::BAD_GATEWAY, why)),
-            Way::Closed { .. } => Err(Unsent::Gone),
+                watch,
+                permitted,
+            }),
+            Err(told) => {
+                let answer = refusal::answer(StatusCode::FORBIDDEN, &told);
+                Err(Unsent::Answered(answer))
+            }
         }
     }
 
@@ -332,21 +413,28 @@ impl Connection {
             .ok_or_else(|| Fault::bad("gate/path", "its path cannot be sent as it was judged"))
     }
 
-    fn api(&self, read: &Read, uses: &Uses, body: Option<serde_json::Value>, at: Vetted) -> Api {
-        Api {
+    fn api(&self, read: &Read, uses: &Uses, shown: Shown, at: Vetted) -> Result<Api, Fault> {
+        let graphql = graphql::of(&read.target, shown.json.as_ref(), shown.document.as_deref())?;
+        Ok(Api {
             scheme: self.origin.scheme,
             host: self.origin.host.to_string(),
             port: self.origin.port,
-            method: read.method.to_string(),
+            method: match read.upgrade {
+                Some(_) => Method::CONNECT.to_string(),
+                None => read.method.to_string(),
+            },
             path: read.target.segments.clone(),
             query: read.target.query.clone(),
             headers: read.seen.clone(),
-            body,
+            upgrade: read.upgrade.as_ref().map(|upgrade| upgrade.to.clone()),
+            body: shown.json,
+            body_seen: shown.is_all,
+            graphql,
             address: at.address.ip().to_string(),
             class: at.class,
             caller: CALLER.to_owned(),
             credentials: uses.names(&self.shared.lent),
-        }
+        })
     }
 
     /// Reads a body that policy is to see, as far as it is not too long.
@@ -366,18 +454,20 @@ impl Connection {
 
     async fn see_short(&self, read: &Read, mut body: Incoming) -> Result<Seen, Fault> {
         let content_type = read.seen.get(CONTENT_TYPE.as_str()).map(String::as_str);
-        let is_json = content_type.is_some_and(is_json);
+        let kind = Kind::of(content_type)?;
         let mut first = VecDeque::new();
-        let is_plain = !read.seen.contains_key(CONTENT_ENCODING.as_str());
+        let coding = read.seen.get(CONTENT_ENCODING.as_str()).map(String::as_str);
+        let coding = Coding::of(coding);
         let is_short = match body.size_hint().exact() {
             Some(length) => usize::try_from(length).is_ok_and(|length| length <= LONGEST_SEEN),
-            None => is_json,
+            None => kind != Kind::Other,
         };
         // A stream of calls is answered while it is sent.
         let is_stream = content_type.is_some_and(|kind| kind.starts_with("application/grpc"));
-        if !is_plain || !is_short || is_stream {
+        let is_none = body.is_end_stream();
+        if !is_none && (coding == Coding::Other || !is_short || is_stream) {
             return Ok(Seen {
-                json: None,
+                shown: Shown::NOTHING,
                 first,
                 rest: body,
             });
@@ -394,11 +484,16 @@ impl Connection {
                     }
                 }
                 Some(Err(_)) => return Err(Fault::bad("gate/body", "its body breaks off")),
-                None => return seen(first, body, is_json),
+                None => {
+                    let whole = first.iter().flatten().copied().collect();
+                    let shown = shown(coding.decode(whole, LONGEST_SEEN), kind)?;
+                    let rest = body;
+                    return Ok(Seen { shown, first, rest });
+                }
             }
         }
         Ok(Seen {
-            json: None,
+            shown: Shown::NOTHING,
             first,
             rest: body,
         })
@@ -408,9 +503,12 @@ impl Connection {
         &self,
         upstream: &Upstream,
         request: Request<Body>,
-        permitted: Permitted,
-        sent: Arc<AtomicU64>,
-        alarm: Option<Alarm>,
+        Sending {
+            permitted,
+            sent,
+            alarm,
+            upgrade,
+        }: Sending<'_>,
     ) -> Result<Response<Body>, Unsent> {
         let patience = self.shared.patience.answer;
         let is_before_push = push::asks_what_it_can(request.uri());
@@ -430,6 +528,12 @@ impl Connection {
                 return Err(Unsent::Answered(answer));
             }
         };
+        if let (Some(upgrade), StatusCode::SWITCHING_PROTOCOLS) = (upgrade, answer.status()) {
+            let switched = self.slot.switch(answer, upgrade, permitted).await;
+            return Ok(switched.unwrap_or_else(|(permitted, why)| {
+                failed(permitted, StatusCode::BAD_GATEWAY, &why)
+            }));
+        }
         let (mut parts, mut body) = answer.into_parts();
         if parts.status.is_informational() {
             let why = "it wants to speak something else than HTTP";
@@ -465,41 +569,9 @@ impl Connection {
 
 /// What was read of a body.
 struct Seen {
-    json: Option<serde_json::Value>,
+    shown: Shown,
     first: VecDeque<Bytes>,
     rest: Incoming,
-}
-
-/// Whether a body is said to be JSON.
-fn is_json(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default().trim();
-    let kind = kind.to_ascii_lowercase();
-    kind == "application/json" || kind == "text/json" || kind.ends_with("+json")
-}
-
-/// What is said of a body that was read whole. Servers read JSON that is not said to be any, so it is seen.
-fn seen(first: VecDeque<Bytes>, rest: Incoming, is_json: bool) -> Result<Seen, Fault> {
-    let whole = first.iter().flatten().copied().collect::<Vec<u8>>();
-    let read = if is_json || json::looks_so(&whole) {
-        json::read(&whole)
-    } else {
-        json::Read::Other
-    };
-    let json = match read {
-        json::Read::Json(json) => Some(json),
-        json::Read::Twofold => {
-            let reason = "a name stands twice in one object of its body";
-            return Err(Fault::bad("gate/body", reason));
-        }
-        json::Read::Other if is_json && !whole.trim_ascii().is_empty() => {
-            return Err(Fault::bad(
-                "gate/body",
-                "its body is said to be JSON, and is none",
-            ));
-        }
-        json::Read::Other => None,
-    };
-    Ok(Seen { json, first, rest })
 }
 
 /// A permitted request that got no answer.

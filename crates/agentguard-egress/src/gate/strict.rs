@@ -11,6 +11,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::upgrade;
+
 /// The longest head of a request.
 const LONGEST_HEAD: usize = 64 << 10;
 const TOO_LONG: &str = "its head is longer than 64 KiB";
@@ -41,6 +43,8 @@ enum State {
     Chunk(u64),
     /// The lines after the last chunk, of which so many bytes were read.
     Trailers(usize),
+    /// What comes is for whatever the connection is to become, and kept until that is known.
+    Held,
 }
 
 impl State {
@@ -71,6 +75,11 @@ impl<S> Strict<S> {
         &mut self.inner
     }
 
+    /// The connection itself, and what was read of it and not handed on.
+    pub(super) fn into_parts(self) -> (S, Vec<u8>) {
+        (self.inner, self.read)
+    }
+
     /// Finds out how much more of what was read is good.
     fn advance(&mut self) -> Result<(), &'static str> {
         while let Some((length, state)) = step(self.state, self.rest())? {
@@ -98,6 +107,7 @@ fn step(state: State, bytes: &[u8]) -> Result<Option<(usize, State)>, &'static s
         (usize::try_from(length).unwrap_or(0), left - length)
     };
     Ok(Some(match state {
+        State::Held => return Ok(None),
         State::Head { lines, without } => match head_end(bytes, lines, without)? {
             Ok(end) => (end, body_of(bytes.get(..end).unwrap_or_default())?),
             Err(further) => (0, further),
@@ -201,10 +211,13 @@ fn body_of(head: &[u8]) -> Result<State, &'static str> {
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let _first = lines.next();
     let (mut hosts, mut length, mut coding) = (0, None, None);
+    let mut without = State::HEAD;
     for line in lines.take_while(|line| !line.is_empty()) {
         let (name, value) = field(line)?;
         if name.eq_ignore_ascii_case(b"host") {
             hosts += 1;
+        } else if name.eq_ignore_ascii_case(b"upgrade") && upgrade::is_asked(value) {
+            without = State::Held;
         } else if name.eq_ignore_ascii_case(b"content-length") && length.replace(value).is_some() {
             return Err("it has two lengths");
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") && coding.replace(value).is_some()
@@ -216,9 +229,9 @@ fn body_of(head: &[u8]) -> Result<State, &'static str> {
         return Err("it does not name one host");
     }
     match (length, coding) {
-        (None, None) => Ok(State::HEAD),
+        (None, None) => Ok(without),
         (Some(length), None) => match decimal(length) {
-            Some(0) => Ok(State::HEAD),
+            Some(0) => Ok(without),
             Some(length) => Ok(State::Body(length)),
             None => Err("its length is no number"),
         },
@@ -312,6 +325,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
             }
             if this.fault.is_some() {
                 return Poll::Ready(Ok(()));
+            }
+            if this.state == State::Held && this.read.len() >= PIECE {
+                // More is taken once it is known what for, and by somebody else.
+                return Poll::Pending;
             }
             let had = this.read.len();
             this.read.resize(had + PIECE, 0);
@@ -468,6 +485,32 @@ mod tests {
             let body = text.find("\r\n\r\n").map_or(0, |end| end + 4);
             let is_head = handed_on.starts_with(&text.as_bytes()[..body]);
             assert!(handed_on.is_empty() || is_head, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_an_upgrade_is_kept_until_it_is_known_what_for() {
+        let asks = |to: &str| {
+            format!("GET / HTTP/1.1\r\n{HOST}Connection: upgrade\r\nUpgrade: {to}\r\n\r\n")
+        };
+        let head = asks("websocket");
+        for size in [1, 7, 1000] {
+            let text = format!("{head}\n\0frames\n");
+            assert_eq!(
+                read(text.as_bytes(), size),
+                (head.clone().into_bytes(), None)
+            );
+            // An offer that is not taken up changes nothing.
+            let text = format!("{}{}", asks("h2c"), asks("H2C"));
+            assert_eq!(
+                read(text.as_bytes(), size),
+                (text.clone().into_bytes(), None)
+            );
+            assert!(
+                read(format!("{}\n", asks("h2c")).as_bytes(), size)
+                    .1
+                    .is_some()
+            );
         }
     }
 

@@ -75,21 +75,7 @@ impl Scene {
     }
 
     pub(crate) fn tls_config(&self, protocols: &[&str]) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(self.authority.as_bytes()).unwrap())
-            .unwrap();
-        let provider = tokio_rustls::rustls::crypto::ring::default_provider();
-        let mut config = ClientConfig::builder_with_provider(provider.into())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = protocols
-            .iter()
-            .map(|one| one.as_bytes().to_vec())
-            .collect();
-        Arc::new(config)
+        trusting(&self.authority, protocols)
     }
 
     /// Connects to `name` and says that it wants to speak to `to`.
@@ -122,6 +108,25 @@ impl Scene {
     pub(crate) fn host(&self, name: &str) -> String {
         format!("{name}:{}", self.port)
     }
+}
+
+/// What a client does that trusts one authority.
+pub(crate) fn trusting(authority: &str, protocols: &[&str]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap())
+        .unwrap();
+    let provider = tokio_rustls::rustls::crypto::ring::default_provider();
+    let mut config = ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|one| one.as_bytes().to_vec())
+        .collect();
+    Arc::new(config)
 }
 
 /// One answer of HTTP/1.1, or what there is of it.

@@ -339,7 +339,7 @@ fn a_client_that_leaves_is_written_down() {
 }
 
 /// How much memory a process has at most had of its own.
-fn peak(process: rustix::process::Pid) -> u64 {
+pub(crate) fn peak(process: rustix::process::Pid) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.as_raw_pid())).unwrap();
     let line = status
         .lines()

@@ -87,7 +87,7 @@ const HOSTILE: &[(u16, &str, &str)] = &[
         "GET / HTTP/1.1^@X-Original-URL: /admin^^",
     ),
     (
-        403,
+        400,
         "gate/upgrade",
         "GET / HTTP/1.1^@Connection: Upgrade^Upgrade: websocket^Sec-WebSocket-Version: 13^^",
     ),

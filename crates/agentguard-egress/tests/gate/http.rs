@@ -225,3 +225,38 @@ fn a_log_that_fails_refuses_what_was_allowed() {
     assert_eq!(json(&answer)["rule"], "guard/unrecorded");
     assert!(server.received().is_empty());
 }
+
+#[test]
+fn an_escaped_slash_is_judged_in_its_segment_where_policy_says_so() {
+    let server = Server::tls(NAME, &["http/1.1"]);
+    for (is_said, path, code) in [
+        (true, "/api/v4/projects/group%2fproject/issues", 200),
+        (true, "/api/v4/projects/group%2f../issues", 400),
+        (true, "/api/v4/projects/group%252fproject/issues", 400),
+        (false, "/api/v4/projects/group%2fproject/issues", 400),
+    ] {
+        let mut plan = Plan::new(NAME, server.address, &server.roots);
+        plan.escaped_slashes
+            .extend(is_said.then(|| NAME.to_owned()));
+        let scene = Scene::begin(plan);
+        let text = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            scene.host(NAME)
+        );
+        let answer = scene.exchange(NAME, text);
+        assert_eq!(status(&answer), code, "{is_said} {path}");
+        if code == 200 {
+            let entry = scene.entry(|entry| entry.api().is_some());
+            let api = entry.api().unwrap();
+            assert_eq!(api.path[3], "group/project");
+            assert!(
+                api.url().ends_with("/projects/group%2Fproject/issues"),
+                "{}",
+                api.url()
+            );
+        }
+    }
+    let received = server.received();
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].uri, "/api/v4/projects/group%2Fproject/issues");
+}

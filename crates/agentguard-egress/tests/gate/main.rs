@@ -5,9 +5,11 @@
 #![expect(clippy::indexing_slicing, reason = "a test may stop")]
 #![expect(clippy::string_slice, reason = "a test may stop")]
 
+mod bodies;
 mod client;
 mod credentials;
 mod flows;
+mod grpc;
 mod hostile;
 mod http;
 mod lifetime;
@@ -17,6 +19,8 @@ mod scene;
 mod server;
 mod signed;
 mod tls;
+mod uninspected;
+mod upgrades;
 
 /// A gate is this program again, and runs this test.
 #[test]

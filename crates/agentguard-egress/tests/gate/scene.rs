@@ -141,6 +141,8 @@ pub(crate) struct Plan {
     /// What is granted. `:PORT` stands for the port on which connections arrive.
     pub(crate) hosts: Vec<String>,
     pub(crate) addresses: BTreeMap<String, String>,
+    pub(crate) uninspected: Vec<String>,
+    pub(crate) escaped_slashes: Vec<String>,
     pub(crate) roots: String,
     /// What is lent. The port of each binding is made that on which connections arrive.
     pub(crate) credentials: Vec<Credential>,
@@ -154,6 +156,8 @@ impl Plan {
         Self {
             hosts: vec![format!("{name}:PORT")],
             addresses: [(name.to_owned(), server.to_string())].into(),
+            uninspected: Vec::new(),
+            escaped_slashes: Vec::new(),
             roots: roots.to_owned(),
             credentials: Vec::new(),
             says: Arc::new(says),
@@ -193,6 +197,11 @@ fn says(action: &Action) -> Verdict {
     Verdict::Allow(Rule::new("api/fine", "it may"))
 }
 
+fn names(names: &[String]) -> Vec<HostName> {
+    let names = names.iter().map(|name| HostName::parse(name).unwrap());
+    names.collect()
+}
+
 /// A gate and what is around it.
 pub(crate) struct Scene {
     pub(crate) log: Arc<Log>,
@@ -229,6 +238,8 @@ impl Scene {
         let settings = Settings {
             hosts: hosts.collect(),
             addresses: addresses.collect(),
+            uninspected: names(&plan.uninspected),
+            escaped_slashes: names(&plan.escaped_slashes),
             credentials: plan.credentials,
             authority: Authority::new("test", now).unwrap(),
             roots: plan.roots,

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -283,12 +283,11 @@ impl Body for Pieces {
     }
 }
 
+/// A connection as its server has it.
+pub(crate) type Tls = StreamOwned<ServerConnection, TcpStream>;
+
 /// A server over TLS that says what it is given to say once it was asked, and then does what `then` does.
-pub(crate) fn says(
-    name: &str,
-    answer: &'static [u8],
-    then: fn(&mut dyn Write),
-) -> (SocketAddr, String) {
+pub(crate) fn says(name: &str, answer: &'static [u8], then: fn(&mut Tls)) -> (SocketAddr, String) {
     let vouching = Vouching::new();
     let config = vouching.config(name, &["http/1.1"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -22,6 +22,8 @@ pub(super) fn mistakes(parsed: &[Parsed], tier: &Apart) -> Vec<Mistake> {
         (Purpose::Reach, example::reach()),
         (Purpose::Api, example::api()),
         (Purpose::Push, example::push()),
+        (Purpose::Api, example::api_of_graphql()),
+        (Purpose::Api, example::api_of_upgrade()),
         (Purpose::Session, example::session()),
         (Purpose::Sandbox, example::sandbox()),
     ];

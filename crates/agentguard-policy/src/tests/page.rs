@@ -131,14 +131,20 @@ fn the_pages_own_policies_load_and_pass_their_test() {
         texts
     };
     let (rego, toml) = (fenced("rego"), fenced("toml"));
-    let folder = Folder::new(
-        "page",
-        &[
-            ("own.rego", &rego[0]),
-            ("own_test.rego", &rego[1]),
-            ("deny.toml", &toml[0]),
-        ],
+    let names: Vec<String> = (0..rego.len())
+        .map(|number| match rego[number].contains("_test\n") {
+            true => format!("own{number}_test.rego"),
+            false => format!("own{number}.rego"),
+        })
+        .collect();
+    let mut files = vec![("deny.toml", toml[0].as_str())];
+    files.extend(
+        names
+            .iter()
+            .map(String::as_str)
+            .zip(rego.iter().map(String::as_str)),
     );
+    let folder = Folder::new("page", &files);
     let suite = Suite::load(&Sources::alone(folder.path())).unwrap();
     let outcomes: Vec<_> = suite.run().map(|ran| ran.outcome).collect();
     assert_eq!(outcomes, [Outcome::Pass]);

@@ -614,6 +614,45 @@ fn a_host_is_granted_where_all_tiers_grant_it_and_then_there_is_a_gate() {
 }
 
 #[test]
+fn a_host_is_not_inspected_where_all_tiers_say_so() {
+    names_are_those_of_all_tiers("uninspected", |confinement| &confinement.uninspected);
+}
+
+#[test]
+fn a_slash_is_in_a_segment_where_all_tiers_say_so() {
+    names_are_those_of_all_tiers("escaped_slashes", |confinement| {
+        &confinement.escaped_slashes
+    });
+}
+
+fn names_are_those_of_all_tiers(
+    word: &str,
+    of: fn(&agentguard_core::Confinement) -> &Vec<agentguard_core::HostName>,
+) {
+    let text = |names: &[&str]| {
+        let names = names
+            .iter()
+            .map(|name| format!("{word} contains {name:?}\n"));
+        let names = names.collect::<String>();
+        format!("package agentguard.sandbox\nhosts contains \"*.example.org\"\n{names}")
+    };
+    let said = |name, org: &[&str], lower: Option<&[&str]>| {
+        let lower = lower.map(text);
+        let policies = load(name, Some(&text(org)), None, lower.as_deref()).unwrap();
+        let confined = policies.confine(&request()).unwrap().confinement;
+        let names = of(&confined).iter().map(ToString::to_string);
+        names.collect::<Vec<_>>()
+    };
+    let both = ["a.example.org", "b.example.org"];
+    assert_eq!(said(word, &both, None), both);
+    let lower: &[&str] = &["b.example.org", "c.example.org"];
+    assert_eq!(
+        said(&format!("fewer-{word}"), &both, Some(lower)),
+        ["b.example.org"]
+    );
+}
+
+#[test]
 fn no_flag_lowers_what_is_required_and_what_is_asked_for_is_not_raised_in_silence() {
     let text = "package agentguard.sandbox\nrequire_level contains \"full\"\n";
     let policies = load("level", Some(text), None, None).unwrap();
@@ -642,6 +681,10 @@ fn what_is_no_confinement_is_an_error() {
         "hosts contains \"https://a.example.org\"",
         "hosts contains \"127.0.0.1:80\"",
         "hosts contains \"169.254.169.254\"",
+        "uninspected contains \"*.example.org\"",
+        "escaped_slashes contains \"**.example.org\"",
+        "uninspected contains \"203.0.113.7\"",
+        "uninspected contains \"a.example.org:443\"",
         "addresses contains \"a.example.org\"",
         "addresses contains {\"host\": \"a.example.org\", \"at\": \"b.example.org\"}",
         "addresses contains {\"host\": \"a.example.org\", \"at\": \"169.254.169.254\"}",

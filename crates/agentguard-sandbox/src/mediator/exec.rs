@@ -190,6 +190,7 @@ impl Worker<'_> {
             | OutcomeOf::Failed { .. }
             | OutcomeOf::Done
             | OutcomeOf::Answered { .. }
+            | OutcomeOf::Passed { .. }
             | OutcomeOf::Unanswered { .. }
             | OutcomeOf::Untold
             | OutcomeOf::Exited { .. }

@@ -130,6 +130,8 @@ impl Place {
                 hosts: Vec::new(),
                 addresses: BTreeMap::new(),
                 credentials: Vec::new(),
+                uninspected: Vec::new(),
+                escaped_slashes: Vec::new(),
                 limits: Limits {
                     processes: 512,
                     files: 1024,

@@ -1,8 +1,6 @@
 //! A push on its way: read, its ground asked for, judged, and only then sent.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use agentguard_core::{CredentialName, OutcomeOf};
 use hyper::body::{Bytes, Incoming};
@@ -17,7 +15,7 @@ use crate::gate::forward::{Upstream, Way};
 use crate::gate::misplaced::Misplaced;
 use crate::gate::refusal;
 use crate::gate::request::Read;
-use crate::gate::serve::{Connection, Unsent, failed};
+use crate::gate::serve::{Connection, Sending, Unsent, failed};
 
 /// A request that is a push, and was permitted as a request.
 pub(in crate::gate) struct Arriving {
@@ -58,13 +56,7 @@ impl Connection {
                 let body = Body::whole(Bytes::from_static(super::PROBE));
                 let request = self.again((read, uri, version), body);
                 return self
-                    .send(
-                        upstream,
-                        request,
-                        permitted,
-                        Arc::new(AtomicU64::new(0)),
-                        None,
-                    )
+                    .send(upstream, request, Sending::whole(permitted))
                     .await;
             }
             Err(unread) => return self.unread(unread, permitted).await,
@@ -90,13 +82,7 @@ impl Connection {
         };
         let request = self.again((read, uri, version), received.body());
         let answer = self
-            .send(
-                upstream,
-                request,
-                permitted,
-                Arc::new(AtomicU64::new(0)),
-                None,
-            )
+            .send(upstream, request, Sending::whole(permitted))
             .await?;
         changing.tell(match answer.status() {
             StatusCode::OK => OutcomeOf::Done,
@@ -115,11 +101,11 @@ impl Connection {
         read: &Read,
         version: Version,
     ) -> Result<agentguard_core::Push, Box<Unread>> {
-        if !read
+        if read
             .target
             .segments
             .last()
-            .is_some_and(|last| last == super::RECEIVE)
+            .is_none_or(|last| last != super::RECEIVE)
         {
             return Err(Unread::new(
                 "its path is not that of a repository's service",

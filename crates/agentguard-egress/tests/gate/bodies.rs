@@ -1,0 +1,169 @@
+//! What policy sees of bodies: compressed ones, GraphQL, and that it was not shown one.
+
+use agentguard_core::{Api, GraphqlOperation};
+
+use crate::client::{json, status};
+use crate::scene::{Plan, Scene};
+use crate::server::Server;
+
+const NAME: &str = "api.test";
+
+/// `{"a":1}` in gzip, and in zlib's format.
+const GZIP: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xabVJT\xb22\xac\x05\0\xaf\xac\x1bV\x07\0\0\0";
+const ZLIB: &[u8] = b"x\xda\xabVJT\xb22\xac\x05\0\x08*\x02\x09";
+
+fn scene() -> (Scene, Server) {
+    let server = Server::tls(NAME, &["http/1.1"]);
+    let scene = Scene::begin(Plan::new(NAME, server.address, &server.roots));
+    (scene, server)
+}
+
+/// Posts a body, and gives the answer with what was asked of policy.
+fn post(scene: &Scene, path: &str, headers: &str, body: &[u8]) -> (String, Option<Api>) {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
+        scene.host(NAME),
+        body.len()
+    );
+    let answer = scene.exchange(NAME, [head.as_bytes(), body].concat());
+    let last = scene.entries().pop();
+    (answer, last.and_then(|entry| entry.api().cloned()))
+}
+
+#[test]
+fn a_compressed_body_is_seen_and_sent_as_it_came() {
+    let (scene, server) = scene();
+    for (coding, body) in [("gzip", GZIP), ("deflate", ZLIB)] {
+        let headers = format!("Content-Type: application/json\r\nContent-Encoding: {coding}\r\n");
+        let (answer, api) = post(&scene, "/a", &headers, body);
+        assert_eq!(status(&answer), 200, "{answer}");
+        let api = api.unwrap();
+        assert_eq!(api.body, Some(serde_json::json!({"a": 1})));
+        assert!(api.body_seen);
+        let received = server.received().pop().unwrap();
+        assert_eq!(
+            (
+                received.body.as_slice(),
+                received.header("content-encoding")
+            ),
+            (body, vec![coding])
+        );
+    }
+}
+
+#[test]
+fn a_body_that_is_not_what_it_is_said_to_be_is_not_sent() {
+    let (scene, server) = scene();
+    let json = "Content-Type: application/json\r\n";
+    let gzip = "Content-Encoding: gzip\r\n";
+    for (headers, body) in [
+        (format!("{json}{gzip}"), &b"{\"a\":1}"[..]),
+        (format!("{json}{gzip}"), ZLIB),
+        (format!("{json}{gzip}"), &[GZIP, GZIP].concat()),
+        (gzip.to_owned(), b"x"),
+        (
+            "Content-Type: application/json; charset=utf-7\r\n".to_owned(),
+            b"{\"a\":\"+ACI-\"}",
+        ),
+    ] {
+        let (answer, _) = post(&scene, "/a", &headers, body);
+        assert_eq!(
+            (status(&answer), &crate::client::json(&answer)["rule"]),
+            (400, &"gate/body".into())
+        );
+    }
+    assert!(server.received().is_empty());
+}
+
+#[test]
+fn policy_is_told_when_it_is_not_shown_a_body() {
+    let (scene, server) = scene();
+    let bomb = miniz_oxide::deflate::compress_to_vec_zlib(&vec![b' '; 10 << 20], 9);
+    let long = format!("\"{}\"", "x".repeat(70_000));
+    let json = "Content-Type: application/json\r\n";
+    for (headers, body, is_seen) in [
+        (json.to_owned(), &b"{}"[..], true),
+        (json.to_owned(), b"", true),
+        (format!("{json}Content-Encoding: br\r\n"), b"", true),
+        (format!("{json}Content-Encoding: br\r\n"), b"x", false),
+        (format!("{json}Content-Encoding: deflate\r\n"), &bomb, false),
+        (json.to_owned(), long.as_bytes(), false),
+        (
+            "Content-Type: application/x-www-form-urlencoded\r\n".to_owned(),
+            b"{\"a\":\"&b=1\"}",
+            false,
+        ),
+        (String::new(), b"{}", false),
+    ] {
+        let (answer, api) = post(&scene, "/a", &headers, body);
+        assert_eq!(status(&answer), 200, "{headers} {answer:.300}");
+        assert_eq!(api.unwrap().body_seen, is_seen, "{headers}");
+        assert_eq!(server.received().pop().unwrap().body, body, "{headers}");
+    }
+}
+
+#[test]
+fn policy_sees_what_is_asked_for_in_graphql() {
+    let (scene, server) = scene();
+    let text = br#"{"query":"mutation Query($i: I!) { viewer: deleteRef(input: $i) { id } }","variables":{"i":{"refId":"r"}}}"#;
+    let (answer, api) = post(
+        &scene,
+        "/graphql",
+        "Content-Type: application/json\r\n",
+        text,
+    );
+    assert_eq!(status(&answer), 200, "{answer}");
+    let fields = api.unwrap().graphql.unwrap();
+    let [field] = &fields[..] else {
+        panic!("{fields:?}")
+    };
+    assert_eq!(
+        (field.operation, field.field.as_str()),
+        (GraphqlOperation::Mutation, "deleteRef")
+    );
+    assert_eq!(field.arguments["input"], serde_json::json!({"refId": "r"}));
+    let (_, api) = post(
+        &scene,
+        "/graphql",
+        "Content-Type: application/graphql\r\n",
+        b"{ viewer { login } }",
+    );
+    let api = api.unwrap();
+    assert_eq!(
+        (api.graphql.unwrap()[0].field.as_str(), api.body_seen),
+        ("viewer", true)
+    );
+    assert_eq!(server.received().len(), 2);
+    let get = format!(
+        "GET /graphql?query=mutation%7BdeleteRef%7D HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        scene.host(NAME)
+    );
+    scene.exchange(NAME, get);
+    let api = scene.entries().pop().unwrap().api().cloned().unwrap();
+    assert_eq!(
+        api.graphql.unwrap()[0].operation,
+        GraphqlOperation::Mutation
+    );
+}
+
+#[test]
+fn graphql_that_cannot_be_read_is_not_sent() {
+    let (scene, server) = scene();
+    for body in [
+        &br#"{"query":"mutation { deleteRef(input: {) }"}"#[..],
+        br#"[{"query":"{ a }"},{"id":"persisted"}]"#,
+        br#"{"query":["{ a }"]}"#,
+    ] {
+        let (answer, _) = post(
+            &scene,
+            "/api/graphql",
+            "Content-Type: application/json\r\n",
+            body,
+        );
+        assert_eq!(
+            (status(&answer), &json(&answer)["rule"]),
+            (400, &"gate/graphql".into())
+        );
+    }
+    assert!(server.received().is_empty());
+}
