@@ -93,7 +93,10 @@ fn bound(arguments: &Arguments, known: Option<&Known>) -> Result<Vec<Binding>, F
             )
             .with_hint("use either"));
         }
-        for (host, slot) in &known.bound {
+        let api = known.bound.first().map(|(host, _)| *host);
+        // A path is one of its API's, and means something else where git asks.
+        let is_meant = |host: &str| !arguments.has(&PATH) || api == Some(host);
+        for (host, slot) in known.bound.iter().filter(|(host, _)| is_meant(host)) {
             hosts.push((Host::parse(host)?, 443, slot.clone()));
         }
     }
