@@ -9,6 +9,8 @@
 #     addresses contains {"host": "packages.example.com", "at": "10.0.0.5:8443"}
 package agentguard.reach.network
 
+import data.agentguard.lib
+
 allow contains {"id": "network/granted", "reason": "the session was granted this host"} if {
 	input.action.granted
 }
@@ -40,3 +42,5 @@ deny contains {
 }
 
 is_metadata if input.action.class == "metadata"
+
+is_metadata if input.action.host in lib.metadata_hosts
