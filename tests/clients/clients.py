@@ -179,13 +179,14 @@ def projects(workspace):
     (workspace / "tally-1.0.0-py3-none-any.whl").write_bytes(registries.wheel())
 
 
-def install(directory):
+def install(directory, large):
     """Installs below `directory`, once, what comes from registries; what could not be is not there."""
     if not (directory / "venv/bin/uv").exists():
         quietly("/usr/bin/python3", "-m", "venv", directory / "venv")
         quietly(directory / "venv/bin/pip", "install", "requests", "httpx", "uv")
-    if not (directory / "npm/node_modules/bun").exists():
-        quietly("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", directory / "npm", "deno", "bun")
+    if large and not (directory / "npm/node_modules/bun").exists():
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", directory / "npm"]
+        quietly("npm", "install", *options, "deno", "bun")
 
 
 def quietly(*command):
@@ -217,7 +218,7 @@ def toolchains():
 def missing(client, workspace, path):
     """Why a client is not there, if it is not."""
     if "/" in client.program:
-        return None if (workspace / client.program).exists() else "it could not be installed"
+        return None if (workspace / client.program).exists() else "it was not installed, or could not be"
     return None if shutil.which(client.program, path=path) else "it is not installed"
 
 
