@@ -161,7 +161,6 @@ GEMINI_CLI = Agent(
         "write a new hook": r"Path not in workspace",
     },
     own_sandbox=OwnSandbox(["--sandbox"], r"[Ss]andbox"),
-    host="generativelanguage.googleapis.com",
     # Where its model is somebody else's, it has to be told how to show its key.
     files={".gemini/settings.json": '{"security": {"auth": {"selectedType": "gemini-api-key"}}}'},
 )
