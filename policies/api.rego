@@ -9,6 +9,8 @@
 #     }
 package agentguard.api.requests
 
+import data.agentguard.lib
+
 allow contains {"id": "api/reading", "reason": "requests that only read are allowed"} if {
 	is_reading
 }
@@ -20,9 +22,7 @@ allow contains {"id": "api/model", "reason": "a model may be asked"} if {
 
 # npm asks whether versions are known to be vulnerable by naming them.
 allow contains {"id": "api/registry-audit", "reason": "a registry may be asked about versions"} if {
-	input.action.method == "POST"
-	input.action.host == "registry.npmjs.org"
-	array.slice(input.action.path, 0, 4) == ["-", "npm", "v1", "security"]
+	is_audit
 }
 
 # What git sends to fetch says which commits are there.
@@ -37,6 +37,20 @@ allow contains {"id": "api/git-push", "reason": "what a push changes is judged b
 	last == "git-receive-pack"
 }
 
+# What a human is asked about is allowed by a yes, and by nothing else.
+allow contains {"id": "api/asked", "reason": "a human may say yes to it"} if count(ask) > 0
+
+# What everybody may fetch cannot be taken back.
+ask contains {
+	"id": "api/publish",
+	"reason": "publishing cannot be taken back",
+	"remedy": "leave the release to the pipeline, or ask a human to publish",
+} if {
+	not is_reading
+	is_registry
+	not is_audit
+}
+
 deny contains {
 	"id": "network/metadata",
 	"reason": "that address tells a cloud's guests who they are, and hands out their keys",
@@ -45,12 +59,35 @@ deny contains {
 	input.action.class == "metadata"
 }
 
+# By whatever address.
+deny contains {
+	"id": "network/metadata",
+	"reason": "that name tells a cloud's guests who they are, and hands out their keys",
+	"remedy": "ask for a credential of the session's own",
+} if {
+	input.action.host in lib.metadata_hosts
+}
+
 deny contains {
 	"id": "api/account",
 	"reason": "members, keys and bills of a model's account are not for an agent",
 } if {
 	input.action.host in {"api.anthropic.com", "api.openai.com"}
 	lower(input.action.path[1]) in {"organization", "organizations"}
+}
+
+# Whoever has the account sees them, and so does whoever holds its key in another session.
+deny contains {
+	"id": "api/model-data",
+	"reason": "files, batches and models of an account are not this session's",
+	"remedy": "send what the model is to read in the request itself",
+} if {
+	input.action.host in models
+	some segment in input.action.path
+	lower(segment) in {
+		"assistants", "batches", "cachedcontents", "corpora", "file_search_stores", "filesearchstores", "files", "fine-tuning",
+		"fine_tuning", "libraries", "tunedmodels", "uploads", "vector_stores",
+	}
 }
 
 # What a server does that is asked in GraphQL is not for its method to say.
@@ -63,6 +100,19 @@ is_graphql_change if {
 	some asked in input.action.graphql
 	asked.operation != "query"
 }
+
+is_audit if {
+	input.action.method == "POST"
+	input.action.host == "registry.npmjs.org"
+	array.slice(input.action.path, 0, 4) == ["-", "npm", "v1", "security"]
+}
+
+is_registry if input.action.host in {
+	"crates.io", "index.crates.io", "npm.pkg.github.com", "proxy.golang.org", "pypi.org", "registry.npmjs.org",
+	"registry.yarnpkg.com", "rubygems.org", "static.crates.io", "test.pypi.org", "upload.pypi.org",
+}
+
+
 
 last := input.action.path[count(input.action.path) - 1]
 
@@ -79,10 +129,31 @@ is_model if {
 }
 
 is_model if {
+	input.action.host == "api.mistral.ai"
+	input.action.path in {
+		["v1", "chat", "completions"], ["v1", "embeddings"], ["v1", "fim", "completions"],
+	}
+}
+
+# Those that answer as OpenAI's do.
+is_model if {
+	array.concat([input.action.host], input.action.path) in {
+		["api.deepseek.com", "chat", "completions"], ["api.deepseek.com", "v1", "chat", "completions"],
+		["api.groq.com", "openai", "v1", "chat", "completions"], ["api.x.ai", "v1", "chat", "completions"],
+		["api.x.ai", "v1", "responses"], ["openrouter.ai", "api", "v1", "chat", "completions"],
+	}
+}
+
+is_model if {
 	input.action.host == "generativelanguage.googleapis.com"
 	count(input.action.path) == 3
 	input.action.path[0] in {"v1", "v1beta"}
 	input.action.path[1] == "models"
 	some call in [":countTokens", ":embedContent", ":generateContent", ":streamGenerateContent"]
 	endswith(input.action.path[2], call)
+}
+
+models := {
+	"api.anthropic.com", "api.deepseek.com", "api.groq.com", "api.mistral.ai", "api.openai.com", "api.x.ai",
+	"generativelanguage.googleapis.com", "openrouter.ai",
 }

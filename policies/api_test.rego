@@ -9,6 +9,8 @@ ask(method, host, path) := {"action": {
 
 allowed contains rule.id if some rule in requests.allow
 
+asked contains rule.id if some rule in requests.ask
+
 denied contains rule.id if some rule in requests.deny
 
 test_what_reads_is_allowed_and_what_changes_is_not if {
@@ -41,11 +43,7 @@ test_registries_are_read if {
 	allowed == {"api/reading"} with input as ask("GET", "pypi.org", ["simple", "requests", ""])
 	allowed == {"api/reading"} with input as ask("GET", "index.crates.io", ["se", "rd", "serde"])
 	allowed == {"api/reading"} with input as ask("GET", "proxy.golang.org", ["golang.org", "x", "net", "@v", "list"])
-	count(allowed) == 0 with input as ask("PUT", "registry.npmjs.org", ["left-pad"])
-	count(allowed) == 0 with input as ask("POST", "upload.pypi.org", ["legacy", ""])
-	count(allowed) == 0 with input as ask("PUT", "crates.io", ["api", "v1", "crates", "new"])
 	allowed == {"api/registry-audit"} with input as ask("POST", "registry.npmjs.org", ["-", "npm", "v1", "security", "audits", "quick"])
-	count(allowed) == 0 with input as ask("POST", "registry.npmjs.org", ["-", "npm", "v1", "tokens"])
 }
 
 test_models_are_asked_and_nothing_else_of_theirs if {
@@ -68,4 +66,57 @@ test_git_fetches_and_what_it_pushes_is_judged_by_itself if {
 test_metadata_is_never_asked if {
 	one := object.union(ask("GET", "a.example.org", ["x"]), {"action": {"class": "metadata"}})
 	denied == {"network/metadata"} with input as one
+}
+
+test_a_human_says_yes_to_what_is_published if {
+	every request in [
+		ask("PUT", "registry.npmjs.org", ["left-pad"]), ask("DELETE", "registry.npmjs.org", ["left-pad", "-rev", "1"]),
+		ask("POST", "registry.npmjs.org", ["-", "npm", "v1", "tokens"]), ask("POST", "upload.pypi.org", ["legacy", ""]),
+		ask("PUT", "crates.io", ["api", "v1", "crates", "new"]), ask("DELETE", "crates.io", ["api", "v1", "crates", "a", "1", "yank"]),
+		ask("POST", "rubygems.org", ["api", "v1", "gems"]),
+	] {
+		asked == {"api/publish"} with input as request
+		allowed == {"api/asked"} with input as request
+	}
+	every request in [
+		ask("GET", "registry.npmjs.org", ["left-pad"]), ask("GET", "static.crates.io", ["crates", "a", "1", "download"]),
+		ask("POST", "registry.npmjs.org", ["-", "npm", "v1", "security", "audits", "quick"]), ask("POST", "a.example.org", ["x"]),
+	] {
+		count(asked) == 0 with input as request
+	}
+}
+
+test_files_and_models_of_an_account_are_denied if {
+	every request in [
+		ask("POST", "api.anthropic.com", ["v1", "files"]), ask("GET", "api.anthropic.com", ["v1", "files", "f", "content"]),
+		ask("POST", "api.anthropic.com", ["v1", "messages", "batches"]), ask("POST", "api.openai.com", ["v1", "fine_tuning", "jobs"]),
+		ask("POST", "api.openai.com", ["v1", "FILES"]), ask("GET", "api.openai.com", ["v1", "vector_stores"]),
+		ask("POST", "generativelanguage.googleapis.com", ["upload", "v1beta", "files"]),
+		ask("POST", "api.mistral.ai", ["v1", "files"]),
+	] {
+		"api/model-data" in denied with input as request
+	}
+	every request in [
+		ask("POST", "api.anthropic.com", ["v1", "messages"]), ask("GET", "api.openai.com", ["v1", "models"]),
+		ask("GET", "a.example.org", ["files"]),
+	] {
+		count(denied) == 0 with input as request
+	}
+}
+
+test_other_models_are_asked if {
+	every request in [
+		ask("POST", "api.mistral.ai", ["v1", "chat", "completions"]), ask("POST", "api.mistral.ai", ["v1", "embeddings"]),
+		ask("POST", "openrouter.ai", ["api", "v1", "chat", "completions"]), ask("POST", "api.x.ai", ["v1", "responses"]),
+	] {
+		allowed == {"api/model"} with input as request
+	}
+	count(allowed) == 0 with input as ask("POST", "openrouter.ai", ["api", "v1", "keys"])
+	count(allowed) == 0 with input as ask("POST", "api.mistral.ai", ["v1", "fine_tuning", "jobs"])
+}
+
+test_names_of_metadata_are_denied_wherever_they_lead if {
+	"network/metadata" in denied with input as ask("GET", "metadata.google.internal", ["computeMetadata", "v1"])
+	"network/metadata" in denied with input as ask("GET", "instance-data", ["latest"])
+	count(denied) == 0 with input as ask("GET", "metadata.example.org", ["x"])
 }

@@ -45,7 +45,10 @@ deny contains {
 	input.action.method == "DELETE"
 }
 
-deny contains {
+# What a human is asked about is allowed by a yes, and by nothing else.
+allow contains {"id": "github/asked", "reason": "a human may say yes to it"} if count(ask) > 0
+
+ask contains {
 	"id": "github/merge",
 	"reason": "a human merges, after review",
 	"remedy": "open a pull request, and ask for its review",
@@ -54,7 +57,7 @@ deny contains {
 	parts[0] in {"merges", "merge-upstream"}
 }
 
-deny contains {
+ask contains {
 	"id": "github/merge",
 	"reason": "a human merges, after review",
 	"remedy": "open a pull request, and ask for its review",
@@ -62,6 +65,55 @@ deny contains {
 	is_change
 	parts[0] == "pulls"
 	parts[2] == "merge"
+}
+
+ask contains {
+	"id": "github/release",
+	"reason": "a release cannot be taken back",
+	"remedy": "leave the release to the pipeline, or ask a human",
+} if {
+	is_change
+	parts[0] == "releases"
+}
+
+deny contains {
+	"id": "github/approval",
+	"reason": "an approval is a human's word",
+	"remedy": "comment, and leave the approval to a human",
+} if {
+	is_change
+	parts[0] == "pulls"
+	parts[2] == "reviews"
+	input.action.body.event == "APPROVE"
+}
+
+deny contains {
+	"id": "github/approval",
+	"reason": "an approval is a human's word",
+	"remedy": "comment, and leave the approval to a human",
+} if {
+	is_change
+	parts[0] == "pulls"
+	parts[2] == "reviews"
+	parts[4] in {"dismissals", "events"}
+}
+
+deny contains {
+	"id": "github/contents",
+	"reason": "files, branches and tags are changed by a push, which is judged",
+	"remedy": "commit in the workspace",
+} if {
+	is_change
+	parts[0] in {"check-runs", "check-suites", "contents", "deployments", "git", "statuses"}
+}
+
+# Everything beside repositories: users, organizations, apps, gists.
+deny contains {
+	"id": "github/account",
+	"reason": "accounts, organizations and what is theirs are for humans to manage",
+} if {
+	is_change
+	not lower(input.action.path[0]) in {"graphql", "markdown", "repos", "repositories"}
 }
 
 deny contains {
@@ -79,7 +131,7 @@ deny contains {
 	is_change
 	some name in parts
 	name in {"secrets", "variables"}
-	parts[0] in {"actions", "codespaces", "dependabot", "environments"}
+	parts[0] in {"actions", "agents", "codespaces", "dependabot", "environments"}
 }
 
 deny contains {
@@ -87,7 +139,7 @@ deny contains {
 	"reason": "hooks, keys, collaborators and invitations let others in: that is for humans",
 } if {
 	is_change
-	parts[0] in {"collaborators", "hooks", "invitations", "keys", "teams", "transfer"}
+	parts[0] in {"collaborators", "forks", "generate", "hooks", "import", "invitations", "keys", "teams", "transfer"}
 }
 
 deny contains {
@@ -158,19 +210,31 @@ is_change if {
 }
 
 is_settings if {
-	repository
+	is_repository
 	count(parts) == 0
 }
 
-is_settings if parts[0] in {"branches", "environments", "pages", "private-vulnerability-reporting", "rulesets", "topics", "vulnerability-alerts"}
+is_settings if parts[0] in {
+	"actions", "automated-security-fixes", "autolinks", "branches", "code-scanning", "environments", "immutable-releases",
+	"interaction-limits", "pages", "private-vulnerability-reporting", "properties", "rulesets", "secret-scanning", "tags",
+	"topics", "vulnerability-alerts",
+}
 
-repository if {
+is_repository if behind
+
+# How many segments name the repository: by its owner and its name, or by its number.
+behind := 3 if {
 	lower(input.action.path[0]) == "repos"
 	count(input.action.path) >= 3
 }
 
+behind := 2 if {
+	lower(input.action.path[0]) == "repositories"
+	count(input.action.path) >= 2
+}
+
 # What is asked of a repository: the segments behind its name.
-parts := [lower(segment) | some segment in array.slice(input.action.path, 3, count(input.action.path))] if repository
+parts := [lower(segment) | some segment in array.slice(input.action.path, behind, count(input.action.path))]
 
 # The same, of the one host whose API it is, with numbers as `#`.
 part := [shown(segment) | some segment in array.slice(input.action.path, 3, count(input.action.path))] if {

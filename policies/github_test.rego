@@ -11,6 +11,8 @@ with_body(method, path, body) := {"action": {
 
 allowed contains rule.id if some rule in github.allow
 
+asked contains rule.id if some rule in github.ask
+
 denied contains rule.id if some rule in github.deny
 
 test_issues_and_pull_requests_are_written if {
@@ -46,8 +48,25 @@ test_what_is_for_humans_is_denied if {
 	every asked, id in {
 		"DELETE repos/o/r": "github/deletion",
 		"DELETE repos/o/r/git/refs/heads/x": "github/deletion",
-		"PUT repos/o/r/pulls/3/merge": "github/merge",
-		"POST repos/o/r/merges": "github/merge",
+		"PUT repos/o/r/contents/README.md": "github/contents",
+		"POST repos/o/r/git/refs": "github/contents",
+		"PATCH repos/o/r/git/refs/heads/main": "github/contents",
+		"POST repos/o/r/statuses/0123": "github/contents",
+		"POST repos/o/r/deployments": "github/contents",
+		"POST repos/o/r/pulls/3/reviews/7/events": "github/approval",
+		"PUT repos/o/r/pulls/3/reviews/7/dismissals": "github/approval",
+		"POST user/keys": "github/account",
+		"PUT orgs/o/actions/secrets/TOKEN": "github/account",
+		"POST user/repos": "github/account",
+		"POST gists": "github/account",
+		"POST app/installations/7/access_tokens": "github/account",
+		"PATCH repositories/42": "github/settings",
+		"PUT repositories/42/environments/live": "github/settings",
+		"PUT repositories/42/environments/live/secrets/TOKEN": "github/secrets",
+		"POST repositories/42/hooks": "github/access",
+		"PUT repos/o/r/environments/live": "github/settings",
+		"PUT repos/o/r/actions/permissions": "github/settings",
+		"PUT repos/o/r/automated-security-fixes": "github/settings",
 		"PATCH repos/o/r": "github/settings",
 		"PUT repos/o/r/branches/main/protection": "github/settings",
 		"POST repos/o/r/rulesets": "github/settings",
@@ -124,4 +143,17 @@ test_a_review_that_is_not_seen_is_not_allowed if {
 	review := with_body("POST", "repos/o/r/pulls/3/reviews", {"event": "COMMENT"})
 	allowed == {"github/pull-requests"} with input as review
 	count(allowed) == 0 with input as object.union(review, {"action": {"body_seen": false}})
+}
+
+test_a_human_says_yes_to_merges_and_releases if {
+	every path, id in {
+		"repos/o/r/pulls/3/merge": "github/merge", "repos/o/r/merges": "github/merge", "repos/o/r/merge-upstream": "github/merge",
+		"repositories/42/pulls/3/merge": "github/merge", "repos/o/r/releases": "github/release",
+		"repos/o/r/releases/7/assets": "github/release",
+	} {
+		asked == {id} with input as ask("PUT", path)
+		allowed == {"github/asked"} with input as ask("PUT", path)
+	}
+	count(asked) == 0 with input as ask("GET", "repos/o/r/releases")
+	"github/approval" in denied with input as with_body("POST", "repos/o/r/pulls/3/reviews", {"event": "APPROVE"})
 }

@@ -17,6 +17,15 @@ protected_branches contains "prod"
 
 protected_branches contains "staging"
 
+# Where GitLab is. A policy adds its own in the same way.
+gitlab_hosts contains "gitlab.com"
+
+# Names by which a cloud's guests ask who they are.
+metadata_hosts := {
+	"instance-data", "instance-data.ec2.internal", "metadata", "metadata.azure.internal", "metadata.google.internal",
+	"metadata.goog", "metadata.tencentyun.com",
+}
+
 # Directories that anybody can write and that nobody looks into. A session's TMPDIR is none: programs in it
 # run as those of the workspace do.
 temporary_directories := {"/tmp", "/dev/shm"}

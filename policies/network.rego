@@ -10,6 +10,8 @@
 #     uninspected contains "pinned.example.com"
 package agentguard.reach.network
 
+import data.agentguard.lib
+
 allow contains {"id": "network/granted", "reason": "the session was granted this host"} if {
 	input.action.granted
 	input.action.by != "tunnel"
@@ -49,3 +51,5 @@ deny contains {
 }
 
 is_metadata if input.action.class == "metadata"
+
+is_metadata if input.action.host in lib.metadata_hosts

@@ -46,3 +46,8 @@ test_metadata_is_denied_whatever_was_granted if {
 	denied == {"network/metadata"} with input as to(true, "metadata")
 	denied == {"network/metadata"} with input as to(false, "metadata")
 }
+
+test_names_of_metadata_are_denied_though_they_were_granted if {
+	denied == {"network/metadata"} with input as object.union(to(true, "public"), {"action": {"host": "metadata.google.internal"}})
+	denied == {"network/metadata"} with input as object.union(lookup(false), {"action": {"host": "metadata.google.internal"}})
+}

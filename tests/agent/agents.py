@@ -44,6 +44,8 @@ class Agent:
     # What its profile says after its name, which it must be told where there is none.
     alone: list[str] = field(default_factory=list)
     own_sandbox: OwnSandbox | None = None
+    # The host of its model, which its profile grants, where it finds that by itself.
+    host: str | None = None
 
 
 def base(port, path=""):
@@ -90,6 +92,7 @@ CLAUDE_CODE = Agent(
     },
     says={"write": r"created", "edit": r"updated"},
     own_sandbox=OwnSandbox(["--settings", json.dumps({"sandbox": STRICT})], r"[Ss]andbox"),
+    host="api.anthropic.com",
 )
 
 CODEX = Agent(

@@ -17,9 +17,9 @@ ASIDE = '{"title": "count tabs as space"}'
 
 
 class Model:
-    """Plays `calls`, pairs of a tool's name and its arguments, one a turn, then says it is done."""
+    """Plays `calls`, pairs of a tool's name and its arguments, one a turn, then says it is done. With `tls` it speaks that."""
 
-    def __init__(self, protocol, calls):
+    def __init__(self, protocol, calls, tls=None):
         self.protocol = protocol
         self.calls = calls
         self.heard = []
@@ -27,6 +27,10 @@ class Model:
         self.lock = threading.Lock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Conversation)
         self.server.daemon_threads = True
+        if tls:
+            self.server.socket = tls.wrap_socket(
+                self.server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.server.model = self
 
     def __enter__(self):

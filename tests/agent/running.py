@@ -70,6 +70,19 @@ def run_guarded(agent, scene, port, agentguard, words=()):
     return run(scene, [*command, "--", *agent.command(port), *words], variables)
 
 
+def run_gated(agent, scene, agentguard, policy, root):
+    """Runs the agent under agentguard, with its model where it always is: at a host, behind the gate. The authority
+    `root` is told to the guard alone."""
+    # Told of no place, an agent goes to its own.
+    variables = {k: v for k, v in agent.variables(0).items() if not v.startswith("http")}
+    command = [agentguard, "exec", "--agent", f"{agent.name}-test", "--by", HUMAN]
+    command += ["--profile", agent.name, "--workspace", str(scene.workspace), "--policy", str(policy)]
+    for name in variables:
+        command += ["--env", name]
+    command += ["--", *agent.command(0)]
+    return run(scene, command, variables | {"SSL_CERT_FILE": str(root)})
+
+
 def run(scene, command, variables):
     """Runs `command` in the workspace to its end, or until it takes too long. What it says goes to
     a file: a pipe would wait for whatever it left behind."""

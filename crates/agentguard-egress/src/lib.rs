@@ -18,6 +18,7 @@ mod authority;
 mod error;
 mod gate;
 mod guard;
+mod java;
 mod process;
 mod settings;
 mod wire;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use agentguard_core::{Credential, HostGrant, HostName, Place};
 use serde::{Deserialize, Serialize};
 
-use crate::Authority;
+use crate::{Authority, java};
 
 /// What one session's gate does.
 pub struct Settings {
@@ -44,6 +44,12 @@ impl Settings {
         bundle.push('\n');
         bundle.push_str(self.authority.certificate_pem());
         bundle
+    }
+
+    /// The same as a file of Java's.
+    #[must_use]
+    pub fn key_store(&self) -> Vec<u8> {
+        java::key_store(&self.bundle(), self.authority.not_before)
     }
 }
 

@@ -24,6 +24,7 @@ const FILES: &[(&str, &str, Option<Purpose>)] = files![
     "files.rego" for Some(Purpose::Sandbox),
     "git.rego" for Some(Purpose::Exec),
     "github.rego" for Some(Purpose::Api),
+    "gitlab.rego" for Some(Purpose::Api),
     "lib.rego" for Some(Purpose::Library),
     "network.rego" for Some(Purpose::Reach),
     "persistence.rego" for Some(Purpose::Sandbox),
@@ -34,6 +35,7 @@ const FILES: &[(&str, &str, Option<Purpose>)] = files![
     "secrets.rego" for Some(Purpose::Sandbox),
     "session.rego" for Some(Purpose::Session),
     "sockets.rego" for Some(Purpose::Connect),
+    "upsun.rego" for Some(Purpose::Api),
 ];
 
 /// The shipped tier.

@@ -63,7 +63,25 @@ pub struct InsideFile {
     /// Where it appears.
     pub path: PathBuf,
     /// What it holds.
-    pub content: String,
+    #[serde(with = "as_text")]
+    pub content: Vec<u8>,
+}
+
+/// Bytes as the characters that have their numbers: most files are text, and stay as short.
+mod as_text {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        let text: String = bytes.iter().copied().map(char::from).collect();
+        text.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
+        bytes.map_err(D::Error::custom)
+    }
 }
 
 /// What is known of a file that nobody inside can change: its digest holds as long as these do.

@@ -508,9 +508,7 @@ fn write_files(plan: &Plan, base: BorrowedFd<'_>) -> Result<(), Failure> {
             fs::openat(base, kept.as_str(), flags, Mode::from_raw_mode(0o444)).step(shown())?;
         // It may be longer than what is written at once.
         let mut file_inside = std::fs::File::from(descriptor);
-        file_inside
-            .write_all(file.content.as_bytes())
-            .step(shown())?;
+        file_inside.write_all(&file.content).step(shown())?;
         let tree = clone_tree(base, Path::new(&kept)).step(shown())?;
         change_tree(
             tree.as_fd(),

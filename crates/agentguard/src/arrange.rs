@@ -228,7 +228,7 @@ fn plan(
     match confinement.level {
         Level::Full => files.push(InsideFile {
             path: layout.inside.rules.clone(),
-            content: rules,
+            content: rules.into_bytes(),
         }),
         Level::NoNamespaces | Level::OldKernel => std::fs::write(&layout.inside.rules, rules)
             .map_err(Error::doing("write the session's rules"))?,
@@ -327,11 +327,12 @@ fn agent_user(home: &Path) -> Result<(User, Vec<InsideFile>), Error> {
                 "{}agent:x:{id}:{id}:agent:{}:/bin/sh\n",
                 without(&users),
                 home.display()
-            ),
+            )
+            .into_bytes(),
         },
         InsideFile {
             path: "/etc/group".into(),
-            content: format!("{}agent:x:{id}:\n", without(&groups)),
+            content: format!("{}agent:x:{id}:\n", without(&groups)).into_bytes(),
         },
     ];
     Ok((user, files))

@@ -56,6 +56,7 @@ pub(crate) fn files(settings: &Settings, confinement: &Confinement) -> Vec<Insid
         let path = Path::new(path);
         if path.exists() {
             let path = workspace::real(path);
+            let content = content.into_bytes();
             files.push(InsideFile { path, content });
         }
     }

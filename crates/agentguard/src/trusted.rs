@@ -27,6 +27,14 @@ const BUNDLES: [&str; 6] = [
     "/var/lib/ca-certificates/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+/// Where they keep Java's: Debian, Arch and Alpine; Red Hat; SUSE.
+const KEY_STORES: [&str; 3] = [
+    "/etc/ssl/certs/java/cacerts",
+    "/etc/pki/ca-trust/extracted/java/cacerts",
+    "/var/lib/ca-certificates/java-cacerts",
+];
+/// Where a Java that brings its own has it.
+const KEY_STORE: &str = "lib/security/cacerts";
 /// Where a human's own authorities are named. They are trusted besides.
 const NAMED_BY: [&str; 2] = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"];
 /// No list of authorities is as long.
@@ -80,17 +88,36 @@ fn read(path: &Path) -> std::io::Result<String> {
 
 /// The session's list of authorities, at its own place and over those of the system that are seen inside.
 pub(crate) fn files(settings: &Settings, confinement: &Confinement) -> Vec<InsideFile> {
-    let content = settings.bundle();
-    let there = BUNDLES.iter().map(Path::new).filter(|path| path.exists());
-    let covered = there
-        .map(workspace::real)
-        .filter(|path| environment::is_seen(confinement, path));
-    let places: BTreeSet<PathBuf> = covered.chain([CERTIFICATES.into()]).collect();
-    let file = |path| InsideFile {
-        path,
-        content: content.clone(),
+    let mut bundles = seen(BUNDLES.map(PathBuf::from), confinement);
+    bundles.insert(CERTIFICATES.into());
+    let own = std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join(KEY_STORE));
+    let key_stores = KEY_STORES.into_iter().map(PathBuf::from).chain(own);
+    let key_stores = seen(key_stores, confinement);
+    // Most machines have no Java.
+    let key_store = if key_stores.is_empty() {
+        Vec::new()
+    } else {
+        settings.key_store()
     };
-    places.into_iter().map(file).collect()
+    let bundle = settings.bundle().into_bytes();
+    let bundles = bundles.into_iter().map(|path| InsideFile {
+        path,
+        content: bundle.clone(),
+    });
+    let key_stores = key_stores.into_iter().map(|path| InsideFile {
+        path,
+        content: key_store.clone(),
+    });
+    bundles.chain(key_stores).collect()
+}
+
+/// Those that are there, and seen inside.
+fn seen(places: impl IntoIterator<Item = PathBuf>, confinement: &Confinement) -> BTreeSet<PathBuf> {
+    let there = places.into_iter().filter(|path| path.is_file());
+    there
+        .map(|path| workspace::real(&path))
+        .filter(|path| environment::is_seen(confinement, path))
+        .collect()
 }
 
 /// Variables that lead clients to it.
