@@ -31,6 +31,7 @@ mod chance;
 mod execs;
 mod explained;
 mod files;
+mod forced;
 mod gated;
 mod hung;
 mod kernel;

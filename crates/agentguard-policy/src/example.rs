@@ -156,7 +156,7 @@ pub(crate) fn sandbox() -> Value {
         profile: Some("claude-code".to_owned()),
         command: words(&["claude", "--print", "fix it"]),
         level: Level::Full,
-        network: Network::Isolated,
+        network: None,
         ports: vec![8080],
         environment: vec!["MODEL_KEY".to_owned()],
         git_directories: vec![PathBuf::from(".git")],
