@@ -62,7 +62,7 @@ pub use gate::{
 pub use host::{Host, HostGrant, HostName, InvalidHost, InvalidHostGrant, Place};
 pub use human::{Evidence, Human, Trigger, TriggerKind};
 pub use level::{Enforcement, Level, Promise};
-pub use network::{AddressClass, Api, Reach, ReachedBy, Scheme};
+pub use network::{AddressClass, Api, Caller, Calling, Reach, ReachedBy, Scheme};
 pub use secret::Secret;
 pub use session::{InvalidSessionId, Session, SessionId};
 pub use verdict::{InvalidRuleId, Rule, RuleId, Ruling, Verdict};

@@ -42,6 +42,7 @@ pub(crate) struct Plan {
     pub(crate) tcp: usize,
     pub(crate) dns_udp: usize,
     pub(crate) dns_tcp: usize,
+    pub(crate) callers: usize,
 }
 
 /// What the gate asks or tells. Each is answered by one [`Answer`].

@@ -83,6 +83,7 @@ pub(crate) fn reach() -> Value {
         class: Some(AddressClass::Metadata),
         granted: false,
         caller: "/usr/bin/curl".to_owned(),
+        caller_sha256: Some(Digest::of(b"curl")),
     };
     a_session().map_or(Value::Null, |session| of(&Action::Reach(reach), &session))
 }
@@ -105,6 +106,7 @@ pub(crate) fn api() -> Value {
         address: "140.82.121.6".to_owned(),
         class: AddressClass::Public,
         caller: "/usr/bin/gh".to_owned(),
+        caller_sha256: Some(Digest::of(b"gh")),
         credentials: CredentialName::parse("github").into_iter().collect(),
     };
     a_session().map_or(Value::Null, |session| {

@@ -217,3 +217,29 @@ int undo(int argc, char **argv)
 	tell("neighbour", bound(SOCK_STREAM, 0));
 	return 0;
 }
+
+/* fastopen ADDRESS PORT: connects by sending, so that no connect is called. */
+int fastopen(int argc, char **argv)
+{
+	static char text[LONGEST + 1];
+	static const char request[] = "GET /fast HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n";
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_family = AF_INET }, *found;
+	(void)argc;
+	if (getaddrinfo(argv[0], argv[1], &hints, &found) != 0)
+		return 1;
+	int socket_ = socket(AF_INET, SOCK_STREAM, 0);
+	tell("sent", sendto(socket_, request, sizeof request - 1, MSG_FASTOPEN, found->ai_addr, found->ai_addrlen) > 0 ? 0 : -1);
+	say_word("answer", answer(socket_, text) ? "some" : "none");
+	return 0;
+}
+
+/* handed-on HOST PORT PROGRAM...: connects, and becomes a program that has the connection as its standard input. */
+int handed_on(int argc, char **argv)
+{
+	(void)argc;
+	int socket_ = connected(argv[0], argv[1]);
+	if (socket_ < 0 || fcntl(socket_, F_SETFD, 0) < 0 || dup2(socket_, 0) < 0)
+		return 1;
+	execv(argv[2], argv + 2);
+	return 1;
+}

@@ -24,6 +24,8 @@ static const struct {
 	{ "tcp", tcp },
 	{ "sockets", sockets },
 	{ "http", http },
+	{ "fastopen", fastopen },
+	{ "handed-on", handed_on },
 	{ "raw", raw },
 	{ "resolve", resolve },
 	{ "datagrams", datagrams },

@@ -3,6 +3,7 @@
 mod accept;
 mod ask;
 mod body;
+mod callers;
 mod confine;
 mod connection;
 mod dns;

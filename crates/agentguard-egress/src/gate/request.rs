@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agentguard_core::{Host, Scheme};
+use agentguard_core::{Caller, Host, Scheme};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
@@ -92,6 +92,8 @@ pub(super) struct Origin {
     pub(super) scheme: Scheme,
     pub(super) host: Host,
     pub(super) port: u16,
+    /// Who made it.
+    pub(super) caller: Caller,
 }
 
 /// A request that was read.
@@ -321,6 +323,7 @@ mod tests {
             scheme: Scheme::Https,
             host: Host::parse("api.test").unwrap(),
             port: 443,
+            caller: Caller::unknown(),
         }
     }
 
