@@ -127,3 +127,132 @@ fn a_session_that_asks_for_no_network_gets_none_whatever_is_granted() {
         assert_eq!(starts, [(Network::Isolated, None)]);
     });
 }
+
+#[test]
+fn every_resolver_is_the_gate_of_either_family_by_datagrams_and_connections() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let ask = |name: &str| {
+            let ran = scene.run_with(&[&policy], &["./attack", "resolve-all", name]);
+            let tried = ran.tried();
+            assert_eq!(tried.all_but(&[]).count(), 12, "{}", ran.stdout);
+            tried
+        };
+        ask("api.test").all_are(&["rcode-0"], &[]);
+        ask("secret-in-a-name.example.org").all_are(&["rcode-3"], &[]);
+        assert_eq!(server.connections(), 0);
+    });
+}
+
+#[test]
+fn no_other_protocol_and_no_right_leads_past_the_gate() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let port = server.port.to_string();
+        let words = ["./attack", "protocols", &port];
+        let tried = scene.run_with(&[&policy], &words).tried();
+        // MPTCP begins as TCP, and ends at the gate; `lo` is all there is to be bound to.
+        tried.all_are(
+            &[
+                "EPERM",
+                "EACCES",
+                "EPROTONOSUPPORT",
+                "ESOCKTNOSUPPORT",
+                "ECONNREFUSED",
+                "EAFNOSUPPORT",
+            ],
+            &["mptcp", "device"],
+        );
+        assert_eq!(server.connections(), 0);
+        let decided = network_decisions(scene);
+        assert!(
+            decided.iter().all(|(_, allowed, _)| !allowed),
+            "{decided:?}"
+        );
+    });
+}
+
+#[test]
+fn a_server_inside_hears_nothing_that_is_for_another_host() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let ran = scene.run_with(&[&policy], &["./attack", "take-over"]);
+        let tried = ran.tried();
+        for family in ["", "-6"] {
+            let result = |what: &str| tried.result(&format!("{what}{family}")).to_owned();
+            assert_eq!(
+                (result("everywhere"), result("said")),
+                ("ok".to_owned(), "ok".to_owned())
+            );
+            assert_eq!(result("heard"), "no");
+        }
+        assert_eq!(scene.refusals(), ["network/not-granted"; 2]);
+        assert_eq!(server.connections(), 0);
+    });
+}
+
+/// Clients take many spellings for one host, and some for another than whoever wrote a rule did.
+#[test]
+fn a_host_is_one_host_however_it_is_written() {
+    with_server(|scene, server| {
+        let policy = server.policy(scene, "");
+        let port = server.port;
+        let granted = [
+            "API.TEST/case",
+            "api.test./dot",
+            "someone:secret@api.test/user",
+            "api.test:80/port",
+        ];
+        let others = [
+            "3405803783/",
+            "0xcb007107/",
+            "0313.0.0161.07/",
+            "203.0.28935/",
+            "[::ffff:203.0.113.7]/",
+            "[64:ff9b::203.0.113.7]/",
+            "[2002:cb00:7107::1]/",
+            "api.test@203.0.113.7/",
+            "203.0.113.7#@api.test/",
+            "api.test.evil.test/",
+            "xn--pi-7kc.test/",
+            "api%2etest.evil.test/",
+            "notapi.test/",
+            "api.test../",
+            "169.254.169.254/latest/meta-data/",
+            "[fd00:ec2::254]/",
+            "2852039166/",
+        ];
+        let loopback = [
+            "2130706433",
+            "0x7f000001",
+            "0177.0.0.1",
+            "127.1",
+            "[::ffff:127.0.0.1]",
+            "[64:ff9b::127.0.0.1]",
+            "0.0.0.0",
+            "localhost",
+        ];
+        let loopback = loopback.map(|host| format!("{host}:{port}/own"));
+        let urls = granted
+            .iter()
+            .chain(&others)
+            .map(|url| (*url).to_owned())
+            .chain(loopback);
+        let lines = urls
+            .map(|url| format!("/usr/bin/curl -sS -o /dev/null --max-time 20 'http://{url}'\n"));
+        scene.write("home/work/spell.sh", &lines.collect::<String>());
+        scene.run_with(&[&policy], &["sh", "spell.sh"]);
+        let met = ["/case", "/dot", "/user", "/port"].map(|path| format!("GET {path} HTTP/1.1"));
+        assert_eq!(server.requests(), met);
+        let heads = server.heads();
+        assert!(
+            heads
+                .iter()
+                .all(|head| head.contains("\r\nhost: api.test\r\n")),
+            "{heads:?}"
+        );
+        let decided = network_decisions(scene);
+        assert_eq!(decided.iter().filter(|(_, allowed, _)| *allowed).count(), 4);
+        assert_verifies(scene);
+    });
+}

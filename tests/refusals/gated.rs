@@ -68,6 +68,11 @@ impl Server {
         heads.iter().map(first).collect()
     }
 
+    /// All that it was sent of requests, but for bodies.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.seen.heads.lock().unwrap().clone()
+    }
+
     /// How much it was sent.
     pub(crate) fn bytes(&self) -> usize {
         self.seen.bytes.load(Ordering::SeqCst)
