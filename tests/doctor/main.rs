@@ -109,6 +109,33 @@ fn without_user_namespaces_it_says_so_and_runs_nothing() {
     filtered(&filter, "user-namespaces", FILTERED, unfiltered());
 }
 
+/// Only sessions that are granted hosts need it: they are refused, and no other is.
+#[test]
+fn without_a_kernel_that_turns_connections_hosts_are_refused_and_nothing_else() {
+    const NETLINK_NETFILTER: i32 = 12; // linux/netlink.h
+    let filter =
+        Filter::new(libc::EPROTONOSUPPORT).on_value(libc::SYS_socket, 2, NETLINK_NETFILTER);
+    for place in Place::for_everyone() {
+        let machine = Machine::as_it_is();
+        let free = place.doctor(&machine, None);
+        assert_eq!(free.about("gate")["holds"], true, "{free:#?}");
+        let told = place.doctor(&machine, Some(&filter));
+        assert_eq!((told.code, told.level("full")), (Some(0), true.into()));
+        let found = told.about("gate");
+        assert_eq!(found["holds"], false, "{found:#}");
+        assert!(text(&found["cause"]).contains(FILTERED), "{found:#}");
+        assert!(text(&found["cause"]).contains("grants hosts"), "{found:#}");
+        assert!(text(&found["remedy"]).contains(unfiltered()), "{found:#}");
+        let refusal = place.exec_gated(&machine, Some(&filter));
+        assert_eq!(refusal.code, Some(125), "{refusal:#?}");
+        let error = refusal.line("agentguard: error: ");
+        assert!(error.contains("turn connections to the gate"), "{error}");
+        assert!(!place.has_run());
+        assert_eq!(place.exec(&machine, Some(&filter)).code, Some(0));
+        assert!(place.has_run());
+    }
+}
+
 /// What the weaker level needs, taken away: it is refused too, with the cause, and the stronger one is not
 /// touched where it needs none of it.
 #[test]

@@ -94,6 +94,16 @@ impl Place {
         self.run(machine, filter, &words)
     }
 
+    /// As [`Self::exec`], under a policy that grants a host.
+    pub(crate) fn exec_gated(&self, machine: &Machine, filter: Option<&Filter>) -> Told {
+        let policy = self.root.join("policy");
+        fs::create_dir_all(&policy).unwrap();
+        let hosts = "package agentguard.sandbox\n\nhosts contains \"api.test\"\n";
+        fs::write(policy.join("hosts.rego"), hosts).unwrap();
+        let policy = format!("--policy={}", policy.display());
+        self.run(machine, filter, &["exec", &policy, "--", "touch", "ran"])
+    }
+
     pub(crate) fn doctor_inside(&self) -> Told {
         let words = ["exec", "--", "./agentguard", "doctor", "--json"];
         self.run(&Machine::as_it_is(), None, &words)

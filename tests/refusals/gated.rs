@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const REACHED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nreached";
 
 /// A server of the host's loopback, which keeps what it was sent.
-struct Server {
-    port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     seen: Arc<Seen>,
     serving: Option<JoinHandle<()>>,
 }
@@ -37,7 +37,7 @@ struct Seen {
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Seen::default());
@@ -62,23 +62,28 @@ impl Server {
     }
 
     /// The first lines of all requests.
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         let heads = self.seen.heads.lock().unwrap();
         let first = |head: &String| head.lines().next().unwrap().to_owned();
         heads.iter().map(first).collect()
     }
 
+    /// All that it was sent of requests, but for bodies.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.seen.heads.lock().unwrap().clone()
+    }
+
     /// How much it was sent.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.seen.bytes.load(Ordering::SeqCst)
     }
 
-    fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
     }
 
     /// A policy that grants it as `api.test`, and whatever else stands in `more`.
-    fn policy(&self, scene: &Scene, more: &str) -> String {
+    pub(crate) fn policy(&self, scene: &Scene, more: &str) -> String {
         let port = self.port;
         scene.policy(&format!(
             "package agentguard.sandbox\n\nhosts contains \"api.test\"\n\n\
@@ -116,7 +121,7 @@ fn serve(mut stream: TcpStream, seen: &Seen) {
 }
 
 /// Runs a test of sessions with a gate as everyone who can have one.
-fn with_server(test: impl Fn(&Scene, &Server)) {
+pub(crate) fn with_server(test: impl Fn(&Scene, &Server)) {
     as_everyone(|scene| {
         let server = Server::start();
         match level() {
@@ -138,7 +143,7 @@ fn no_gate(scene: &Scene, server: &Server) {
 }
 
 /// The rules of decisions about the network, allowed and refused, in their order.
-fn network_decisions(scene: &Scene) -> Vec<(String, bool, String)> {
+pub(crate) fn network_decisions(scene: &Scene) -> Vec<(String, bool, String)> {
     let mut all = Vec::new();
     scene.each_event(|event| {
         if let Event::Decision { action, ruling, .. } = event
@@ -153,7 +158,7 @@ fn network_decisions(scene: &Scene) -> Vec<(String, bool, String)> {
 
 /// Whether our own verifier takes the log of every session.
 #[track_caller]
-fn assert_verifies(scene: &Scene) {
+pub(crate) fn assert_verifies(scene: &Scene) {
     let mut verify = scene.command(scene.root.join("agentguard"));
     let ran = scene.run_command({
         verify.arg("verify");

@@ -32,6 +32,7 @@ mod credentials;
 mod execs;
 mod explained;
 mod files;
+mod forced;
 mod gated;
 mod hung;
 mod kernel;

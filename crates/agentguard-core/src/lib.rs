@@ -63,7 +63,9 @@ pub use gate::{
 pub use host::{Host, HostGrant, HostName, InvalidHost, InvalidHostGrant, Place};
 pub use human::{Evidence, Human, Trigger, TriggerKind};
 pub use level::{Enforcement, Level, Promise};
-pub use network::{AddressClass, Api, GraphqlField, GraphqlOperation, Reach, ReachedBy, Scheme};
+pub use network::{
+    AddressClass, Api, Caller, Calling, GraphqlField, GraphqlOperation, Reach, ReachedBy, Scheme,
+};
 pub use push::{
     FileChange, PathChange, PathChanged, Push, PushedCommit, RefChange, RefKind, RefUpdate,
     ValueChange,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::CredentialName;
+use crate::{CredentialName, Digest};
 
 /// A host that is about to be looked up or connected to. What policy granted the session is not asked about
 /// again; what it did not is asked about so that there is a rule and an entry, and never reached.
@@ -22,8 +22,11 @@ pub struct Reach {
     pub class: Option<AddressClass>,
     /// Whether the session was granted the host.
     pub granted: bool,
-    /// The path of the program that asks, or `unknown`. It says what is likely, and grants nothing.
+    /// The path of the program that made the connection, or `unknown`. It says what is likely, and grants nothing.
     pub caller: String,
+    /// What that program holds, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_sha256: Option<Digest>,
 }
 
 /// How a host is reached.
@@ -77,8 +80,11 @@ pub struct Api {
     pub address: String,
     /// What kind of address it is.
     pub class: AddressClass,
-    /// The path of the program that asks, or `unknown`. It says what is likely, and grants nothing.
+    /// The path of the program that made the connection, or `unknown`. It says what is likely, and grants nothing.
     pub caller: String,
+    /// What that program holds, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_sha256: Option<Digest>,
     /// The credentials that are put into it before it is sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<CredentialName>,
@@ -129,6 +135,37 @@ pub enum GraphqlOperation {
     Mutation,
     /// It reads what is yet to happen.
     Subscription,
+}
+
+/// A program that is about to connect, as the mediator sees it and tells the gate before the connection is made.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Calling {
+    /// The socket's cookie, which no other socket of the same network ever has (`SO_COOKIE`, socket(7)).
+    pub socket: u64,
+    /// The program.
+    #[serde(flatten)]
+    pub caller: Caller,
+}
+
+/// A program that made a connection.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Caller {
+    /// The path of its image, or `unknown`.
+    pub path: String,
+    /// The digest of its content, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
+}
+
+impl Caller {
+    /// Nobody of whom anything is known.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            path: "unknown".to_owned(),
+            sha256: None,
+        }
+    }
 }
 
 /// By what a request travels.

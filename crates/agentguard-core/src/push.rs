@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::CredentialName;
+use crate::{CredentialName, Digest};
 
 /// A push, as it stands on the wire: whatever client sends it, and whatever words made the client send it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Push {
     pub signed: bool,
     /// The path of the program that asks, or `unknown`. It says what is likely, and grants nothing.
     pub caller: String,
+    /// The digest of its content, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_sha256: Option<Digest>,
     /// The credentials that are put into it before it is sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<CredentialName>,

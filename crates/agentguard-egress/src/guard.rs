@@ -87,12 +87,19 @@ pub struct Listeners {
     pub dns_udp: Vec<OwnedFd>,
     /// Where lookups arrive, over TCP.
     pub dns_tcp: Vec<OwnedFd>,
+    /// What tells who connects, or nothing: a line on which [`Calling`](agentguard_core::Calling)s are said, one a
+    /// line of text, and a socket of `NETLINK_SOCK_DIAG` inside. They are not waited for.
+    pub callers: Vec<OwnedFd>,
 }
 
 impl Listeners {
     pub(crate) fn all(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let lists = [&self.tcp, &self.dns_udp, &self.dns_tcp];
         lists.into_iter().flatten().map(AsFd::as_fd)
+    }
+
+    pub(crate) fn callers(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.callers.iter().map(AsFd::as_fd)
     }
 }
 

@@ -58,7 +58,11 @@ impl Process {
             theirs.push(other);
         }
         let lines = theirs.iter().map(|line| line.as_fd());
-        let descriptors: Vec<_> = listeners.all().chain(lines).collect();
+        let descriptors: Vec<_> = listeners
+            .all()
+            .chain(listeners.callers())
+            .chain(lines)
+            .collect();
         wire::send_descriptors(&control, &descriptors).map_err(handing)?;
         Ok(process)
     }
@@ -103,6 +107,7 @@ fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
         tcp: listeners.tcp.len(),
         dns_udp: listeners.dns_udp.len(),
         dns_tcp: listeners.dns_tcp.len(),
+        callers: listeners.callers.len(),
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) struct Plan {
     pub(crate) tcp: usize,
     pub(crate) dns_udp: usize,
     pub(crate) dns_tcp: usize,
+    pub(crate) callers: usize,
 }
 
 /// A credential, on its way to the gate.

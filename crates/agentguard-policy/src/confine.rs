@@ -36,8 +36,8 @@ pub struct Request {
     pub command: Vec<String>,
     /// How much must be enforced.
     pub level: Level,
-    /// The network asked for.
-    pub network: Network,
+    /// The network asked for by name. Without a word it is the session's own, and leads to the hosts that are granted.
+    pub network: Option<Network>,
     /// Loopback ports asked for.
     pub ports: Vec<u16>,
     /// Variables named by `--env`.
@@ -134,7 +134,7 @@ impl<'a> Input<'a> {
                 profile: &request.profile,
                 command: &request.command,
                 level: request.level,
-                network: request.network,
+                network: request.network.unwrap_or(Network::Isolated),
                 ports: &request.ports,
                 environment: &request.environment,
                 git_directories: &request.git_directories,
@@ -339,13 +339,15 @@ impl Tiered {
             .map(|denied| denied.path.clone())
             .chain(self.masks);
         let masks: BTreeSet<PathBuf> = masks.map(PathBuf::from).filter(is_seen).collect();
-        let host = request.network == Network::Host && self.host_network == Some(true);
+        let host = request.network == Some(Network::Host) && self.host_network == Some(true);
         let ports = asked_ports(&self.ports.unwrap_or_default())?;
         let environment = self.environment.unwrap_or_default();
         let sockets = self.sockets.unwrap_or_default();
         granted_whole(request, host, &ports, &environment)?;
         let of_hosts = [self.uninspected, self.escaped_slashes];
-        let way = WayOut::of(host, self.hosts, self.addresses, of_hosts)?;
+        // Who asks for no network gets none, whatever is granted.
+        let hosts = self.hosts.filter(|_| request.network.is_none());
+        let way = WayOut::of(host, hosts, self.addresses, of_hosts)?;
         let (profile, variables) = self.profile.taken(request.profile.as_deref(), deny)?;
         let confinement = Confinement {
             level: request.level,
@@ -414,7 +416,7 @@ fn granted_whole(
         rule: Rule::new(id, format!("no policy grants {what}"))
             .with_remedy("do without it, or ask for a policy that grants it"),
     };
-    if request.network == Network::Host && !host {
+    if request.network == Some(Network::Host) && !host {
         return Err(refused(
             "network/not-granted",
             "the host's network".to_owned(),

@@ -84,6 +84,7 @@ pub(crate) fn reach() -> Value {
         class: Some(AddressClass::Metadata),
         granted: false,
         caller: "/usr/bin/curl".to_owned(),
+        caller_sha256: Some(Digest::of(b"curl")),
     };
     a_session().map_or(Value::Null, |session| of(&Action::Reach(reach), &session))
 }
@@ -139,6 +140,7 @@ fn an_issue() -> Api {
         address: "140.82.121.6".to_owned(),
         class: AddressClass::Public,
         caller: "/usr/bin/gh".to_owned(),
+        caller_sha256: Some(Digest::of(b"gh")),
         credentials: CredentialName::parse("github").into_iter().collect(),
     }
 }
@@ -190,6 +192,7 @@ pub(crate) fn push() -> Value {
         atomic: false,
         signed: false,
         caller: "/usr/lib/git-core/git-remote-http".to_owned(),
+        caller_sha256: None,
         credentials: CredentialName::parse("github").into_iter().collect(),
     };
     a_session().map_or(Value::Null, |session| {
@@ -241,7 +244,7 @@ pub(crate) fn sandbox() -> Value {
         profile: Some("claude-code".to_owned()),
         command: words(&["claude", "--print", "fix it"]),
         level: Level::Full,
-        network: Network::Isolated,
+        network: None,
         ports: vec![8080],
         environment: vec!["MODEL_KEY".to_owned()],
         git_directories: vec![PathBuf::from(".git")],

@@ -285,13 +285,14 @@ impl Building {
                 let init = Pid::from_raw(init).ok_or(Error::Garbled)?;
                 let init = pidfd_open(init, PidfdFlags::empty())
                     .map_err(|error| Error::io("watch the session's pid 1")(error.into()))?;
-                let [listeners, connections, lookups, lookup_connections] =
+                let [listeners, connections, lookups, lookup_connections, callers] =
                     take_listeners(control, listeners)?;
                 let gate = forcing.map(|forcing| GateListeners {
                     forcing,
                     connections,
                     lookups,
                     lookup_connections,
+                    callers,
                 });
                 let Self { launched, seconds } = self;
                 Ok(Prepared {
@@ -312,7 +313,7 @@ impl Building {
 }
 
 /// Takes as many listeners of each kind as were announced, in their order.
-fn take_listeners(control: &OwnedFd, counts: [u32; 4]) -> Result<[Vec<OwnedFd>; 4], Error> {
+fn take_listeners(control: &OwnedFd, counts: [u32; 5]) -> Result<[Vec<OwnedFd>; 5], Error> {
     let mut listeners = Vec::new();
     let all = counts.iter().map(|count| u64::from(*count)).sum::<u64>();
     while u64::try_from(listeners.len()).unwrap_or(u64::MAX) < all {

@@ -83,9 +83,9 @@ pub(crate) enum FromMediator {
         init: i32,
         /// How connections come to the gate, where there is to be one.
         forcing: Option<Forcing>,
-        /// How many listeners follow: for the plan's ports, and for a gate's connections, lookups, and lookups by
-        /// connections.
-        listeners: [u32; 4],
+        /// How many descriptors follow: listeners for the plan's ports, for a gate's connections, lookups, and lookups
+        /// by connections, and what tells it who connects.
+        listeners: [u32; 5],
     },
     /// A step failed; nothing of the agent ran.
     Failed(Failure),

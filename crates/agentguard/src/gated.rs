@@ -84,6 +84,7 @@ pub(crate) fn gate(settings: Option<Settings>, listeners: Option<GateListeners>)
         tcp: listeners.connections,
         dns_udp: listeners.lookups,
         dns_tcp: listeners.lookup_connections,
+        callers: listeners.callers,
     });
     Some(Gate::new(settings?, listeners?))
 }

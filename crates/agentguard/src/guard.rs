@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use agentguard_audit::{Author, Places, SessionLog};
 use agentguard_core::{
-    Action, Confinement, Enforcement, Level, OutcomeOf, Promise, Refusal, Rule, Session, SessionId,
-    Start, Tally,
+    Action, Confinement, Enforcement, Level, Network, OutcomeOf, Promise, Refusal, Rule, Session,
+    SessionId, Start, Tally,
 };
 use agentguard_egress::Gate;
 use agentguard_policy::{Confined, Sources};
@@ -185,7 +185,7 @@ fn launch(run: &Run) -> Result<Launched, Error> {
     if run.level == Level::Full {
         let is_root = rustix::process::getuid().is_root();
         let user = is_root.then(user_for_agents).transpose()?;
-        launched.announce(user, run.network)?;
+        launched.announce(user, run.network.unwrap_or(Network::Isolated))?;
     }
     Ok(launched)
 }

@@ -53,7 +53,7 @@ pub(crate) fn refuse_level(run: &Run) -> Result<(), Error> {
             "root can show its files to no other user without mounts, and an agent must not be root",
             "start agentguard as an ordinary user that owns the workspace",
         ),
-        Level::NoNamespaces if run.network == Network::Isolated && !run.ports.is_empty() => {
+        Level::NoNamespaces if run.network != Some(Network::Host) && !run.ports.is_empty() => {
             refused(
                 "without a network of its own a session has no loopback on which a port could appear",
                 "run without --port, or with --network=host, or at level `full`",
@@ -71,7 +71,7 @@ pub(crate) fn refuse_gate(confinement: &Confinement) -> Result<(), Error> {
             level,
             reason: "policy grants hosts, and without a network of its own nothing would force a session to the \
                      gate",
-            remedy: "run at level `full`, or with --network=host, or with a policy that grants no hosts",
+            remedy: "run at level `full`, or with --network=isolated, which reaches none of them",
         }),
     }
 }

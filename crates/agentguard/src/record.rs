@@ -427,6 +427,7 @@ mod tests {
                 address: "192.0.2.1".to_owned(),
                 class: AddressClass::Public,
                 caller: "unknown".to_owned(),
+                caller_sha256: None,
                 credentials: Vec::new(),
             };
             assert_eq!(class_of(&Action::Api(Box::new(api))), class, "{method}");

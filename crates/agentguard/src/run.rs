@@ -21,8 +21,8 @@ pub struct Run {
     pub profile: Option<String>,
     /// How much is to be enforced.
     pub level: Level,
-    /// The network to be seen.
-    pub network: Network,
+    /// The network to be seen. Without a word it is the session's own, with a gate where policy grants hosts.
+    pub network: Option<Network>,
     /// Loopback ports of the host to be reached.
     pub ports: Vec<u16>,
     /// Seconds until the session is ended, where policy does not end it earlier.
@@ -46,7 +46,7 @@ impl Run {
             workspace,
             profile: None,
             level: Level::Full,
-            network: Network::Isolated,
+            network: None,
             ports: Vec::new(),
             seconds: None,
             environment: Vec::new(),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use agentguard_audit::{Author, Entries, Keys, Places, SessionLog};
 use agentguard_core::{
     Action, Agent, AgentName, Digest, Enforcement, Event, Evidence, Exec, Human, Index, Level,
-    Network, OutcomeOf, Program, ProgramClass, Session, SessionId, Start, Trigger, TriggerKind,
+    OutcomeOf, Program, ProgramClass, Session, SessionId, Start, Trigger, TriggerKind,
 };
 use agentguard_credentials::AgentKey;
 use agentguard_policy::{Policies, Request, SessionJudge, Sources};
@@ -211,7 +211,7 @@ fn request(session: &Session, scratch: &Scratch) -> Request {
         profile: None,
         command: vec!["true".to_owned()],
         level: Level::Full,
-        network: Network::Isolated,
+        network: None,
         ports: Vec::new(),
         environment: Vec::new(),
         git_directories: Vec::new(),

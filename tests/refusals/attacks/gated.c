@@ -217,3 +217,129 @@ int undo(int argc, char **argv)
 	tell("neighbour", bound(SOCK_STREAM, 0));
 	return 0;
 }
+
+/* fastopen ADDRESS PORT: connects by sending, so that no connect is called. */
+int fastopen(int argc, char **argv)
+{
+	static char text[LONGEST + 1];
+	static const char request[] = "GET /fast HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n";
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_family = AF_INET }, *found;
+	(void)argc;
+	if (getaddrinfo(argv[0], argv[1], &hints, &found) != 0)
+		return 1;
+	int socket_ = socket(AF_INET, SOCK_STREAM, 0);
+	tell("sent", sendto(socket_, request, sizeof request - 1, MSG_FASTOPEN, found->ai_addr, found->ai_addrlen) > 0 ? 0 : -1);
+	say_word("answer", answer(socket_, text) ? "some" : "none");
+	return 0;
+}
+
+/* handed-on HOST PORT PROGRAM...: connects, and becomes a program that has the connection as its standard input. */
+int handed_on(int argc, char **argv)
+{
+	(void)argc;
+	int socket_ = connected(argv[0], argv[1]);
+	if (socket_ < 0 || fcntl(socket_, F_SETFD, 0) < 0 || dup2(socket_, 0) < 0)
+		return 1;
+	execv(argv[2], argv + 2);
+	return 1;
+}
+
+/* The socket over which something was said last. */
+static int speaking;
+
+/* Says something to an address over one protocol, and waits for what comes of a datagram. */
+static long said(int family, int type, int protocol, const char *host, int port)
+{
+	struct sockaddr_storage address = { .ss_family = (sa_family_t)family };
+	struct sockaddr_in *four = (struct sockaddr_in *)&address;
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)&address;
+	int socket_ = speaking = socket(family, type, protocol);
+	if (socket_ < 0)
+		return -1;
+	four->sin_port = htons((uint16_t)port);
+	inet_pton(family, host, family == AF_INET ? (void *)&four->sin_addr : (void *)&six->sin6_addr);
+	struct timeval patience = { .tv_sec = PATIENCE };
+	setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	if (connect(socket_, (struct sockaddr *)&address, family == AF_INET ? sizeof *four : sizeof *six) < 0)
+		return -1;
+	if (write(socket_, "reached", 7) < 0)
+		return -1;
+	struct pollfd heard = { .fd = socket_, .events = POLLIN };
+	char byte;
+	return type != SOCK_DGRAM ? 0 : poll(&heard, 1, 1000) < 0 ? -1 : recv(socket_, &byte, 1, MSG_DONTWAIT);
+}
+
+/* protocols PORT: whatever else than TCP and UDP has ports, or has none, and rights that would lead past the gate. */
+int protocols(int argc, char **argv)
+{
+	int port = (int)number(argv[0]), one = 1;
+	static const char lo[] = "lo";
+	(void)argc;
+	tell("sctp", said(AF_INET, SOCK_STREAM, 132, "203.0.113.7", port));
+	tell("sctp-many", said(AF_INET, SOCK_SEQPACKET, 132, "203.0.113.7", port));
+	tell("dccp", said(AF_INET, 6, 33, "203.0.113.7", port));
+	tell("udplite", said(AF_INET, SOCK_DGRAM, 136, "203.0.113.7", port));
+	tell("raw", said(AF_INET, SOCK_RAW, 253, "203.0.113.7", port));
+	tell("raw-6", said(AF_INET6, SOCK_RAW, 253, "2001:db8::7", port));
+	tell("ping", said(AF_INET, SOCK_DGRAM, 1, "203.0.113.7", port));
+	tell("quic-6", said(AF_INET6, SOCK_DGRAM, 0, "2001:db8::7", 443));
+	tell("mark", setsockopt(socket(AF_INET, SOCK_STREAM, 0), SOL_SOCKET, SO_MARK, &one, sizeof one));
+	tell("transparent-6", setsockopt(socket(AF_INET6, SOCK_STREAM, 0), IPPROTO_IPV6, 75, &one, sizeof one));
+	tell("mptcp", said(AF_INET, SOCK_STREAM, 262, "203.0.113.7", port));
+	tell("device", setsockopt(socket(AF_INET, SOCK_STREAM, 0), SOL_SOCKET, SO_BINDTODEVICE, lo, sizeof lo));
+	return 0;
+}
+
+/* resolve-all NAME: asks resolvers of both families, by datagrams and by connections. */
+int resolve_all(int argc, char **argv)
+{
+	static const char *const servers[] = { "8.8.8.8", "169.254.169.254", "127.0.0.53", "::1", "2001:4860:4860::8888", "fd00:ec2::253" };
+	static unsigned char asked[512], answered[LONGEST + 1];
+	(void)argc;
+	size_t length = question(asked + 2, argv[0]);
+	asked[0] = (unsigned char)(length >> 8);
+	asked[1] = (unsigned char)length;
+	for (size_t each = 0; each < 2 * sizeof servers / sizeof *servers; each++) {
+		int over_tcp = each % 2, head = over_tcp ? 2 : 0;
+		const char *server = servers[each / 2];
+		struct addrinfo hints = { .ai_socktype = over_tcp ? SOCK_STREAM : SOCK_DGRAM, .ai_flags = AI_NUMERICHOST }, *found;
+		struct timeval patience = { .tv_sec = PATIENCE };
+		if (getaddrinfo(server, "53", &hints, &found) != 0)
+			return 1;
+		int socket_ = socket(found->ai_family, found->ai_socktype, 0);
+		setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+		printf("%s%s ", over_tcp ? "tcp-" : "udp-", server);
+		if (connect(socket_, found->ai_addr, found->ai_addrlen) < 0 ||
+		    write(socket_, over_tcp ? asked : asked + 2, length + (size_t)head) < 0 ||
+		    read(socket_, answered, LONGEST) < head + 4)
+			printf("%s\n", strerrorname_np(errno));
+		else
+			printf("rcode-%d\n", answered[head + 3] & 15);
+		freeaddrinfo(found);
+	}
+	return 0;
+}
+
+/* take-over: a server of its own at every address, and at every port it may have, hears what is for the gate? */
+int take_over(int argc, char **argv)
+{
+	static char text[LONGEST + 1];
+	(void)argc, (void)argv;
+	for (int six = 0; six < 2; six++) {
+		struct sockaddr_storage address = { .ss_family = six ? AF_INET6 : AF_INET };
+		((struct sockaddr_in *)&address)->sin_port = htons(8080);
+		int socket_ = socket(address.ss_family, SOCK_STREAM, 0), one = 1;
+		setsockopt(socket_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+		setsockopt(socket_, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+		tell(six ? "everywhere-6" : "everywhere", bind(socket_, (struct sockaddr *)&address, six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)));
+		listen(socket_, 8);
+		int met = six ? (int)said(AF_INET6, SOCK_STREAM, 0, "2001:db8::7", 8080) : (int)said(AF_INET, SOCK_STREAM, 0, "203.0.113.7", 8080);
+		tell(six ? "said-6" : "said", met);
+		shutdown(speaking, SHUT_WR);
+		answer(speaking, text); /* the gate closes it */
+		struct pollfd heard = { .fd = socket_, .events = POLLIN };
+		/* What is turned to the gate was connected to above: it does not come later. */
+		say_word(six ? "heard-6" : "heard", poll(&heard, 1, 0) > 0 ? "yes" : "no");
+	}
+	return 0;
+}

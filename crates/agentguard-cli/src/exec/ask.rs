@@ -27,10 +27,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
             .text(&LEVEL)
             .and_then(Level::parse)
             .unwrap_or(Level::Full),
-        network: match arguments.text(&NETWORK) {
-            Some("host") => Network::Host,
-            Some(_) | None => Network::Isolated,
-        },
+        network: arguments.text(&NETWORK).map(|network| match network {
+            "host" => Network::Host,
+            _ => Network::Isolated,
+        }),
         ports,
         seconds: arguments.numbers(&TIMEOUT).next(),
         environment: arguments.texts(&ENV).map(str::to_owned).collect(),
@@ -45,8 +45,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
 
 /// A weaker run is asked for by name, and what it does not hold is said.
 pub(crate) fn say_what_is_weaker(run: &Run, voice: &mut Voice) {
-    let by_network = Level::Full.missing(run.network);
-    for promise in run.level.missing(run.network) {
+    let network = run.network.unwrap_or(Network::Isolated);
+    let by_network = Level::Full.missing(network);
+    for promise in run.level.missing(network) {
         let flag = match by_network.contains(&promise) {
             true => "--network=host".to_owned(),
             false => format!("--level={}", run.level.as_str()),

@@ -73,7 +73,7 @@ pub(crate) static TIMEOUT: Flag = flag(
 pub(crate) static NETWORK: Flag = flag(
     "network",
     Value::Choice("MODE", &["isolated", "host"]),
-    "see this network (default: isolated)",
+    "see this network (default: isolated, but for hosts)",
 );
 /// What a known agent needs.
 pub(crate) static PROFILE: Flag = flag(

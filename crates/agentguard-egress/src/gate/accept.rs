@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agentguard_core::{Host, HostName, Reach, ReachedBy};
+use agentguard_core::{Caller, Host, HostName, Reach, ReachedBy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use tokio::sync::Semaphore;
@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::ask::{Gone, Guard};
+use super::callers::Callers;
 use super::connection;
 use super::dns::{self, Asked, Code, Kind, Question};
 use super::leaf::{Leaves, Servers};
@@ -38,9 +39,6 @@ const MOST_ON_ONE: usize = 64;
 const SAME_REFUSAL: Duration = Duration::from_secs(5);
 const MOST_REFUSED: usize = 1024;
 
-/// Who asks is not known out here.
-pub(super) const CALLER: &str = "unknown";
-
 /// What all connections of a session share.
 pub(super) struct Shared {
     pub(super) guard: Guard,
@@ -54,6 +52,7 @@ pub(super) struct Shared {
     pub(super) pushes: Semaphore,
     uninspected: HashSet<HostName>,
     escaped_slashes: HashSet<HostName>,
+    pub(super) callers: Callers,
     connections: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
     refused: Mutex<HashMap<String, Instant>>,
@@ -93,6 +92,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         pushes: Semaphore::new(MOST_PUSHES),
         uninspected: plan.uninspected.into_iter().collect(),
         escaped_slashes: plan.escaped_slashes.into_iter().collect(),
+        callers: Callers::new(handed.callers),
         connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),
         refused: Mutex::default(),
@@ -184,7 +184,8 @@ async fn look_up_over_udp(socket: UdpSocket, shared: Arc<Shared>) {
                 let packet = packet.to_vec();
                 let (socket, shared) = (Arc::clone(&socket), Arc::clone(&shared));
                 tokio::spawn(async move {
-                    if let Some(answer) = answer(&shared, &packet).await {
+                    let caller = || shared.callers.of_lookup(client);
+                    if let Some(answer) = answer(&shared, &packet, caller).await {
                         let _ = socket.send_to(&answer, client).await;
                     }
                     drop(place);
@@ -195,12 +196,13 @@ async fn look_up_over_udp(socket: UdpSocket, shared: Arc<Shared>) {
 }
 
 async fn look_up_over_tcp(shared: Arc<Shared>, mut stream: TcpStream) {
+    let caller = connection::caller(&shared, &stream);
     for _ in 0..MOST_ON_ONE {
         let exchange = async {
             let length = stream.read_u16().await?;
             let mut packet = vec![0; usize::from(length)];
             stream.read_exact(&mut packet).await?;
-            let answer = answer(&shared, &packet).await;
+            let answer = answer(&shared, &packet, || caller.clone()).await;
             let answer = answer.ok_or(io::ErrorKind::InvalidData)?;
             let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
             stream
@@ -246,7 +248,11 @@ fn at_once<'p>(shared: &Shared, packet: &'p [u8]) -> AtOnce<'p> {
     }
 }
 
-async fn answer(shared: &Shared, packet: &[u8]) -> Option<Vec<u8>> {
+async fn answer(
+    shared: &Shared,
+    packet: &[u8],
+    caller: impl FnOnce() -> Caller,
+) -> Option<Vec<u8>> {
     match at_once(shared, packet) {
         AtOnce::Answer(answer) => Some(answer),
         AtOnce::Nothing => None,
@@ -256,6 +262,7 @@ async fn answer(shared: &Shared, packet: &[u8]) -> Option<Vec<u8>> {
                 shared,
                 &question,
                 name.unwrap_or_else(|_| question.name.clone()),
+                caller,
             )
             .await
         }
@@ -273,7 +280,12 @@ fn granted(shared: &Shared, question: &Question<'_>, name: &HostName) -> Vec<u8>
 }
 
 /// Answers that there is no such name, once that is written down.
-async fn refused(shared: &Shared, question: &Question<'_>, host: String) -> Option<Vec<u8>> {
+async fn refused(
+    shared: &Shared,
+    question: &Question<'_>,
+    host: String,
+    caller: impl FnOnce() -> Caller,
+) -> Option<Vec<u8>> {
     let is_known = |refused: &mut HashMap<String, Instant>| {
         refused.retain(|_, since| since.elapsed() < SAME_REFUSAL);
         refused.contains_key(&host)
@@ -287,13 +299,15 @@ async fn refused(shared: &Shared, question: &Question<'_>, host: String) -> Opti
     if is_known(&mut lock()) {
         return Some(question.answer(Code::NoName));
     }
+    let caller = caller();
     let reach = Reach {
         by: ReachedBy::Lookup,
         host: host.clone(),
         port: None,
         class: None,
         granted: false,
-        caller: CALLER.to_owned(),
+        caller: caller.path,
+        caller_sha256: caller.sha256,
     };
     let told = match shared.lent.in_name(&question.name) {
         Some(found) => {

@@ -15,6 +15,7 @@ fn origin(host: &str) -> Origin {
         host: Host::parse(host).unwrap(),
         port: 443,
         slash: crate::gate::path::Slash::Unclear,
+        caller: agentguard_core::Caller::unknown(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use agentguard_core::{AddressClass, Host, HostName, Reach, ReachedBy, Rule, Scheme};
+use agentguard_core::{AddressClass, Caller, Host, HostName, Reach, ReachedBy, Rule, Scheme};
 use hyper::StatusCode;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -14,7 +14,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::server::{Acceptor, ClientHello};
 use tokio_rustls::server::TlsStream;
 
-use super::accept::{CALLER, Shared};
+use super::accept::Shared;
 use super::ask::{Gone, Told};
 use super::forward::{Upstream, Way};
 use super::leaf::Protocol;
@@ -55,17 +55,9 @@ impl From<io::Error> for Unserved {
 /// Serves a connection to its end.
 pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     match begin(&shared, &mut stream).await {
-        Ok(Begun { host, port, is_tls }) => {
-            let scheme = if is_tls { Scheme::Https } else { Scheme::Http };
-            let slash = shared.slash_of(&host);
-            let origin = Origin {
-                scheme,
-                host,
-                port,
-                slash,
-            };
+        Ok(origin) => {
             // Whoever left needs no answer, and where the guard is gone there is none.
-            let _ = match scheme {
+            let _ = match origin.scheme {
                 Scheme::Https => over_tls(&shared, stream, origin).await,
                 Scheme::Http => in_the_clear(&shared, stream, origin).await,
             };
@@ -84,41 +76,50 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     }
 }
 
-struct Begun {
-    host: Host,
-    port: u16,
-    is_tls: bool,
-}
-
 /// Finds out whom the connection is to, and what is spoken on it.
-async fn begin(shared: &Shared, stream: &mut TcpStream) -> Result<Begun, Unserved> {
+async fn begin(shared: &Shared, stream: &mut TcpStream) -> Result<Origin, Unserved> {
     let to = destination(stream)?;
     let (address, port) = (to.ip().to_canonical(), to.port());
     let name = {
         let names = shared.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.name_at(address).cloned()
     };
-    let host = name.map_or(Host::Address(address), Host::Name);
-    if !shared.resolver.grants(&host, port) {
-        let class = match &host {
+    let mut origin = Origin {
+        scheme: Scheme::Https,
+        host: name.map_or(Host::Address(address), Host::Name),
+        port,
+        slash: super::path::Slash::Unclear,
+        caller: caller(shared, stream),
+    };
+    origin.slash = shared.slash_of(&origin.host);
+    if !shared.resolver.grants(&origin.host, port) {
+        let class = match &origin.host {
             Host::Name(_) => None,
             Host::Address(address) => Some(AddressClass::of(*address)),
         };
-        let told = shared.guard.reach(reach(&host, port, class, false)).await?;
+        let told = shared.guard.reach(reach(&origin, class, false)).await?;
         return Err(Unserved::Refused(told));
     }
-    let is_tls = match first_byte(shared, stream).await? {
-        Some(HANDSHAKE) => true,
-        Some(byte) if byte.is_ascii_uppercase() => false,
+    origin.scheme = match first_byte(shared, stream).await? {
+        Some(HANDSHAKE) => Scheme::Https,
+        Some(byte) if byte.is_ascii_uppercase() => Scheme::Http,
         Some(_) => {
             let rule = Rule::new("gate/protocol", "neither TLS nor HTTP was spoken")
                 .with_remedy("use HTTPS, which is the only way to a host");
-            let told = refuse(shared, &host, port, rule).await?;
+            let told = refuse(shared, &origin, rule).await?;
             return Err(Unserved::Refused(told));
         }
         None => return Err(Unserved::Left),
     };
-    Ok(Begun { host, port, is_tls })
+    Ok(origin)
+}
+
+/// Who made a connection.
+pub(super) fn caller(shared: &Shared, stream: &TcpStream) -> Caller {
+    match (stream.peer_addr(), destination(stream)) {
+        (Ok(from), Ok(to)) => shared.callers.of_connection(from, to),
+        (_, _) => Caller::unknown(),
+    }
 }
 
 /// Whom a connection was made to, before it was turned to us.
@@ -145,28 +146,21 @@ async fn first_byte(shared: &Shared, stream: &TcpStream) -> io::Result<Option<u8
     Ok(byte.first().copied().filter(|_| length > 0))
 }
 
-pub(super) fn reach(host: &Host, port: u16, class: Option<AddressClass>, granted: bool) -> Reach {
+pub(super) fn reach(origin: &Origin, class: Option<AddressClass>, granted: bool) -> Reach {
     Reach {
         by: ReachedBy::Connect,
-        host: host.to_string(),
-        port: Some(port),
+        host: origin.host.to_string(),
+        port: Some(origin.port),
         class,
         granted,
-        caller: CALLER.to_owned(),
+        caller: origin.caller.path.clone(),
+        caller_sha256: origin.caller.sha256,
     }
 }
 
 /// Has it written down that the gate refused what was sent to a host that the session was granted.
-pub(super) async fn refuse(
-    shared: &Shared,
-    host: &Host,
-    port: u16,
-    rule: Rule,
-) -> Result<Told, Gone> {
-    shared
-        .guard
-        .refuse(reach(host, port, None, true), rule)
-        .await
+pub(super) async fn refuse(shared: &Shared, origin: &Origin, rule: Rule) -> Result<Told, Gone> {
+    shared.guard.refuse(reach(origin, None, true), rule).await
 }
 
 async fn in_the_clear(
@@ -211,7 +205,7 @@ async fn hello(
         Ok(Ok(start)) => start,
         Ok(Err(_)) => {
             let rule = Rule::new("gate/handshake", "it began as TLS and is none");
-            let told = refuse(shared, &origin.host, origin.port, rule).await?;
+            let told = refuse(shared, origin, rule).await?;
             return Err(Unserved::Refused(told));
         }
         Err(_) => return Err(Unserved::Left),
@@ -223,7 +217,7 @@ async fn hello(
         .and_then(|named| shared.lent.in_name(named));
     if let Some(found) = holds {
         let found = Misplaced::in_head(found, "the handshake".to_owned());
-        let told = found.tell(shared, &origin.host, origin.port).await?;
+        let told = found.tell(shared, origin).await?;
         return Err(turned_away(start, told).await);
     }
     if !is_named {
@@ -239,7 +233,7 @@ async fn hello(
         );
         let rule = Rule::new("gate/name", reason)
             .with_remedy("connect to the host that the handshake is for, by its name");
-        let told = refuse(shared, &origin.host, origin.port, rule).await?;
+        let told = refuse(shared, origin, rule).await?;
         return Err(turned_away(start, told).await);
     }
     Ok((start, protocols))
@@ -283,7 +277,7 @@ async fn way(
     Ok(match found {
         Ok(addresses) => Upstream::connect(shared, origin, &addresses, protocols).await,
         Err(Nowhere::Forbidden(at)) => {
-            let reach = reach(&origin.host, origin.port, Some(at.class), true);
+            let reach = reach(origin, Some(at.class), true);
             Way::Closed {
                 status: StatusCode::FORBIDDEN,
                 told: shared.guard.reach(reach).await?,
@@ -294,7 +288,7 @@ async fn way(
             let rule = Rule::new("gate/unknown", reason);
             Way::Closed {
                 status: StatusCode::BAD_GATEWAY,
-                told: refuse(shared, &origin.host, origin.port, rule).await?,
+                told: refuse(shared, origin, rule).await?,
             }
         }
     })

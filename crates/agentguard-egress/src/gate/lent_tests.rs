@@ -31,6 +31,7 @@ fn origin(host: &str, port: u16) -> Origin {
         host: Host::parse(host).unwrap(),
         port,
         slash: crate::gate::path::Slash::Unclear,
+        caller: agentguard_core::Caller::unknown(),
     }
 }
 

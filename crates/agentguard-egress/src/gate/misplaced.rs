@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use agentguard_core::{Binding, Host, Reach, Rule, Slot};
+use agentguard_core::{Binding, Reach, Rule, Slot};
 use hyper::body::{Bytes, Frame};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -35,9 +35,9 @@ impl Misplaced {
     }
 
     /// Has a request to a host refused.
-    pub(super) async fn tell(self, shared: &Shared, host: &Host, port: u16) -> Result<Told, Gone> {
-        let of = format!("of a request to `{host}`");
-        let reach = reach(host, port, None, true);
+    pub(super) async fn tell(self, shared: &Shared, origin: &Origin) -> Result<Told, Gone> {
+        let of = format!("of a request to `{}`", origin.host);
+        let reach = reach(origin, None, true);
         self.tell_of(shared, &of, reach).await
     }
 
@@ -126,10 +126,10 @@ impl Watch {
     pub(super) fn arm(&mut self, shared: &Arc<Shared>, origin: &Origin) -> Alarm {
         let (sender, receiver) = oneshot::channel();
         self.alarm = Some(sender);
-        let (shared, host, port) = (Arc::clone(shared), origin.host.clone(), origin.port);
+        let (shared, origin) = (Arc::clone(shared), origin.clone());
         let telling = tokio::spawn(async move {
             let found = Misplaced::in_body(receiver.await.ok()?);
-            found.tell(&shared, &host, port).await.ok()
+            found.tell(&shared, &origin).await.ok()
         });
         Alarm {
             is_raised: Arc::clone(&self.is_raised),

@@ -4,6 +4,7 @@ mod accept;
 mod ask;
 mod aws;
 mod body;
+mod callers;
 mod confine;
 mod connection;
 mod dns;

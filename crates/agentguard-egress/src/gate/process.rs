@@ -30,6 +30,7 @@ pub(super) struct Handed {
     pub(super) tcp: Vec<OwnedFd>,
     pub(super) dns_udp: Vec<OwnedFd>,
     pub(super) dns_tcp: Vec<OwnedFd>,
+    pub(super) callers: Vec<OwnedFd>,
     pub(super) lines: Vec<OwnedFd>,
     /// It ends with the guard, and the gate with it.
     pub(super) control: UnixStream,
@@ -47,6 +48,7 @@ fn run() -> io::Result<()> {
     };
     // The last stand first.
     let lines = take(LINES)?;
+    let callers = take(plan.callers)?;
     let dns_tcp = take(plan.dns_tcp)?;
     let dns_udp = take(plan.dns_udp)?;
     let tcp = take(plan.tcp)?;
@@ -60,6 +62,7 @@ fn run() -> io::Result<()> {
         tcp,
         dns_udp,
         dns_tcp,
+        callers,
         lines,
         control,
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agentguard_core::{Host, Scheme};
+use agentguard_core::{Caller, Host, Scheme};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
@@ -94,6 +94,8 @@ pub(super) struct Origin {
     pub(super) host: Host,
     pub(super) port: u16,
     pub(super) slash: Slash,
+    /// Who made it.
+    pub(super) caller: Caller,
 }
 
 /// A request that was read.
@@ -328,6 +330,7 @@ mod tests {
             host: Host::parse("api.test").unwrap(),
             port: 443,
             slash: Slash::Unclear,
+            caller: Caller::unknown(),
         }
     }
 

@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::accept::{CALLER, Shared};
+use super::accept::Shared;
 use super::ask::{Gone, Permitted};
 use super::aws;
 use super::body::{Answer, Body};
@@ -140,7 +140,7 @@ pub(super) async fn http1<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (host, port) = (origin.host.clone(), origin.port);
+    let to = origin.clone();
     let slot = Slot::default();
     let service = service(shared, origin, way, slot.clone());
     let mut connection = http1::Builder::new()
@@ -165,7 +165,7 @@ where
             "gate/request",
             format!("the request is not well-formed: {fault}"),
         );
-        let told = refuse(shared, &host, port, rule).await?;
+        let told = refuse(shared, &to, rule).await?;
         let answer = refusal::raw(StatusCode::BAD_REQUEST, &told);
         let _ = timeout(LINGER_FOR, strict.inner().write_all(&answer)).await;
     }
@@ -254,13 +254,11 @@ impl Connection {
             Ok(answer) => answer,
             Err(Unsent::Answered(answer)) => answer,
             Err(Unsent::Fault(fault)) => {
-                let (host, port) = (&self.origin.host, self.origin.port);
-                let told = refuse(&self.shared, host, port, fault.rule).await?;
+                let told = refuse(&self.shared, &self.origin, fault.rule).await?;
                 refusal::answer(fault.status, &told)
             }
             Err(Unsent::Misplaced(found)) => {
-                let (host, port) = (&self.origin.host, self.origin.port);
-                let told = found.tell(&self.shared, host, port).await?;
+                let told = found.tell(&self.shared, &self.origin).await?;
                 refusal::answer(StatusCode::FORBIDDEN, &told)
             }
             Err(Unsent::Gone) => return Err(Gone),
@@ -432,7 +430,8 @@ impl Connection {
             graphql,
             address: at.address.ip().to_string(),
             class: at.class,
-            caller: CALLER.to_owned(),
+            caller: self.origin.caller.path.clone(),
+            caller_sha256: self.origin.caller.sha256,
             credentials: uses.names(&self.shared.lent),
         })
     }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::rustls::server::Acceptor;
 
-use super::accept::{CALLER, Shared};
+use super::accept::Shared;
 use super::ask::{Gone, Permitted};
 use super::connection::{UNRECOGNIZED_NAME, refuse};
 use super::hello;
@@ -46,10 +46,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, mut client: TcpStream, origin: &
         Ok(begun) => begun,
         Err(Unpassed::Refused(rule)) => {
             // It is written down before anything is said.
-            if refuse(shared, &origin.host, origin.port, rule)
-                .await
-                .is_ok()
-            {
+            if refuse(shared, origin, rule).await.is_ok() {
                 let _ = client.write_all(&UNRECOGNIZED_NAME).await;
             }
             return;
@@ -141,7 +138,8 @@ fn reach(origin: &Origin, by: ReachedBy, class: Option<AddressClass>) -> Reach {
         port: Some(origin.port),
         class,
         granted: true,
-        caller: CALLER.to_owned(),
+        caller: origin.caller.path.clone(),
+        caller_sha256: origin.caller.sha256,
     }
 }
 

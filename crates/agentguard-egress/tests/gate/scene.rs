@@ -255,6 +255,7 @@ impl Scene {
             tcp: vec![OwnedFd::from(tcp)],
             dns_udp: vec![OwnedFd::from(dns_udp)],
             dns_tcp: vec![OwnedFd::from(dns_tcp)],
+            callers: Vec::new(),
         };
         let guard = Guard {
             says: plan.says,

@@ -293,7 +293,7 @@ pub(crate) fn request() -> Request {
         profile: None,
         command: vec!["true".to_owned()],
         level: Level::Full,
-        network: Network::Isolated,
+        network: None,
         ports: Vec::new(),
         environment: Vec::new(),
         git_directories: vec![PathBuf::from(".git")],
@@ -377,7 +377,7 @@ fn what_is_asked_for_and_not_granted_is_refused_not_dropped() {
     let mut wants = request();
     wants.environment = vec!["MODEL_KEY".to_owned()];
     wants.ports = vec![8080];
-    wants.network = Network::Host;
+    wants.network = Some(Network::Host);
     let confined = policies.confine(&wants).unwrap();
     assert!(
         confined

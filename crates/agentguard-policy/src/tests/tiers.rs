@@ -594,7 +594,7 @@ fn a_host_is_granted_where_all_tiers_grant_it_and_then_there_is_a_gate() {
         confined.map(|confined| confined.confinement)
     };
     let words = |hosts: &[HostGrant]| hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let alone = granted("hosts", None, Network::Isolated).unwrap();
+    let alone = granted("hosts", None, None).unwrap();
     assert_eq!(alone.network, Network::Gated);
     assert_eq!(
         words(&alone.hosts),
@@ -602,15 +602,18 @@ fn a_host_is_granted_where_all_tiers_grant_it_and_then_there_is_a_gate() {
     );
     assert_eq!(alone.addresses.len(), 1);
     let both = lower(&["a.example.org", "b.example.com"], 2);
-    let both = granted("fewer-hosts", Some(&both), Network::Isolated).unwrap();
+    let both = granted("fewer-hosts", Some(&both), None).unwrap();
     assert_eq!(both.network, Network::Gated);
     assert_eq!(words(&both.hosts), ["a.example.org"]);
     assert!(both.addresses.is_empty(), "{:?}", both.addresses);
     let none = lower(&["c.example.net"], 1);
-    let none = granted("no-hosts", Some(&none), Network::Isolated).unwrap();
+    let none = granted("no-hosts", Some(&none), None).unwrap();
     assert_eq!((none.network, none.hosts.len()), (Network::Isolated, 0));
-    let host = granted("hosts-network", None, Network::Host).unwrap();
+    let host = granted("hosts-network", None, Some(Network::Host)).unwrap();
     assert_eq!((host.network, host.hosts.len()), (Network::Host, 0));
+    let alone = granted("hosts-alone", None, Some(Network::Isolated)).unwrap();
+    assert_eq!((alone.network, alone.hosts.len()), (Network::Isolated, 0));
+    assert!(alone.addresses.is_empty());
 }
 
 #[test]

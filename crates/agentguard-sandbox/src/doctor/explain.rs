@@ -64,6 +64,7 @@ fn known(what: What, failure: &Failure, around: &Surroundings) -> Option<Told> {
         ),
         What::Notifications => notifications(errno, around),
         What::Images => images(failure, around),
+        What::Gate => gate(failure, around),
         What::Limits => told(
             format!(
                 "{}; each process is limited on its own, and temporary files",
@@ -72,6 +73,22 @@ fn known(what: What, failure: &Failure, around: &Surroundings) -> Option<Told> {
             "start it below a cgroup that is yours, as `systemd-run --user --scope -p Delegate=yes` makes one",
         ),
     }
+}
+
+fn gate(failure: &Failure, around: &Surroundings) -> Option<Told> {
+    let without =
+        "a session that policy grants hosts is refused, and every other one is not touched";
+    if around.is_filtered {
+        let told = filtered(around)?;
+        return Some(Told {
+            cause: format!("{}; {without}", told.cause),
+            ..told
+        });
+    }
+    told(
+        format!("cannot {}: {}; {without}", failure.step, failure.reason),
+        "have root load what the kernel has as modules: `modprobe -a nf_tables nft_chain_nat nft_redir`",
+    )
 }
 
 /// What nobody foresaw: the words of the kernel.

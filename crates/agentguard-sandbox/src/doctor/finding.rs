@@ -40,13 +40,15 @@ pub enum What {
     Notifications,
     /// Programs that nobody can change while they run.
     Images,
+    /// A network that the kernel turns to a gate, for sessions that policy grants hosts.
+    Gate,
     /// Limits on what a session uses as a whole.
     Limits,
 }
 
 impl What {
     /// Everything, in order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Outermost,
         Self::Kernel,
         Self::NoNewPrivileges,
@@ -63,6 +65,7 @@ impl What {
         Self::Scopes,
         Self::Notifications,
         Self::Images,
+        Self::Gate,
         Self::Limits,
     ];
 
@@ -86,6 +89,7 @@ impl What {
             Self::Scopes => "Landlock's scopes for signals and abstract sockets (version 6)",
             Self::Notifications => "asking before every exec (seccomp notifications, killable)",
             Self::Images => "a running program cannot be written to",
+            Self::Gate => "hosts that policy grants, through a gate (nf_tables: redirect)",
             Self::Limits => "limits on memory and processes as a whole (cgroup v2, delegated)",
         }
     }
@@ -107,7 +111,7 @@ impl What {
             | Self::Proc
             | Self::Tracing => &[Level::Full],
             Self::Ordinary | Self::TracingBeside | Self::Scopes => &[Level::NoNamespaces],
-            Self::Kernel | Self::Limits => &[],
+            Self::Kernel | Self::Gate | Self::Limits => &[],
         }
     }
 }

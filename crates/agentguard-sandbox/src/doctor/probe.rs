@@ -39,6 +39,7 @@ pub(super) fn attempt(what: What, subject: &Subject) -> Option<Result<(), Failur
         What::Scopes => scopes(),
         What::Notifications => notifications(),
         What::Images => image::cannot_be_written(),
+        What::Gate => gate(subject),
         What::Limits => crate::cgroup::SessionGroup::could_be_made(),
     })
 }
@@ -70,6 +71,11 @@ fn user_namespace(subject: &Subject) -> Result<(), Failure> {
 fn enter(subject: &Subject) -> Result<(), Failure> {
     let proc = become_agent(subject)?;
     setup::enter_namespaces(Network::Isolated, proc.as_fd())
+}
+
+fn gate(subject: &Subject) -> Result<(), Failure> {
+    enter(subject)?;
+    crate::forcing::force().map(drop)
 }
 
 fn mounts(subject: &Subject) -> Result<(), Failure> {

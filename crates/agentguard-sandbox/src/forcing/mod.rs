@@ -6,6 +6,7 @@
 //! of the agent's ever has. Who asks for an address on a connection to the gate is told by the kernel
 //! (`SO_ORIGINAL_DST`), and not by whoever connects.
 
+mod callers;
 mod netlink;
 mod redirect;
 mod route;
@@ -34,15 +35,29 @@ pub struct GateListeners {
     pub lookups: Vec<OwnedFd>,
     /// Lookups by TCP.
     pub lookup_connections: Vec<OwnedFd>,
+    /// What tells who connects: the end of a pipe on which the mediator says it, and a socket by which the kernel is
+    /// asked which socket a connection is of.
+    pub callers: Vec<OwnedFd>,
+}
+
+/// A network that leads to a gate.
+pub(crate) struct Forced {
+    pub(crate) listeners: GateListeners,
+    /// Where the gate is told who connects.
+    pub(crate) callings: OwnedFd,
 }
 
 /// Forces the network of this process to the gate, and listens there for it. The loopback is up.
-pub(crate) fn force() -> Result<GateListeners, Failure> {
+pub(crate) fn force() -> Result<Forced, Failure> {
     // Before the rules: what is turned to nobody is refused.
-    let listeners = listen(Forcing::Redirect)?;
+    let mut listeners = listen(Forcing::Redirect)?;
+    let callings = callers::make(&mut listeners.callers)?;
     route::make_all_local().step("make every address local")?;
     redirect::turn(CONNECTIONS, LOOKUPS).map_err(explain)?;
-    Ok(listeners)
+    Ok(Forced {
+        listeners,
+        callings,
+    })
 }
 
 fn listen(forcing: Forcing) -> Result<GateListeners, Failure> {
@@ -51,6 +66,7 @@ fn listen(forcing: Forcing) -> Result<GateListeners, Failure> {
         connections: Vec::new(),
         lookups: Vec::new(),
         lookup_connections: Vec::new(),
+        callers: Vec::new(),
     };
     for address in [
         IpAddr::from(Ipv4Addr::LOCALHOST),

@@ -78,6 +78,7 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
         init,
         listeners: Vec::new(),
         gate: None,
+        callings: None,
         around: Around::Scope(Beside {
             scope,
             reaper,

@@ -69,11 +69,23 @@ impl Worker<'_> {
                 return Ok(());
             }
         };
+        let calling = shared.callings.as_ref().and_then(|callings| {
+            let (socket, whom) = (asked.socket.as_fd(), asked.address.as_slice());
+            let seen = (&shared.images, &shared.processes);
+            let calling = callings.look(seen, notification.thread, (socket, whom))?;
+            Some((callings, calling))
+        });
+        // It waits still: what was read was its own.
         if !shared.listener.still_waits(notification) {
             return Ok(());
         }
         match self.decide(notification, asked)? {
-            Ok(connection) => self.perform(notification, connection),
+            Ok(connection) => {
+                if let Some((callings, calling)) = calling {
+                    callings.tell(&calling);
+                }
+                self.perform(notification, connection);
+            }
             Err(errno) => shared.listener.refuse(notification, errno.raw_os_error()),
         }
         Ok(())

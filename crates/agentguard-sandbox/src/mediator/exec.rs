@@ -18,6 +18,7 @@ use rustix::process::{Pid, WaitOptions, WaitStatus};
 use super::arguments::{Arguments, Pointed};
 use super::attributes::Trees;
 use super::caller::{Named, Processes};
+use super::calling::Callings;
 use super::explain::{Telling, Told};
 use super::image::{Image, Images, Shebang};
 use super::names::Names;
@@ -44,6 +45,8 @@ pub(super) struct Shared {
     pub(super) told: Told,
     pub(super) peers: Peers,
     pub(super) waits: Waits,
+    /// Tells a gate who connects, where there is one.
+    pub(super) callings: Option<Callings>,
     pub(super) seats: Seats,
     /// The agent's first process.
     pub(super) agent: Pid,

@@ -227,7 +227,7 @@ fn is_of_others(class: ProgramClass) -> bool {
 
 /// Whether a file has been as it is for longer than a time stamp is coarse: somebody outside could change
 /// it again under the same one before that.
-fn is_settled(key: &FileKey) -> bool {
+pub(super) fn is_settled(key: &FileKey) -> bool {
     const LONG_ENOUGH: i64 = 2_000_000_000;
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     let now = now
@@ -242,7 +242,7 @@ fn key_of(file: BorrowedFd<'_>) -> Result<FileKey> {
     key_from(&fs::statx(file, "", AtFlags::EMPTY_PATH, STATE)?)
 }
 
-fn key_from(stat: &Statx) -> Result<FileKey> {
+pub(super) fn key_from(stat: &Statx) -> Result<FileKey> {
     if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::RegularFile {
         return Err(Errno::ACCESS);
     }

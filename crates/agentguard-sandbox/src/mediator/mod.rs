@@ -7,6 +7,7 @@ mod attributes;
 mod beside;
 mod bounds;
 mod caller;
+mod calling;
 mod connect;
 mod diagnosis;
 mod early;

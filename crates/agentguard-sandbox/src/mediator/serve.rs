@@ -17,6 +17,7 @@ use super::agent::{self, Agent, Go, NotRun};
 use super::attributes::Trees;
 use super::bounds::Bounds;
 use super::caller::Processes;
+use super::calling::Callings;
 use super::early::Early;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
@@ -129,6 +130,7 @@ fn tell_ready(
         gate.map_or(&[], |gate| &gate.connections),
         gate.map_or(&[], |gate| &gate.lookups),
         gate.map_or(&[], |gate| &gate.lookup_connections),
+        gate.map_or(&[], |gate| &gate.callers),
     ];
     let ready = FromMediator::Ready {
         refs,
@@ -209,12 +211,8 @@ fn serve(
 ) -> Result<(), Error> {
     let handle = pidfd_open(agent.process, PidfdFlags::empty())
         .map_err(|error| Error::io("watch the agent")(error.into()))?;
-    send(
-        control,
-        &FromMediator::Started {
-            process: agent.process.as_raw_nonzero().get(),
-        },
-    )?;
+    let process = agent.process.as_raw_nonzero().get();
+    send(control, &FromMediator::Started { process })?;
     agent.listener.wake_synchronously();
     // Nobody reads it any more where the agent's process has ended, which is met below.
     let _ = send(&agent.go, &Go);
@@ -230,6 +228,7 @@ fn serve(
         told: Told::new(&plan.confinement.mute),
         peers,
         waits: Waits::default(),
+        callings: stage.callings.map(Callings::new),
         seats: Seats::default(),
         agent: agent.process,
         scope,

@@ -24,7 +24,7 @@ use super::beside::{self, Beside};
 use super::early::Early;
 use super::init::{self, FromInit};
 use crate::error::{Failure, Step};
-use crate::forcing::{self, GateListeners};
+use crate::forcing::{self, Forced, GateListeners};
 use crate::landlock::{self, Domain};
 use crate::plan::{Plan, User};
 use crate::root::{self, FirstLook, Owners};
@@ -49,6 +49,8 @@ pub(super) struct Stage {
     pub(super) listeners: Vec<OwnedFd>,
     /// Listeners for the gate, where its network has one.
     pub(super) gate: Option<GateListeners>,
+    /// Where the gate is told who connects.
+    pub(super) callings: Option<OwnedFd>,
     /// What holds the agent's processes.
     pub(super) around: Around,
 }
@@ -134,6 +136,7 @@ fn build_namespaces(
     })?;
     root::enter()?;
     let (listeners, gate) = ways_out(&plan.confinement)?;
+    let (gate, callings) = gate.map(|gate| (gate.listeners, gate.callings)).unzip();
     let pid_namespace = open_namespace(proc.as_fd(), init, "pid")?;
     send(&talk, &()).map_err(|_| Failure::new("set up pid 1", "it is gone"))?;
     let (user_namespace, its_process) = child_namespace(proc.as_fd(), None)?;
@@ -148,6 +151,7 @@ fn build_namespaces(
         init,
         listeners,
         gate,
+        callings,
         around: Around::Namespaces {
             pid: pid_namespace,
             user: user_namespace,
@@ -159,7 +163,7 @@ fn build_namespaces(
 }
 
 /// What listens inside: at the granted ports, and for the gate.
-fn ways_out(confinement: &Confinement) -> Result<(Vec<OwnedFd>, Option<GateListeners>), Failure> {
+fn ways_out(confinement: &Confinement) -> Result<(Vec<OwnedFd>, Option<Forced>), Failure> {
     Ok(match confinement.network {
         Network::Isolated => (open_ports(&confinement.ports)?, None),
         Network::Gated => (open_ports(&confinement.ports)?, Some(forcing::force()?)),

@@ -48,6 +48,7 @@ fn asks(credentials: Vec<CredentialName>) -> Api {
         path: vec!["user".to_owned()],
         query: std::collections::BTreeMap::new(),
         headers: std::collections::BTreeMap::new(),
+        caller_sha256: None,
         body_seen: true,
         graphql: None,
         upgrade: None,

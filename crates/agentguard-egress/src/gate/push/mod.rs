@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agentguard_core::{Push, RefUpdate, Rule};
+use agentguard_core::{Caller, Push, RefUpdate, Rule};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -252,7 +252,12 @@ impl Received {
     }
 
     /// Makes of it what is judged.
-    pub(super) fn push(&mut self, read: &Read, (host, port): (String, u16)) -> Push {
+    pub(super) fn push(
+        &mut self,
+        read: &Read,
+        (host, port): (String, u16),
+        caller: &Caller,
+    ) -> Push {
         let Changes {
             commits,
             paths,
@@ -273,7 +278,8 @@ impl Received {
             options: self.commands.options.clone(),
             atomic: self.commands.atomic,
             signed: self.commands.signed,
-            caller: super::accept::CALLER.to_owned(),
+            caller: caller.path.clone(),
+            caller_sha256: caller.sha256,
             credentials: Vec::new(),
         }
     }

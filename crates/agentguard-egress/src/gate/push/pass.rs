@@ -129,7 +129,7 @@ impl Connection {
             received.hear(answer).await?;
         }
         let to = (self.origin.host.to_string(), self.origin.port);
-        Ok(received.push(read, to))
+        Ok(received.push(read, to, &self.origin.caller))
     }
 
     /// Asks the server of what the push builds upon.
@@ -167,8 +167,7 @@ impl Connection {
         permitted: Permitted,
     ) -> Result<Response<Body>, Unsent> {
         not_sent(permitted);
-        let (host, port) = (&self.origin.host, self.origin.port);
-        let told = refuse(&self.shared, host, port, unread.rule).await?;
+        let told = refuse(&self.shared, &self.origin, unread.rule).await?;
         Ok(match unread.commands {
             Some(commands) => refused(&commands, &told),
             None => refusal::answer(StatusCode::FORBIDDEN, &told),
