@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use agentguard_core::{Api, HostGrant, HostName, OutcomeOf, Place, Reach, Rule};
+use agentguard_core::{Api, Digest, HostGrant, HostName, OutcomeOf, Place, Reach, Rule};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -52,8 +52,10 @@ pub(crate) enum Asked {
     Reach(Reach),
     /// The gate refuses what was sent to a host, by a rule of its own.
     Refuse(Reach, Rule),
-    /// May this be sent?
-    Api(Box<Api>),
+    /// May this be sent? The digest is of all of it, where its body was read whole.
+    Api(Box<Api>, Option<Digest>),
+    /// Whoever sent a request that is held does not wait any more.
+    Withdraw { ticket: u64 },
     /// What came of a request that was permitted.
     Outcome { of: u64, outcome: OutcomeOf },
 }
@@ -64,9 +66,23 @@ pub(crate) enum Answer {
     /// It was permitted, and this entry says so.
     Permitted { entry: u64 },
     /// It was refused.
-    Refused { rule: Rule, entry: Option<u64> },
+    Refused {
+        rule: Rule,
+        entry: Option<u64>,
+        /// What a human calls the question by that was asked about it.
+        approval: Option<String>,
+    },
+    /// A human is asked. What comes of it is told on the line for that.
+    Held { ticket: u64 },
     /// It was written down.
     Noted,
+}
+
+/// What came of a request that was held. Each that was held is settled once.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Settled {
+    pub(crate) ticket: u64,
+    pub(crate) answer: Answer,
 }
 
 /// Sends one message.

@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use agentguard_core::{
-    Action, Api, Clock as _, Confinement, Index, Network, OutcomeOf, Permit, Reach, ReachedBy,
-    Record as _, Rule, Ruling, SessionId, Unrecorded,
+    Action, Api, Clock as _, Confinement, Digest, Index, Network, OutcomeOf, Permit, Reach,
+    ReachedBy, Record as _, Rule, Ruling, SessionId, Unrecorded,
 };
-use agentguard_egress::{Authority, Gate, Govern, Listeners, Patience, Refused, Settings};
+use agentguard_egress::{
+    Authority, Gate, Govern, Listeners, Patience, Refused, Requested, Settings, Ticket,
+};
 use agentguard_policy::Question;
 use agentguard_sandbox::{Ended, GateListeners, InsideFile};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::asked::request_words;
 use crate::run::Told;
 use crate::supervise::Supervisor;
 use crate::{Error, SystemClock, trusted, workspace};
@@ -141,16 +144,37 @@ impl Govern for Supervisor<'_> {
         let ruling = Ruling::Deny {
             rule: rule.clone(),
             asked: false,
+            approval: None,
         };
         let entry = self.record.record(&question, &ruling).ok();
         self.tell(words, &rule, entry);
-        Refused { rule, entry }
+        Refused {
+            rule,
+            entry,
+            approval: None,
+        }
     }
 
     fn request(&self, api: Api) -> Result<Permit<Question>, Refused> {
-        let words = format!("{} `{}`", api.method, api.url());
+        let words = request_words(&api);
         self.admit(Action::Api(Box::new(api)), words, false)
             .map_err(to_client)
+    }
+
+    fn request_or_wait(
+        &self,
+        api: Api,
+        whole: Option<Digest>,
+    ) -> Result<Requested<Question>, Refused> {
+        self.request_or_ask(api, whole)
+    }
+
+    fn settled(&self) -> Vec<(Ticket, Result<Permit<Question>, Refused>)> {
+        self.answered()
+    }
+
+    fn withdraw(&self, ticket: Ticket) -> Option<Refused> {
+        self.withdrawn(ticket)
     }
 
     fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {
@@ -159,10 +183,11 @@ impl Govern for Supervisor<'_> {
 }
 
 /// What the client is told of it.
-fn to_client(told: Told) -> Refused {
+pub(crate) fn to_client(told: Told) -> Refused {
     Refused {
         entry: told.entry.map(Index),
         rule: told.rule,
+        approval: None,
     }
 }
 

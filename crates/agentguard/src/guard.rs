@@ -12,6 +12,7 @@ use agentguard_core::{
 use agentguard_policy::{Confined, Sources};
 use agentguard_sandbox::{Ended, HeldSignals, Launched};
 
+use crate::approvals::Book;
 use crate::arrange::{sources, user_for_agents};
 use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
@@ -129,9 +130,15 @@ impl Guard {
             refs: prepared.refs.clone(),
             forcing: prepared.gate.as_ref().map(|gate| gate.forcing),
         };
+        let book = Book::new(
+            self.places.clone(),
+            session.clone(),
+            beginning.policies.digests(),
+            run.approval,
+        );
         let record = SessionRecord::new(log, beginning);
         let way_out = gated::gate(gate, prepared.gate.take());
-        let gate = session_gate((&judge, &confined), run.enforcement, &record);
+        let gate = session_gate((&judge, &confined), run.enforcement, &record, &book);
         let permit = match gate.admit(judge.question(Action::Session(Box::new(start)))) {
             Ok(permit) => permit,
             Err(refusal) => return Err(refused(record, &refusal, &arranged.plan.command, tell)),
@@ -140,6 +147,7 @@ impl Guard {
             gate: &gate,
             judge: &judge,
             record: &record,
+            book: &book,
             tell,
         };
         let session_runs = || prepared.start(permit, &supervisor, signals);

@@ -69,6 +69,14 @@ pub(crate) static TIMEOUT: Flag = flag(
     Value::Number("SECONDS", 31_536_000),
     "end the session after so many seconds; policy may end it earlier",
 );
+/// How long a human may take.
+pub(crate) static APPROVAL_TIMEOUT: Flag = flag(
+    "approval-timeout",
+    Value::Number("SECONDS", 86_400),
+    "wait so long where a rule asks a human (default: 120); 0 refuses at once",
+);
+/// No instead of yes.
+pub(crate) static DENY: Flag = flag("deny", Value::None, "say no");
 /// What network there is.
 pub(crate) static NETWORK: Flag = flag(
     "network",

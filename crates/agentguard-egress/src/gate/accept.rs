@@ -52,7 +52,7 @@ pub(super) struct Shared {
 /// Serves until the guard is gone.
 pub(super) async fn serve(handed: Handed) -> io::Result<()> {
     let plan = handed.plan;
-    let (guard, mut lines) = Guard::new(handed.lines)?;
+    let (guard, mut lines) = Guard::new(handed.lines, handed.held)?;
     let shared = Arc::new(Shared {
         guard,
         names: Mutex::new(Names::new(plan.stand_ins)),

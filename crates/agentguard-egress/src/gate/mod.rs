@@ -7,6 +7,7 @@ mod confine;
 mod connection;
 mod dns;
 mod forward;
+mod held;
 mod json;
 mod leaf;
 mod names;
@@ -17,5 +18,6 @@ mod request;
 mod resolve;
 mod serve;
 mod strict;
+mod whole;
 
 pub use process::{NAME, enter_if_asked};

@@ -31,6 +31,8 @@ pub(super) struct Handed {
     pub(super) dns_udp: Vec<OwnedFd>,
     pub(super) dns_tcp: Vec<OwnedFd>,
     pub(super) lines: Vec<OwnedFd>,
+    /// On which it is told of what was held.
+    pub(super) held: Vec<OwnedFd>,
     /// It ends with the guard, and the gate with it.
     pub(super) control: UnixStream,
 }
@@ -46,6 +48,7 @@ fn run() -> io::Result<()> {
         Ok(descriptors.split_off(rest))
     };
     // The last stand first.
+    let held = take(1)?;
     let lines = take(LINES)?;
     let dns_tcp = take(plan.dns_tcp)?;
     let dns_udp = take(plan.dns_udp)?;
@@ -61,6 +64,7 @@ fn run() -> io::Result<()> {
         dns_udp,
         dns_tcp,
         lines,
+        held,
         control,
     };
     let ended = runtime.block_on(accept::serve(handed));

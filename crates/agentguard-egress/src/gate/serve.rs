@@ -26,6 +26,7 @@ use super::refusal::{self, Fault};
 use super::request::{self, Origin, Read};
 use super::resolve::Vetted;
 use super::strict::Strict;
+use super::whole;
 
 /// The longest body that policy sees.
 const LONGEST_SEEN: usize = 64 << 10;
@@ -210,8 +211,15 @@ impl Connection {
                 "the body does not end",
             )
         };
-        let Seen { json, first, rest } = body.map_err(late)??;
-        let permitted = match self.shared.guard.request(self.api(&read, json, at)).await? {
+        let Seen {
+            json,
+            first,
+            rest,
+            is_whole,
+        } = body.map_err(late)??;
+        let whole = is_whole.then(|| whole::digest(&self.origin, &read, &first));
+        let api = self.api(&read, json, at);
+        let permitted = match self.shared.guard.request(api, whole).await? {
             Ok(permitted) => permitted,
             Err(told) => {
                 return Err(Unsent::Answered(refusal::answer(
@@ -291,6 +299,7 @@ impl Connection {
                 json: None,
                 first,
                 rest: body,
+                is_whole: false,
             });
         }
         let mut length = 0;
@@ -312,6 +321,7 @@ impl Connection {
             json: None,
             first,
             rest: body,
+            is_whole: false,
         })
     }
 
@@ -353,6 +363,8 @@ struct Seen {
     json: Option<serde_json::Value>,
     first: VecDeque<Bytes>,
     rest: Incoming,
+    /// Whether nothing is left of it.
+    is_whole: bool,
 }
 
 /// Whether a body is said to be JSON.
@@ -384,7 +396,12 @@ fn seen(first: VecDeque<Bytes>, rest: Incoming, is_json: bool) -> Result<Seen, F
         }
         json::Read::Other => None,
     };
-    Ok(Seen { json, first, rest })
+    Ok(Seen {
+        json,
+        first,
+        rest,
+        is_whole: true,
+    })
 }
 
 /// A permitted request that got no answer.
