@@ -26,12 +26,13 @@ impl Held {
     /// Waits for what comes of a request that is held. Each is settled once.
     pub(super) fn wait(&self, ticket: u64) -> oneshot::Receiver<Answer> {
         let (sender, receiver) = oneshot::channel();
-        match self.places().remove(&ticket) {
+        let mut places = self.places();
+        match places.remove(&ticket) {
             Some(Place::Early(answer)) => {
                 let _ = sender.send(answer);
             }
             Some(Place::Waited(_)) | None => {
-                self.places().insert(ticket, Place::Waited(sender));
+                places.insert(ticket, Place::Waited(sender));
             }
         }
         receiver
