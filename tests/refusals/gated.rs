@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const REACHED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nreached";
 
 /// A server of the host's loopback, which keeps what it was sent.
-struct Server {
+pub(crate) struct Server {
     port: u16,
     seen: Arc<Seen>,
     serving: Option<JoinHandle<()>>,
@@ -62,14 +62,14 @@ impl Server {
     }
 
     /// The first lines of all requests.
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         let heads = self.seen.heads.lock().unwrap();
         let first = |head: &String| head.lines().next().unwrap().to_owned();
         heads.iter().map(first).collect()
     }
 
     /// How much it was sent.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.seen.bytes.load(Ordering::SeqCst)
     }
 
@@ -78,7 +78,7 @@ impl Server {
     }
 
     /// A policy that grants it as `api.test`, and whatever else stands in `more`.
-    fn policy(&self, scene: &Scene, more: &str) -> String {
+    pub(crate) fn policy(&self, scene: &Scene, more: &str) -> String {
         let port = self.port;
         scene.policy(&format!(
             "package agentguard.sandbox\n\nhosts contains \"api.test\"\n\n\
@@ -116,7 +116,7 @@ fn serve(mut stream: TcpStream, seen: &Seen) {
 }
 
 /// Runs a test of sessions with a gate as everyone who can have one.
-fn with_server(test: impl Fn(&Scene, &Server)) {
+pub(crate) fn with_server(test: impl Fn(&Scene, &Server)) {
     as_everyone(|scene| {
         let server = Server::start();
         match level() {
@@ -153,7 +153,7 @@ fn network_decisions(scene: &Scene) -> Vec<(String, bool, String)> {
 
 /// Whether our own verifier takes the log of every session.
 #[track_caller]
-fn assert_verifies(scene: &Scene) {
+pub(crate) fn assert_verifies(scene: &Scene) {
     let mut verify = scene.command(scene.root.join("agentguard"));
     let ran = scene.run_command({
         verify.arg("verify");

@@ -121,8 +121,9 @@ fn find(place: &Place, id: &str) -> Result<Question, Unanswered> {
     if !question.is_whole() || question.asked.id != id() {
         return Err(Unanswered::Changed { id: id() });
     }
-    match question.asked.until > SystemClock.now().unix_micros {
-        true => Ok(question),
-        false => Err(Unanswered::Late { id: id() }),
+    let is_over = question.asked.until <= SystemClock.now().unix_micros;
+    match is_over || place.has(&answer_name(&id())) {
+        false => Ok(question),
+        true => Err(Unanswered::Late { id: id() }),
     }
 }

@@ -139,6 +139,10 @@ impl Place {
         Ok(Some((serde_json::from_slice(&content)?, stat.st_uid)))
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
     /// The ids of the questions that lie here.
     pub(crate) fn questions(&self) -> io::Result<Vec<String>> {
         let mut ids = Vec::new();
