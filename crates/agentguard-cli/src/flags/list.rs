@@ -73,7 +73,7 @@ pub(crate) static TIMEOUT: Flag = flag(
 pub(crate) static APPROVAL_TIMEOUT: Flag = flag(
     "approval-timeout",
     Value::Number("SECONDS", 86_400),
-    "wait so long where a rule asks a human (default: 120); 0 refuses at once",
+    "wait so long for a human (default: 120; 0 asks nobody)",
 );
 /// No instead of yes.
 pub(crate) static DENY: Flag = flag("deny", Value::None, "say no");
@@ -99,7 +99,7 @@ pub(crate) static SHADOW: Flag = flag(
 pub(crate) static LEARN: Flag = flag(
     "learn",
     Value::Directory,
-    "write into this new directory the narrowest policy that allows what was seen",
+    "write into this new directory the narrowest policy for what was seen",
 );
 /// Look, but do not run.
 pub(crate) static PLAN: Flag = flag(
