@@ -348,7 +348,7 @@ impl<J, P, R> Gate<J, P, R> {
             Verdict::Ask(rule) if self.approve.can_ask(&action) => {
                 Ok(Admitted::Waiting(Waiting { action, rule }))
             }
-            verdict => {
+            verdict @ (Verdict::Allow(_) | Verdict::Ask(_) | Verdict::Deny(_)) => {
                 let ruling = self.approve.settle(&action, verdict);
                 self.record(action, ruling).map(Admitted::Permit)
             }

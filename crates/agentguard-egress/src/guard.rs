@@ -64,6 +64,10 @@ pub trait Govern: Sync {
     }
 
     /// What was settled meanwhile of what waits, each of it once.
+    #[expect(
+        clippy::type_complexity,
+        reason = "it is a list of what came of each ticket"
+    )]
     fn settled(&self) -> Vec<(Ticket, Result<Permit<Self::Action>, Refused>)> {
         Vec::new()
     }
