@@ -130,12 +130,7 @@ impl Guard {
             refs: prepared.refs.clone(),
             forcing: prepared.gate.as_ref().map(|gate| gate.forcing),
         };
-        let book = Book::new(
-            self.places.clone(),
-            session.clone(),
-            beginning.policies.digests(),
-            run.approval,
-        );
+        let book = self.book(&session, &beginning, run);
         let record = SessionRecord::new(log, beginning);
         let way_out = gated::gate(gate, prepared.gate.take());
         let gate = session_gate((&judge, &confined), run.enforcement, &record, &book);
@@ -143,13 +138,7 @@ impl Guard {
             Ok(permit) => permit,
             Err(refusal) => return Err(refused(record, &refusal, &arranged.plan.command, tell)),
         };
-        let supervisor = Supervisor {
-            gate: &gate,
-            judge: &judge,
-            record: &record,
-            book: &book,
-            tell,
-        };
+        let supervisor = Supervisor::new((&gate, &judge), (&record, &book), tell);
         let session_runs = || prepared.start(permit, &supervisor, signals);
         let (ended, cut_off) = match gated::beside(way_out, &supervisor, session_runs) {
             Ok(over) => over,
@@ -161,6 +150,14 @@ impl Guard {
         reached.extend(cut_off);
         let about = (session.id, confined.confinement, run.enforcement);
         finish(about, record, ended, reached)
+    }
+}
+
+impl Guard {
+    /// The questions of a session to humans.
+    fn book(&self, session: &Session, beginning: &Beginning, run: &Run) -> Book {
+        let policy = beginning.policies.digests();
+        Book::new(self.places.clone(), session.clone(), policy, run.approval)
     }
 }
 

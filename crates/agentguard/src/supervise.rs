@@ -126,6 +126,22 @@ pub(crate) struct Supervisor<'s> {
     pub(crate) tell: &'s dyn Tell,
 }
 
+impl<'s> Supervisor<'s> {
+    pub(crate) fn new(
+        (gate, judge): (&'s SessionGate<'s>, &'s SessionJudge),
+        (record, book): (&'s SessionRecord, &'s Book),
+        tell: &'s dyn Tell,
+    ) -> Self {
+        Self {
+            gate,
+            judge,
+            record,
+            book,
+            tell,
+        }
+    }
+}
+
 impl Supervisor<'_> {
     /// Puts an action through the gate, and tells whoever watches where a rule refused. Returns what it told
     /// where the action does not happen.
