@@ -202,5 +202,6 @@ fn decision(text: Commitment) -> Event {
 fn allowed() -> Ruling {
     Ruling::Allow {
         rule: Rule::new("exec/system", "programs of the system may run"),
+        approval: None,
     }
 }

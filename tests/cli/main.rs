@@ -36,6 +36,11 @@ fn profiles() {
 }
 
 #[test]
+fn approvals() {
+    script::play("approve", &Home::new());
+}
+
+#[test]
 fn agents() {
     script::play("agent", &Home::new());
 }

@@ -37,7 +37,18 @@ type entry struct {
 		Signature string `json:"signature"`
 		Ruling    struct {
 			Ruling string `json:"ruling"`
+			Asked  bool   `json:"asked"`
+			Rule   struct {
+				ID string `json:"id"`
+			} `json:"rule"`
+			// How the question to a human ended, where there was one.
+			Approval *approval `json:"approval"`
 		} `json:"ruling"`
+		// Of a question to a human: the kind of action, and the rule that asks.
+		Action string `json:"action"`
+		Rule   struct {
+			ID string `json:"id"`
+		} `json:"rule"`
 		// Of a session's start: "shadow" where only the deny-list is enforced.
 		Enforcement string `json:"enforcement"`
 		Outcome     struct {
@@ -66,6 +77,7 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, e
 	erased := 0
 	parts := strings.SplitN(point.origin, "/", 3)
 	decided := map[int64]string{}
+	questions := questions{}
 	shadow := false
 	for place, data := range entries {
 		index := int64(place)
@@ -87,6 +99,11 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, e
 		case "decision":
 			decided[index] = event.Ruling.Ruling
 			err = checkRuling(event.Ruling.Ruling, shadow)
+			if err == nil && event.Ruling.Approval != nil {
+				err = questions.check(parsed)
+			}
+		case "question":
+			questions[index] = &question{action: event.Action, rule: event.Rule.ID}
 		case "erasure":
 			err = checkErasure(point.origin, parsed)
 		case "outcome", "repeat":

@@ -175,6 +175,7 @@ fn the_log_of_a_session_ends_once_everything_is_dead_and_told() {
                 | Event::Decision { .. }
                 | Event::Outcome { .. }
                 | Event::Repeat { .. }
+                | Event::Question { .. }
                 | Event::Refs { .. }
                 | Event::Credential { .. }
                 | Event::Finding { .. }

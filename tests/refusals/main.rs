@@ -24,6 +24,7 @@
     reason = "what was tried is shown where it fails"
 )]
 
+mod approvals;
 mod attack;
 mod bounds;
 mod calls;

@@ -54,6 +54,7 @@ fn race(scene: &Scene, kind: &str) {
         | Event::Outcome { .. }
         | Event::Repeat { .. }
         | Event::Difference { .. }
+        | Event::Question { .. }
         | Event::Refs { .. }
         | Event::Credential { .. }
         | Event::Finding { .. }

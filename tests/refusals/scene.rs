@@ -329,6 +329,7 @@ impl Scene {
             | Event::Outcome { .. }
             | Event::Repeat { .. }
             | Event::Difference { .. }
+            | Event::Question { .. }
             | Event::Refs { .. }
             | Event::Credential { .. }
             | Event::Anchor { .. }

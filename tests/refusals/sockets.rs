@@ -360,7 +360,7 @@ fn a_granted_socket_is_reached_by_the_mediator_and_each_connection_recorded() {
         scene.each_event(|event| {
             if let Event::Decision {
                 action,
-                ruling: Ruling::Allow { rule },
+                ruling: Ruling::Allow { rule, .. },
                 ..
             } = event
             {

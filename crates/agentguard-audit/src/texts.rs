@@ -51,6 +51,7 @@ pub(crate) fn commitment_of(event: &Event) -> Option<&Commitment> {
     match event {
         Event::Start { text, .. }
         | Event::Decision { text, .. }
+        | Event::Question { text, .. }
         | Event::Difference { text, .. } => Some(text),
         Event::Outcome { .. }
         | Event::Repeat { .. }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod approve;
 mod credential;
 mod doctor;
 mod exec;

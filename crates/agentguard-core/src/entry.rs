@@ -125,6 +125,20 @@ pub enum Event {
         /// What was decided, and by which rule.
         ruling: Ruling,
     },
+    /// A rule leaves an action to a human, who is asked. The decision that comes of it names this entry.
+    #[serde(rename = "question")]
+    Question {
+        /// What a human calls it by.
+        id: String,
+        /// The kind of action.
+        action: String,
+        /// The rule that asks.
+        rule: Rule,
+        /// When nobody can answer it any more.
+        until: Timestamp,
+        /// Commits to the text: the action as policy saw it.
+        text: Commitment,
+    },
     /// What came of a decision.
     #[serde(rename = "outcome")]
     Outcome {

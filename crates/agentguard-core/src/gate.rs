@@ -32,6 +32,11 @@ impl<A, J: Judge<A> + ?Sized> Judge<A> for &J {
 pub trait Approve<A> {
     /// Turns a verdict into a ruling. A deny stays one, but in a session that was asked for as a shadow.
     fn settle(&self, action: &A, verdict: Verdict) -> Ruling;
+
+    /// Whether a human can be asked about `action`, which waits for that long.
+    fn can_ask(&self, _action: &A) -> bool {
+        false
+    }
 }
 
 /// Keeps the record.
@@ -133,14 +138,25 @@ pub struct NobodyToAsk;
 impl<A> Approve<A> for NobodyToAsk {
     fn settle(&self, _action: &A, verdict: Verdict) -> Ruling {
         match verdict {
-            Verdict::Allow(rule) => Ruling::Allow { rule },
-            Verdict::Deny(rule) => Ruling::Deny { rule, asked: false },
+            Verdict::Allow(rule) => Ruling::Allow {
+                rule,
+                approval: None,
+            },
+            Verdict::Deny(rule) => Ruling::Deny {
+                rule,
+                asked: false,
+                approval: None,
+            },
             Verdict::Ask(mut rule) => {
                 rule.reason = format!(
                     "{} (it needs approval, and approval is not available)",
                     rule.reason
                 );
-                Ruling::Deny { rule, asked: true }
+                Ruling::Deny {
+                    rule,
+                    asked: true,
+                    approval: None,
+                }
             }
         }
     }
@@ -194,6 +210,38 @@ impl<A> Permit<A> {
     pub fn against(&self) -> Option<&Rule> {
         self.against.as_ref()
     }
+}
+
+/// An action that a rule leaves to a human. Nothing happens until the gate is told what the human said.
+#[derive(Debug)]
+#[must_use = "whoever wants this action waits"]
+pub struct Waiting<A> {
+    action: A,
+    rule: Rule,
+}
+
+impl<A> Waiting<A> {
+    /// What is asked about.
+    #[must_use]
+    pub fn action(&self) -> &A {
+        &self.action
+    }
+
+    /// The rule that asks.
+    #[must_use]
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+}
+
+/// What became of an action that may wait.
+#[derive(Debug)]
+#[must_use = "an admitted action has not happened yet"]
+pub enum Admitted<A> {
+    /// It may happen.
+    Permit(Permit<A>),
+    /// A human is to be asked first.
+    Waiting(Waiting<A>),
 }
 
 /// Why an action does not happen. Not an error of ours: a ruling, or a log that could not be written.
@@ -281,6 +329,48 @@ impl<J, P, R> Gate<J, P, R> {
     {
         let verdict = self.judge.judge(&action).unwrap_or_else(Verdict::from); // an error denies
         let ruling = self.approve.settle(&action, verdict); // ask becomes allow or deny
+        self.record(action, ruling)
+    }
+
+    /// The same for an action that can wait until a human has answered, where one can be asked.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Refusal`] as [`Gate::admit`] does.
+    pub fn admit_or_wait<A>(&self, action: A) -> Result<Admitted<A>, Refusal>
+    where
+        J: Judge<A>,
+        P: Approve<A>,
+        R: Record<A>,
+    {
+        let verdict = self.judge.judge(&action).unwrap_or_else(Verdict::from);
+        match verdict {
+            Verdict::Ask(rule) if self.approve.can_ask(&action) => {
+                Ok(Admitted::Waiting(Waiting { action, rule }))
+            }
+            verdict @ (Verdict::Allow(_) | Verdict::Ask(_) | Verdict::Deny(_)) => {
+                let ruling = self.approve.settle(&action, verdict);
+                self.record(action, ruling).map(Admitted::Permit)
+            }
+        }
+    }
+
+    /// Takes up an action that waited, with what the human made of it. The log knows first, as ever.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Refusal`] where the human refused, where nobody answered, or where the log cannot be written.
+    pub fn conclude<A>(&self, waiting: Waiting<A>, ruling: Ruling) -> Result<Permit<A>, Refusal>
+    where
+        R: Record<A>,
+    {
+        self.record(waiting.action, ruling)
+    }
+
+    fn record<A>(&self, action: A, ruling: Ruling) -> Result<Permit<A>, Refusal>
+    where
+        R: Record<A>,
+    {
         let index = self
             .log
             .record(&action, &ruling)

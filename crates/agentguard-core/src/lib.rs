@@ -29,6 +29,7 @@
 mod action;
 mod address;
 mod agent;
+mod approval;
 mod clock;
 mod confinement;
 mod credential;
@@ -46,6 +47,7 @@ mod verdict;
 
 pub use action::{Action, Connect, Exec, MadeBy, Making, Program, ProgramClass, Start};
 pub use agent::{Agent, AgentName, InvalidName};
+pub use approval::{Answered, Approval, Approver};
 pub use clock::{Clock, FixedClock, Moment, Timestamp};
 pub use confinement::{
     Access, Confinement, Forcing, Grant, Held, HomeGrant, Limits, Network, Tier, TierDigest,
@@ -57,8 +59,8 @@ pub use entry::{
     SessionStatus, Span, Tally,
 };
 pub use gate::{
-    Approve, Effect, Gate, Index, Judge, Lend, NobodyToAsk, Permit, Record, Refusal, Undecided,
-    Unrecorded,
+    Admitted, Approve, Effect, Gate, Index, Judge, Lend, NobodyToAsk, Permit, Record, Refusal,
+    Undecided, Unrecorded, Waiting,
 };
 pub use host::{Host, HostGrant, HostName, InvalidHost, InvalidHostGrant, Place};
 pub use human::{Evidence, Human, Trigger, TriggerKind};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Approval;
+
 /// Names a rule: `area/name`, lower case, as policy authors wrote it.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -147,16 +149,22 @@ impl Verdict {
 pub enum Ruling {
     /// It happens.
     Allow {
-        /// The rule that allowed it.
+        /// The rule that allowed it, or left it to a human.
         rule: Rule,
+        /// Who said yes, where a rule left it to a human.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval: Option<Box<Approval>>,
     },
     /// It does not happen.
     Deny {
         /// The rule that refused it.
         rule: Rule,
-        /// Whether the rule only asked, and nobody was there to say yes.
+        /// Whether the rule only asked, and nobody said yes.
         #[serde(default)]
         asked: bool,
+        /// How the question ended, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval: Option<Box<Approval>>,
     },
     /// A rule refused it, and it happens all the same: the session is a [shadow](crate::Enforcement::Shadow).
     Unenforced {
@@ -173,11 +181,22 @@ impl Ruling {
     #[must_use]
     pub fn rule(&self) -> &Rule {
         match self {
-            Self::Allow { rule } | Self::Deny { rule, .. } | Self::Unenforced { rule, .. } => rule,
+            Self::Allow { rule, .. } | Self::Deny { rule, .. } | Self::Unenforced { rule, .. } => {
+                rule
+            }
         }
     }
 
-    /// Whether a rule allowed it.
+    /// How the question to a human ended, where there was one.
+    #[must_use]
+    pub fn approval(&self) -> Option<&Approval> {
+        match self {
+            Self::Allow { approval, .. } | Self::Deny { approval, .. } => approval.as_deref(),
+            Self::Unenforced { .. } => None,
+        }
+    }
+
+    /// Whether it was allowed, by a rule or a human.
     #[must_use]
     pub fn is_allow(&self) -> bool {
         match self {

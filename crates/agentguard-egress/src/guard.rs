@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use agentguard_core::{
-    Api, CredentialName, Index, OutcomeOf, Permit, Push, Reach, ReachedBy, Rule, Unrecorded,
+    Api, CredentialName, Digest, Index, OutcomeOf, Permit, Push, Reach, ReachedBy, Rule, Unrecorded,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use crate::held::Held;
 use crate::process::Process;
 use crate::wire::{self, Answer, Asked, LONGEST};
 use crate::{Error, Settings};
@@ -61,6 +63,34 @@ pub trait Govern: Sync {
     /// Returns what the agent is told of a refusal.
     fn push(&self, push: Push) -> Result<Permit<Self::Action>, Refused>;
 
+    /// As [`Govern::request`], of one that can wait for a human. `whole` is the digest of all that would be sent, where its
+    /// body was read whole: by it the very same request is known again.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the agent is told of a refusal.
+    fn request_or_wait(
+        &self,
+        api: Api,
+        _whole: Option<Digest>,
+    ) -> Result<Requested<Self::Action>, Refused> {
+        self.request(api).map(Requested::Permit)
+    }
+
+    /// What was settled meanwhile of what waits, each of it once.
+    #[expect(
+        clippy::type_complexity,
+        reason = "it is a list of what came of each ticket"
+    )]
+    fn settled(&self) -> Vec<(Ticket, Result<Permit<Self::Action>, Refused>)> {
+        Vec::new()
+    }
+
+    /// Whoever sent it does not wait any more. `None` where it was settled.
+    fn withdraw(&self, _ticket: Ticket) -> Option<Refused> {
+        None
+    }
+
     /// What came of a request that was permitted, or of a reach that was.
     ///
     /// # Errors
@@ -76,7 +106,22 @@ pub struct Refused {
     pub rule: Rule,
     /// The entry that says so, unless the log could not be written.
     pub entry: Option<Index>,
+    /// What a human calls the question by that was asked about it, where it can still be answered.
+    pub approval: Option<String>,
 }
+
+/// What becomes of a request that can wait.
+#[derive(Debug)]
+pub enum Requested<A> {
+    /// It may be sent.
+    Permit(Permit<A>),
+    /// A human is asked.
+    Held(Ticket),
+}
+
+/// Names a request that waits, as long as its session lasts.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Ticket(pub u64);
 
 /// What was made to listen inside the session's network. There are 24 at most.
 #[derive(Debug)]
@@ -191,14 +236,24 @@ fn attend<G: Govern>(
     process: &mut Process,
     stop: BorrowedFd<'_>,
 ) -> Result<Woken, Error> {
-    let open = Open::default();
+    let open = &Open::default();
     let lines = process.take_lines();
+    let held = Held::new(process.take_held().ok_or(Error::Garbled)?);
+    let held = &held;
     let control = &process.control()?;
     let (woken, ended) = thread::scope(|scope| {
-        let answering: Vec<_> = lines
+        let (wake, woken) = mpsc::channel();
+        let mut answering: Vec<_> = lines
             .into_iter()
-            .map(|line| scope.spawn(|| answer(govern, &open, line, control)))
+            .map(|line| {
+                let wake = wake.clone();
+                let answering = Answering { open, held, wake };
+                scope.spawn(move || ending(control, answer_all(govern, &answering, line)))
+            })
             .collect();
+        // It ends with the last line.
+        drop(wake);
+        answering.push(scope.spawn(move || ending(control, held.watch((govern, open), &woken))));
         let woken = wait(stop, std::iter::once(control.as_fd()));
         if matches!(woken, Ok(Woken::Stopped)) {
             open.wait_until_none(PATIENCE);
@@ -210,9 +265,9 @@ fn attend<G: Govern>(
             .try_for_each(|thread| thread.join().unwrap_or(Err(Error::Garbled)));
         (woken, ended)
     });
+    held.withdraw_all(govern);
     // What it was doing is over as well, whatever it had to say about it.
-    let left = open.requests.into_inner();
-    let left = left.unwrap_or_else(PoisonError::into_inner);
+    let left = std::mem::take(&mut *open.requests());
     for index in left {
         let why = "the gate ended".to_owned();
         let outcome = OutcomeOf::Unanswered { why };
@@ -224,16 +279,19 @@ fn attend<G: Govern>(
 
 /// The requests that were permitted and have no outcome yet.
 #[derive(Default)]
-struct Open {
+pub(crate) struct Open {
     requests: Mutex<BTreeSet<u64>>,
     /// Told when there is one less.
     fewer: Condvar,
 }
 
 impl Open {
-    fn add(&self, request: u64) {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.insert(request);
+    pub(crate) fn add(&self, request: u64) {
+        self.requests().insert(request);
+    }
+
+    fn requests(&self) -> std::sync::MutexGuard<'_, BTreeSet<u64>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it was open. Recorded is what came of it before anybody hears that it is not.
@@ -258,29 +316,34 @@ impl Open {
     }
 }
 
-/// Answers on one line until it ends. Where it cannot, the gate is ended.
-fn answer<G: Govern>(
-    govern: &G,
-    open: &Open,
-    mut line: UnixStream,
-    control: &UnixStream,
-) -> Result<(), Error> {
-    let answered = answer_all(govern, open, &mut line);
-    // A line that is gone takes the others with it.
-    let _ = control.shutdown(std::net::Shutdown::Both);
-    answered
+/// What the lines of one gate share.
+struct Answering<'o> {
+    open: &'o Open,
+    held: &'o Held,
+    wake: Sender<()>,
 }
 
-fn answer_all<G: Govern>(govern: &G, open: &Open, line: &mut UnixStream) -> Result<(), Error> {
+/// A line that is gone takes the others with it: where one cannot be served, the gate is ended.
+fn ending(control: &UnixStream, served: Result<(), Error>) -> Result<(), Error> {
+    let _ = control.shutdown(std::net::Shutdown::Both);
+    served
+}
+
+/// Answers on one line until it ends.
+fn answer_all<G: Govern>(
+    govern: &G,
+    answering: &Answering<'_>,
+    mut line: UnixStream,
+) -> Result<(), Error> {
     loop {
-        let asked = match wire::receive(line, LONGEST) {
+        let asked = match wire::receive(&mut line, LONGEST) {
             Ok(Some(asked)) => asked,
             Ok(None) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(Error::Garbled),
             Err(error) => return Err(Error::io("hear the gate")(error)),
         };
-        let answer = settle(govern, open, asked)?;
-        match wire::send(line, &answer) {
+        let answer = settle(govern, answering, asked)?;
+        match wire::send(&mut line, &answer) {
             Ok(()) => {}
             Err(error) if wire::is_end(&error) => return Ok(()),
             Err(error) => return Err(Error::io("answer the gate")(error)),
@@ -288,7 +351,8 @@ fn answer_all<G: Govern>(govern: &G, open: &Open, line: &mut UnixStream) -> Resu
     }
 }
 
-fn settle<G: Govern>(govern: &G, open: &Open, asked: Asked) -> Result<Answer, Error> {
+fn settle<G: Govern>(govern: &G, answering: &Answering<'_>, asked: Asked) -> Result<Answer, Error> {
+    let Answering { open, held, wake } = answering;
     Ok(match asked {
         Asked::Reach(reach) => match govern.reach(reach) {
             Ok(permit) => never(govern, permit)?,
@@ -299,9 +363,24 @@ fn settle<G: Govern>(govern: &G, open: &Open, asked: Asked) -> Result<Answer, Er
             ReachedBy::Lookup | ReachedBy::Connect => return Err(Error::Garbled),
         },
         Asked::Refuse(reach, rule) => govern.refuse(reach, rule).into(),
-        Asked::Api(api) => permitted(open, govern.request(*api)),
         Asked::Misused(name, reach, rule) => govern.misused(&name, reach, rule).into(),
         Asked::Push(push) => permitted(open, govern.push(*push)),
+        Asked::Api(api, whole) => match govern.request_or_wait(*api, whole) {
+            Ok(Requested::Held(ticket)) => {
+                held.hold(ticket, wake);
+                Answer::Held { ticket: ticket.0 }
+            }
+            Ok(Requested::Permit(permit)) => {
+                let (_, Index(entry)) = permit.spend();
+                open.add(entry);
+                Answer::Permitted { entry }
+            }
+            Err(refused) => refused.into(),
+        },
+        Asked::Withdraw { ticket } => {
+            held.withdraw((govern, open), Ticket(ticket))?;
+            Answer::Noted
+        }
         Asked::Outcome { of, outcome } => {
             let record = || govern.outcome(Index(of), outcome).map_err(unrecorded);
             match open.close(of, record)? {
@@ -336,10 +415,11 @@ fn never<G: Govern>(govern: &G, permit: Permit<G::Action>) -> Result<Answer, Err
     Ok(Answer::Refused {
         rule,
         entry: Some(index.0),
+        approval: None,
     })
 }
 
-fn unrecorded(source: Unrecorded) -> Error {
+pub(crate) fn unrecorded(source: Unrecorded) -> Error {
     Error::Unrecorded { source }
 }
 
@@ -348,6 +428,7 @@ impl From<Refused> for Answer {
         Self::Refused {
             rule: refused.rule,
             entry: refused.entry.map(|index| index.0),
+            approval: refused.approval,
         }
     }
 }

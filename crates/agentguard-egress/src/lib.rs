@@ -11,13 +11,14 @@
 //! In the guard, [`Gate`] waits until a listener is first used, starts the process, and answers what it asks
 //! through [`Govern`]. In the program's `main`, [`enter_if_asked`] becomes the gate.
 //!
-//! What it does not do: ask for approvals, or pass what is neither HTTP nor a lookup.
+//! What it does not do: ask a human itself, or pass what is neither HTTP nor a lookup.
 #![forbid(unsafe_code)]
 
 mod authority;
 mod error;
 mod gate;
 mod guard;
+mod held;
 mod java;
 mod process;
 mod settings;
@@ -30,5 +31,5 @@ mod mutate;
 pub use authority::Authority;
 pub use error::Error;
 pub use gate::{NAME, enter_if_asked};
-pub use guard::{Gate, Govern, Listeners, Refused, Served};
+pub use guard::{Gate, Govern, Listeners, Refused, Requested, Served, Ticket};
 pub use settings::{Patience, Settings};

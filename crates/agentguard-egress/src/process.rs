@@ -21,6 +21,7 @@ pub(crate) struct Process {
     child: Child,
     control: UnixStream,
     lines: Vec<UnixStream>,
+    held: Option<UnixStream>,
 }
 
 impl Process {
@@ -48,6 +49,7 @@ impl Process {
             child,
             control: control.try_clone().map_err(Error::io("make a line"))?,
             lines: Vec::new(),
+            held: None,
         };
         let handing = |error| Error::io("tell the gate what to do")(error);
         wire::send(&mut control, &plan(settings, listeners)).map_err(handing)?;
@@ -57,6 +59,9 @@ impl Process {
             process.lines.push(ours);
             theirs.push(other);
         }
+        let (ours, other) = UnixStream::pair().map_err(Error::io("make a line"))?;
+        process.held = Some(ours);
+        theirs.push(other);
         let lines = theirs.iter().map(|line| line.as_fd());
         let descriptors: Vec<_> = listeners
             .all()
@@ -70,6 +75,11 @@ impl Process {
     /// The lines on which it asks.
     pub(crate) fn take_lines(&mut self) -> Vec<UnixStream> {
         std::mem::take(&mut self.lines)
+    }
+
+    /// The line on which it is told what came of requests that were held.
+    pub(crate) fn take_held(&mut self) -> Option<UnixStream> {
+        self.held.take()
     }
 
     /// What ends when it does.

@@ -9,7 +9,8 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use agentguard_core::{
-    Api, Binding, CredentialName, HostGrant, HostName, OutcomeOf, Place, Push, Reach, Rule, Secret,
+    Api, Binding, CredentialName, Digest, HostGrant, HostName, OutcomeOf, Place, Push, Reach, Rule,
+    Secret,
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -75,10 +76,12 @@ pub(crate) enum Asked {
     Misused(CredentialName, Reach, Rule),
     /// May a connection be passed on of which nothing is seen?
     Tunnel(Reach),
-    /// May this be sent?
-    Api(Box<Api>),
     /// May a server be asked to change these refs?
     Push(Box<Push>),
+    /// May this be sent? The digest is of all of it, where its body was read whole.
+    Api(Box<Api>, Option<Digest>),
+    /// Whoever sent a request that is held does not wait any more.
+    Withdraw { ticket: u64 },
     /// What came of a request that was permitted.
     Outcome { of: u64, outcome: OutcomeOf },
 }
@@ -89,9 +92,23 @@ pub(crate) enum Answer {
     /// It was permitted, and this entry says so.
     Permitted { entry: u64 },
     /// It was refused.
-    Refused { rule: Rule, entry: Option<u64> },
+    Refused {
+        rule: Rule,
+        entry: Option<u64>,
+        /// What a human calls the question by that was asked about it.
+        approval: Option<String>,
+    },
+    /// A human is asked. What comes of it is told on the line for that.
+    Held { ticket: u64 },
     /// It was written down.
     Noted,
+}
+
+/// What came of a request that was held. Each that was held is settled once.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Settled {
+    pub(crate) ticket: u64,
+    pub(crate) answer: Answer,
 }
 
 /// Sends one message. What it was written to is wiped: a plan has secrets.

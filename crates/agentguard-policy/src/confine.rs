@@ -327,27 +327,20 @@ impl Tiered {
             .unwrap_or_default()
             .list(|path, access| Grant { path, access });
         let workspace = PathBuf::from(&request.session.workspace);
-        let is_seen = |path: &PathBuf| {
-            let mut trees = grants.iter().map(|grant| &grant.path);
-            trees.any(|tree| path.starts_with(tree))
-                || path.starts_with(&workspace)
-                || path.starts_with(&request.home)
-        };
-        let masks = deny
-            .paths
-            .iter()
-            .map(|denied| denied.path.clone())
-            .chain(self.masks);
-        let masks: BTreeSet<PathBuf> = masks.map(PathBuf::from).filter(is_seen).collect();
+        let masks = masks(self.masks, deny, &grants, request);
         let host = request.network == Some(Network::Host) && self.host_network == Some(true);
         let ports = asked_ports(&self.ports.unwrap_or_default())?;
         let environment = self.environment.unwrap_or_default();
         let sockets = self.sockets.unwrap_or_default();
         granted_whole(request, host, &ports, &environment)?;
-        let of_hosts = [self.uninspected, self.escaped_slashes];
         // Who asks for no network gets none, whatever is granted.
         let hosts = self.hosts.filter(|_| request.network.is_none());
-        let way = WayOut::of(host, hosts, self.addresses, of_hosts)?;
+        let way = WayOut::of(
+            host,
+            hosts,
+            self.addresses,
+            [self.uninspected, self.escaped_slashes],
+        )?;
         let (profile, variables) = self.profile.taken(request.profile.as_deref(), deny)?;
         let confinement = Confinement {
             level: request.level,
@@ -359,7 +352,7 @@ impl Tiered {
                 .home
                 .unwrap_or_default()
                 .list(|path, access| HomeGrant { path, access }),
-            masks: masks.into_iter().collect(),
+            masks,
             pins: self.pins.into_iter().map(PathBuf::from).collect(),
             places: self.places.into_iter().collect(),
             environment: environment.into_iter().collect(),
@@ -406,6 +399,24 @@ impl Tiered {
 }
 
 /// Refuses what was asked for by name and is not granted: it is not dropped in silence.
+/// What is covered of what is seen at all.
+fn masks(
+    own: BTreeSet<String>,
+    deny: &DenyList,
+    grants: &[Grant],
+    request: &Request,
+) -> Vec<PathBuf> {
+    let is_seen = |path: &PathBuf| {
+        let mut trees = grants.iter().map(|grant| &grant.path);
+        trees.any(|tree| path.starts_with(tree))
+            || path.starts_with(&request.session.workspace)
+            || path.starts_with(&request.home)
+    };
+    let denied = deny.paths.iter().map(|denied| denied.path.clone());
+    let masks = denied.chain(own).map(PathBuf::from).filter(is_seen);
+    masks.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 fn granted_whole(
     request: &Request,
     host: bool,

@@ -161,7 +161,7 @@ pub fn random_word() -> Result<String, Error> {
     Ok(Salt(random()?).to_hex())
 }
 
-fn random() -> Result<[u8; 16], Error> {
+pub(crate) fn random() -> Result<[u8; 16], Error> {
     let mut random = [0; 16];
     let failed = |error| Error::doing("get random bytes")(std::io::Error::other(error));
     getrandom::fill(&mut random).map_err(failed)?;

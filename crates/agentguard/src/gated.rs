@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use agentguard_core::{
-    Action, Api, Clock as _, Confinement, CredentialName, Index, Network, OutcomeOf, Permit, Push,
-    Reach, ReachedBy, Record as _, Rule, Ruling, SessionId, Unrecorded,
+    Action, Api, Clock as _, Confinement, CredentialName, Digest, Index, Network, OutcomeOf,
+    Permit, Push, Reach, ReachedBy, Record as _, Rule, Ruling, SessionId, Unrecorded,
 };
-use agentguard_egress::{Authority, Gate, Govern, Listeners, Patience, Refused, Settings};
+use agentguard_egress::{
+    Authority, Gate, Govern, Listeners, Patience, Refused, Requested, Settings, Ticket,
+};
 use agentguard_policy::Question;
 use agentguard_sandbox::{Ended, GateListeners, InsideFile};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::asked::request_words;
 use crate::run::Told;
 use crate::supervise::Supervisor;
 use crate::{Error, SystemClock, trusted, workspace};
@@ -131,15 +134,20 @@ fn reason(error: &dyn std::error::Error) -> String {
 
 impl Supervisor<'_> {
     /// Records a refusal that no policy made.
-    fn refuse_action(&self, action: Action, words: String, rule: Rule) -> Refused {
+    pub(crate) fn refuse_action(&self, action: Action, words: String, rule: Rule) -> Refused {
         let question = self.judge.question(action);
         let ruling = Ruling::Deny {
             rule: rule.clone(),
             asked: false,
+            approval: None,
         };
         let entry = self.record.record(&question, &ruling).ok();
         self.tell(words, &rule, entry);
-        Refused { rule, entry }
+        Refused {
+            rule,
+            entry,
+            approval: None,
+        }
     }
 }
 
@@ -172,33 +180,12 @@ impl Govern for Supervisor<'_> {
     }
 
     fn request(&self, api: Api) -> Result<Permit<Question>, Refused> {
-        let words = format!("{} `{}`", api.method, api.url());
-        let named = api.credentials.clone();
-        let ended = |api: &Api| self.lending.refusal(api, self.record);
-        let unwritten = |error: Unrecorded| Refused {
-            rule: Rule::new("guard/unrecorded", error.to_string()),
-            entry: None,
-        };
-        if let Some(rule) = ended(&api).map_err(unwritten)? {
-            return Err(self.refuse_action(Action::Api(Box::new(api)), words, rule));
-        }
-        let asked = (!named.is_empty()).then(|| api.clone());
+        self.is_lent(&api)?;
+        let words = request_words(&api);
         let permit = self
-            .admit(Action::Api(Box::new(api)), words.clone(), false)
+            .admit(Action::Api(Box::new(api)), words, false)
             .map_err(to_client)?;
-        // A verdict may have taken its time, a human's above all.
-        if let Some(api) = asked
-            && let Some(rule) = ended(&api).map_err(unwritten)?
-        {
-            let of = permit.index();
-            let killed = OutcomeOf::Killed { rule: rule.clone() };
-            self.record.outcome(of, killed).map_err(unwritten)?;
-            self.tell(words, &rule, Some(of));
-            let entry = Some(of);
-            return Err(Refused { rule, entry });
-        }
-        self.lending.used(&named, self.record).map_err(unwritten)?;
-        Ok(permit)
+        self.lend(permit)
     }
 
     fn push(&self, push: Push) -> Result<Permit<Question>, Refused> {
@@ -207,16 +194,33 @@ impl Govern for Supervisor<'_> {
             .map_err(to_client)
     }
 
+    fn request_or_wait(
+        &self,
+        api: Api,
+        whole: Option<Digest>,
+    ) -> Result<Requested<Question>, Refused> {
+        self.request_or_ask(api, whole)
+    }
+
+    fn settled(&self) -> Vec<(Ticket, Result<Permit<Question>, Refused>)> {
+        self.answered()
+    }
+
+    fn withdraw(&self, ticket: Ticket) -> Option<Refused> {
+        self.withdrawn(ticket)
+    }
+
     fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {
         self.record.outcome(of, outcome)
     }
 }
 
 /// What the client is told of it.
-fn to_client(told: Told) -> Refused {
+pub(crate) fn to_client(told: Told) -> Refused {
     Refused {
         entry: told.entry.map(Index),
         rule: told.rule,
+        approval: None,
     }
 }
 

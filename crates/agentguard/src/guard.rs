@@ -13,6 +13,7 @@ use agentguard_egress::Gate;
 use agentguard_policy::{Confined, Sources};
 use agentguard_sandbox::{Ended, HeldSignals, Launched};
 
+use crate::approvals::Book;
 use crate::arrange::{sources, user_for_agents};
 use crate::lending::Lending;
 use crate::record::{Beginning, SessionRecord};
@@ -130,20 +131,15 @@ impl Guard {
             refs: prepared.refs.clone(),
             forcing: prepared.gate.as_ref().map(|gate| gate.forcing),
         };
+        let book = self.book(&session, &beginning, run);
         let record = SessionRecord::new(log, beginning);
         let way_out = gated::gate(gate, prepared.gate.take());
-        let gate = session_gate((&judge, &confined), run.enforcement, &record);
+        let gate = session_gate((&judge, &confined), run.enforcement, &record, &book);
         let permit = match gate.admit(judge.question(Action::Session(Box::new(start)))) {
             Ok(permit) => permit,
             Err(refusal) => return Err(refused(record, &refusal, &arranged.plan.command, tell)),
         };
-        let supervisor = Supervisor {
-            gate: &gate,
-            judge: &judge,
-            record: &record,
-            tell,
-            lending: &lending,
-        };
+        let supervisor = Supervisor::new((&gate, &judge), (&record, &book, &lending), tell);
         let session_runs = || prepared.start(permit, &supervisor, signals);
         let (ended, cut_off) = match lend_and_run(way_out, &supervisor, session_runs) {
             Ok(over) => over,
@@ -155,6 +151,14 @@ impl Guard {
         reached.extend(cut_off);
         let about = (session.id, confined.confinement, run.enforcement);
         finish(about, record, ended, reached)
+    }
+}
+
+impl Guard {
+    /// The questions of a session to humans.
+    fn book(&self, session: &Session, beginning: &Beginning, run: &Run) -> Book {
+        let policy = beginning.policies.digests();
+        Book::new(self.places.clone(), session.clone(), policy, run.approval)
     }
 }
 

@@ -21,7 +21,9 @@
 //! passes requests on, [`audit`] records, [`credentials`] knows who acts and who asked.
 #![forbid(unsafe_code)]
 
+pub mod approvals;
 mod arrange;
+mod asked;
 mod bundle;
 mod clock;
 mod denied;

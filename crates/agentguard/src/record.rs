@@ -7,7 +7,7 @@ use agentguard_audit::SessionLog;
 use agentguard_core::{
     Action, Change, Class, CommitSeen, Commitment, CredentialAct, CredentialName, Digest, Event,
     Forcing, Index, OutcomeOf, Program, Promise, Record, RefMove, Rule, RuleId, Ruling, Start,
-    Tally, Unrecorded,
+    Tally, Timestamp, Unrecorded,
 };
 use agentguard_credentials::{AgentKey, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
@@ -162,6 +162,24 @@ impl SessionRecord {
         self.append(class, None, event).map(|_| ())
     }
 
+    /// A human is to be asked, and can answer until then.
+    pub(crate) fn asked(
+        &self,
+        question: &Question,
+        id: &str,
+        rule: &Rule,
+        until: Timestamp,
+    ) -> Result<Index, Unrecorded> {
+        let event = |text| Event::Question {
+            id: id.to_owned(),
+            action: question.action().kind().to_owned(),
+            rule: rule.clone(),
+            until,
+            text,
+        };
+        self.append_with_text(Class::Critical, &question.own_input(), event)
+    }
+
     /// Something that should not have happened.
     pub(crate) fn finding(&self, rule: Rule) -> Result<(), Unrecorded> {
         self.append(Class::Critical, None, |_| Event::Finding { rule, of: None })
@@ -272,7 +290,14 @@ impl SessionRecord {
     ) -> Result<Index, Unrecorded> {
         // The same may be refused for another reason: what a gate refuses by itself does not follow from the input.
         let rule = ruling.rule();
-        let key = format!("{}\n{}\n{}", question.own_input(), rule.id, rule.reason);
+        // So it may after another question.
+        let asked = ruling.approval().map(|approval| approval.question);
+        let key = format!(
+            "{}\n{}\n{}\n{asked:?}",
+            question.own_input(),
+            rule.id,
+            rule.reason
+        );
         let key = Digest::of(key.as_bytes());
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = refusals.get_mut(&key) {

@@ -2,9 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use agentguard_core::{AgentName, Enforcement, Index, Level, Network, Rule};
 use serde::Serialize;
+
+use crate::approvals::Question;
 
 /// A command to be run as a session.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub struct Run {
     pub ports: Vec<u16>,
     /// Seconds until the session is ended, where policy does not end it earlier.
     pub seconds: Option<u64>,
+    /// How long an action waits for a human where a rule asks; none, and nobody is asked.
+    pub approval: Duration,
     /// Variables to pass besides those that policy lets through.
     pub environment: Vec<String>,
     /// The user's policy, in place of the one in the configuration.
@@ -36,6 +41,9 @@ pub struct Run {
 }
 
 impl Run {
+    /// How long an action waits for a human, where nothing else is asked for.
+    pub const APPROVAL: Duration = Duration::from_secs(120);
+
     /// A run of `command` in `workspace` with everything enforced and nothing added.
     #[must_use]
     pub fn new(workspace: PathBuf, command: Vec<OsString>) -> Self {
@@ -49,6 +57,7 @@ impl Run {
             network: None,
             ports: Vec::new(),
             seconds: None,
+            approval: Self::APPROVAL,
             environment: Vec::new(),
             policy: None,
             enforcement: Enforcement::Policy,
@@ -141,6 +150,9 @@ pub trait Tell: Sync {
     fn refused(&self, told: &Told);
     /// Something about the session is good to know before it begins.
     fn note(&self, text: &str);
+
+    /// Something waits for a human.
+    fn asked(&self, question: &Question);
 }
 
 /// Tells nobody.
@@ -150,6 +162,8 @@ pub struct Silent;
 impl Tell for Silent {
     fn refused(&self, _: &Told) {}
     fn note(&self, _: &str) {}
+
+    fn asked(&self, _: &Question) {}
 }
 
 #[cfg(test)]

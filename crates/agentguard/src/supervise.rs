@@ -2,11 +2,12 @@
 
 use agentguard_core::{
     Action, Approve, CommitSeen, Connect, Enforcement, Exec, Gate, Index, Judge, MadeBy, Making,
-    NobodyToAsk, OutcomeOf, Permit, RefMove, Rule, Ruling, Undecided, Unrecorded, Verdict,
+    NobodyToAsk, OutcomeOf, Permit, RefMove, Refusal, Rule, Ruling, Undecided, Unrecorded, Verdict,
 };
 use agentguard_policy::{Confined, Question, SessionJudge};
 use agentguard_sandbox::{Difference, Refused, Supervise};
 
+use crate::approvals::Book;
 use crate::lending::Lending;
 use crate::record::SessionRecord;
 use crate::run::{Tell, Told};
@@ -65,17 +66,36 @@ fn below(confined: &Confined, start: &agentguard_core::Start) -> Option<Rule> {
 pub(crate) struct Answers<'j> {
     judge: &'j SessionJudge,
     enforcement: Enforcement,
+    book: &'j Book,
 }
 
 impl Approve<Question> for Answers<'_> {
     fn settle(&self, question: &Question, verdict: Verdict) -> Ruling {
         match (self.enforcement, NobodyToAsk.settle(question, verdict)) {
-            (Enforcement::Shadow, Ruling::Deny { rule, asked })
+            (Enforcement::Shadow, Ruling::Deny { rule, asked, .. })
                 if !self.judge.holds(question, &rule) =>
             {
                 Ruling::Unenforced { rule, asked }
             }
             (Enforcement::Policy | Enforcement::Shadow, ruling) => ruling,
+        }
+    }
+
+    /// Requests wait beside all others. A program that is started would keep one of the mediator's workers, and a
+    /// shadow only says what would be asked.
+    fn can_ask(&self, question: &Question) -> bool {
+        match (question.action(), self.enforcement) {
+            (Action::Api(_), Enforcement::Policy) => self.book.can_ask(),
+            (
+                Action::Session(_)
+                | Action::Exec(_)
+                | Action::File(_)
+                | Action::Connect(_)
+                | Action::Reach(_)
+                | Action::Api(_)
+                | Action::Push(_),
+                Enforcement::Policy | Enforcement::Shadow,
+            ) => false,
         }
     }
 }
@@ -88,10 +108,15 @@ pub(crate) fn session_gate<'s>(
     (judge, confined): (&'s SessionJudge, &'s Confined),
     enforcement: Enforcement,
     record: &'s SessionRecord,
+    book: &'s Book,
 ) -> SessionGate<'s> {
     Gate::new(
         Floors { judge, confined },
-        Answers { judge, enforcement },
+        Answers {
+            judge,
+            enforcement,
+            book,
+        },
         record,
     )
 }
@@ -100,8 +125,26 @@ pub(crate) struct Supervisor<'s> {
     pub(crate) gate: &'s SessionGate<'s>,
     pub(crate) judge: &'s SessionJudge,
     pub(crate) record: &'s SessionRecord,
+    pub(crate) book: &'s Book,
     pub(crate) tell: &'s dyn Tell,
     pub(crate) lending: &'s Lending,
+}
+
+impl<'s> Supervisor<'s> {
+    pub(crate) fn new(
+        (gate, judge): (&'s SessionGate<'s>, &'s SessionJudge),
+        (record, book, lending): (&'s SessionRecord, &'s Book, &'s Lending),
+        tell: &'s dyn Tell,
+    ) -> Self {
+        Self {
+            gate,
+            judge,
+            record,
+            book,
+            lending,
+            tell,
+        }
+    }
 }
 
 impl Supervisor<'_> {
@@ -113,7 +156,18 @@ impl Supervisor<'_> {
         words: String,
         is_first: bool,
     ) -> Result<Permit<Question>, Told> {
-        match self.gate.admit(self.judge.question(action)) {
+        let admitted = self.gate.admit(self.judge.question(action));
+        self.told(admitted, words, is_first)
+    }
+
+    /// Tells whoever watches what a rule refused, or would have.
+    pub(crate) fn told(
+        &self,
+        admitted: Result<Permit<Question>, Refusal>,
+        words: String,
+        is_first: bool,
+    ) -> Result<Permit<Question>, Told> {
+        match admitted {
             Ok(permit) => {
                 if let Some(rule) = permit.against() {
                     let told = Told::new(words, rule.clone(), Some(permit.index()), is_first);

@@ -248,7 +248,10 @@ impl Recorded {
 
     fn admit(&self, action: Action) -> Result<Index, agentguard_core::Refusal> {
         let policy = (&self.judge, &self.confined);
-        let gate = session_gate(policy, Enforcement::Policy, &self.record);
+        let nobody = std::time::Duration::ZERO;
+        let book =
+            crate::approvals::Book::new(self.scratch.places(), self.session(), Vec::new(), nobody);
+        let gate = session_gate(policy, Enforcement::Policy, &self.record, &book);
         gate.admit(self.judge.question(action))
             .map(|permit| permit.spend().1)
     }

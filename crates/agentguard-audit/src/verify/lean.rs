@@ -44,6 +44,9 @@ pub(crate) struct LeanEvent<'e> {
 #[derive(Deserialize)]
 pub(crate) struct LeanRuling<'e> {
     pub(crate) ruling: &'e str,
+    /// Whether a human was asked: then the entry is read whole.
+    #[serde(default)]
+    pub(crate) approval: Option<serde::de::IgnoredAny>,
 }
 
 /// What came of it.

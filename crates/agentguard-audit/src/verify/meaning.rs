@@ -8,6 +8,7 @@ use agentguard_core::{
 };
 
 use super::lean::{Lean, LeanEvent, Middle};
+use super::questions::Questions;
 use super::report::{Fault, Remark, Report};
 
 /// Checks entries one after the other.
@@ -19,6 +20,7 @@ pub(crate) struct Meaning<'c> {
     /// What was decided at each place, so far as it can have an outcome.
     decided: Vec<Decided>,
     credentials: BTreeMap<String, CredentialAct>,
+    questions: Questions,
     ended: bool,
     anchored: BTreeMap<String, (u64, SessionStatus)>,
 }
@@ -59,6 +61,7 @@ impl<'c> Meaning<'c> {
             middle: Middle::default(),
             decided: Vec::new(),
             credentials: BTreeMap::new(),
+            questions: Questions::default(),
             ended: false,
             anchored: BTreeMap::new(),
         }
@@ -250,7 +253,11 @@ impl<'c> Meaning<'c> {
 
     fn see_event(&mut self, index: u64, event: &LeanEvent<'_>, bytes: &[u8], report: &mut Report) {
         match event.kind {
-            "decision" => self.see_decision(index, event, report),
+            "decision" => {
+                self.see_decision(index, event, report);
+                self.see_approval(index, event, bytes, report);
+            }
+            "question" => self.questions.see(index, bytes),
             "outcome" | "repeat" => self.see_outcome(index, event, report),
             "credential" => self.see_credential(index, event, report),
             "session.start" if index == 0 => {}
@@ -300,6 +307,21 @@ impl<'c> Meaning<'c> {
         }
         if let Some(last) = self.decided.last_mut() {
             *last = decided;
+        }
+    }
+
+    fn see_approval(
+        &mut self,
+        index: u64,
+        event: &LeanEvent<'_>,
+        bytes: &[u8],
+        report: &mut Report,
+    ) {
+        let is_asked = |ruling: &super::lean::LeanRuling<'_>| ruling.approval.is_some();
+        if event.ruling.as_ref().is_some_and(is_asked)
+            && let Err(detail) = self.questions.check(bytes)
+        {
+            report.find(Fault::Approval, index, detail);
         }
     }
 

@@ -3,6 +3,7 @@
 mod files;
 mod lean;
 mod meaning;
+mod questions;
 mod report;
 
 use std::path::Path;

@@ -31,6 +31,8 @@ pub enum Fault {
     Clock,
     /// Something was allowed without the evidence that policy required.
     Evidence,
+    /// What was decided does not fit the question to a human that it names.
+    Approval,
     /// An outcome or repeat does not fit what it belongs to.
     Outcome,
     /// A credential was used that was not minted, or that was revoked.

@@ -135,6 +135,7 @@ pub(crate) fn start_requiring(text: Option<Commitment>, require_evidence: Eviden
 pub(crate) fn allowed() -> Ruling {
     Ruling::Allow {
         rule: Rule::new("exec/system", "programs of the system may run"),
+        approval: None,
     }
 }
 
@@ -142,6 +143,7 @@ pub(crate) fn refused() -> Ruling {
     Ruling::Deny {
         rule: Rule::new("git/protected-branch", "nobody pushes to `main`"),
         asked: false,
+        approval: None,
     }
 }
 

@@ -1,11 +1,14 @@
 //! From flags to what is asked of the guard.
 
+use std::time::Duration;
+
 use agentguard::Run;
 use agentguard::core::{AgentName, Enforcement, Level, Network};
 
 use crate::failure::Failure;
 use crate::flags::{
-    AGENT, Arguments, BY, ENV, LEVEL, NETWORK, POLICY, PORT, PROFILE, SHADOW, TIMEOUT, WORKSPACE,
+    AGENT, APPROVAL_TIMEOUT, Arguments, BY, ENV, LEVEL, NETWORK, POLICY, PORT, PROFILE, SHADOW,
+    TIMEOUT, WORKSPACE,
 };
 use crate::voice::{Voice, Word};
 
@@ -33,6 +36,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
         }),
         ports,
         seconds: arguments.numbers(&TIMEOUT).next(),
+        approval: arguments
+            .numbers(&APPROVAL_TIMEOUT)
+            .next()
+            .map_or(Run::APPROVAL, Duration::from_secs),
         environment: arguments.texts(&ENV).map(str::to_owned).collect(),
         policy: arguments.path(&POLICY).map(std::path::Path::to_owned),
         enforcement: match arguments.has(&SHADOW) {

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
+use agentguard::approvals::Question;
 use agentguard::{Tell, Told};
 
+use crate::approve;
 use crate::failure::Failure;
 use crate::flags::{Arguments, JSON, REPORT_FD};
 use crate::text::{visible, visible_json};
@@ -54,6 +56,23 @@ impl Tell for Report {
         } else if told.is_command {
             let _ = std::io::stderr().write_all(told.lines().as_bytes());
         }
+    }
+
+    /// Whoever could answer has to hear of it.
+    fn asked(&self, question: &Question) {
+        let object = serde_json::to_string(&approve::object(question)).unwrap_or_default();
+        let object = format!("{}\n", visible_json(&object));
+        if let Some(file) = &self.file {
+            let _ = file
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .write_all(object.as_bytes());
+        }
+        let text = match self.json {
+            true => object,
+            false => approve::lines(question),
+        };
+        let _ = std::io::stderr().write_all(text.as_bytes());
     }
 }
 

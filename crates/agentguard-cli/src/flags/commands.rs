@@ -1,13 +1,15 @@
 //! The table: every command of agentguard, in the order in which help shows them.
 
 use crate::exit::Exit;
-use crate::{agent, credential, doctor, exec, init, log, policy, reference, trace, verify};
+use crate::{
+    agent, approve, credential, doctor, exec, init, log, policy, reference, trace, verify,
+};
 
 use super::list::{
-    AGENT, AWS, BASIC, BY, ENTRY, ENV, EXPIRES, FOR, FOR_AGENT, FROM_COMMAND, FROM_ENV, FROM_FILE,
-    FROM_STDIN, HEADER, HOST, IN_QUERY, JSON, KEY, KIND, LEARN, LEVEL, MATCHING, METHOD, NETWORK,
-    PATH, PLAN, POLICY, PORT, PROFILE, QUERY, REASON, REPORT_FD, RULE, RULING, RUN, SHADOW, SINCE,
-    TEXTS, TIMEOUT, VARIABLE, VERBOSE, WORKSPACE,
+    AGENT, APPROVAL_TIMEOUT, AWS, BASIC, BY, DENY, ENTRY, ENV, EXPIRES, FOR, FOR_AGENT,
+    FROM_COMMAND, FROM_ENV, FROM_FILE, FROM_STDIN, HEADER, HOST, IN_QUERY, JSON, KEY, KIND, LEARN,
+    LEVEL, MATCHING, METHOD, NETWORK, PATH, PLAN, POLICY, PORT, PROFILE, QUERY, REASON, REPORT_FD,
+    RULE, RULING, RUN, SHADOW, SINCE, TEXTS, TIMEOUT, VARIABLE, VERBOSE, WORKSPACE,
 };
 use super::{Command, Group, Operands};
 
@@ -58,8 +60,22 @@ pub(crate) static COMMANDS: &[Command] = &[
         summary: "run a command confined, with everything it does judged and recorded",
         operands: Operands::Command,
         flags: &[
-            &AGENT, &POLICY, &BY, &WORKSPACE, &LEVEL, &ENV, &PORT, &NETWORK, &TIMEOUT, &PROFILE,
-            &SHADOW, &LEARN, &JSON, &PLAN, &REPORT_FD,
+            &AGENT,
+            &POLICY,
+            &BY,
+            &WORKSPACE,
+            &LEVEL,
+            &ENV,
+            &PORT,
+            &NETWORK,
+            &TIMEOUT,
+            &APPROVAL_TIMEOUT,
+            &PROFILE,
+            &SHADOW,
+            &LEARN,
+            &JSON,
+            &PLAN,
+            &REPORT_FD,
         ],
         exits: &[
             (
@@ -79,6 +95,27 @@ pub(crate) static COMMANDS: &[Command] = &[
         example: "agentguard exec --agent ci-7 -- git push origin agent/fix",
         failed: Exit::Guard,
         run: exec::run,
+    },
+    Command {
+        words: &["approve"],
+        summary: "list what waits for a human, or say yes to it; `--deny` says no",
+        operands: Operands::Some {
+            usage: "[ID]",
+            least: 0,
+            most: 1,
+        },
+        flags: &[&DENY, &REASON, &JSON],
+        exits: &[
+            (Exit::Done, "answered, or listed"),
+            (
+                Exit::No,
+                "it waits no more: somebody else answered, or its time was over",
+            ),
+            (Exit::Failed, "it could not be done"),
+        ],
+        example: "agentguard approve 7k2m9q4xw8c3t --reason 'the release that was agreed on'",
+        failed: Exit::Failed,
+        run: approve::run,
     },
     Command {
         words: &["verify"],

@@ -69,6 +69,14 @@ pub(crate) static TIMEOUT: Flag = flag(
     Value::Number("SECONDS", 31_536_000),
     "end the session after so many seconds; policy may end it earlier",
 );
+/// How long a human may take.
+pub(crate) static APPROVAL_TIMEOUT: Flag = flag(
+    "approval-timeout",
+    Value::Number("SECONDS", 86_400),
+    "wait so long for a human (default: 120; 0 asks nobody)",
+);
+/// No instead of yes.
+pub(crate) static DENY: Flag = flag("deny", Value::None, "say no");
 /// What network there is.
 pub(crate) static NETWORK: Flag = flag(
     "network",
@@ -91,7 +99,7 @@ pub(crate) static SHADOW: Flag = flag(
 pub(crate) static LEARN: Flag = flag(
     "learn",
     Value::Directory,
-    "write into this new directory the narrowest policy that allows what was seen",
+    "write into this new directory the narrowest policy for what was seen",
 );
 /// Look, but do not run.
 pub(crate) static PLAN: Flag = flag(

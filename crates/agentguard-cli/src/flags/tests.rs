@@ -13,6 +13,7 @@ use crate::failure::Failure;
 
 const EVERY_FLAG_OF_EXEC: &str = "exec --agent ci --policy p --by ada --workspace w \
      --level no-namespaces --env A --env B --port 1 --port=2 --network host --timeout 9 --profile claude --json \
+     --approval-timeout 5 \
      --plan --report-fd 3 -- git push --force --agent x";
 /// What the machine can enforce differs from one to the next: its answer is no committed session.
 const EVERY_FLAG_OF_DOCTOR: &str = "doctor --json";
@@ -139,6 +140,7 @@ fn every_flag_of_exec_is_read_and_what_follows_the_command_is_not_ours() {
     assert_eq!(arguments.numbers(&PORT).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(arguments.text(&NETWORK), Some("host"));
     assert_eq!(arguments.numbers(&TIMEOUT).next(), Some(9));
+    assert_eq!(arguments.numbers(&APPROVAL_TIMEOUT).next(), Some(5));
     assert_eq!(arguments.text(&PROFILE), Some("claude"));
     assert!(arguments.has(&JSON) && arguments.has(&PLAN));
     assert_eq!(arguments.numbers(&REPORT_FD).next(), Some(3));

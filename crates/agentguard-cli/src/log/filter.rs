@@ -68,6 +68,7 @@ pub(crate) fn kind_of(event: &Event) -> &'static str {
     match event {
         Event::Start { .. } => "session.start",
         Event::Decision { .. } => "decision",
+        Event::Question { .. } => "question",
         Event::Outcome { .. } => "outcome",
         Event::Repeat { .. } => "repeat",
         Event::Difference { .. } => "difference",
@@ -83,7 +84,7 @@ pub(crate) fn kind_of(event: &Event) -> &'static str {
 fn action_of(event: &Event) -> Option<&str> {
     match event {
         Event::Start { .. } => Some("session"),
-        Event::Decision { action, .. } => Some(action),
+        Event::Decision { action, .. } | Event::Question { action, .. } => Some(action),
         Event::Outcome { .. }
         | Event::Repeat { .. }
         | Event::Difference { .. }
@@ -101,6 +102,7 @@ fn rule_of(event: &Event) -> Option<&str> {
         Event::Start { ruling, .. } | Event::Decision { ruling, .. } => &ruling.rule().id,
         Event::Difference { covered_by, .. } => covered_by,
         Event::Finding { rule, .. }
+        | Event::Question { rule, .. }
         | Event::Outcome {
             outcome: OutcomeOf::Killed { rule },
             ..
@@ -126,7 +128,9 @@ fn is_ruled(event: &Event, wanted: &str) -> bool {
         return false;
     };
     match ruling {
-        Ruling::Allow { .. } => wanted == "allow",
+        Ruling::Allow { approval, .. } => {
+            wanted == "allow" || (approval.is_some() && wanted == "ask")
+        }
         Ruling::Deny { asked, .. } => wanted == "deny" || (*asked && wanted == "ask"),
         Ruling::Unenforced { .. } => wanted == "unenforced",
     }
@@ -189,7 +193,11 @@ mod tests {
 
     fn denied(asked: bool) -> Entry {
         let rule = Rule::new("git/protected-branch", "no");
-        decision(Ruling::Deny { rule, asked })
+        decision(Ruling::Deny {
+            rule,
+            asked,
+            approval: None,
+        })
     }
 
     fn takes(filter: Filter, entry: &Entry) -> bool {

@@ -98,7 +98,12 @@ pub(crate) fn exec(line: &str) -> Told {
 /// An exec that was refused.
 pub(crate) fn refused(line: &str) -> Told {
     let rule = Rule::new("git/protected-branch", "nobody pushes to `main`");
-    decision(line, Ruling::Deny { rule, asked: false })
+    let ruling = Ruling::Deny {
+        rule,
+        asked: false,
+        approval: None,
+    };
+    decision(line, ruling)
 }
 
 /// What came of a decision.
@@ -177,6 +182,7 @@ fn refs(id: &str, origin: Origin) -> Told {
 fn allowed(id: &'static str) -> Ruling {
     Ruling::Allow {
         rule: Rule::new(id, "it is"),
+        approval: None,
     }
 }
 

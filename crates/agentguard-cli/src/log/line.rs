@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use agentguard::core::{
-    Api, Change, ChangeKind, CredentialAct, Entry, Event, Human, Origin, OutcomeOf, RefMove,
-    Ruling, SessionStatus, Span, Tally, Timestamp,
+    Answered, Api, Change, ChangeKind, CredentialAct, Digest, Entry, Event, Human, Origin,
+    OutcomeOf, RefMove, Rule, Ruling, SessionStatus, Span, Tally, Timestamp,
 };
 use serde_json::Value;
 
@@ -52,12 +52,13 @@ pub(crate) fn told(event: &Event, text: Option<&Value>) -> String {
             program,
             ruling,
             ..
-        } => {
-            let unnamed =
-                || program.map_or_else(|| "(its text was erased)".into(), |p| p.to_string());
-            let what = action(text).unwrap_or_else(unnamed);
-            format!("{} {kind} {what} ({})", ruled(ruling), ruling.rule().id)
-        }
+        } => decided((kind, ruling), program.as_ref(), text),
+        Event::Question {
+            id,
+            action: kind,
+            rule,
+            ..
+        } => asked(id, kind, rule, text),
         Event::Outcome { of, outcome } => format!("{} {of}", came(outcome)),
         Event::Repeat { of, count: 1 } => format!("refused {of} again"),
         Event::Repeat { of, count } => format!("refused {of} again, {count} times"),
@@ -201,12 +202,51 @@ pub(crate) fn came(outcome: &OutcomeOf) -> String {
 /// `allowed`, `refused` or what a shadow let be, and why nobody was asked.
 pub(crate) fn ruled(ruling: &Ruling) -> &'static str {
     match ruling {
+        Ruling::Deny {
+            approval: Some(_), ..
+        } => "refused",
         Ruling::Allow { .. } => "allowed",
         Ruling::Deny { asked: false, .. } => "refused",
         Ruling::Deny { asked: true, .. } => "refused (nobody to ask)",
         Ruling::Unenforced { asked: false, .. } => "would refuse",
         Ruling::Unenforced { asked: true, .. } => "would refuse (nobody to ask)",
     }
+}
+
+fn decided(
+    (kind, ruling): (&str, &Ruling),
+    program: Option<&Digest>,
+    text: Option<&Value>,
+) -> String {
+    let unnamed = || program.map_or_else(|| "(its text was erased)".into(), Digest::to_string);
+    let what = action(text).unwrap_or_else(unnamed);
+    let (rule, answered) = (&ruling.rule().id, answered(ruling));
+    format!("{} {kind} {what} ({rule}){answered}", ruled(ruling))
+}
+
+fn asked(id: &str, kind: &str, rule: &Rule, text: Option<&Value>) -> String {
+    let what = action(text).unwrap_or_else(|| "(its text was erased)".to_owned());
+    format!("asked {id} {kind} {what} ({})", rule.id)
+}
+
+/// Who answered the question that a ruling came of, and how it ended: ` approved 4 by ada (local:1000@desk, asserted)`.
+fn answered(ruling: &Ruling) -> String {
+    let Some(approval) = ruling.approval() else {
+        return String::new();
+    };
+    let how = match approval.answer {
+        Answered::Approved => "approved",
+        Answered::Denied => "denied",
+        Answered::Expired => "nobody answered",
+        Answered::Withdrawn => "no longer asked",
+        Answered::Void => "answered wrongly",
+    };
+    let by = approval.by.as_ref().map_or(String::new(), |by| {
+        format!(" by {} ({}, {})", by.login, by.id, by.evidence.as_str())
+    });
+    let said = approval.reason.as_ref();
+    let said = said.map_or(String::new(), |reason| format!(": {reason}"));
+    format!(", {how} {}{by}{said}", approval.question)
 }
 
 fn counted(tally: Tally) -> String {

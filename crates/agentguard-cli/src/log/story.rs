@@ -30,6 +30,9 @@ pub(crate) fn lines(recorded: &Recorded) -> Vec<String> {
             outcome: OutcomeOf::Started { .. },
             ..
         } => Vec::new(),
+        Event::Question { rule, .. } => {
+            vec![recorded.line(), format!("    {}", rule.reason)]
+        }
         Event::Outcome { .. }
         | Event::Repeat { .. }
         | Event::Difference { .. }

@@ -76,7 +76,7 @@ impl Shared {
 /// Serves until the guard is gone.
 pub(super) async fn serve(handed: Handed) -> io::Result<()> {
     let plan = handed.plan;
-    let (guard, mut lines) = Guard::new(handed.lines)?;
+    let (guard, mut lines) = Guard::new(handed.lines, handed.held)?;
     let shared = Arc::new(Shared {
         guard,
         names: Mutex::new(Names::new(plan.stand_ins)),

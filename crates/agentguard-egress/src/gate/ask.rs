@@ -5,12 +5,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use agentguard_core::{Api, CredentialName, OutcomeOf, Push, Reach, Rule};
+use agentguard_core::{Api, CredentialName, Digest, OutcomeOf, Push, Reach, Rule};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::held::Held;
 use crate::wire::{Answer, Asked, LONGEST};
 
 /// One of the guard's lines broke: nothing more can be asked, and the gate ends.
@@ -23,12 +24,15 @@ pub(super) struct Gone;
 pub(super) struct Told {
     pub(super) rule: Rule,
     pub(super) entry: Option<u64>,
+    /// What a human calls the question by that was asked about it.
+    pub(super) approval: Option<String>,
 }
 
 /// Whom to ask.
 #[derive(Clone)]
 pub(super) struct Guard {
     questions: mpsc::UnboundedSender<Question>,
+    held: Arc<Held>,
 }
 
 /// What is asked, and whoever waits for the answer.
@@ -52,9 +56,15 @@ pub(super) struct Permitted {
 
 impl Guard {
     /// Opens the lines. The tasks end when one of them breaks.
-    pub(super) fn new(lines: Vec<OwnedFd>) -> io::Result<(Self, JoinSet<Gone>)> {
+    pub(super) fn new(
+        lines: Vec<OwnedFd>,
+        held: Vec<OwnedFd>,
+    ) -> io::Result<(Self, JoinSet<Gone>)> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let guard = Self { questions: sender };
+        let guard = Self {
+            questions: sender,
+            held: Arc::default(),
+        };
         let receiver = Arc::new(Mutex::new(receiver));
         let mut tasks = JoinSet::new();
         for line in lines {
@@ -62,6 +72,10 @@ impl Guard {
             line.set_nonblocking(true)?;
             let line = UnixStream::from_std(line)?;
             tasks.spawn(serve(line, Arc::clone(&receiver), guard.clone()));
+        }
+        for line in held {
+            let held = Arc::clone(&guard.held);
+            tasks.spawn(async move { held.hear(line).await });
         }
         Ok((guard, tasks))
     }
@@ -94,9 +108,13 @@ impl Guard {
         }
     }
 
-    /// May this be sent?
-    pub(super) async fn request(&self, api: Api) -> Result<Result<Permitted, Told>, Gone> {
-        match self.ask(Asked::Api(Box::new(api))).await? {
+    /// May this be sent? It may take as long as a human does. The digest is of `whole` of it, where that is known.
+    pub(super) async fn request(
+        &self,
+        api: Api,
+        whole: Option<Digest>,
+    ) -> Result<Result<Permitted, Told>, Gone> {
+        match self.ask(Asked::Api(Box::new(api), whole)).await? {
             Settled::Permitted(permitted) => Ok(Ok(permitted)),
             Settled::Told(told) => Ok(Err(told)),
         }
@@ -107,6 +125,29 @@ impl Guard {
         match self.ask(Asked::Push(Box::new(push))).await? {
             Settled::Permitted(permitted) => Ok(Ok(permitted)),
             Settled::Told(told) => Ok(Err(told)),
+        }
+    }
+
+    /// What an answer settles. A permit that nobody takes says so when it is dropped.
+    fn settled(&self, answer: Answer) -> Option<Settled> {
+        match answer {
+            Answer::Permitted { entry } => Some(Settled::Permitted(Permitted {
+                guard: self.clone(),
+                entry,
+                begun: Instant::now(),
+                is_told: false,
+            })),
+            Answer::Refused {
+                rule,
+                entry,
+                approval,
+            } => Some(Settled::Told(Told {
+                rule,
+                entry,
+                approval,
+            })),
+            // What is held is not settled, and cannot be held again.
+            Answer::Noted | Answer::Held { .. } => None,
         }
     }
 
@@ -179,20 +220,35 @@ async fn serve(mut line: UnixStream, questions: Questions, guard: Guard) -> Gone
         let Ok(answer) = exchange(&mut line, &question.asked).await else {
             return Gone;
         };
-        let settled = match answer {
-            Answer::Permitted { entry } => Settled::Permitted(Permitted {
-                guard: guard.clone(),
-                entry,
-                begun: Instant::now(),
-                is_told: false,
-            }),
-            Answer::Refused { rule, entry } => Settled::Told(Told { rule, entry }),
-            Answer::Noted => continue,
-        };
+        if let Answer::Held { ticket } = answer {
+            tokio::spawn(hold(guard.clone(), ticket, question.waiting));
+            continue;
+        }
         // Where nobody waits any more, a permit is dropped here, and says so.
-        if let Some(waiting) = question.waiting {
+        if let (Some(settled), Some(waiting)) = (guard.settled(answer), question.waiting) {
             let _ = waiting.send(settled);
         }
+    }
+}
+
+/// Waits until the guard has settled what it holds, and says so where whoever sent it does not wait any more.
+async fn hold(guard: Guard, ticket: u64, waiting: Option<oneshot::Sender<Settled>>) {
+    let mut settling = guard.held.wait(ticket);
+    let answer = match waiting {
+        None => settling.await.map(|answer| (answer, None)),
+        Some(mut waiting) => tokio::select! {
+            answer = &mut settling => answer.map(|answer| (answer, Some(waiting))),
+            () = waiting.closed() => {
+                let _ = guard.questions.send(Question { asked: Asked::Withdraw { ticket }, waiting: None });
+                settling.await.map(|answer| (answer, None))
+            }
+        },
+    };
+    let Ok((answer, waiting)) = answer else {
+        return;
+    };
+    if let (Some(settled), Some(waiting)) = (guard.settled(answer), waiting) {
+        let _ = waiting.send(settled);
     }
 }
 

@@ -11,6 +11,7 @@ mod dns;
 mod encoded;
 mod forward;
 mod graphql;
+mod held;
 mod hello;
 mod json;
 mod leaf;
@@ -32,5 +33,6 @@ mod strict;
 mod through;
 mod uninspected;
 mod upgrade;
+mod whole;
 
 pub use process::{NAME, enter_if_asked};

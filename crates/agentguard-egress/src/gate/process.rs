@@ -32,6 +32,8 @@ pub(super) struct Handed {
     pub(super) dns_tcp: Vec<OwnedFd>,
     pub(super) callers: Vec<OwnedFd>,
     pub(super) lines: Vec<OwnedFd>,
+    /// On which it is told of what was held.
+    pub(super) held: Vec<OwnedFd>,
     /// It ends with the guard, and the gate with it.
     pub(super) control: UnixStream,
 }
@@ -47,6 +49,7 @@ fn run() -> io::Result<()> {
         Ok(descriptors.split_off(rest))
     };
     // The last stand first.
+    let held = take(1)?;
     let lines = take(LINES)?;
     let callers = take(plan.callers)?;
     let dns_tcp = take(plan.dns_tcp)?;
@@ -64,6 +67,7 @@ fn run() -> io::Result<()> {
         dns_tcp,
         callers,
         lines,
+        held,
         control,
     };
     let ended = runtime.block_on(accept::serve(handed));

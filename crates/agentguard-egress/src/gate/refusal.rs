@@ -39,13 +39,16 @@ impl Fault {
 /// A refusal, as a client is told of it: by whom, by which rule, why, what instead, and where it is written.
 pub(super) fn text(told: &Told) -> String {
     let rule = &told.rule;
-    let text = json!({
+    let mut text = json!({
         "error": "refused by agentguard",
         "rule": rule.id,
         "reason": rule.reason,
         "remedy": rule.remedy,
         "entry": told.entry,
     });
+    if let (Some(approval), Some(fields)) = (&told.approval, text.as_object_mut()) {
+        fields.insert("approval".to_owned(), json!(approval));
+    }
     format!("{text}\n")
 }
 

@@ -129,7 +129,7 @@ impl Origin {
         }
     }
 
-    fn scheme(&self) -> &'static str {
+    pub(super) fn scheme(&self) -> &'static str {
         match self.scheme {
             Scheme::Http => "http",
             Scheme::Https => "https",

@@ -38,6 +38,7 @@ use super::shown::{Kind, Shown, shown};
 use super::strict::Strict;
 use super::through::Through;
 use super::upgrade::{self, Slot, Upgrade};
+use super::whole;
 
 /// The longest body that policy sees.
 const LONGEST_SEEN: usize = 64 << 10;
@@ -351,13 +352,19 @@ impl Connection {
                 "the body does not end",
             )
         };
-        let Seen { shown, first, rest } = body.map_err(late)??;
+        let Seen {
+            shown,
+            first,
+            rest,
+            is_whole,
+        } = body.map_err(late)??;
         let mut watch = Watch::new(lent);
         watch
             .as_mut()
             .map_or(Ok(()), |watch| watch.first(first.iter()))?;
+        let whole = is_whole.then(|| whole::digest(&self.origin, &read, &first));
         let api = self.api(&read, &uses, shown, at)?;
-        match self.shared.guard.request(api).await? {
+        match self.shared.guard.request(api, whole).await? {
             Ok(permitted) => Ok(Judged {
                 read,
                 uses,
@@ -469,6 +476,7 @@ impl Connection {
                 shown: Shown::NOTHING,
                 first,
                 rest: body,
+                is_whole: false,
             });
         }
         let mut length = 0;
@@ -487,7 +495,12 @@ impl Connection {
                     let whole = first.iter().flatten().copied().collect();
                     let shown = shown(coding.decode(whole, LONGEST_SEEN), kind)?;
                     let rest = body;
-                    return Ok(Seen { shown, first, rest });
+                    return Ok(Seen {
+                        shown,
+                        first,
+                        rest,
+                        is_whole: true,
+                    });
                 }
             }
         }
@@ -495,6 +508,7 @@ impl Connection {
             shown: Shown::NOTHING,
             first,
             rest: body,
+            is_whole: false,
         })
     }
 
@@ -571,6 +585,8 @@ struct Seen {
     shown: Shown,
     first: VecDeque<Bytes>,
     rest: Incoming,
+    /// Whether nothing is left of it.
+    is_whole: bool,
 }
 
 /// A permitted request that got no answer.

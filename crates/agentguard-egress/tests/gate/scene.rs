@@ -96,6 +96,7 @@ impl Guard {
         gate.admit(action).map_err(|refusal: Refusal| Refused {
             rule: refusal.rule().clone(),
             entry: refusal.index(),
+            approval: None,
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::{Observed, Outcome, Policies, Sources, Suite, check};
 fn allowed() -> Ruling {
     Ruling::Allow {
         rule: Rule::new("programs/known", "known"),
+        approval: None,
     }
 }
 

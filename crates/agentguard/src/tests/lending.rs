@@ -1,5 +1,7 @@
 //! What was lent, and taken back while the session runs.
 
+use std::time::Duration;
+
 use agentguard_core::{
     AddressClass, Api, Binding, CredentialAct, CredentialName, Host, Scheme, Secret, Slot,
 };
@@ -8,6 +10,7 @@ use agentguard_egress::{Govern as _, Refused};
 
 use super::*;
 use crate::Silent;
+use crate::approvals::Book;
 use crate::lending::Lending;
 use crate::supervise::Supervisor;
 
@@ -74,14 +77,11 @@ fn lent(
     lending.put(kept, digest(&Secret::new(TOKEN.to_vec())));
     lending.begin(&recorded.record).unwrap();
     let policy = (&recorded.judge, &recorded.confined);
-    let gate = session_gate(policy, Enforcement::Policy, &recorded.record);
-    let supervisor = Supervisor {
-        gate: &gate,
-        judge: &recorded.judge,
-        record: &recorded.record,
-        tell: &Silent,
-        lending: &lending,
-    };
+    let places = recorded.scratch.places();
+    let book = Book::new(places, recorded.session(), Vec::new(), Duration::ZERO);
+    let gate = session_gate(policy, Enforcement::Policy, &recorded.record, &book);
+    let of_session = (&recorded.record, &book, &lending);
+    let supervisor = Supervisor::new((&gate, &recorded.judge), of_session, &Silent);
     test(&state, &shelf, &|names| {
         supervisor.request(asks(names)).map(|_| ())
     });

@@ -1,0 +1,129 @@
+//! The side of the human: what waits, and the answer.
+
+use std::io;
+
+use agentguard_audit::Places;
+use agentguard_core::Clock as _;
+
+use super::place::{self, Place, answer_name, question_name};
+use super::question::{Answer, Question, Said, is_id};
+use crate::SystemClock;
+
+/// The longest reason, in bytes: it stands in an entry.
+const LONGEST_REASON: usize = 1024;
+
+/// What a human says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Given {
+    /// Yes, and why.
+    Yes(Option<String>),
+    /// No, and why.
+    No(Option<String>),
+}
+
+/// Why a question was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// Nothing of this id waits: it was answered, its time is over, or its session is.
+    #[error("no question `{id}` waits")]
+    Unknown {
+        /// The id.
+        id: String,
+    },
+    /// Somebody else was first, or it was withdrawn.
+    #[error("question `{id}` was answered already, or its time was over")]
+    Late {
+        /// The id.
+        id: String,
+    },
+    /// What lies there is not what was asked.
+    #[error("question `{id}` is not what its guard wrote, and is not answered")]
+    Changed {
+        /// The id.
+        id: String,
+    },
+    /// A reason that does not fit into an entry.
+    #[error("a reason has at most {LONGEST_REASON} bytes")]
+    Reason,
+    /// The files cannot be read or written.
+    #[error("cannot answer question `{id}`")]
+    Io {
+        /// The id.
+        id: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What waits in all sessions of this user, oldest first. What cannot be read is not shown, and not answered.
+#[must_use]
+pub fn waiting(places: &Places) -> Vec<Question> {
+    let mut questions: Vec<_> = place::living(places)
+        .iter()
+        .flat_map(|place| {
+            let ids = place.questions().unwrap_or_default();
+            ids.into_iter().filter_map(|id| find(place, &id).ok())
+        })
+        .collect();
+    questions.sort_by_key(|question| (question.asked.waits_until, question.asked.entry));
+    questions
+}
+
+/// Answers a question, and returns what was answered.
+///
+/// # Errors
+///
+/// Returns why it was not answered.
+pub fn answer(places: &Places, id: &str, given: Given) -> Result<Question, Unanswered> {
+    let unknown = || Unanswered::Unknown { id: id.to_owned() };
+    if !is_id(id) {
+        return Err(unknown());
+    }
+    let (said, reason) = match given {
+        Given::Yes(reason) => (Said::Yes, reason),
+        Given::No(reason) => (Said::No, reason),
+    };
+    if reason
+        .as_ref()
+        .is_some_and(|text| text.len() > LONGEST_REASON)
+    {
+        return Err(Unanswered::Reason);
+    }
+    let io = |source| Unanswered::Io {
+        id: id.to_owned(),
+        source,
+    };
+    for place in place::living(places) {
+        let question = match find(&place, id) {
+            Ok(question) => question,
+            Err(Unanswered::Unknown { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        let answer = Answer::new(&question, said, reason);
+        return match place.write_once(&answer_name(id), &answer) {
+            Ok(()) => Ok(question),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Unanswered::Late { id: id.to_owned() })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unknown()),
+            Err(error) => Err(io(error)),
+        };
+    }
+    Err(unknown())
+}
+
+fn find(place: &Place, id: &str) -> Result<Question, Unanswered> {
+    let id = || id.to_owned();
+    let read = place.read::<Question>(&question_name(&id()));
+    let read = read.map_err(|_| Unanswered::Changed { id: id() })?;
+    let (question, _) = read.ok_or_else(|| Unanswered::Unknown { id: id() })?;
+    if !question.is_whole() || question.asked.id != id() {
+        return Err(Unanswered::Changed { id: id() });
+    }
+    let is_over = question.asked.until <= SystemClock.now().unix_micros;
+    match is_over || place.has(&answer_name(&id())) {
+        false => Ok(question),
+        true => Err(Unanswered::Late { id: id() }),
+    }
+}

@@ -1,0 +1,444 @@
+//! The side of the guard: what it asked, who waits for it, and what came of it.
+//!
+//! Files are only how a human hears and answers. What was asked stands here.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use agentguard_audit::Places;
+use agentguard_core::{
+    Answered, Approval, Approver, Clock as _, Digest, Evidence, Index, Rule, Ruling, Session,
+    TierDigest, Timestamp, Unrecorded, Waiting,
+};
+use agentguard_policy::Question as Judged;
+
+use super::place::{Own, answer_name, question_name};
+use super::question::{Answer, Asked, Question, Said, id_of};
+use crate::SystemClock;
+use crate::arrange::random;
+use crate::human::login_of;
+
+/// More questions of one session do not wait at once.
+const MOST: usize = 64;
+/// How long a question can be answered though nobody waits, and the very same be asked for again.
+const VALID: Duration = Duration::from_secs(10 * 60);
+
+/// The questions of one session.
+pub(crate) struct Book {
+    places: Places,
+    session: Session,
+    policy: Vec<TierDigest>,
+    patience: Duration,
+    pages: Mutex<Pages>,
+}
+
+#[derive(Default)]
+struct Pages {
+    own: Option<Own>,
+    open: Vec<Open>,
+    tickets: u64,
+}
+
+/// A question that can be answered, or whose answer still counts.
+struct Open {
+    question: Question,
+    /// The same for the same action in the same form, where its form is known whole.
+    same: Option<Digest>,
+    /// Who waits for it, first come first.
+    waiting: Vec<Waits>,
+    answer: Option<Approval>,
+    /// Nanoseconds since the boot.
+    until: u64,
+}
+
+struct Waits {
+    ticket: u64,
+    action: Waiting<Judged>,
+    until: u64,
+}
+
+/// What becomes of an action that a human is to be asked about.
+pub(crate) enum Asking {
+    /// It waits, as the question that is new where there is one.
+    Held(u64, Option<Question>),
+    /// It was decided.
+    Ruled(Settled),
+}
+
+/// An action that waits no more, and what was decided of it.
+pub(crate) struct Settled {
+    pub(crate) ticket: u64,
+    pub(crate) action: Waiting<Judged>,
+    pub(crate) ruling: Ruling,
+    /// The question's id, where the very same can still be approved.
+    pub(crate) open: Option<String>,
+}
+
+impl Book {
+    /// The questions of `session`. Whoever asks waits for `patience`; where it is none, nobody is asked.
+    pub(crate) fn new(
+        places: Places,
+        session: Session,
+        policy: Vec<TierDigest>,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            places,
+            session,
+            policy,
+            patience,
+            pages: Mutex::default(),
+        }
+    }
+
+    /// Whether anybody is asked at all.
+    pub(crate) fn can_ask(&self) -> bool {
+        !self.patience.is_zero()
+    }
+
+    /// Asks about an action. `record` writes the question down before anybody sees it.
+    pub(crate) fn ask(
+        &self,
+        action: Waiting<Judged>,
+        words: &str,
+        whole: Option<Digest>,
+        record: impl FnOnce(&str, &Rule, Timestamp) -> Result<Index, Unrecorded>,
+    ) -> Asking {
+        let mut pages = self.pages();
+        let same = whole.map(|whole| same(&action, whole));
+        let known = same.and_then(|same| {
+            let is_same = |open: &Open| open.same == Some(same) && !open.is_over();
+            pages.open.iter().position(is_same)
+        });
+        if let Some(place) = known {
+            return self.join(&mut pages, place, action);
+        }
+        if !pages.make_room() {
+            let why = format!("{MOST} questions wait for a human already");
+            return Asking::Ruled(refused(action, &why));
+        }
+        let asked = self.open(&mut pages, &action, (words, whole), record);
+        let question = match asked {
+            Ok(question) => question,
+            Err(why) => return Asking::Ruled(refused(action, &why)),
+        };
+        pages.tickets += 1;
+        let ticket = pages.tickets;
+        let now = SystemClock.now().boot_nanos;
+        pages.open.push(Open {
+            question: question.clone(),
+            same,
+            waiting: vec![Waits {
+                ticket,
+                action,
+                until: later(now, self.patience),
+            }],
+            answer: None,
+            until: later(now, self.valid(whole)),
+        });
+        Asking::Held(ticket, Some(question))
+    }
+
+    /// What came of questions meanwhile.
+    pub(crate) fn look(&self) -> Vec<Settled> {
+        let mut pages = self.pages();
+        let Pages { own, open, .. } = &mut *pages;
+        let Some(own) = own else { return Vec::new() };
+        let mut settled = Vec::new();
+        for open in open.iter_mut() {
+            open.hear(own);
+            open.settle(&mut settled, self.patience);
+            if open.answer.is_none() && (open.is_over() || open.is_left()) {
+                open.close(own);
+                open.settle(&mut settled, self.patience);
+            }
+        }
+        open.retain(|open| !open.is_over());
+        settled
+    }
+
+    /// Whoever waits by this ticket does not wait any more.
+    pub(crate) fn withdraw(&self, ticket: u64) -> Option<Settled> {
+        let mut pages = self.pages();
+        let Pages { own, open, .. } = &mut *pages;
+        let open = open
+            .iter_mut()
+            .find(|open| open.waiting.iter().any(|one| one.ticket == ticket))?;
+        let place = open.waiting.iter().position(|one| one.ticket == ticket)?;
+        let waits = open.waiting.remove(place);
+        let settled = open.refuse(waits, Answered::Withdrawn, "whoever asked waits no more");
+        if let Some(own) = own
+            && open.is_left()
+        {
+            open.close(own);
+        }
+        Some(settled)
+    }
+
+    /// An action that was asked about before, in the very same form.
+    fn join(&self, pages: &mut Pages, place: usize, action: Waiting<Judged>) -> Asking {
+        pages.tickets += 1;
+        let ticket = pages.tickets;
+        let until = later(SystemClock.now().boot_nanos, self.patience);
+        let Pages { own, open, .. } = &mut *pages;
+        let Some(open) = open.get_mut(place) else {
+            return Asking::Ruled(refused(action, "its question is over"));
+        };
+        open.waiting.push(Waits {
+            ticket,
+            action,
+            until,
+        });
+        if let Some(own) = own {
+            open.hear(own);
+        }
+        // An answer that came while nobody waited is for whoever asks first.
+        if open.answer.is_some() && open.waiting.len() == 1 {
+            let mut settled = Vec::new();
+            open.settle(&mut settled, self.patience);
+            if let Some(settled) = settled.pop() {
+                return Asking::Ruled(settled);
+            }
+        }
+        Asking::Held(ticket, None)
+    }
+
+    /// Records a question, and shows it.
+    fn open(
+        &self,
+        pages: &mut Pages,
+        action: &Waiting<Judged>,
+        (words, whole): (&str, Option<Digest>),
+        record: impl FnOnce(&str, &Rule, Timestamp) -> Result<Index, Unrecorded>,
+    ) -> Result<Question, String> {
+        let unshown = |error: &dyn std::fmt::Display| format!("no human can be asked: {error}");
+        let id = id_of(&random().map_err(|error| unshown(&error))?);
+        let own = match &mut pages.own {
+            Some(own) => own,
+            none => {
+                let own = Own::make(&self.places, &self.session.id);
+                none.insert(own.map_err(|error| unshown(&error))?)
+            }
+        };
+        let now = SystemClock.now().unix_micros;
+        let at = |duration: Duration| {
+            now.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+        };
+        let until = at(self.valid(whole));
+        let entry = record(&id, action.rule(), Timestamp::from_unix_micros(until));
+        let Index(entry) = entry.map_err(|error| unshown(&error))?;
+        let question = Question::new(Asked {
+            id,
+            session: self.session.id.clone(),
+            agent: self.session.agent.name.clone(),
+            human: self.session.human.id.clone(),
+            action: words.to_owned(),
+            rule: action.rule().clone(),
+            policy: self.policy.clone(),
+            input: action.action().own_input(),
+            whole,
+            entry,
+            waits_until: at(self.patience),
+            until,
+        });
+        let name = question_name(&question.asked.id);
+        let written = own.place().write_once(&name, &question);
+        written.map_err(|error| unshown(&error))?;
+        Ok(question)
+    }
+
+    /// How long a question can be answered: what cannot be known again, only while somebody waits.
+    fn valid(&self, whole: Option<Digest>) -> Duration {
+        match whole {
+            Some(_) => self.patience.max(VALID),
+            None => self.patience,
+        }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pages {
+    /// Forgets what is over, and where that is not enough, the oldest question that nobody waits for.
+    fn make_room(&mut self) -> bool {
+        let Self { own, open, .. } = self;
+        let is_over = |open: &mut Open| open.is_over() && open.waiting.is_empty();
+        for mut over in open.extract_if(.., is_over) {
+            if let Some(own) = own {
+                over.close(own);
+            }
+        }
+        if open.len() >= MOST
+            && let Some(own) = own
+            && let Some(place) = open.iter().position(|open| open.waiting.is_empty())
+        {
+            open.remove(place).close(own);
+        }
+        open.len() < MOST
+    }
+}
+
+impl Open {
+    fn is_over(&self) -> bool {
+        self.until <= SystemClock.now().boot_nanos
+    }
+
+    /// Whether nobody waits for it, and nobody could ask for it again.
+    fn is_left(&self) -> bool {
+        self.same.is_none() && self.waiting.is_empty()
+    }
+
+    /// Takes up an answer, if there is one.
+    fn hear(&mut self, own: &Own) {
+        if self.answer.is_some() {
+            return;
+        }
+        let id = &self.question.asked.id;
+        let read = own.place().read::<Answer>(&answer_name(id));
+        let (answer, by, reason) = match read {
+            Ok(None) => return,
+            Ok(Some((answer, uid))) if answer.is_to(&self.question) => match answer.said {
+                Said::Yes => (Answered::Approved, Some(approver(uid)), answer.reason),
+                Said::No => (Answered::Denied, Some(approver(uid)), answer.reason),
+                Said::Over => (Answered::Expired, None, None),
+            },
+            // Its place is taken, so that nobody else can answer.
+            Ok(Some(_)) | Err(_) => (Answered::Void, None, None),
+        };
+        own.place().remove(&question_name(id));
+        self.answer = Some(Approval {
+            question: self.question.asked.entry,
+            answer,
+            by,
+            reason,
+        });
+    }
+
+    /// Takes no answer any more, unless there is one already: whoever makes the file first is right.
+    fn close(&mut self, own: &Own) {
+        let over = Answer::new(&self.question, Said::Over, None);
+        let _ = own
+            .place()
+            .write_once(&answer_name(&self.question.asked.id), &over);
+        self.hear(own);
+    }
+
+    /// Settles what waits: by the answer, or because its time is over.
+    fn settle(&mut self, settled: &mut Vec<Settled>, patience: Duration) {
+        let now = SystemClock.now().boot_nanos;
+        let Some(approval) = self.answer.clone() else {
+            let seconds = patience.as_secs();
+            let why = format!("nobody answered within {seconds} s");
+            let late = self.waiting.extract_if(.., |waits| waits.until <= now);
+            let late: Vec<_> = late.collect();
+            let refuse = |waits| self.refuse(waits, Answered::Expired, &why);
+            settled.extend(late.into_iter().map(refuse));
+            return;
+        };
+        for waits in std::mem::take(&mut self.waiting) {
+            settled.push(match approval.answer {
+                Answered::Approved if self.until > 0 => {
+                    // Used, and for nobody else.
+                    self.until = 0;
+                    Settled {
+                        ticket: waits.ticket,
+                        ruling: Ruling::Allow {
+                            rule: waits.action.rule().clone(),
+                            approval: Some(Box::new(approval.clone())),
+                        },
+                        action: waits.action,
+                        open: None,
+                    }
+                }
+                Answered::Approved => self.refuse(
+                    waits,
+                    Answered::Withdrawn,
+                    "the very same was approved once, and is done once",
+                ),
+                Answered::Denied => self.refuse(waits, Answered::Denied, "a human said no"),
+                Answered::Void => {
+                    // It can be asked anew.
+                    self.until = 0;
+                    self.refuse(waits, Answered::Void, "its answer was to something else")
+                }
+                Answered::Expired | Answered::Withdrawn => {
+                    self.refuse(waits, Answered::Expired, "nobody answered in time")
+                }
+            });
+        }
+    }
+
+    fn refuse(&self, waits: Waits, answer: Answered, why: &str) -> Settled {
+        let given = self.answer.as_ref().filter(|given| given.answer == answer);
+        let approval = given.cloned().unwrap_or(Approval {
+            question: self.question.asked.entry,
+            answer,
+            by: None,
+            reason: None,
+        });
+        let can_be_answered = self.answer.is_none() && self.same.is_some() && !self.is_over();
+        let id = &self.question.asked.id;
+        let mut rule = reasoned(waits.action.rule(), why);
+        if can_be_answered {
+            rule.remedy = Some(format!(
+                "a human approves it with `agentguard approve {id}`; then send the very same again"
+            ));
+        }
+        Settled {
+            ticket: waits.ticket,
+            ruling: Ruling::Deny {
+                rule,
+                asked: true,
+                approval: Some(Box::new(approval)),
+            },
+            action: waits.action,
+            open: can_be_answered.then(|| id.clone()),
+        }
+    }
+}
+
+/// A refusal of what no human was asked about.
+fn refused(action: Waiting<Judged>, why: &str) -> Settled {
+    let ruling = Ruling::Deny {
+        rule: reasoned(action.rule(), why),
+        asked: true,
+        approval: None,
+    };
+    Settled {
+        ticket: 0,
+        action,
+        ruling,
+        open: None,
+    }
+}
+
+fn reasoned(rule: &Rule, why: &str) -> Rule {
+    Rule {
+        reason: format!("{} (it needs approval, and {why})", rule.reason),
+        ..rule.clone()
+    }
+}
+
+/// Digests an action with all that is sent of it.
+fn same(action: &Waiting<Judged>, whole: Digest) -> Digest {
+    let input = action.action().own_input();
+    let rule = &action.rule().id;
+    Digest::of(format!("{whole}\n{rule}\n{input}").as_bytes())
+}
+
+/// Who made a file, as the kernel says. It says no more than under which account.
+fn approver(uid: u32) -> Approver {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy().into_owned();
+    Approver {
+        id: format!("local:{uid}@{host}"),
+        login: login_of(uid).unwrap_or_else(|| format!("uid-{uid}")),
+        evidence: Evidence::Asserted,
+    }
+}
+
+fn later(now: u64, by: Duration) -> u64 {
+    now.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX))
+}
