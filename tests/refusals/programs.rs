@@ -368,6 +368,17 @@ fn a_fifo_by_its_descriptor_holds_nobody() {
 }
 
 #[test]
+fn a_program_that_takes_long_to_be_read_is_started_all_the_same() {
+    as_everyone(|scene| {
+        // As large as agents come and more: a worker that reads it is taken for one that a file system keeps.
+        let script =
+            "cp /bin/true large && truncate -s 900M large && ./large && ./large && echo started";
+        let ran = scene.run(&["sh", "-c", script]);
+        assert_eq!(ran.stdout, "started\n", "{}", ran.stderr);
+    });
+}
+
+#[test]
 fn a_program_without_end_holds_nobody() {
     as_everyone(|scene| {
         let script = "truncate -s 1T big && chmod +x big; ./big & ./big & ./big & wait; /bin/true && echo went on";

@@ -157,7 +157,10 @@ impl Worker<'_> {
             granted,
             caller,
         };
-        let answer = self.seat.ask(&FromWorker::Connect { connect })?;
+        let answer = self
+            .shared
+            .seats
+            .ask(&self.seat, &FromWorker::Connect { connect })?;
         match answer.entry {
             Some(entry) if answer.allow && granted => return Ok(Some(entry)),
             Some(_) | None => {}

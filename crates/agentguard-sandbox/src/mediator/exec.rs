@@ -93,6 +93,10 @@ impl Worker<'_> {
                     self.seat.begin(&notification);
                     let answered = self.answer(&notification);
                     if !self.seat.end() {
+                        if answered.is_err() {
+                            // Nobody else would answer it.
+                            self.shared.listener.refuse(&notification, libc::EACCES);
+                        }
                         return Ok(());
                     }
                     answered?;
@@ -171,11 +175,14 @@ impl Worker<'_> {
     }
 
     fn ask(&self, exec: &Exec, is_first: bool, instead_of: Option<u64>) -> Result<Answer, Error> {
-        self.seat.ask(&FromWorker::Judge {
-            exec: Cow::Borrowed(exec),
-            is_first,
-            instead_of,
-        })
+        self.shared.seats.ask(
+            &self.seat,
+            &FromWorker::Judge {
+                exec: Cow::Borrowed(exec),
+                is_first,
+                instead_of,
+            },
+        )
     }
 
     /// What was ended is told at once; the rest is gathered, and told with the next look around.

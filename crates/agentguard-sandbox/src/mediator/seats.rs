@@ -2,9 +2,9 @@
 //!
 //! A call on a file system that never answers cannot be broken off, not even by SIGKILL (`request_wait_answer` in
 //! fs/fuse/dev.c; NFS mounted hard). So a worker that gets no further gives its line to the guard to another one,
-//! and finishes what it is at without: whatever it would still have to ask is refused. Who asked waits on, as it
+//! and finishes what it is at without one of its own. Who asked waits on, as it
 //! would have without us, but not for ever: then its call fails, and an exec that was let go is ended before it
-//! runs anything.
+//! runs anything. A worker that was only slow, as by a large program on a busy machine, asks on another's line.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LATE: u32 = 2;
 /// Whoever waits for a worker that is seen at one step so often is told that it failed: after half a minute.
 const TOO_LATE: u32 = 60;
+/// How often a line is looked for that another worker has.
+const MOST_LOOKS: u32 = 16;
 /// More workers are not kept at once: then others wait for these.
 const MOST: usize = 512;
 
@@ -95,16 +97,16 @@ impl Seat {
         self.at().work.is_some_and(|work| work.is_given_up)
     }
 
-    /// Asks the guard.
-    pub(super) fn ask(&self, question: &FromWorker<'_>) -> Result<Answer, Error> {
+    /// Asks the guard. `None` where another worker has the line by now.
+    fn ask(&self, question: &FromWorker<'_>) -> Result<Option<Answer>, Error> {
         let mut at = self.at();
         let At { line, work, .. } = &mut *at;
-        let line = line.as_mut().ok_or(Error::Garbled)?;
+        let Some(line) = line else { return Ok(None) };
         line.send(question)?;
         let answer = line.receive()?.ok_or(Error::Garbled)?;
         // The guard's time is not its own.
         work.iter_mut().for_each(|work| work.seen = 0);
-        Ok(answer)
+        Ok(Some(answer))
     }
 
     /// Tells the guard. Whether this worker still could.
@@ -130,6 +132,24 @@ pub(super) struct Seats {
 impl Seats {
     pub(super) fn add(&self, seat: &Arc<Seat>) {
         self.all().push(Arc::clone(seat));
+    }
+
+    /// Asks the guard for a worker: on its own line, or on one of another's, once that is free.
+    pub(super) fn ask(&self, own: &Seat, question: &FromWorker<'_>) -> Result<Answer, Error> {
+        if let Some(answer) = own.ask(question)? {
+            return Ok(answer);
+        }
+        // A line may be on its way to another seat while we look.
+        let answer = (0..MOST_LOOKS).find_map(|_| {
+            let others = self.all().clone();
+            others
+                .iter()
+                .find_map(|seat| seat.ask(question).transpose())
+        });
+        if let Some(work) = &mut own.at().work {
+            work.seen = 0;
+        }
+        answer.unwrap_or(Err(Error::Garbled))
     }
 
     pub(super) fn leave(&self, seat: &Arc<Seat>) {

@@ -190,7 +190,9 @@ impl Worker<'_> {
             from: call.from().map(text),
             caller: program.unwrap_or_else(|| "unknown".to_owned()),
         };
-        self.seat.ask(&FromWorker::Name { making })
+        self.shared
+            .seats
+            .ask(&self.seat, &FromWorker::Name { making })
     }
 
     fn refuse_name(
