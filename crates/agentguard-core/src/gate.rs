@@ -1,6 +1,6 @@
 //! The gate: judge, settle, record, and only then permit.
 
-use crate::{Rule, Ruling, Secret, Verdict};
+use crate::{Rule, Ruling, Verdict};
 
 /// Where an entry stands in its log.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -53,34 +53,6 @@ impl<A, R: Record<A> + ?Sized> Record<A> for &R {
     fn record(&self, action: &A, ruling: &Ruling) -> Result<Index, Unrecorded> {
         (**self).record(action, ruling)
     }
-}
-
-/// Makes a permitted action happen: the only way from a [`Permit`] to an effect.
-pub trait Effect<A> {
-    /// What comes of it.
-    type Outcome;
-    /// Why it could not be done.
-    type Error;
-
-    /// Does what was admitted, spending the permit.
-    ///
-    /// # Errors
-    ///
-    /// Whatever kept a permitted action from happening.
-    fn perform(&self, permit: Permit<A>) -> Result<Self::Outcome, Self::Error>;
-}
-
-/// Lends a credential for one permitted use, to the part that puts it on the wire.
-pub trait Lend<A> {
-    /// Why nothing could be lent.
-    type Error;
-
-    /// Gives out the secret that `permit` speaks of. The agent never sees it.
-    ///
-    /// # Errors
-    ///
-    /// Whatever kept the credential from being minted or read.
-    fn lend(&self, permit: Permit<A>) -> Result<Secret, Self::Error>;
 }
 
 /// No verdict could be reached: an error, a timeout, a rule that made no sense.

@@ -59,7 +59,7 @@ pub use entry::{
     SessionStatus, Span, Tally,
 };
 pub use gate::{
-    Admitted, Approve, Effect, Gate, Index, Judge, Lend, NobodyToAsk, Permit, Record, Refusal,
+    Admitted, Approve, Gate, Index, Judge, NobodyToAsk, Permit, Record, Refusal,
     Undecided, Unrecorded, Waiting,
 };
 pub use host::{Host, HostGrant, HostName, InvalidHost, InvalidHostGrant, Place};
