@@ -91,6 +91,8 @@ class Place:
     def run(self, script):
         """Runs a script in a session: its exit code, and what was said."""
         command = [self.agentguard, "exec", "--agent", "clients", "--by", "ada@example.org"]
+        # Nobody is there to say yes.
+        command += ["--approval-timeout", "0"]
         command += ["--policy", self.policy, "--timeout", str(LIMIT), "--", "sh", "-c", script]
         done = subprocess.run(
             list(map(str, command)),
