@@ -76,6 +76,7 @@ def run_gated(agent, scene, agentguard, policy, root):
     # Told of no place, an agent goes to its own.
     variables = {k: v for k, v in agent.variables(0).items() if not v.startswith("http")}
     command = [agentguard, "exec", "--agent", f"{agent.name}-test", "--by", HUMAN]
+    command += ["--approval-timeout", "0"]  # nobody is there to say yes
     command += ["--profile", agent.name, "--workspace", str(scene.workspace), "--policy", str(policy)]
     for name in variables:
         command += ["--env", name]
