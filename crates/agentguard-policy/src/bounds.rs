@@ -6,7 +6,7 @@
 /// Operators and keywords that may stand within one expression.
 const MOST_SIGNS: usize = 120;
 /// Brackets that may stand within one another.
-const MOST_DEPTH: usize = 24;
+const MOST_DEPTH: usize = 16;
 
 const KEYWORDS: &[&str] = &[
     "as", "default", "else", "every", "if", "in", "not", "some", "with",
