@@ -59,8 +59,8 @@ pub use entry::{
     SessionStatus, Span, Tally,
 };
 pub use gate::{
-    Admitted, Approve, Gate, Index, Judge, NobodyToAsk, Permit, Record, Refusal,
-    Undecided, Unrecorded, Waiting,
+    Admitted, Approve, Gate, Index, Judge, NobodyToAsk, Permit, Record, Refusal, Undecided,
+    Unrecorded, Waiting,
 };
 pub use host::{Host, HostGrant, HostName, InvalidHost, InvalidHostGrant, Place};
 pub use human::{Evidence, Human, Trigger, TriggerKind};
