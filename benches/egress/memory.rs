@@ -29,6 +29,7 @@ impl Watch {
                         *peak = u64::max(*peak, peak_of(id));
                         descriptors = descriptors.max(open(id));
                     }
+                    // Looking without a pause would take the processor from what is measured.
                     thread::sleep(OFTEN);
                 }
                 (most, descriptors)

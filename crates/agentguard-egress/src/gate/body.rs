@@ -154,6 +154,7 @@ impl Passing {
         if !self.through.is_holding() {
             return Poll::Pending;
         }
+        // Not for ever: see `HELD_FOR`.
         let held = self
             .held
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(HELD_FOR)));
