@@ -1,7 +1,7 @@
 //! The guard's side: it starts the gate when it is first needed, and answers what it asks.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, BufReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Sender};
@@ -333,8 +333,9 @@ fn ending(control: &UnixStream, served: Result<(), Error>) -> Result<(), Error> 
 fn answer_all<G: Govern>(
     govern: &G,
     answering: &Answering<'_>,
-    mut line: UnixStream,
+    line: UnixStream,
 ) -> Result<(), Error> {
+    let mut line = BufReader::new(line);
     loop {
         let asked = match wire::receive(&mut line, LONGEST) {
             Ok(Some(asked)) => asked,
@@ -342,8 +343,10 @@ fn answer_all<G: Govern>(
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(Error::Garbled),
             Err(error) => return Err(Error::io("hear the gate")(error)),
         };
-        let answer = settle(govern, answering, asked)?;
-        match wire::send(&mut line, &answer) {
+        let Some(answer) = settle(govern, answering, asked)? else {
+            continue;
+        };
+        match wire::send(line.get_mut(), &answer) {
             Ok(()) => {}
             Err(error) if wire::is_end(&error) => return Ok(()),
             Err(error) => return Err(Error::io("answer the gate")(error)),
@@ -351,9 +354,14 @@ fn answer_all<G: Govern>(
     }
 }
 
-fn settle<G: Govern>(govern: &G, answering: &Answering<'_>, asked: Asked) -> Result<Answer, Error> {
+/// Settles what is asked. What is told has no answer.
+fn settle<G: Govern>(
+    govern: &G,
+    answering: &Answering<'_>,
+    asked: Asked,
+) -> Result<Option<Answer>, Error> {
     let Answering { open, held, wake } = answering;
-    Ok(match asked {
+    Ok(Some(match asked {
         Asked::Reach(reach) => match govern.reach(reach) {
             Ok(permit) => never(govern, permit)?,
             Err(refused) => refused.into(),
@@ -379,16 +387,16 @@ fn settle<G: Govern>(govern: &G, answering: &Answering<'_>, asked: Asked) -> Res
         },
         Asked::Withdraw { ticket } => {
             held.withdraw((govern, open), Ticket(ticket))?;
-            Answer::Noted
+            return Ok(None);
         }
         Asked::Outcome { of, outcome } => {
             let record = || govern.outcome(Index(of), outcome).map_err(unrecorded);
-            match open.close(of, record)? {
-                true => Answer::Noted,
-                false => return Err(Error::Garbled),
-            }
+            return match open.close(of, record)? {
+                true => Ok(None),
+                false => Err(Error::Garbled),
+            };
         }
-    })
+    }))
 }
 
 /// What the gate may do, and will tell the outcome of.

@@ -63,7 +63,7 @@ pub(crate) struct Lent {
     pub(crate) bound: Vec<Binding>,
 }
 
-/// What the gate asks or tells. Each is answered by one [`Answer`].
+/// What the gate asks, each answered by one [`Answer`], or tells.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum Asked {
     /// A host is looked up or connected to that the session was not granted, or whose address it may not
@@ -86,6 +86,21 @@ pub(crate) enum Asked {
     Outcome { of: u64, outcome: OutcomeOf },
 }
 
+impl Asked {
+    /// Whether it is told, and not answered.
+    pub(crate) fn is_told(&self) -> bool {
+        match self {
+            Self::Withdraw { .. } | Self::Outcome { .. } => true,
+            Self::Reach(_)
+            | Self::Refuse(_, _)
+            | Self::Misused(_, _, _)
+            | Self::Tunnel(_)
+            | Self::Push(_)
+            | Self::Api(_, _) => false,
+        }
+    }
+}
+
 /// The guard's answer.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum Answer {
@@ -100,8 +115,6 @@ pub(crate) enum Answer {
     },
     /// A human is asked. What comes of it is told on the line for that.
     Held { ticket: u64 },
-    /// It was written down.
-    Noted,
 }
 
 /// What came of a request that was held. Each that was held is settled once.
@@ -116,12 +129,13 @@ pub(crate) fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<
     let mut length = Length(0);
     serde_json::to_writer(&mut length, message)?;
     // A buffer that had to grow would leave copies behind.
-    let mut written = Zeroizing::new(Vec::with_capacity(length.0));
-    serde_json::to_writer(&mut *written, message)?;
-    let message = written;
-    let length = u32::try_from(message.len()).map_err(io::Error::other)?;
-    to.write_all(&length.to_le_bytes())?;
-    to.write_all(&message)
+    let head = u32::try_from(length.0)
+        .map_err(io::Error::other)?
+        .to_le_bytes();
+    let mut frame = Zeroizing::new(Vec::with_capacity(head.len() + length.0));
+    frame.extend_from_slice(&head);
+    serde_json::to_writer(&mut *frame, message)?;
+    to.write_all(&frame)
 }
 
 /// Waits for one message. `None` when the other side has closed.

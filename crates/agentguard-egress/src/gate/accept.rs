@@ -18,6 +18,7 @@ use super::ask::{Gone, Guard};
 use super::callers::Callers;
 use super::connection;
 use super::dns::{self, Asked, Code, Kind, Question};
+use super::kept::Kept;
 use super::leaf::{Leaves, Servers};
 use super::lent::Lent;
 use super::misplaced::Misplaced;
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     pub(super) resolver: Arc<Resolver>,
     pub(super) leaves: Leaves,
     pub(super) servers: Servers,
+    pub(super) kept: Arc<Kept>,
     pub(super) lent: Arc<Lent>,
     pub(super) patience: Patience,
     /// One place for each push that is read: it is read whole.
@@ -87,6 +89,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         )),
         leaves: Leaves::new(&plan.session, plan.not_before, &plan.key)?,
         servers: Servers::new(&plan.roots)?,
+        kept: Arc::default(),
         lent: Arc::new(Lent::new(plan.credentials)?),
         patience: plan.patience,
         pushes: Semaphore::new(MOST_PUSHES),

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use agentguard_core::{Api, CredentialName, Digest, OutcomeOf, Push, Reach, Rule};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::held::Held;
-use crate::wire::{Answer, Asked, LONGEST};
+use super::line::Line;
+use crate::wire::{Answer, Asked};
 
 /// One of the guard's lines broke: nothing more can be asked, and the gate ends.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -68,9 +67,7 @@ impl Guard {
         let receiver = Arc::new(Mutex::new(receiver));
         let mut tasks = JoinSet::new();
         for line in lines {
-            let line = std::os::unix::net::UnixStream::from(line);
-            line.set_nonblocking(true)?;
-            let line = UnixStream::from_std(line)?;
+            let line = Line::new(line)?;
             tasks.spawn(serve(line, Arc::clone(&receiver), guard.clone()));
         }
         for line in held {
@@ -147,7 +144,7 @@ impl Guard {
                 approval,
             })),
             // What is held is not settled, and cannot be held again.
-            Answer::Noted | Answer::Held { .. } => None,
+            Answer::Held { .. } => None,
         }
     }
 
@@ -212,12 +209,18 @@ impl Drop for Permitted {
 type Questions = Arc<Mutex<mpsc::UnboundedReceiver<Question>>>;
 
 /// Asks over one line, one question after the other.
-async fn serve(mut line: UnixStream, questions: Questions, guard: Guard) -> Gone {
+async fn serve(mut line: Line, questions: Questions, guard: Guard) -> Gone {
     loop {
         let Some(question) = questions.lock().await.recv().await else {
             return Gone;
         };
-        let Ok(answer) = exchange(&mut line, &question.asked).await else {
+        if question.asked.is_told() {
+            match line.tell(&question.asked).await {
+                Ok(()) => continue,
+                Err(_) => return Gone,
+            }
+        }
+        let Ok(answer) = line.ask(&question.asked).await else {
             return Gone;
         };
         if let Answer::Held { ticket } = answer {
@@ -250,18 +253,4 @@ async fn hold(guard: Guard, ticket: u64, waiting: Option<oneshot::Sender<Settled
     if let (Some(settled), Some(waiting)) = (guard.settled(answer), waiting) {
         let _ = waiting.send(settled);
     }
-}
-
-async fn exchange(line: &mut UnixStream, asked: &Asked) -> io::Result<Answer> {
-    let message = serde_json::to_vec(asked)?;
-    let length = u32::try_from(message.len()).map_err(io::Error::other)?;
-    line.write_all(&length.to_le_bytes()).await?;
-    line.write_all(&message).await?;
-    let length = usize::try_from(line.read_u32_le().await?).map_err(io::Error::other)?;
-    if length > LONGEST {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut answer = vec![0; length];
-    line.read_exact(&mut answer).await?;
-    Ok(serde_json::from_slice(&answer)?)
 }

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use agentguard_core::Scheme;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{http1, http2};
-use hyper::{Request, Response, StatusCode};
+use hyper::header::UPGRADE;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -42,10 +44,14 @@ pub(super) struct Upstream {
     origin: Origin,
     at: Vetted,
     protocol: Protocol,
-    sender: Mutex<Sender>,
+    /// `None` once it is given away.
+    sender: Mutex<Option<Sender>>,
+    /// Whether nothing was sent yet on one that was kept: the server may be ending it.
+    is_kept: AtomicBool,
 }
 
-enum Sender {
+/// What is sent on.
+pub(super) enum Sender {
     Http1(http1::SendRequest<Body>),
     Http2(http2::SendRequest<Body>),
 }
@@ -61,25 +67,30 @@ impl Way {
 }
 
 impl Upstream {
-    /// Connects to the first of `addresses` that answers.
+    /// Connects to the first of `addresses` that answers, unless there is a connection already that nobody uses.
     pub(super) async fn connect(
         shared: &Arc<Shared>,
         origin: &Origin,
         addresses: &[Vetted],
         protocols: &[Protocol],
     ) -> Way {
+        let open = |at: Vetted, sender: Sender, is_kept: bool| {
+            Way::Open(Self {
+                shared: Arc::clone(shared),
+                origin: origin.clone(),
+                at,
+                protocol: sender.protocol(),
+                sender: Mutex::new(Some(sender)),
+                is_kept: AtomicBool::new(is_kept),
+            })
+        };
+        if let Some((at, sender)) = shared.kept.take(origin, addresses, protocols) {
+            return open(at, sender, true);
+        }
         let mut failed = None;
         for at in addresses {
             match dial(shared, origin, *at, protocols).await {
-                Ok(sender) => {
-                    return Way::Open(Self {
-                        shared: Arc::clone(shared),
-                        origin: origin.clone(),
-                        at: *at,
-                        protocol: sender.protocol(),
-                        sender: Mutex::new(sender),
-                    });
-                }
+                Ok(sender) => return open(*at, sender, false),
                 Err(error) => failed = failed.or(Some((*at, reason(&error)))),
             }
         }
@@ -104,10 +115,17 @@ impl Upstream {
     /// Sends a request that was permitted. Where the server ended the connection before it took any of it, it
     /// is sent once more on a new one.
     pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, String> {
+        let mut again = None;
+        if self.is_kept.swap(false, Ordering::Relaxed) {
+            again = copy(&request);
+            if again.is_none() {
+                // Nobody could tell whether the server took it before it ended the connection.
+                self.dial().await?;
+            }
+        }
         let unsent = match self.try_send(request).await {
             Ok(answer) => return Ok(answer),
-            Err((_, Some(unsent))) => unsent,
-            Err((why, None)) => return Err(why),
+            Err((why, unsent)) => unsent.or(again).ok_or(why)?,
         };
         self.renew().await?;
         self.try_send(unsent).await.map_err(|(why, _)| why)
@@ -115,22 +133,28 @@ impl Upstream {
 
     /// Connects again, to the same address, unless somebody else has.
     async fn renew(&self) -> Result<(), String> {
+        let is_closed = match &*self.sender.lock().await {
+            Some(sender) => sender.is_closed(),
+            None => true,
+        };
+        if is_closed { self.dial().await } else { Ok(()) }
+    }
+
+    async fn dial(&self) -> Result<(), String> {
         let mut sender = self.sender.lock().await;
-        if sender.is_closed() {
-            let dialled = dial(&self.shared, &self.origin, self.at, &[self.protocol]).await;
-            *sender = dialled.map_err(|error| reason(&error))?;
-        }
+        let dialled = dial(&self.shared, &self.origin, self.at, &[self.protocol]).await;
+        *sender = Some(dialled.map_err(|error| reason(&error))?);
         Ok(())
     }
 
     async fn try_send(&self, request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
         let mut locked = self.sender.lock().await;
         match &mut *locked {
-            Sender::Http1(sender) => match sender.ready().await {
+            Some(Sender::Http1(sender)) => match sender.ready().await {
                 Ok(()) => sender.try_send_request(request).await.map_err(unsent),
                 Err(error) => Err((reason(&error), Some(request))),
             },
-            Sender::Http2(sender) => {
+            Some(Sender::Http2(sender)) => {
                 // Streams do not wait for one another.
                 let mut sender = sender.clone();
                 drop(locked);
@@ -139,8 +163,32 @@ impl Upstream {
                     Err(error) => Err((reason(&error), Some(request))),
                 }
             }
+            None => Err(("it is not connected".to_owned(), Some(request))),
         }
     }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        if let Some(sender) = self.sender.get_mut().take() {
+            self.shared.kept.give(&self.origin, self.at, sender);
+        }
+    }
+}
+
+/// The same request, where nothing comes of sending it twice (RFC 9110, section 9.2.2).
+fn copy(request: &Request<Body>) -> Option<Request<Body>> {
+    let is_safe = [Method::GET, Method::HEAD].contains(request.method());
+    let is_whole = request.body().is_end_stream() && !request.headers().contains_key(UPGRADE);
+    if !is_safe || !is_whole {
+        return None;
+    }
+    let mut copied = Request::new(Body::whole(hyper::body::Bytes::new()));
+    *copied.method_mut() = request.method().clone();
+    *copied.uri_mut() = request.uri().clone();
+    *copied.version_mut() = request.version();
+    *copied.headers_mut() = request.headers().clone();
+    Some(copied)
 }
 
 /// Why a request was not sent, and the request where the server took nothing of it.
@@ -159,7 +207,15 @@ impl Sender {
         }
     }
 
-    fn protocol(&self) -> Protocol {
+    /// Whether a request could be sent at once.
+    pub(super) fn is_idle(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_ready(),
+            Self::Http2(sender) => sender.is_ready(),
+        }
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
         match self {
             Self::Http1(_) => Protocol::Http1,
             Self::Http2(_) => Protocol::Http2,

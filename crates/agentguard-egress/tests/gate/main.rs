@@ -12,6 +12,7 @@ mod flows;
 mod grpc;
 mod hostile;
 mod http;
+mod kept;
 mod lifetime;
 mod misplaced;
 mod names;
