@@ -117,6 +117,24 @@ deny contains {
 	is_submodule(change)
 }
 
+# A server does more than change refs where it is told to: it merges, lets checks be, gives pipelines other variables.
+deny contains {
+	"id": "push/option",
+	"reason": sprintf("the push option `%s` has the server do more than change refs", [option]),
+	"remedy": "push without it; `merge_request.create`, `.target`, `.title`, `.description`, `.draft` and `.label` may be used",
+} if {
+	some option in input.action.options
+	not is_about_request(option)
+}
+
+# What GitLab takes of a request that humans decide on.
+is_about_request(option) if option in {"merge_request.create", "merge_request.draft"}
+
+is_about_request(option) if {
+	some name in {"description", "label", "target", "title"}
+	startswith(option, sprintf("merge_request.%s=", [name]))
+}
+
 own := sprintf("agent/%s/%s", [input.session.agent.name, substring(input.session.id, 0, 8)])
 
 remedy := sprintf("push to `%s/…`, and open a pull request from there", [own])
@@ -147,7 +165,7 @@ is_protected(update) if {
 
 is_pipeline(path) if {
 	some directory in {".buildkite/", ".circleci/", ".github/actions/", ".github/workflows/", ".gitea/workflows/", ".forgejo/workflows/"}
-	startswith(path, directory)
+	is_at(path, directory)
 }
 
 is_pipeline(path) if {
@@ -157,9 +175,14 @@ is_pipeline(path) if {
 	}
 }
 
+# Below the directory, or a link in its place or in that of one above it: what it leads to would be what is read.
+is_at(path, directory) if startswith(path, directory)
+
+is_at(path, directory) if startswith(directory, concat("", [path, "/"]))
+
 is_infrastructure(path) if {
 	some directory in {".platform/", ".upsun/"}
-	startswith(path, directory)
+	is_at(path, directory)
 }
 
 is_infrastructure(path) if path in {"fly.toml", "netlify.toml", "render.yaml", "vercel.json"}
@@ -197,7 +220,7 @@ is_taken_up(path) if {
 		".agentguard/", ".claude/", ".codex/", ".continue/", ".cursor/", ".devcontainer/", ".gemini/", ".github/copilot/",
 		".github/hooks/", ".husky/", ".idea/", ".opencode/", ".vscode/", ".yarn/plugins/", ".yarn/releases/", ".zed/",
 	}
-	startswith(path, directory)
+	is_at(path, directory)
 }
 
 is_taken_up(path) if {

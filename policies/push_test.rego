@@ -83,6 +83,13 @@ test_what_makes_others_run_code_is_not_pushed if {
 	every path in {".claude/settings.json", ".vscode/tasks.json", ".npmrc", ".husky/pre-commit"} {
 		changes(path, "100644") == {"push/agents"}
 	}
+	every path in {".claude", ".yarn", ".Cursor"} {
+		changes(path, "120000") == {"push/agents"}
+	}
+	every path in {".github", ".github/workflows"} {
+		"push/pipeline" in changes(path, "120000")
+	}
+	changes(".upsun", "120000") == {"push/infrastructure"}
 	changes("vendor/x", "160000") == {"push/submodule"}
 	changes(".gitmodules", "100644") == {"push/submodule"}
 }
@@ -117,6 +124,27 @@ test_nothing_else_that_is_deployed_is_changed if {
 		infrastructure(".upsun/config.yaml", raised(at, "a:1.1", "a:1.2")) == {"push/infrastructure"}
 	}
 	infrastructure(".upsun/config.yaml", {"unread": "`a` stands twice"}) == {"push/infrastructure"}
+}
+
+told(options) := ids if {
+	asked := {"refs": [branch("agent/fixer/01234567/x", "create")], "paths": [], "options": options}
+	ids := {rule.id | some rule in refs.deny} with input as {"action": asked, "session": session}
+}
+
+test_a_server_is_told_nothing_that_humans_decide if {
+	every option in {
+		"ci.skip", "ci.variable=TOKEN=x", "merge_request.merge_when_pipeline_succeeds", "merge_request.auto_merge",
+		"secret_push_protection.skip_all", "security_policy.bypass_reason=x", "repo.private=false",
+		"merge_request.targets=x", "merge_request", "Merge_Request.Create", "environment.activate", "",
+	} {
+		told([option]) == {"push/option"}
+		told(["merge_request.create", option]) == {"push/option"}
+	}
+}
+
+test_a_request_is_opened_with_a_push if {
+	told(["merge_request.create", "merge_request.target=main", "merge_request.title=a = b", "merge_request.draft"]) == set()
+	told([]) == set()
 }
 
 test_work_is_pushed if {

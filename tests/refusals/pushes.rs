@@ -274,7 +274,7 @@ fn a_session_pushes_to_its_own_branch_and_the_server_has_it() {
             "echo c > c; git add c; git commit -qm three; git push origin HEAD:refs/heads/$own/fix\n\
              echo d > c; git commit -qam four; git push origin HEAD:refs/heads/$own/fix\n\
              wire +HEAD~1:refs/heads/$own/fix\n\
-             git push -q --atomic -o ci.skip origin HEAD:refs/heads/$own/fix HEAD:refs/heads/$own/other\n\
+             git push -q --atomic -o merge_request.create origin HEAD:refs/heads/$own/fix HEAD:refs/heads/$own/other\n\
              wire :refs/heads/$own/other",
         );
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -306,6 +306,10 @@ fn no_other_ref_is_changed_by_any_spelling() {
                 "push/protected",
             ),
             ("wire :refs/heads/main", "push/delete"),
+            (
+                "git push -q -o merge_request.merge_when_pipeline_succeeds origin HEAD:refs/heads/$own/x",
+                "push/option",
+            ),
             ("wire HEAD:refs/tags/v1", "push/tag"),
             ("wire HEAD:refs/pull/1/head", "push/ref"),
             (
