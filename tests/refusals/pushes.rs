@@ -389,6 +389,14 @@ fn what_makes_others_run_code_does_not_pass_in_any_commit() {
                     .to_owned(),
                 "push/submodule",
             ),
+            // A link in the place of a directory that others run code from.
+            (
+                "link=$(printf src | git hash-object -w --stdin)\n\
+                 tree=$( (git ls-tree HEAD; printf '120000 blob %s\\t.claude\\n' $link) | git mktree)\n\
+                 commit=$(git commit-tree -p HEAD -m x $tree)\ngit push origin $commit:refs/heads/$own/x"
+                    .to_owned(),
+                "push/agents",
+            ),
         ] {
             let ran = push(scene, server, &script);
             assert_eq!(server.refs(scene), before, "{script}: {}", ran.stderr);
