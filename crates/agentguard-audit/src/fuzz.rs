@@ -3,6 +3,7 @@
 use crate::mutate::fuzz;
 use crate::note::{self, VerifierKey};
 use crate::redact::redact;
+use crate::verify::lean::{Lean, LeanEvent, Middle};
 use crate::wal::{self, Frames};
 use crate::{Checkpoint, Keys, tile, verify_receipt};
 
@@ -141,5 +142,44 @@ fn fuzz_an_entry_is_one_or_none() {
             }
             Err(error) => error.to_string(),
         }
+    });
+}
+
+#[test]
+fn fuzz_a_quickly_read_entry_is_what_serde_reads() {
+    let words = [
+        "{\"v\":1,\"seq\":",
+        ",\"time\":\"2026-11-24T08:55:19.123456Z\",\"mono\":",
+        ",\"event\":{\"kind\":\"",
+        ",\"event\":",
+        "\\\"",
+        "}}\n{",
+    ];
+    // Two entries, one a line: the first says what all of a session have in common.
+    fuzz("two-entries", &words, |bytes| {
+        let at = bytes.iter().position(|byte| *byte == b'\n');
+        let (first, second) = bytes.split_at(at.unwrap_or(bytes.len()));
+        let second = second.get(1..).unwrap_or_default();
+        let mut middle = Middle::default();
+        if serde_json::from_slice::<Lean<'_>>(first).is_err() {
+            return "no entry".to_owned();
+        }
+        middle.learn(first);
+        let Some(quick) = middle.read(second) else {
+            return "not quickly".to_owned();
+        };
+        let Ok(event) = serde_json::from_slice::<LeanEvent<'_>>(quick.event) else {
+            return "no event".to_owned();
+        };
+        let slow: Lean<'_> = serde_json::from_slice(second).unwrap();
+        assert_eq!(
+            (quick.seq, quick.time, quick.mono),
+            (slow.seq, slow.time, slow.mono)
+        );
+        assert_eq!(
+            (event.kind, event.of, event.text),
+            (slow.event.kind, slow.event.of, slow.event.text)
+        );
+        "quickly".to_owned()
     });
 }

@@ -1,7 +1,7 @@
 //! Verification: everything is hashed again, and what entries mean together is checked.
 
 mod files;
-mod lean;
+pub(crate) mod lean;
 mod meaning;
 mod questions;
 mod report;
