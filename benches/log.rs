@@ -195,6 +195,7 @@ fn decision(text: Commitment) -> Event {
         text,
         program: Some(Digest::of(b"program")),
         class: Some(ProgramClass::System),
+        brings: None,
         ruling: allowed(),
     }
 }

@@ -55,6 +55,18 @@ fn logs() {
     script::play("log", &Home::new());
 }
 
+/// The receipt is one of a real session's, kept as a vector: what was accepted once is accepted by every later version.
+#[test]
+fn receipts() {
+    let home = Home::new();
+    let vector = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/vectors/receipt/commit.receipt"
+    );
+    std::fs::copy(vector, home.work().join("commit.receipt")).unwrap();
+    script::play("receipt", &home);
+}
+
 #[test]
 fn what_a_session_plants_is_told() {
     script::play("planted", &Home::new());

@@ -49,6 +49,10 @@ type entry struct {
 		Rule   struct {
 			ID string `json:"id"`
 		} `json:"rule"`
+		// Of a push: the commits that came with it.
+		Brings struct {
+			Commits []string `json:"commits"`
+		} `json:"brings"`
 		// Of a session's start: "shadow" where only the deny-list is enforced.
 		Enforcement string `json:"enforcement"`
 		Outcome     struct {

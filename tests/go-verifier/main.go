@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 )
 
 // How it ends, as `agentguard verify` does.
@@ -22,7 +23,7 @@ var errUnchecked = errors.New("could not be checked")
 
 func main() {
 	if len(os.Args) < 3 {
-		fmt.Fprintln(os.Stderr, "usage: go-verifier VKEY LOG-DIRECTORY|RECEIPT...")
+		fmt.Fprintln(os.Stderr, "usage: go-verifier VKEY [COMMIT=]LOG-DIRECTORY|RECEIPT...")
 		os.Exit(unchecked)
 	}
 	key, err := parseKey(os.Args[1])
@@ -47,7 +48,11 @@ func main() {
 	os.Exit(code)
 }
 
+// verify verifies a log or a receipt, or what stands behind a commit and `=`: its receipt.
 func verify(path string, key *logKey) (string, error) {
+	if commit, receipt, isCommit := strings.Cut(path, "="); isCommit {
+		return verifyCommit(commit, receipt, key)
+	}
 	found, err := os.Stat(path)
 	if err != nil {
 		return "", fmt.Errorf("%w: %v", errUnchecked, err)

@@ -47,6 +47,7 @@ mod outside;
 mod pins;
 mod processes;
 mod programs;
+mod provenance;
 mod pushes;
 mod races;
 mod scene;

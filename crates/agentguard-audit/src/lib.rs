@@ -62,7 +62,7 @@ pub use installation::{Places, is_begun};
 pub use keys::Keys;
 pub use logs::{LogInfo, LogState, find, is_running, logs};
 pub use note::{VerifierKey, open as open_note};
-pub use proof::{Receipt, prove, verify_receipt};
+pub use proof::{Receipt, prove, prove_all, verify_receipt, verify_receipts};
 pub use read::{Entries, Recorded};
 pub use scribe::Author;
 pub use session::SessionLog;

@@ -19,6 +19,8 @@ use crate::{Checkpoint, Error, Keys};
 const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1\n";
 /// An entry, 63 hashes, and a note with a hundred signatures take less.
 const LONGEST: usize = 1 << 20;
+/// Of one behind the other.
+const MOST: usize = 16;
 
 /// What a receipt proves.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,9 +40,26 @@ pub struct Receipt {
 /// Returns [`Error::NotSigned`] where no checkpoint covers the entry yet, and [`Error::NotProven`] where
 /// the tiles do not lead to the checkpoint.
 pub fn prove(directory: &Path, index: Index) -> Result<String, Error> {
-    let Index(index) = index;
-    let note = read_checkpoint(directory)?.ok_or(Error::NotSigned { index, size: 0 })?;
-    let checkpoint = Checkpoint::danger_unverified(&note)?;
+    prove_all(directory, &[index])
+}
+
+/// Makes the receipts of several entries, one behind the other, by one checkpoint.
+///
+/// # Errors
+///
+/// The same as of [`prove`].
+pub fn prove_all(directory: &Path, indices: &[Index]) -> Result<String, Error> {
+    let mut text = String::new();
+    let note = read_checkpoint(directory)?;
+    for &Index(index) in indices {
+        let note = note.as_ref().ok_or(Error::NotSigned { index, size: 0 })?;
+        text.push_str(&proof(directory, note, index)?);
+    }
+    Ok(text)
+}
+
+fn proof(directory: &Path, note: &str, index: u64) -> Result<String, Error> {
+    let checkpoint = Checkpoint::danger_unverified(note)?;
     let size = checkpoint.size;
     if index >= size {
         return Err(Error::NotSigned { index, size });
@@ -65,6 +84,36 @@ pub fn prove(directory: &Path, index: Index) -> Result<String, Error> {
     }
     let _ = write!(text, "\n{note}");
     Ok(text)
+}
+
+/// Verifies receipts that stand one behind the other, each as [`verify_receipt`] does.
+///
+/// # Errors
+///
+/// The same as of [`verify_receipt`].
+pub fn verify_receipts(receipts: &[u8], keys: &Keys) -> Result<Vec<Receipt>, Error> {
+    let bad = |problem| Error::malformed("receipt", problem);
+    if receipts.len() > LONGEST {
+        return Err(bad("it is too long"));
+    }
+    let text = std::str::from_utf8(receipts).map_err(|_| bad("it is no UTF-8"))?;
+    let mut rest = text;
+    let mut all = Vec::new();
+    loop {
+        // The line is no part of a checkpoint of ours, and one in whose text it stood would not be found whole.
+        let next = rest.match_indices(FIRST_LINE).map(|(at, _)| at);
+        let next = next.filter(|at| rest.get(..*at).is_some_and(|before| before.ends_with('\n')));
+        let (one, others) = match next.min().and_then(|at| rest.split_at_checked(at)) {
+            Some((one, others)) => (one, Some(others)),
+            None => (rest, None),
+        };
+        all.push(verify_receipt(one.as_bytes(), keys)?);
+        match others {
+            Some(_) if all.len() == MOST => return Err(bad("it holds too many proofs")),
+            Some(others) => rest = others,
+            None => return Ok(all),
+        }
+    }
 }
 
 /// Verifies a receipt by the keys alone.

@@ -13,6 +13,7 @@ mod init;
 mod log;
 mod places;
 mod policy;
+mod receipt;
 mod reference;
 mod trace;
 mod verify;

@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentName, Commitment, CredentialName, Digest, Enforcement, Evidence, Forcing, Held,
-    Human, Level, Network, ProgramClass, Promise, Rule, RuleId, Ruling, SessionId, TierDigest,
-    Timestamp, Trigger,
+    Agent, AgentName, Brought, Commitment, CredentialName, Digest, Enforcement, Evidence, Forcing,
+    Held, Human, Level, Network, ProgramClass, Promise, Rule, RuleId, Ruling, SessionId,
+    TierDigest, Timestamp, Trigger,
 };
 
 /// How soon an entry is durable.
@@ -122,6 +122,9 @@ pub enum Event {
         /// Where the program comes from, for an exec.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         class: Option<ProgramClass>,
+        /// The commits that it brings, for a push.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        brings: Option<Brought>,
         /// What was decided, and by which rule.
         ruling: Ruling,
     },

@@ -30,6 +30,7 @@ mod action;
 mod address;
 mod agent;
 mod approval;
+mod brought;
 mod clock;
 mod confinement;
 mod credential;
@@ -48,6 +49,7 @@ mod verdict;
 pub use action::{Action, Connect, Exec, MadeBy, Making, Program, ProgramClass, Start};
 pub use agent::{Agent, AgentName, InvalidName};
 pub use approval::{Answered, Approval, Approver};
+pub use brought::Brought;
 pub use clock::{Clock, FixedClock, Moment, Timestamp};
 pub use confinement::{
     Access, Confinement, Forcing, Grant, Held, HomeGrant, Limits, Network, Tier, TierDigest,

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use agentguard_audit::SessionLog;
 use agentguard_core::{
-    Action, Change, Class, CommitSeen, Commitment, CredentialAct, CredentialName, Digest, Event,
-    Forcing, Index, OutcomeOf, Program, Promise, Record, RefMove, Rule, RuleId, Ruling, Start,
-    Tally, Timestamp, Unrecorded,
+    Action, Brought, Change, Class, CommitSeen, Commitment, CredentialAct, CredentialName, Digest,
+    Event, Forcing, Index, OutcomeOf, Program, Promise, Record, RefMove, Rule, RuleId, Ruling,
+    Start, Tally, Timestamp, Unrecorded,
 };
 use agentguard_credentials::{AgentKey, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
@@ -336,6 +336,7 @@ impl SessionRecord {
             text,
             program: program.map(|program| program.sha256),
             class: program.map(|program| program.class),
+            brings: brought(question.action()),
             ruling: ruling.clone(),
         };
         self.append_with_text(class, &question.own_input(), event)
@@ -393,6 +394,19 @@ fn class_of(action: &Action) -> Class {
         | Action::Connect(_)
         | Action::Reach(_)
         | Action::Api(_) => Class::Normal,
+    }
+}
+
+/// The commits that an action brings to a server.
+fn brought(action: &Action) -> Option<Brought> {
+    match action {
+        Action::Push(push) => Some(Brought::by(push)),
+        Action::Session(_)
+        | Action::Exec(_)
+        | Action::File(_)
+        | Action::Connect(_)
+        | Action::Reach(_)
+        | Action::Api(_) => None,
     }
 }
 

@@ -15,7 +15,8 @@ pub fn verify_session(directory: &Path, keys: &Keys) -> Result<Report, agentguar
     verify_with(directory, keys, &is_signed)
 }
 
-fn is_signed(entry: &Entry) -> bool {
+/// Whether a session's start is signed by the agent that it names. Other entries are not.
+pub(crate) fn is_signed(entry: &Entry) -> bool {
     let Event::Start {
         agent,
         human,

@@ -161,6 +161,7 @@ pub(crate) fn decision(text: Option<Commitment>, ruling: Ruling) -> Event {
         text: text.unwrap(),
         program: Some(Digest::of(b"program")),
         class: None,
+        brings: None,
         ruling,
     }
 }

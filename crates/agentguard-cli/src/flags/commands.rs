@@ -2,14 +2,15 @@
 
 use crate::exit::Exit;
 use crate::{
-    agent, approve, credential, doctor, exec, init, log, policy, reference, trace, verify,
+    agent, approve, credential, doctor, exec, init, log, policy, receipt, reference, trace, verify,
 };
 
 use super::list::{
-    AGENT, APPROVAL_TIMEOUT, AWS, BASIC, BY, DENY, ENTRY, ENV, EXPIRES, FOR, FOR_AGENT,
+    AGENT, APPROVAL_TIMEOUT, AWS, BASIC, BY, COMMIT, DENY, ENTRY, ENV, EXPIRES, FOR, FOR_AGENT,
     FROM_COMMAND, FROM_ENV, FROM_FILE, FROM_STDIN, HEADER, HOST, IN_QUERY, JSON, KEY, KIND, LEARN,
-    LEVEL, MATCHING, METHOD, NETWORK, PATH, PLAN, POLICY, PORT, PROFILE, QUERY, REASON, REPORT_FD,
-    RULE, RULING, RUN, SHADOW, SINCE, TEXTS, TIMEOUT, VARIABLE, VERBOSE, WORKSPACE,
+    LEVEL, MATCHING, METHOD, NETWORK, OUTPUT, PATH, PLAN, POLICY, PORT, PROFILE, QUERY, REASON,
+    RECEIPT, REPORT_FD, RULE, RULING, RUN, SHADOW, SINCE, TEXTS, TIMEOUT, VARIABLE, VERBOSE,
+    WORKSPACE,
 };
 use super::{Command, Group, Operands};
 
@@ -119,9 +120,9 @@ pub(crate) static COMMANDS: &[Command] = &[
     },
     Command {
         words: &["verify"],
-        summary: "verify a log, a receipt, or everything that was recorded",
+        summary: "verify a log, a receipt, commits, or everything that was recorded",
         operands: LOG,
-        flags: &[&KEY, &JSON],
+        flags: &[&COMMIT, &RECEIPT, &KEY, &JSON],
         exits: &[
             (Exit::Done, "verified"),
             (Exit::No, "does not verify, or is missing"),
@@ -148,6 +149,24 @@ pub(crate) static COMMANDS: &[Command] = &[
         example: "agentguard trace HEAD",
         failed: Exit::Failed,
         run: trace::run,
+    },
+    Command {
+        words: &["receipt"],
+        summary: "write what proves to others by whose session a commit was pushed",
+        operands: Operands::Some {
+            usage: "COMMIT",
+            least: 1,
+            most: 1,
+        },
+        flags: &[&OUTPUT],
+        exits: &[
+            (Exit::Done, "written"),
+            (Exit::No, "no push that was allowed brought it"),
+            (Exit::Failed, "it could not be done"),
+        ],
+        example: "agentguard receipt HEAD -o commit.receipt",
+        failed: Exit::Failed,
+        run: receipt::run,
     },
     Command {
         words: &["log", "show"],

@@ -119,6 +119,27 @@ pub(crate) static KEY: Flag = repeated(
     Value::Text("VKEY"),
     "believe this key and no pinned one; may be repeated",
 );
+/// Of which commits is asked.
+pub(crate) static COMMIT: Flag = repeated(
+    "commit",
+    Value::Text("COMMIT"),
+    "verify that a receipt names this commit; may be repeated",
+);
+/// By what they are verified.
+pub(crate) static RECEIPT: Flag = repeated(
+    "receipt",
+    Value::Text("FILE"),
+    "verify commits by this receipt; may be repeated",
+);
+/// Where something is written.
+pub(crate) static OUTPUT: Flag = Flag {
+    short: Some('o'),
+    ..flag(
+        "output",
+        Value::Text("FILE"),
+        "write to this file (default: stdout)",
+    )
+};
 /// Of which kind.
 pub(crate) static KIND: Flag = flag(
     "kind",

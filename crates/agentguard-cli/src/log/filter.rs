@@ -186,6 +186,7 @@ mod tests {
             text: Commitment(Digest::of(b"")),
             program: None,
             class: None,
+            brings: None,
             ruling,
         };
         entry("2026-11-24T09:12:03.500000Z", event)

@@ -1,9 +1,9 @@
 //! Entries for tests: a small session of `ada`'s.
 
 use agentguard::core::{
-    Agent, AgentName, Change, ChangeKind, CommitSeen, Commitment, Digest, Enforcement, Entry,
-    Event, Evidence, Held, Human, Level, Network, Origin, OutcomeOf, RefMove, Rule, RuleId, Ruling,
-    SessionId, Tally, Tier, TierDigest, Timestamp, Trigger, TriggerKind,
+    Agent, AgentName, Brought, Change, ChangeKind, CommitSeen, Commitment, Digest, Enforcement,
+    Entry, Event, Evidence, Held, Human, Level, Network, Origin, OutcomeOf, RefMove, Rule, RuleId,
+    Ruling, SessionId, Tally, Tier, TierDigest, Timestamp, Trigger, TriggerKind,
 };
 use serde_json::json;
 
@@ -114,6 +114,45 @@ pub(crate) fn started(of: u64) -> Told {
     (Event::Outcome { of, outcome }, None)
 }
 
+/// A push of these commits.
+pub(crate) fn pushed(commits: &[&str], is_allowed: bool) -> Told {
+    let commit = |id: &&str| json!({"id": id, "author": "a@b", "committer": "a@b", "parents": 1, "signed": false});
+    let commits: Vec<_> = commits.iter().map(commit).collect();
+    let push = json!({
+        "kind": "push", "host": "git.test", "port": 443, "repository": ["o", "r"], "atomic": false, "signed": false,
+        "caller": "/usr/bin/git", "commits": commits, "refs": [
+            {"name": "refs/heads/agent/x", "kind": "branch", "short": "agent/x", "change": "create", "forward": true}
+        ],
+    });
+    let brings = serde_json::from_value(push.clone())
+        .map(|push| Brought::by(&push))
+        .ok();
+    let rule = Rule::new("push/protected", "nobody pushes to `main`");
+    let ruling = match is_allowed {
+        true => allowed("push/own-branch"),
+        false => Ruling::Deny {
+            rule,
+            asked: false,
+            approval: None,
+        },
+    };
+    let event = Event::Decision {
+        action: "push".to_owned(),
+        text: commitment(),
+        program: None,
+        class: None,
+        brings,
+        ruling,
+    };
+    (event, Some(json!({"action": push}).to_string()))
+}
+
+/// It was done.
+pub(crate) fn done(of: u64) -> Told {
+    let outcome = OutcomeOf::Done;
+    (Event::Outcome { of, outcome }, None)
+}
+
 /// A commit that was made.
 pub(crate) fn seen(id: &str) -> Told {
     refs(id, Origin::Made)
@@ -157,6 +196,7 @@ fn decision(line: &str, ruling: Ruling) -> Told {
         text: commitment(),
         program: Some(Digest::of(b"program")),
         class: None,
+        brings: None,
         ruling,
     };
     (event, Some(json!({"argv": argv}).to_string()))

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use agentguard::core::{
-    Answered, Api, Change, ChangeKind, CredentialAct, Digest, Entry, Event, Human, Origin,
-    OutcomeOf, RefMove, Rule, Ruling, SessionStatus, Span, Tally, Timestamp,
+    Answered, Api, Brought, Change, ChangeKind, CredentialAct, Digest, Entry, Event, Human, Origin,
+    OutcomeOf, Push, RefMove, Rule, Ruling, SessionStatus, Span, Tally, Timestamp,
 };
 use serde_json::Value;
 
@@ -50,9 +50,10 @@ pub(crate) fn told(event: &Event, text: Option<&Value>) -> String {
         Event::Decision {
             action: kind,
             program,
+            brings,
             ruling,
             ..
-        } => decided((kind, ruling), program.as_ref(), text),
+        } => decided((kind, ruling), (program.as_ref(), brings.as_ref()), text),
         Event::Question {
             id,
             action: kind,
@@ -149,6 +150,12 @@ pub(crate) fn action(text: Option<&Value>) -> Option<String> {
         let api: Api = serde_json::from_value(text.get("action")?.clone()).ok()?;
         return Some(format!("{} {}", api.method, command_line(&[api.url()])));
     }
+    if of_action("/action/kind") == Some("push") {
+        let push: Push = serde_json::from_value(text.get("action")?.clone()).ok()?;
+        // The kind stands before it.
+        let words = push.words();
+        return Some(words.strip_prefix("push ").unwrap_or(&words).to_owned());
+    }
     let words = ["/argv", "/action/argv", "/command"];
     let words = words.iter().find_map(|at| text.pointer(at))?.as_array()?;
     let words: Vec<Cow<'_, str>> = words
@@ -215,13 +222,34 @@ pub(crate) fn ruled(ruling: &Ruling) -> &'static str {
 
 fn decided(
     (kind, ruling): (&str, &Ruling),
-    program: Option<&Digest>,
+    (program, brings): (Option<&Digest>, Option<&Brought>),
     text: Option<&Value>,
 ) -> String {
-    let unnamed = || program.map_or_else(|| "(its text was erased)".into(), Digest::to_string);
-    let what = action(text).unwrap_or_else(unnamed);
+    let what = action(text).unwrap_or_else(|| unnamed(program, brings));
     let (rule, answered) = (&ruling.rule().id, answered(ruling));
     format!("{} {kind} {what} ({rule}){answered}", ruled(ruling))
+}
+
+/// What stands in the entry itself, where its text is not at hand.
+fn unnamed(program: Option<&Digest>, brings: Option<&Brought>) -> String {
+    match (program, brings) {
+        (Some(program), _) => program.to_string(),
+        (None, Some(brings)) => format!("that {}", brought(brings)),
+        (None, None) => "(its text was erased)".to_owned(),
+    }
+}
+
+/// `brings 0123456789ab, 123456789abc, 23456789abcd, and 2 more`.
+fn brought(brings: &Brought) -> String {
+    let count = brings.more + u64::try_from(brings.commits.len()).unwrap_or(0);
+    let named = brings.commits.iter().take(NAMED);
+    let mut named: Vec<_> = named.map(|id| short(id).to_owned()).collect();
+    match count.saturating_sub(u64::try_from(NAMED).unwrap_or(0)) {
+        _ if count == 0 => return "brings no commit".to_owned(),
+        0 => {}
+        rest => named.push(format!("and {rest} more")),
+    }
+    format!("brings {}", named.join(", "))
 }
 
 fn asked(id: &str, kind: &str, rule: &Rule, text: Option<&Value>) -> String {

@@ -14,7 +14,7 @@ mod which;
 
 pub(crate) use erase::erase;
 pub(crate) use give::{export, key, prove};
-pub(crate) use line::changes;
+pub(crate) use line::{changes, ruled};
 pub(crate) use query::query;
 pub(crate) use recorded::Readable;
 pub(crate) use show::{show, tail};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use agentguard::audit::Recorded;
-use agentguard::core::{Event, Origin};
+use agentguard::core::{Brought, Event, Origin, Push};
 
 use crate::log::{Readable as _, changes, workspace};
 
@@ -81,16 +81,24 @@ impl<'a> Follower<'a> {
             self.settle(of, &recorded);
         }
         for (subject, origin) in self.subjects(&recorded) {
-            self.found.push(Trace {
+            let mut trace = Trace {
                 start: self.start.clone(),
                 effect: recorded.clone(),
                 subject,
                 origin,
                 since: self.since,
-                before: self.before.iter().cloned().collect(),
-                actions: self.actions,
+                before: Vec::new(),
+                actions: 0,
                 outcome: None,
-            });
+            };
+            // A push is an action itself: what led to its commits is told where they came into being.
+            if is_push(self.wanted, &recorded) {
+                trace.since = recorded.index;
+            } else {
+                trace.before = self.before.iter().cloned().collect();
+                trace.actions = self.actions;
+            }
+            self.found.push(trace);
         }
         self.remember(recorded);
     }
@@ -121,6 +129,13 @@ impl<'a> Follower<'a> {
                 .filter(|commit| commit.id.starts_with(prefix))
                 .map(|commit| (commit.id.clone(), Some(commit.origin)))
                 .collect(),
+            (Wanted::Commit(prefix), Event::Decision { brings, .. }) => {
+                brought(recorded, brings.as_ref())
+                    .into_iter()
+                    .filter(|id| id.starts_with(prefix))
+                    .map(|id| (id, None))
+                    .collect()
+            }
             (Wanted::Path { typed, absolute }, Event::Difference { .. }) => {
                 changes(recorded.value().as_ref())
                     .into_iter()
@@ -171,6 +186,30 @@ impl<'a> Follower<'a> {
     }
 }
 
+/// Whether an entry tells of a wanted commit because it is a push that brings it.
+pub(crate) fn is_push(wanted: &Wanted, effect: &Recorded) -> bool {
+    matches!(wanted, Wanted::Commit(_)) && matches!(effect.entry.event, Event::Decision { .. })
+}
+
+/// The commits that an entry's action brings to a server: those that it names, or where it names only some, those of
+/// its text.
+fn brought(recorded: &Recorded, brings: Option<&Brought>) -> Vec<String> {
+    let Some(brings) = brings else {
+        return Vec::new();
+    };
+    let push = || -> Option<Push> {
+        let text = recorded.value()?;
+        serde_json::from_value(text.get("action")?.clone()).ok()
+    };
+    match Some(brings)
+        .filter(|brings| brings.more > 0)
+        .and_then(|_| push())
+    {
+        Some(push) => push.commits.into_iter().map(|commit| commit.id).collect(),
+        None => brings.commits.clone(),
+    }
+}
+
 fn present(refs: &[String], prefix: &str) -> Option<String> {
     refs.iter().find_map(|line| {
         let (name, id) = line.rsplit_once(' ')?;
@@ -182,7 +221,7 @@ fn present(refs: &[String], prefix: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::log::fixtures::{
-        changed, ended, exec, received, refused, seen, session, started, then,
+        changed, done, ended, exec, pushed, received, refused, seen, session, started, then,
     };
 
     fn follow(wanted: &Wanted, events: Vec<Recorded>) -> (Vec<Trace>, Option<String>) {
@@ -254,6 +293,49 @@ mod tests {
     fn a_commit_that_was_received_is_not_told_as_made() {
         let (found, _) = follow(&commit("cccc1"), then(vec![session(""), received("cccc1")]));
         assert_eq!(found[0].origin, Some(Origin::Received));
+    }
+
+    #[test]
+    fn a_commit_is_found_in_each_push_that_brings_it_with_what_came_of_it() {
+        let session = then(vec![
+            session(""),
+            exec("git push"),
+            pushed(&["aaaa1", "bbbb1"], false),
+            pushed(&["bbbb1"], true),
+            done(3),
+        ]);
+        let (found, _) = follow(&commit("aaaa"), session.clone());
+        assert_eq!(indices(&[found[0].effect.clone()]), [2]);
+        assert!(found.len() == 1 && found[0].before.is_empty() && found[0].outcome.is_none());
+        let (found, _) = follow(&commit("bbbb1"), session);
+        let effects: Vec<_> = found.iter().map(|trace| trace.effect.index).collect();
+        assert_eq!(effects, [2, 3]);
+        assert_eq!(
+            found[1].outcome.as_ref().map(|outcome| outcome.index),
+            Some(4)
+        );
+    }
+
+    #[test]
+    fn what_an_entry_does_not_name_any_more_is_found_in_its_text() {
+        let (mut event, text) = pushed(&["aaaa1", "bbbb1"], true);
+        if let Event::Decision {
+            brings: Some(brings),
+            ..
+        } = &mut event
+        {
+            brings.commits.truncate(1);
+            brings.more = 1;
+        }
+        let found = |text| {
+            follow(
+                &commit("bbbb"),
+                then(vec![session(""), (event.clone(), text)]),
+            )
+            .0
+            .len()
+        };
+        assert_eq!((found(text), found(None)), (1, 0));
     }
 
     #[test]

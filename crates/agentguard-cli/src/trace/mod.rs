@@ -6,3 +6,4 @@ mod tell;
 mod wanted;
 
 pub(crate) use run::run;
+pub(crate) use wanted::commit;

@@ -43,15 +43,15 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
         if found.is_empty() {
             continue;
         }
-        if is_found && !arguments.has(&JSON) {
-            voice.line("")?;
-        }
-        is_found = true;
         let report = verify_session(&log.directory, &keys)?;
         if !report.is_verified() {
             exit = Exit::No;
         }
         for trace in &found {
+            if is_found && !arguments.has(&JSON) {
+                voice.line("")?;
+            }
+            is_found = true;
             tell(arguments, &log, (&wanted, trace), &report, voice)?;
         }
     }

@@ -4,9 +4,9 @@ use agentguard::audit::Recorded;
 use agentguard::core::{Event, Origin};
 use serde::Serialize;
 
-use crate::log::{Readable as _, authority, workspace};
+use crate::log::{Readable as _, authority, ruled, workspace};
 
-use super::follow::{Trace, Wanted};
+use super::follow::{Trace, Wanted, is_push};
 
 /// One step from the effect back to the human, with what proves it.
 #[derive(Debug, Serialize)]
@@ -72,7 +72,9 @@ pub(crate) fn lines(wanted: &Wanted, trace: &Trace) -> Vec<String> {
         Some(start) => lines.extend(authority(start)),
         None => lines.push("nobody is known to have asked: the session has no start".to_owned()),
     }
-    push_actions(&mut lines, trace);
+    if !is_push(wanted, &trace.effect) {
+        push_actions(&mut lines, trace);
+    }
     lines
 }
 
@@ -83,6 +85,13 @@ fn headline(wanted: &Wanted, trace: &Trace) -> String {
         None => format!("during session {session}, with nothing before"),
     };
     let subject = &trace.subject;
+    if let (Wanted::Commit(_), Event::Decision { ruling, .. }) = (wanted, &trace.effect.entry.event)
+    {
+        let (how, index) = (ruled(ruling), trace.effect.index);
+        return format!(
+            "commit {subject} stood in a push: {how}, entry {index} of session {session}"
+        );
+    }
     match wanted {
         Wanted::Commit(_) => {
             let came = match trace.origin {
@@ -128,7 +137,9 @@ fn after(trace: &Trace) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::fixtures::{exec, recorded, refused, seen, session, started, then};
+    use crate::log::fixtures::{
+        done, exec, pushed, recorded, refused, seen, session, started, then,
+    };
     use crate::trace::follow::Follower;
 
     fn trace(wanted: &Wanted, events: Vec<Recorded>) -> Trace {
@@ -162,6 +173,35 @@ mod tests {
         ] {
             assert!(told.contains(words), "`{words}` is not in\n{told}");
         }
+    }
+
+    #[test]
+    fn a_push_is_told_with_its_refs_its_answer_and_the_human_and_without_them_by_its_commits() {
+        let wanted = Wanted::Commit("aaaa".to_owned());
+        let events = || {
+            vec![
+                session(""),
+                exec("git push"),
+                pushed(&["aaaa1"], true),
+                done(2),
+            ]
+        };
+        let told = lines(&wanted, &trace(&wanted, then(events()))).join("\n");
+        for words in [
+            "commit aaaa1 stood in a push: allowed, entry 2 of session 0101",
+            "  2 09:12:02 allowed push to `git.test/o/r`: create `refs/heads/agent/x` (push/own-branch)\n",
+            "  3 09:12:03 did 2\n",
+            "asked by  ada (local:1000@desk, asserted)\n",
+        ] {
+            assert!(told.contains(words), "`{words}` is not in\n{told}");
+        }
+        assert!(!told.contains("actions judged before"), "{told}");
+        let erased = events().into_iter().map(|(event, _)| (event, None));
+        let told = lines(&wanted, &trace(&wanted, then(erased.collect()))).join("\n");
+        assert!(
+            told.contains("allowed push that brings aaaa1 (push/own-branch)"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -48,6 +48,20 @@ pub(crate) fn parse(word: &OsStr, here: &Path) -> Result<(Wanted, Option<String>
     }
 }
 
+/// The commit that a word means, by its id, the beginning of that, or a ref of the repository here.
+pub(crate) fn commit(word: &str) -> Result<String, Failure> {
+    let (wanted, _) = parse(OsStr::new(word), &std::env::current_dir()?)?;
+    match wanted {
+        Wanted::Commit(id) => Ok(id),
+        Wanted::Entry(_) | Wanted::Path { .. } => {
+            let failure = Failure::new(format!("`{word}` names no commit"));
+            Err(failure.with_hint(
+                "a commit is known by its id, or by a branch or tag of the repository here",
+            ))
+        }
+    }
+}
+
 fn is_commit(text: &str) -> bool {
     (SHORTEST_COMMIT..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_hexdigit())

@@ -1,7 +1,8 @@
-//! `verify`: one log, one receipt, or everything of this user.
+//! `verify`: one log, one receipt, commits by receipts, or everything of this user.
 
 mod all;
 mod answer;
+mod commits;
 mod one;
 
 pub(crate) use answer::{first, verified};

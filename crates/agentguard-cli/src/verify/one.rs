@@ -5,18 +5,18 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use agentguard::audit::{self, Keys};
+use agentguard::audit::{self, Keys, Receipt};
 use agentguard::verify_session;
 use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::flags::{Arguments, JSON, KEY};
+use crate::flags::{Arguments, COMMIT, JSON, KEY, RECEIPT};
 use crate::log::{Readable as _, find};
 use crate::places::Places;
 use crate::voice::Voice;
 
-use super::{all, answer};
+use super::{all, answer, commits};
 
 /// More than any receipt holds.
 const LARGEST: u64 = 2 << 20;
@@ -25,6 +25,9 @@ const LARGEST: u64 = 2 << 20;
 pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
     let keys = keys(arguments)?;
     let json = arguments.has(&JSON);
+    if arguments.has(&COMMIT) || arguments.has(&RECEIPT) {
+        return commits::run(arguments, &keys, voice);
+    }
     let Some(word) = arguments.operands().first() else {
         return all::run(&Places::of_process()?.into(), &keys, json, voice);
     };
@@ -62,35 +65,51 @@ fn named(word: &OsStr) -> Result<std::path::PathBuf, Failure> {
     Ok(find(&Places::of_process()?.into(), Some(word))?.directory)
 }
 
-/// Verifies a receipt by the keys alone.
+/// Verifies what a receipt proves, by the keys alone.
 fn receipt(path: &Path, keys: &Keys, json: bool, voice: &mut Voice) -> Result<Exit, Failure> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
-    let receipt = match audit::verify_receipt(&bytes, keys) {
-        Ok(receipt) => receipt,
+    let receipts = match audit::verify_receipts(&read(path)?, keys) {
+        Ok(receipts) => receipts,
         Err(error) => return failed(error),
     };
+    for receipt in receipts {
+        proven(path, receipt, json, voice)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A receipt's bytes.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
+    read.map_err(|error| Failure::new(format!("cannot read `{}`: {error}", path.display())))?;
+    Ok(bytes)
+}
+
+fn proven(path: &Path, receipt: Receipt, json: bool, voice: &mut Voice) -> Result<(), Failure> {
     if json {
         voice.json(&json!({"receipt": path, "verified": true, "proven": receipt}))?;
-        return Ok(Exit::Done);
+        return Ok(());
     }
     let checkpoint = &receipt.checkpoint;
     voice.line(&format!(
         "verified: entry {} of `{}`, among {} entries with root {}",
         receipt.index, checkpoint.origin, checkpoint.size, checkpoint.root
     ))?;
-    let recorded = audit::Recorded {
+    voice.line(&format!("  {}", recorded(receipt).line()))
+}
+
+/// An entry as it was recorded, without what it commits to.
+pub(super) fn recorded(receipt: Receipt) -> audit::Recorded {
+    audit::Recorded {
         index: receipt.index,
         entry: receipt.entry,
         text: None,
         erased: None,
-    };
-    voice.line(&format!("  {}", recorded.line()))?;
-    Ok(Exit::Done)
+    }
 }
 
 /// A check that failed is an answer; one that could not be made is none.
-fn failed(error: audit::Error) -> Result<Exit, Failure> {
+pub(super) fn failed<T>(error: audit::Error) -> Result<T, Failure> {
     let exit = match error.is_refutation() {
         true => Exit::No,
         false => Exit::Failed,
