@@ -1,7 +1,7 @@
 //! A token that was lent: the bound server gets it, nobody inside does, and no other server does.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +16,14 @@ use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::lifetime::until;
 use crate::scene::{Ran, Scene, as_everyone, level};
 
-const TOKEN: &str = "ghp_LENTlent0123456789LENTlent01234567890";
+pub(crate) const TOKEN: &str = "ghp_LENTlent0123456789LENTlent01234567890";
+
+/// A connection to it.
+pub(crate) type Connection = StreamOwned<ServerConnection, TcpStream>;
 
 /// A server over TLS that says what it was asked, and keeps it.
-struct Server {
-    port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     roots: String,
     heads: Arc<Mutex<Vec<String>>>,
     is_over: Arc<AtomicBool>,
@@ -29,6 +32,13 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::serving(serve)
+    }
+
+    /// One that answers as `answer` does.
+    pub(crate) fn serving(
+        answer: impl Fn(Connection, &Mutex<Vec<String>>) + Clone + Send + 'static,
+    ) -> Self {
         let authority = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -58,8 +68,8 @@ impl Server {
                     }
                     let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
                     let stream = StreamOwned::new(connection, stream.unwrap());
-                    let heads = Arc::clone(&heads);
-                    std::thread::spawn(move || serve(stream, &heads));
+                    let (heads, answer) = (Arc::clone(&heads), answer.clone());
+                    std::thread::spawn(move || answer(stream, &heads));
                 }
             }
         });
@@ -72,7 +82,8 @@ impl Server {
         }
     }
 
-    fn heads(&self) -> Vec<String> {
+    /// What it was asked.
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
 }
@@ -85,7 +96,22 @@ impl Drop for Server {
     }
 }
 
-fn serve(mut stream: impl Read + Write, heads: &Mutex<Vec<String>>) {
+/// A policy that grants both hosts of a server, the token, and more.
+pub(crate) fn granted(scene: &Scene, port: u16, more: &str) -> String {
+    let place = |host: &str| {
+        format!(
+            "hosts contains \"{host}\"\n\n\
+             addresses contains {{\"host\": \"{host}\", \"at\": \"127.0.0.1:{port}\"}}\n\n"
+        )
+    };
+    scene.policy(&format!(
+        "package agentguard.sandbox\n\n{}{}credentials contains \"lent\"\n\n{more}",
+        place("api.test"),
+        place("other.test")
+    ))
+}
+
+fn serve(mut stream: Connection, heads: &Mutex<Vec<String>>) {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read(&mut byte) {
@@ -121,18 +147,7 @@ fn with_server(test: impl Fn(&Scene, &Server, &str)) {
                 "LENT_TOKEN",
             ];
             assert_eq!(credential(scene, &add, TOKEN).code, Some(0));
-            let place = |host: &str| {
-                format!(
-                    "hosts contains \"{host}\"\n\n\
-                     addresses contains {{\"host\": \"{host}\", \"at\": \"127.0.0.1:{port}\"}}\n\n"
-                )
-            };
-            let policy = scene.policy(&format!(
-                "package agentguard.sandbox\n\n{}{}credentials contains \"lent\"\n",
-                place("api.test"),
-                place("other.test")
-            ));
-            test(scene, &server, &policy);
+            test(scene, &server, &granted(scene, port, ""));
         }
         Level::NoNamespaces | Level::OldKernel => {
             println!("not held at this level: without a network of its own no session has a gate");
@@ -140,7 +155,7 @@ fn with_server(test: impl Fn(&Scene, &Server, &str)) {
     });
 }
 
-fn credential(scene: &Scene, words: &[&str], token: &str) -> Ran {
+pub(crate) fn credential(scene: &Scene, words: &[&str], token: &str) -> Ran {
     let mut command = scene.command(scene.root.join("agentguard"));
     command.arg("credential").args(words);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -152,7 +167,7 @@ fn credential(scene: &Scene, words: &[&str], token: &str) -> Ran {
     Ran::of(child.wait_with_output().unwrap())
 }
 
-fn run(scene: &Scene, server: &Server, policy: &str, script: &str) -> Ran {
+pub(crate) fn run(scene: &Scene, server: &Server, policy: &str, script: &str) -> Ran {
     let roots = scene.write("roots.pem", &server.roots);
     let mut command = scene.exec(&[policy], &["sh", "-c", script]);
     command.env("SSL_CERT_FILE", roots);

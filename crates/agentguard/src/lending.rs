@@ -9,7 +9,7 @@ use agentguard_core::{
     Api, Class, Clock as _, Credential, CredentialAct, CredentialName, Digest, Network, Rule,
     Unrecorded,
 };
-use agentguard_credentials::{Ended, Kept, Shelf, digest, placeholder};
+use agentguard_credentials::{Ended, Kept, Shelf, digest, git_settings, placeholder};
 
 use crate::record::SessionRecord;
 use crate::{Arranged, Error, SystemClock, Tell};
@@ -74,6 +74,12 @@ impl Lending {
                 }
                 Err(reason) => tell.note(&format!("credential `{name}` is not lent: {reason}")),
             }
+        }
+        if let Some(gate) = &arranged.gate {
+            tell_git(
+                &mut arranged.plan.environment,
+                git_settings(&gate.credentials),
+            );
         }
         let names = lending.lent.keys().cloned().collect();
         arranged.confined.confinement.credentials = names;
@@ -234,6 +240,32 @@ fn set(environment: &mut Vec<Vec<u8>>, variables: &[String], credential: &Creden
         environment.retain(|line| !line.starts_with(start.as_bytes()));
         environment.push(format!("{start}{}", credential.placeholder).into_bytes());
     }
+    environment.sort();
+}
+
+/// Sets what git reads besides its files, after what stands there already.
+///
+/// # References
+///
+/// - git-config(1), `GIT_CONFIG_COUNT`
+fn tell_git(environment: &mut Vec<Vec<u8>>, settings: Vec<(String, String)>) {
+    const COUNT: &[u8] = b"GIT_CONFIG_COUNT=";
+    if settings.is_empty() {
+        return;
+    }
+    let known = environment.iter().find_map(|line| line.strip_prefix(COUNT));
+    let known = known.and_then(|count| std::str::from_utf8(count).ok());
+    let mut count: usize = known.and_then(|count| count.parse().ok()).unwrap_or(0);
+    environment.retain(|line| !line.starts_with(COUNT));
+    for (key, value) in settings {
+        for (part, text) in [("KEY", &key), ("VALUE", &value)] {
+            let start = format!("GIT_CONFIG_{part}_{count}=");
+            environment.retain(|line| !line.starts_with(start.as_bytes()));
+            environment.push(format!("{start}{text}").into_bytes());
+        }
+        count += 1;
+    }
+    environment.push([COUNT, count.to_string().as_bytes()].concat());
     environment.sort();
 }
 
