@@ -11,6 +11,7 @@ use agentguard_core::{
 };
 use agentguard_credentials::{Ended, Kept, Shelf, digest, git_settings, placeholder};
 
+use crate::ending::Ending;
 use crate::record::SessionRecord;
 use crate::{Arranged, Error, SystemClock, Tell};
 
@@ -18,6 +19,8 @@ use crate::{Arranged, Error, SystemClock, Tell};
 pub(crate) struct Lending {
     shelf: Option<Shelf>,
     lent: BTreeMap<CredentialName, Lent>,
+    /// Ends the session where what stands for one is misused, if policy says so.
+    pub(crate) ending: Option<Ending>,
 }
 
 struct Lent {
@@ -34,6 +37,7 @@ impl From<Option<Shelf>> for Lending {
         Self {
             shelf,
             lent: BTreeMap::new(),
+            ending: None,
         }
     }
 }
@@ -56,6 +60,7 @@ impl Lending {
             return Ok(lending);
         }
         lending.shelf = Shelf::open(&places.state)?;
+        lending.ending = Some(Ending::new(arranged.confined.confinement.ends_on.clone())?);
         let mut variables = BTreeSet::new();
         for name in granted {
             match lending.lend(&name, arranged) {
