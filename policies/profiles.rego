@@ -101,6 +101,12 @@ hosts contains host if {
 	some host in _profile.hosts
 }
 
+# An agent that reads what stands for its key says it to its model from then on.
+conversations contains host if {
+	input.request.level == "full"
+	some host in _profile.hosts
+}
+
 # Whoever hands the key itself over needs nothing that stands for it.
 credentials contains name if {
 	input.request.level == "full"

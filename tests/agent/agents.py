@@ -44,8 +44,11 @@ class Agent:
     # What its profile says after its name, which it must be told where there is none.
     alone: list[str] = field(default_factory=list)
     own_sandbox: OwnSandbox | None = None
-    # The host of its model, which its profile grants, where it finds that by itself.
+    # The host of its model, which its profile grants, where it finds that by itself; the credential that its profile
+    # grants for it, and the variable that holds the key.
     host: str | None = None
+    credential: str | None = None
+    key: str | None = None
 
 
 def base(port, path=""):
@@ -93,6 +96,8 @@ CLAUDE_CODE = Agent(
     says={"write": r"created", "edit": r"updated"},
     own_sandbox=OwnSandbox(["--settings", json.dumps({"sandbox": STRICT})], r"[Ss]andbox"),
     host="api.anthropic.com",
+    credential="anthropic",
+    key="ANTHROPIC_API_KEY",
 )
 
 CODEX = Agent(

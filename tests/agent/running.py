@@ -70,11 +70,17 @@ def run_guarded(agent, scene, port, agentguard, words=()):
     return run(scene, [*command, "--", *agent.command(port), *words], variables)
 
 
+def lend(agent, scene, agentguard, token):
+    """Hands the key of the agent's model to the guard, as a human does, on stdin."""
+    command = [agentguard, "credential", "add", agent.credential, "--for", agent.credential]
+    subprocess.run(command, env=scene.environment, input=token.encode(), check=True, stdout=subprocess.DEVNULL, **scene.who)
+
+
 def run_gated(agent, scene, agentguard, policy, root):
     """Runs the agent under agentguard, with its model where it always is: at a host, behind the gate. The authority
-    `root` is told to the guard alone."""
-    # Told of no place, an agent goes to its own.
-    variables = {k: v for k, v in agent.variables(0).items() if not v.startswith("http")}
+    `root` is told to the guard alone, and so is the key."""
+    # Told of no place, an agent goes to its own. Its key is lent.
+    variables = {k: v for k, v in agent.variables(0).items() if not v.startswith("http") and k != agent.key}
     command = [agentguard, "exec", "--agent", f"{agent.name}-test", "--by", HUMAN]
     command += ["--approval-timeout", "0"]  # nobody is there to say yes
     command += ["--profile", agent.name, "--workspace", str(scene.workspace), "--policy", str(policy)]

@@ -1,14 +1,14 @@
 //! A token that was lent: the bound server gets it, nobody inside does, and no other server does.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use agentguard::core::{CredentialAct, Event, Level};
+use agentguard::core::{CredentialAct, Event, Level, OutcomeOf};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -16,11 +16,14 @@ use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::lifetime::until;
 use crate::scene::{Ran, Scene, as_everyone, level};
 
-const TOKEN: &str = "ghp_LENTlent0123456789LENTlent01234567890";
+pub(crate) const TOKEN: &str = "ghp_LENTlent0123456789LENTlent01234567890";
+
+/// A connection to it.
+pub(crate) type Connection = StreamOwned<ServerConnection, TcpStream>;
 
 /// A server over TLS that says what it was asked, and keeps it.
-struct Server {
-    port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     roots: String,
     heads: Arc<Mutex<Vec<String>>>,
     is_over: Arc<AtomicBool>,
@@ -29,6 +32,13 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::serving(serve)
+    }
+
+    /// One that answers as `answer` does.
+    pub(crate) fn serving(
+        answer: impl Fn(Connection, &Mutex<Vec<String>>) + Clone + Send + 'static,
+    ) -> Self {
         let authority = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -58,8 +68,8 @@ impl Server {
                     }
                     let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
                     let stream = StreamOwned::new(connection, stream.unwrap());
-                    let heads = Arc::clone(&heads);
-                    std::thread::spawn(move || serve(stream, &heads));
+                    let (heads, answer) = (Arc::clone(&heads), answer.clone());
+                    std::thread::spawn(move || answer(stream, &heads));
                 }
             }
         });
@@ -72,7 +82,8 @@ impl Server {
         }
     }
 
-    fn heads(&self) -> Vec<String> {
+    /// What it was asked.
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
 }
@@ -85,7 +96,22 @@ impl Drop for Server {
     }
 }
 
-fn serve(mut stream: impl Read + Write, heads: &Mutex<Vec<String>>) {
+/// A policy that grants both hosts of a server, the token, and more.
+pub(crate) fn granted(scene: &Scene, port: u16, more: &str) -> String {
+    let place = |host: &str| {
+        format!(
+            "hosts contains \"{host}\"\n\n\
+             addresses contains {{\"host\": \"{host}\", \"at\": \"127.0.0.1:{port}\"}}\n\n"
+        )
+    };
+    scene.policy(&format!(
+        "package agentguard.sandbox\n\n{}{}credentials contains \"lent\"\n\n{more}",
+        place("api.test"),
+        place("other.test")
+    ))
+}
+
+fn serve(mut stream: Connection, heads: &Mutex<Vec<String>>) {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read(&mut byte) {
@@ -93,7 +119,16 @@ fn serve(mut stream: impl Read + Write, heads: &Mutex<Vec<String>>) {
             Ok(_) | Err(_) => return,
         }
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
+    let mut head = String::from_utf8_lossy(&head).into_owned();
+    let length = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let mut body = vec![0; length.map_or(0, |(_, length)| length.parse().unwrap())];
+    if stream.read_exact(&mut body).is_err() {
+        return;
+    }
+    head.push_str(&String::from_utf8_lossy(&body));
     let answer = format!(
         "HTTP/1.1 200 OK\r\nX-Said: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{head}",
         head.lines()
@@ -121,18 +156,7 @@ fn with_server(test: impl Fn(&Scene, &Server, &str)) {
                 "LENT_TOKEN",
             ];
             assert_eq!(credential(scene, &add, TOKEN).code, Some(0));
-            let place = |host: &str| {
-                format!(
-                    "hosts contains \"{host}\"\n\n\
-                     addresses contains {{\"host\": \"{host}\", \"at\": \"127.0.0.1:{port}\"}}\n\n"
-                )
-            };
-            let policy = scene.policy(&format!(
-                "package agentguard.sandbox\n\n{}{}credentials contains \"lent\"\n",
-                place("api.test"),
-                place("other.test")
-            ));
-            test(scene, &server, &policy);
+            test(scene, &server, &granted(scene, port, ""));
         }
         Level::NoNamespaces | Level::OldKernel => {
             println!("not held at this level: without a network of its own no session has a gate");
@@ -140,7 +164,7 @@ fn with_server(test: impl Fn(&Scene, &Server, &str)) {
     });
 }
 
-fn credential(scene: &Scene, words: &[&str], token: &str) -> Ran {
+pub(crate) fn credential(scene: &Scene, words: &[&str], token: &str) -> Ran {
     let mut command = scene.command(scene.root.join("agentguard"));
     command.arg("credential").args(words);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -152,7 +176,7 @@ fn credential(scene: &Scene, words: &[&str], token: &str) -> Ran {
     Ran::of(child.wait_with_output().unwrap())
 }
 
-fn run(scene: &Scene, server: &Server, policy: &str, script: &str) -> Ran {
+pub(crate) fn run(scene: &Scene, server: &Server, policy: &str, script: &str) -> Ran {
     let roots = scene.write("roots.pem", &server.roots);
     let mut command = scene.exec(&[policy], &["sh", "-c", script]);
     command.env("SSL_CERT_FILE", roots);
@@ -237,5 +261,91 @@ fn what_is_revoked_is_of_no_use_to_a_session_that_goes_on() {
         let two = fs::read_to_string(scene.work().join("two")).unwrap();
         assert!(two.contains("credential/revoked"), "{two}");
         assert_eq!(server.heads().len(), 1);
+    });
+}
+
+#[test]
+fn a_misuse_ends_a_session_where_policy_says_so_and_else_it_goes_on() {
+    with_server(|scene, server, policy| {
+        let misuse = "curl -sS -H \"X-Other: $LENT_TOKEN\" https://other.test/ > said";
+        // What is in the background would have outlived it.
+        let script = format!("(sleep 30; touch late) & {misuse}; sleep 20; touch went-on");
+        let ends = "ends_on contains \"credential/misplaced\"\n";
+        let ending = granted(scene, server.port, ends);
+        let ran = run(scene, server, &ending, &script);
+        assert_eq!(ran.code, Some(137), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("(rule `session/misuse`)"),
+            "{}",
+            ran.stderr
+        );
+        let mut last = None;
+        scene.each_event(|event| {
+            if let Event::End { status, .. } = event {
+                last = Some(status.clone());
+            }
+        });
+        let Some(OutcomeOf::Killed { rule }) = last else {
+            panic!("{last:?}");
+        };
+        assert_eq!(rule.id.as_str(), "session/misuse");
+        assert!(
+            rule.reason.contains("the placeholder of `lent` stands in"),
+            "{}",
+            rule.reason
+        );
+        assert!(!scene.work().join("went-on").exists() && !scene.work().join("late").exists());
+        // Policy says nothing of it, in the same place.
+        let policy_directory = granted(scene, server.port, "");
+        assert_eq!(policy, policy_directory);
+        let ran = run(scene, server, policy, &format!("{misuse}; touch went-on"));
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert!(scene.work().join("went-on").exists());
+        assert_eq!(server.heads(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn what_is_said_in_a_conversation_may_hold_what_stands_for_a_token() {
+    with_server(|scene, server, _| {
+        let spoken = "conversations contains \"other.test\"\n";
+        let policy = granted(scene, server.port, spoken);
+        let says = "package agentguard.api.own\n\nallow contains {\"id\": \"own/says\", \"reason\": \"it may\"} if \
+                    input.action.method == \"POST\"\n";
+        scene.write("policy/api.rego", says);
+        let script = "curl -sS -d \"$LENT_TOKEN\" https://other.test/ > one; curl -sS -X PUT -d \"$LENT_TOKEN\" https://other.test/ > two; \
+                      curl -sS -d \"$LENT_TOKEN\" https://other.test/; \
+                      curl -sS -d \"$LENT_TOKEN\" https://api.test/; curl -sS -H \"X-Other: $LENT_TOKEN\" https://other.test/";
+        let ran = run(scene, server, &policy, script);
+        let heads = server.heads();
+        assert_eq!(heads.len(), 2, "{heads:?} {}", ran.stdout);
+        assert!(
+            heads.iter().all(|head| head.contains("other.test")),
+            "{heads:?}"
+        );
+        // As it was said.
+        assert!(
+            heads.iter().all(|head| head.contains("\r\n\r\nghp_")),
+            "{heads:?}"
+        );
+        assert!(!heads.concat().contains(TOKEN), "{heads:?}");
+        assert_eq!(
+            ran.stdout.matches("credential/misplaced").count(),
+            2,
+            "{}",
+            ran.stdout
+        );
+        let mut found = Vec::new();
+        scene.each_event(|event| {
+            if let Event::Finding { rule, .. } = event {
+                found.push(rule.id.to_string());
+            }
+        });
+        let expected = [
+            "credential/quoted",
+            "credential/misplaced",
+            "credential/misplaced",
+        ];
+        assert_eq!(found, expected);
     });
 }

@@ -39,6 +39,7 @@ mod hung;
 mod kernel;
 mod learned;
 mod lent;
+mod lent_git;
 mod levels;
 mod lifetime;
 mod names;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CredentialName, Digest, HostGrant, HostName, Level, Place, Promise};
+use crate::{CredentialName, Digest, HostGrant, HostName, Level, Place, Promise, RuleId};
 
 /// What network a session sees.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -144,6 +144,13 @@ pub struct Confinement {
     /// Names of these hosts to whose servers an escaped `/` in a path is a part of a segment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub escaped_slashes: Vec<HostName>,
+    /// Names of these hosts with whose model it speaks. What stands for a credential may stand in the body of what is
+    /// said there: an agent that read it once says it again with every request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conversations: Vec<HostName>,
+    /// Findings that end it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends_on: Vec<RuleId>,
     /// Bounds on use.
     pub limits: Limits,
 }

@@ -40,7 +40,8 @@ mod vkey;
 pub use agent::{AgentKey, Identity, list, revoke, rotate, session_statement, show};
 pub use error::Error;
 pub use kept::{
-    Ended, Kept, Known, Shelf, Source, Terms, check, check_variable, digest, placeholder, trimmed,
+    Ended, Kept, Known, Shelf, Source, Terms, check, check_variable, digest, git_settings,
+    placeholder, trimmed,
 };
 pub use trigger::{Terminal, detect};
 pub use vkey::verify;

@@ -49,6 +49,13 @@ pub trait Govern: Sync {
     /// be recorded, and as a finding too, since nothing that behaves sends it there.
     fn misused(&self, name: &CredentialName, reach: Reach, rule: Rule) -> Refused;
 
+    /// The gate lets something through that whoever reads the log is to know of: a finding.
+    ///
+    /// # Errors
+    ///
+    /// Returns why it could not be recorded.
+    fn found(&self, rule: Rule) -> Result<(), Unrecorded>;
+
     /// May this be asked of a host?
     ///
     /// # Errors
@@ -372,6 +379,10 @@ fn settle<G: Govern>(
         },
         Asked::Refuse(reach, rule) => govern.refuse(reach, rule).into(),
         Asked::Misused(name, reach, rule) => govern.misused(&name, reach, rule).into(),
+        Asked::Found(rule) => {
+            govern.found(rule).map_err(unrecorded)?;
+            return Ok(None);
+        }
         Asked::Push(push) => permitted(open, govern.push(*push)),
         Asked::Api(api, whole) => match govern.request_or_wait(*api, whole) {
             Ok(Requested::Held(ticket)) => {

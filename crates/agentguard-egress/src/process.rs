@@ -107,6 +107,7 @@ fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
         addresses: settings.addresses.clone(),
         uninspected: settings.uninspected.clone(),
         escaped_slashes: settings.escaped_slashes.clone(),
+        conversations: settings.conversations.clone(),
         session: authority.session.clone(),
         not_before: authority.not_before,
         key: copy(&authority.key),

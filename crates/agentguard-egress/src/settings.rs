@@ -19,6 +19,8 @@ pub struct Settings {
     pub uninspected: Vec<HostName>,
     /// Names of granted hosts to whose servers an escaped `/` is a part of a segment.
     pub escaped_slashes: Vec<HostName>,
+    /// Names of granted hosts to which what stands for a credential may be said in a body. It stays what it is.
+    pub conversations: Vec<HostName>,
     /// The credentials that were lent to the session. A placeholder has at least eight letters, all visible
     /// ones of ASCII: a gate that is handed another does not start.
     pub credentials: Vec<Credential>,

@@ -39,6 +39,7 @@ pub(crate) struct Plan {
     pub(crate) addresses: BTreeMap<HostName, Place>,
     pub(crate) uninspected: Vec<HostName>,
     pub(crate) escaped_slashes: Vec<HostName>,
+    pub(crate) conversations: Vec<HostName>,
     pub(crate) session: String,
     pub(crate) not_before: i64,
     #[serde(with = "secret")]
@@ -74,6 +75,8 @@ pub(crate) enum Asked {
     /// The gate refuses what was sent to a host, or asked of it, since this credential's placeholder stands
     /// where it may not.
     Misused(CredentialName, Reach, Rule),
+    /// Something was let through that is to be known of.
+    Found(Rule),
     /// May a connection be passed on of which nothing is seen?
     Tunnel(Reach),
     /// May a server be asked to change these refs?
@@ -90,7 +93,7 @@ impl Asked {
     /// Whether it is told, and not answered.
     pub(crate) fn is_told(&self) -> bool {
         match self {
-            Self::Withdraw { .. } | Self::Outcome { .. } => true,
+            Self::Found(_) | Self::Withdraw { .. } | Self::Outcome { .. } => true,
             Self::Reach(_)
             | Self::Refuse(_, _)
             | Self::Misused(_, _, _)

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use agentguard_core::{
     Access, Confinement, CredentialName, Evidence, Grant, Held, HomeGrant, Level, Limits, Network,
-    Rule, Session,
+    Rule, RuleId, Session,
 };
 
 use crate::deny::{DenyList, glob};
@@ -205,6 +205,8 @@ struct Tiered {
     credentials: Option<BTreeSet<String>>,
     uninspected: Option<Names>,
     escaped_slashes: Option<Names>,
+    conversations: Option<Names>,
+    ends_on: BTreeSet<String>,
     mute: Option<BTreeSet<String>>,
     limits: BTreeMap<&'static str, u64>,
     require_level: Level,
@@ -221,6 +223,9 @@ const LIMITS: [&str; 5] = [
     "seconds",
     "temporary_bytes",
 ];
+
+/// The one finding that is made while a session runs, and that nothing honest causes.
+const MISPLACED: &str = "credential/misplaced";
 
 impl Tiered {
     fn read(tier: &TierEngine, input: &tier::Input<'_>) -> Result<Self, Error> {
@@ -270,6 +275,10 @@ impl Tiered {
                 .strings("credentials", &|name| CredentialName::parse(name).is_ok())?,
             uninspected: names("uninspected")?,
             escaped_slashes: names("escaped_slashes")?,
+            conversations: names("conversations")?,
+            ends_on: reader
+                .strings("ends_on", &|id| id == MISPLACED)?
+                .unwrap_or_default(),
             mute: reader.strings("mute", &|name| is_relative(name) && !name.contains('/'))?,
             host_network: network.map(|words| words.contains("host")),
             limits,
@@ -306,6 +315,10 @@ impl Tiered {
         both(&mut self.escaped_slashes, lower.escaped_slashes, |a, b| {
             a.and(&b)
         });
+        both(&mut self.conversations, lower.conversations, |a, b| {
+            a.and(&b)
+        });
+        self.ends_on.extend(lower.ends_on);
         self.masks.extend(lower.masks);
         self.pins.extend(lower.pins);
         self.places.extend(lower.places);
@@ -339,7 +352,7 @@ impl Tiered {
             host,
             hosts,
             self.addresses,
-            [self.uninspected, self.escaped_slashes],
+            [self.uninspected, self.escaped_slashes, self.conversations],
         )?;
         let (profile, variables) = self.profile.taken(request.profile.as_deref(), deny)?;
         let confinement = Confinement {
@@ -365,6 +378,8 @@ impl Tiered {
             credentials: named(self.credentials.unwrap_or_default()),
             uninspected: way.uninspected,
             escaped_slashes: way.escaped_slashes,
+            conversations: way.conversations,
+            ends_on: ids(self.ends_on),
             limits,
         };
         Ok(Confined {
@@ -449,6 +464,11 @@ fn granted_whole(
 /// What was read as names, as names.
 fn named(names: BTreeSet<String>) -> Vec<CredentialName> {
     let parsed = names.iter().map(|name| CredentialName::parse(name));
+    parsed.flatten().collect()
+}
+
+fn ids(ids: BTreeSet<String>) -> Vec<RuleId> {
+    let parsed = ids.iter().map(|id| RuleId::parse(id));
     parsed.flatten().collect()
 }
 

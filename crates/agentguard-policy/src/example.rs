@@ -8,7 +8,7 @@ use agentguard_core::{
     Digest, Enforcement, Evidence, Exec, FileChange, Grant, GraphqlField, GraphqlOperation, Held,
     HomeGrant, HostGrant, HostName, Human, Level, Limits, MadeBy, Making, Network, PathChange,
     PathChanged, Place, Program, ProgramClass, Push, PushedCommit, Reach, ReachedBy, RefUpdate,
-    Rule, Scheme, Session, SessionId, Start, Trigger, TriggerKind, ValueChange,
+    Rule, RuleId, Scheme, Session, SessionId, Start, Trigger, TriggerKind, ValueChange,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -327,6 +327,8 @@ fn confinement() -> Confinement {
         addresses: address().into_iter().collect(),
         credentials: CredentialName::parse("github").into_iter().collect(),
         escaped_slashes: HostName::parse("gitlab.example.com").into_iter().collect(),
+        conversations: HostName::parse("model.example.com").into_iter().collect(),
+        ends_on: RuleId::parse("credential/misplaced").into_iter().collect(),
         uninspected: HostName::parse("pinned.example.com").into_iter().collect(),
         limits: Limits {
             processes: 4096,

@@ -102,6 +102,7 @@ pub(crate) struct WayOut {
     pub(crate) addresses: BTreeMap<HostName, Place>,
     pub(crate) uninspected: Vec<HostName>,
     pub(crate) escaped_slashes: Vec<HostName>,
+    pub(crate) conversations: Vec<HostName>,
 }
 
 impl WayOut {
@@ -111,7 +112,7 @@ impl WayOut {
         is_hosts: bool,
         hosts: Option<Hosts>,
         addresses: Option<Addresses>,
-        [uninspected, escaped_slashes]: [Option<Names>; 2],
+        [uninspected, escaped_slashes, conversations]: [Option<Names>; 3],
     ) -> Result<Self, Error> {
         let hosts = hosts.unwrap_or_default().list();
         let without = |network| Self {
@@ -120,6 +121,7 @@ impl WayOut {
             addresses: BTreeMap::new(),
             uninspected: Vec::new(),
             escaped_slashes: Vec::new(),
+            conversations: Vec::new(),
         };
         match (is_hosts, hosts.is_empty()) {
             (true, _) => Ok(without(Network::Host)),
@@ -130,6 +132,7 @@ impl WayOut {
                 addresses: addresses.unwrap_or_default().map()?,
                 uninspected: uninspected.unwrap_or_default().list(),
                 escaped_slashes: escaped_slashes.unwrap_or_default().list(),
+                conversations: conversations.unwrap_or_default().list(),
             }),
         }
     }

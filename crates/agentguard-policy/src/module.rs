@@ -32,8 +32,10 @@ pub(crate) const WORDS: [&str; 3] = ["deny", "ask", "allow"];
 pub(crate) const SANDBOX: &[&str] = &[
     "addresses",
     "arguments",
+    "conversations",
     "covered",
     "credentials",
+    "ends_on",
     "environment",
     "escaped_slashes",
     "files",

@@ -94,6 +94,11 @@ pub trait Supervise: Sync {
         commits: Vec<CommitSeen>,
         complete: bool,
     ) -> Result<(), Unrecorded>;
+
+    /// What is readable once the session is to end, whatever its command still does. Without it nothing ends it early.
+    fn early_end(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// What the agent is told of a refusal.
@@ -151,6 +156,8 @@ pub struct Ended {
     pub not_executed: Option<i32>,
     /// Whether its time was over.
     pub is_out_of_time: bool,
+    /// Whether it was ended early.
+    pub is_ended_early: bool,
     /// Bounds it came to, besides those that a cgroup tells of.
     pub reached: Reached,
     /// What was learnt about programs that nobody inside can change.
@@ -499,6 +506,7 @@ impl<S: Supervise> Main<'_, S> {
             },
             not_executed: None,
             is_out_of_time: false,
+            is_ended_early: false,
             reached: Reached::default(),
             learnt: Vec::new(),
             _mediator: None,
@@ -506,10 +514,15 @@ impl<S: Supervise> Main<'_, S> {
         loop {
             // Once its time is over, its end is waited for.
             let deadline = self.deadline.filter(|_| lifeline.is_some());
-            match self.wait(deadline)? {
+            let early = self.supervise.early_end().filter(|_| lifeline.is_some());
+            match self.wait(deadline, early)? {
                 Ready::Signal => self.pass_on(self.agent.get()),
                 Ready::Deadline => {
                     ended.is_out_of_time = true;
+                    drop(lifeline.take());
+                }
+                Ready::End => {
+                    ended.is_ended_early = true;
                     drop(lifeline.take());
                 }
                 Ready::Message => match receive(self.control)? {
@@ -552,7 +565,11 @@ impl<S: Supervise> Main<'_, S> {
         }
     }
 
-    fn wait(&self, deadline: Option<Instant>) -> Result<Ready, Error> {
+    fn wait(
+        &self,
+        deadline: Option<Instant>,
+        early: Option<BorrowedFd<'_>>,
+    ) -> Result<Ready, Error> {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
@@ -562,17 +579,23 @@ impl<S: Supervise> Main<'_, S> {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: i64::from(left.subsec_nanos()),
             });
-            let mut polled = [
+            let mut polled = vec![
                 PollFd::new(&self.control, PollFlags::IN),
                 PollFd::new(&self.signals.0, PollFlags::IN),
             ];
+            let early = early.as_ref();
+            polled.extend(early.map(|early| PollFd::new(early, PollFlags::IN)));
             match poll(&mut polled, left.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
                     return Err(Error::io("wait for the mediator")(io::Error::from(error)));
                 }
             }
-            let [control, signals] = polled.map(|one| !one.revents().is_empty());
+            let mut ready = polled.iter().map(|one| !one.revents().is_empty());
+            let [control, signals, early] = [(); 3].map(|()| ready.next() == Some(true));
+            if early {
+                return Ok(Ready::End);
+            }
             if control {
                 return Ok(Ready::Message);
             }
@@ -604,6 +627,7 @@ enum Ready {
     Message,
     Signal,
     Deadline,
+    End,
 }
 
 fn deadline(seconds: Option<u64>) -> Option<Instant> {

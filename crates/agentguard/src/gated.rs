@@ -39,6 +39,7 @@ pub(crate) fn settings(
         addresses: confinement.addresses.clone(),
         uninspected: confinement.uninspected.clone(),
         escaped_slashes: confinement.escaped_slashes.clone(),
+        conversations: confinement.conversations.clone(),
         credentials: Vec::new(),
         authority: Authority::new(session.as_str(), seconds)?,
         roots: trusted::roots(),
@@ -169,14 +170,22 @@ impl Govern for Supervisor<'_> {
     /// The finding stands beside the refusal: whoever looks for what should not have happened finds it there.
     fn misused(&self, _name: &CredentialName, reach: Reach, rule: Rule) -> Refused {
         let refused = self.refuse(reach, rule.clone());
+        let found = self.record.finding(rule.clone());
+        if let Some(ending) = &self.lending.ending {
+            ending.found(&rule);
+        }
         // Where it cannot be written, neither could the refusal; what was misused was not sent either way.
-        match self.record.finding(rule) {
+        match found {
             Ok(()) => refused,
             Err(_) => Refused {
                 entry: None,
                 ..refused
             },
         }
+    }
+
+    fn found(&self, rule: Rule) -> Result<(), Unrecorded> {
+        self.record.finding(rule)
     }
 
     fn request(&self, api: Api) -> Result<Permit<Question>, Refused> {

@@ -180,7 +180,17 @@ fn lend_and_run(
     supervisor.lending.begin(supervisor.record)?;
     let over = gated::beside(way_out, supervisor, session);
     supervisor.lending.end();
-    over
+    let (mut ended, cut_off) = over?;
+    if let Some(ending) = supervisor
+        .lending
+        .ending
+        .as_ref()
+        .filter(|_| ended.is_ended_early)
+        && let Some(rule) = ending.reason()
+    {
+        ended.outcome = OutcomeOf::Killed { rule };
+    }
+    Ok((ended, cut_off))
 }
 
 /// Starts the mediator, with what is known of its session already.

@@ -9,8 +9,9 @@ use agentguard_core::{
     Api, Class, Clock as _, Credential, CredentialAct, CredentialName, Digest, Network, Rule,
     Unrecorded,
 };
-use agentguard_credentials::{Ended, Kept, Shelf, digest, placeholder};
+use agentguard_credentials::{Ended, Kept, Shelf, digest, git_settings, placeholder};
 
+use crate::ending::Ending;
 use crate::record::SessionRecord;
 use crate::{Arranged, Error, SystemClock, Tell};
 
@@ -18,6 +19,8 @@ use crate::{Arranged, Error, SystemClock, Tell};
 pub(crate) struct Lending {
     shelf: Option<Shelf>,
     lent: BTreeMap<CredentialName, Lent>,
+    /// Ends the session where what stands for one is misused, if policy says so.
+    pub(crate) ending: Option<Ending>,
 }
 
 struct Lent {
@@ -34,6 +37,7 @@ impl From<Option<Shelf>> for Lending {
         Self {
             shelf,
             lent: BTreeMap::new(),
+            ending: None,
         }
     }
 }
@@ -56,6 +60,7 @@ impl Lending {
             return Ok(lending);
         }
         lending.shelf = Shelf::open(&places.state)?;
+        lending.ending = Some(Ending::new(arranged.confined.confinement.ends_on.clone())?);
         let mut variables = BTreeSet::new();
         for name in granted {
             match lending.lend(&name, arranged) {
@@ -74,6 +79,12 @@ impl Lending {
                 }
                 Err(reason) => tell.note(&format!("credential `{name}` is not lent: {reason}")),
             }
+        }
+        if let Some(gate) = &arranged.gate {
+            tell_git(
+                &mut arranged.plan.environment,
+                git_settings(&gate.credentials),
+            );
         }
         let names = lending.lent.keys().cloned().collect();
         arranged.confined.confinement.credentials = names;
@@ -234,6 +245,32 @@ fn set(environment: &mut Vec<Vec<u8>>, variables: &[String], credential: &Creden
         environment.retain(|line| !line.starts_with(start.as_bytes()));
         environment.push(format!("{start}{}", credential.placeholder).into_bytes());
     }
+    environment.sort();
+}
+
+/// Sets what git reads besides its files, after what stands there already.
+///
+/// # References
+///
+/// - git-config(1), `GIT_CONFIG_COUNT`
+fn tell_git(environment: &mut Vec<Vec<u8>>, settings: Vec<(String, String)>) {
+    const COUNT: &[u8] = b"GIT_CONFIG_COUNT=";
+    if settings.is_empty() {
+        return;
+    }
+    let known = environment.iter().find_map(|line| line.strip_prefix(COUNT));
+    let known = known.and_then(|count| std::str::from_utf8(count).ok());
+    let mut count: usize = known.and_then(|count| count.parse().ok()).unwrap_or(0);
+    environment.retain(|line| !line.starts_with(COUNT));
+    for (key, value) in settings {
+        for (part, text) in [("KEY", &key), ("VALUE", &value)] {
+            let start = format!("GIT_CONFIG_{part}_{count}=");
+            environment.retain(|line| !line.starts_with(start.as_bytes()));
+            environment.push(format!("{start}{text}").into_bytes());
+        }
+        count += 1;
+    }
+    environment.push([COUNT, count.to_string().as_bytes()].concat());
     environment.sort();
 }
 

@@ -28,6 +28,7 @@ mod bundle;
 mod clock;
 mod denied;
 mod doctor;
+mod ending;
 mod environment;
 mod erase;
 mod error;

@@ -1,5 +1,7 @@
 //! Serves a session: each exec goes through the gate, each effect into the record.
 
+use std::os::fd::BorrowedFd;
+
 use agentguard_core::{
     Action, Approve, CommitSeen, Connect, Enforcement, Exec, Gate, Index, Judge, MadeBy, Making,
     NobodyToAsk, OutcomeOf, Permit, RefMove, Refusal, Rule, Ruling, Undecided, Unrecorded, Verdict,
@@ -8,6 +10,7 @@ use agentguard_policy::{Confined, Question, SessionJudge};
 use agentguard_sandbox::{Difference, Refused, Supervise};
 
 use crate::approvals::Book;
+use crate::ending::Ending;
 use crate::lending::Lending;
 use crate::record::SessionRecord;
 use crate::run::{Tell, Told};
@@ -254,5 +257,9 @@ impl Supervise for Supervisor<'_> {
         complete: bool,
     ) -> Result<(), Unrecorded> {
         self.record.moved(&moved, &commits, complete)
+    }
+
+    fn early_end(&self) -> Option<BorrowedFd<'_>> {
+        self.lending.ending.as_ref().map(Ending::event)
     }
 }

@@ -32,6 +32,9 @@ pub(crate) fn tell(
     if finished.is_out_of_time {
         voice.say(Word::Note, "the session's time was over");
     }
+    if let OutcomeOf::Killed { rule } = &finished.outcome {
+        voice.say(Word::Note, &format!("{} (rule `{}`)", rule.reason, rule.id));
+    }
     if json {
         voice.say_json(&json!({
             "session": finished.session, "outcome": finished.outcome, "errno": finished.not_executed,
@@ -122,9 +125,10 @@ fn exit_of(finished: &Finished) -> (Exit, String) {
             let code = u8::try_from(*signal).map_or(255, |signal| signal.saturating_add(128));
             (Exit::Child(code), format!("was ended by signal {signal}"))
         }
+        // What it was ended with.
+        OutcomeOf::Killed { .. } => (Exit::Child(128 + 9), "was ended by a rule".to_owned()),
         OutcomeOf::Started { .. }
         | OutcomeOf::Failed { .. }
-        | OutcomeOf::Killed { .. }
         | OutcomeOf::Done
         | OutcomeOf::Answered { .. }
         | OutcomeOf::Passed { .. }

@@ -151,11 +151,21 @@ fn way_out(confinement: &Confinement) -> impl Iterator<Item = String> {
         .escaped_slashes
         .iter()
         .map(|host| format!("slash      {host}"));
+    let conversations = confinement
+        .conversations
+        .iter()
+        .map(|host| format!("spoken     {host}"));
+    let ends_on = confinement
+        .ends_on
+        .iter()
+        .map(|rule| format!("ends on    {rule}"));
     hosts
         .chain(addresses)
         .chain(credentials)
         .chain(uninspected)
         .chain(slashes)
+        .chain(conversations)
+        .chain(ends_on)
 }
 
 /// The command as it would be run, with what its profile adds.

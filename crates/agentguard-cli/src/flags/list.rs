@@ -272,7 +272,10 @@ pub(crate) static EXPIRES: Flag = flag(
 /// Hosts, slot and variables of a service that many know.
 pub(crate) static FOR: Flag = flag(
     "for",
-    Value::Choice("SERVICE", &["anthropic", "gemini", "github", "openai"]),
+    Value::Choice(
+        "SERVICE",
+        &["anthropic", "gemini", "github", "gitlab", "openai"],
+    ),
     "bind it as this service takes it",
 );
 /// The token on stdin.

@@ -15,7 +15,8 @@ pub struct Known {
 
 impl Known {
     /// The words for them.
-    pub const WORDS: &'static [&'static str] = &["anthropic", "gemini", "github", "openai"];
+    pub const WORDS: &'static [&'static str] =
+        &["anthropic", "gemini", "github", "gitlab", "openai"];
 
     /// The service of this word.
     ///
@@ -24,6 +25,7 @@ impl Known {
     /// - <https://docs.anthropic.com/en/api/overview>, "Authentication"
     /// - <https://ai.google.dev/api>, "Authentication"
     /// - <https://docs.github.com/en/rest/authentication/authenticating-to-the-rest-api>
+    /// - <https://docs.gitlab.com/api/rest/authentication/>, "Personal, project, and group access tokens"
     /// - <https://platform.openai.com/docs/api-reference/authentication>
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
@@ -53,6 +55,15 @@ impl Known {
                     ("github.com", Slot::Basic),
                 ],
                 &["GITHUB_TOKEN", "GH_TOKEN"],
+            ),
+            // A token of its interface as well as of git's. GitLabs elsewhere are named by `--host`.
+            "gitlab" => (
+                vec![
+                    ("gitlab.com", header("private-token")),
+                    ("gitlab.com", authorization()),
+                    ("gitlab.com", Slot::Basic),
+                ],
+                &["GITLAB_TOKEN"],
             ),
             "openai" => (
                 vec![("api.openai.com", authorization())],

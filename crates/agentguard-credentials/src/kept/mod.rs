@@ -1,6 +1,7 @@
 //! Credentials that agents put to use and never read: kept, read from where they are, and stood for.
 
 mod command;
+mod git;
 mod known;
 mod placeholder;
 mod shelf;
@@ -10,6 +11,7 @@ mod terms;
 mod tests;
 mod token;
 
+pub use git::git_settings;
 pub use known::Known;
 pub use placeholder::placeholder;
 pub use shelf::{Ended, Shelf};

@@ -93,12 +93,17 @@ impl Source {
     }
 }
 
-/// Reads no more than a token may have, and one byte by which it is seen that there is more.
-pub(crate) fn bounded(from: impl std::io::Read) -> std::io::Result<Secret> {
-    // Room for all of it: a vector that grows leaves what it held behind.
-    let most = LONGEST + 3;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(most + 32));
-    from.take(u64::try_from(most).unwrap_or(u64::MAX))
+/// What a token may have, and one byte by which it is seen that there is more.
+pub(crate) const MOST: usize = LONGEST + 3;
+
+/// Room for all of it: a vector that grows leaves what it held behind.
+pub(crate) fn room() -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(MOST + 32))
+}
+
+fn bounded(from: impl std::io::Read) -> std::io::Result<Secret> {
+    let mut bytes = room();
+    from.take(u64::try_from(MOST).unwrap_or(u64::MAX))
         .read_to_end(&mut bytes)?;
     Ok(trimmed(&bytes))
 }

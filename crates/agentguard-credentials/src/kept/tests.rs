@@ -290,3 +290,41 @@ fn terms_that_bind_to_nothing_or_to_what_carries_no_token_are_refused() {
     bound.agents = vec![agent("ci-7")];
     assert!(bound.is_for(&agent("ci-7")) && !bound.is_for(&agent("local")));
 }
+
+#[test]
+fn a_command_that_leaves_its_output_open_is_not_waited_for() {
+    let state = State::new();
+    let number = state.0.join("number");
+    let shell = |script: String| {
+        let words = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+        Source::Command { words }.read(|| unreachable!())
+    };
+    // It holds the output for longer than anybody would wait, and says nothing any more.
+    let left = shell(format!(
+        "sleep 600 & echo $! > {}; echo token",
+        number.display()
+    ));
+    let sleeping = fs::read_to_string(number).unwrap().trim().parse().unwrap();
+    let sleeping = rustix::process::Pid::from_raw(sleeping).unwrap();
+    rustix::process::kill_process(sleeping, rustix::process::Signal::KILL).unwrap();
+    let Err(Error::Io { source, .. }) = left else {
+        panic!("it was taken for a token");
+    };
+    assert!(
+        source.to_string().contains("holds its output open"),
+        "{source}"
+    );
+    // What is started and ends in time may say the rest.
+    assert!(
+        shell("(sleep 0.1; echo ken) & printf to".to_owned())
+            .unwrap()
+            .is(b"token")
+    );
+    assert!(
+        shell("sleep 600 > /dev/null & echo $!".to_owned()).is_ok_and(|number| {
+            let number = std::str::from_utf8(number.danger_reveal()).unwrap();
+            let number = rustix::process::Pid::from_raw(number.parse().unwrap()).unwrap();
+            rustix::process::kill_process(number, rustix::process::Signal::KILL).is_ok()
+        })
+    );
+}

@@ -54,6 +54,9 @@ pub(super) struct Shared {
     pub(super) pushes: Semaphore,
     uninspected: HashSet<HostName>,
     escaped_slashes: HashSet<HostName>,
+    conversations: HashSet<HostName>,
+    /// The credentials of which it was told that they were quoted.
+    pub(super) quoted: Mutex<HashSet<usize>>,
     pub(super) callers: Callers,
     connections: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
@@ -64,6 +67,11 @@ impl Shared {
     /// Whether TLS to `host` is passed on as it is.
     pub(super) fn is_uninspected(&self, host: &Host) -> bool {
         matches!(host, Host::Name(name) if self.uninspected.contains(name))
+    }
+
+    /// Whether a placeholder may stand in a body that is sent to `host`.
+    pub(super) fn is_conversation(&self, host: &Host) -> bool {
+        matches!(host, Host::Name(name) if self.conversations.contains(name))
     }
 
     /// What an escaped `/` is to the servers of `host`.
@@ -95,6 +103,8 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         pushes: Semaphore::new(MOST_PUSHES),
         uninspected: plan.uninspected.into_iter().collect(),
         escaped_slashes: plan.escaped_slashes.into_iter().collect(),
+        conversations: plan.conversations.into_iter().collect(),
+        quoted: Mutex::default(),
         callers: Callers::new(handed.callers),
         connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),

@@ -97,6 +97,15 @@ impl Guard {
         self.refused(Asked::Misused(name, reach, rule)).await
     }
 
+    /// Has it written down that something was let through.
+    pub(super) fn found(&self, rule: Rule) {
+        // Where nobody is there to be told, the gate is about to end.
+        let _ = self.questions.send(Question {
+            asked: Asked::Found(rule),
+            waiting: None,
+        });
+    }
+
     /// May a connection be passed on of which nothing is seen?
     pub(super) async fn tunnel(&self, reach: Reach) -> Result<Result<Permitted, Told>, Gone> {
         match self.ask(Asked::Tunnel(reach)).await? {

@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 use super::accept::Shared;
 use super::ask::{Gone, Told};
 use super::connection::reach;
-use super::lent::Lent;
+use super::quoted::Conversation;
 use super::request::Origin;
-use super::scan::Scanner;
+use super::scan::{Hit, Scanner};
 
 /// So many places are named to whoever misplaced one.
 const MOST_NAMED: usize = 4;
@@ -93,6 +93,8 @@ pub(super) struct Watch {
     scanner: Scanner,
     alarm: Option<oneshot::Sender<usize>>,
     is_raised: Arc<AtomicBool>,
+    /// Where it may stand.
+    conversation: Option<Conversation>,
 }
 
 /// Tells of what a [`Watch`] finds, even where the answer has begun already.
@@ -102,10 +104,11 @@ pub(super) struct Alarm {
 }
 
 impl Watch {
-    /// Looks for what `lent` has. `None` where there is nothing to look for.
-    pub(super) fn new(lent: &Lent) -> Option<Self> {
-        (!lent.is_empty()).then(|| Self {
-            scanner: Scanner::new(lent.placeholders()),
+    /// Looks for what the session was lent. `None` where there is nothing to look for.
+    pub(super) fn new(shared: &Arc<Shared>, origin: &Origin) -> Option<Self> {
+        (!shared.lent.is_empty()).then(|| Self {
+            conversation: Conversation::with(&origin.host, shared),
+            scanner: Scanner::new(shared.lent.placeholders()),
             alarm: None,
             is_raised: Arc::default(),
         })
@@ -116,14 +119,27 @@ impl Watch {
         &mut self,
         mut pieces: impl Iterator<Item = &'p Bytes>,
     ) -> Result<(), Misplaced> {
-        match pieces.find_map(|piece| self.scanner.first_in(piece)) {
+        match pieces.find_map(|piece| self.stray(piece)) {
             Some(hit) => Err(Misplaced::in_body(hit.needle.text)),
             None => Ok(()),
         }
     }
 
+    /// What stands in a piece of the body and may not.
+    fn stray(&mut self, piece: &[u8]) -> Option<Hit> {
+        let Some(conversation) = &mut self.conversation else {
+            return self.scanner.first_in(piece);
+        };
+        let hits = piece.iter().filter_map(|byte| self.scanner.step(*byte));
+        hits.for_each(|hit| conversation.quotes(hit.needle.text));
+        None
+    }
+
     /// From here on tells by itself of what it finds.
     pub(super) fn arm(&mut self, shared: &Arc<Shared>, origin: &Origin) -> Alarm {
+        if let Some(conversation) = &mut self.conversation {
+            conversation.begins();
+        }
         let (sender, receiver) = oneshot::channel();
         self.alarm = Some(sender);
         let (shared, origin) = (Arc::clone(shared), origin.clone());
@@ -140,7 +156,7 @@ impl Watch {
     /// Lets a frame pass, or says that it must not.
     pub(super) fn pass(&mut self, frame: &Frame<Bytes>) -> Result<(), &'static str> {
         let found = match (frame.data_ref(), frame.trailers_ref()) {
-            (Some(data), _) => self.scanner.first_in(data),
+            (Some(data), _) => self.stray(data),
             (None, Some(trailers)) => trailers.values().find_map(|value| {
                 self.scanner.restart();
                 self.scanner.first_in(value.as_bytes())

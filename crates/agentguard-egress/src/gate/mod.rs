@@ -24,6 +24,7 @@ mod needles;
 mod path;
 mod process;
 mod push;
+mod quoted;
 mod redact;
 mod refusal;
 mod request;

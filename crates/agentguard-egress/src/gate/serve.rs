@@ -358,7 +358,7 @@ impl Connection {
             rest,
             is_whole,
         } = body.map_err(late)??;
-        let mut watch = Watch::new(lent);
+        let mut watch = Watch::new(&self.shared, &self.origin);
         watch
             .as_mut()
             .map_or(Ok(()), |watch| watch.first(first.iter()))?;

@@ -98,3 +98,45 @@ fn a_placeholder_that_comes_once_an_answer_has_begun_is_told_of_too() {
     assert_eq!(*scene.log.misused.lock().unwrap(), ["github"]);
     assert_eq!(read_to_end(&mut tls), "");
 }
+
+#[test]
+fn in_a_conversation_a_body_may_hold_a_placeholder_and_nothing_else_may() {
+    let server = Server::tls(NAME, &["http/1.1"]);
+    let mut plan = Plan::new(NAME, server.address, &server.roots).with_credential(credential());
+    plan.conversations.push(NAME.to_owned());
+    let scene = Scene::begin(plan);
+    let host = scene.host(NAME);
+    let text = format!("{{\"said\": \"{PLACEHOLDER}\"}}");
+    let whole = format!(
+        "POST / HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{text}",
+        text.len()
+    );
+    let (first, second) = text.split_at(20);
+    let pieces = head(&scene) + &chunk(first) + &chunk(second) + "0\r\n\r\n";
+    for said in [whole, pieces] {
+        assert_eq!(status(&scene.exchange(NAME, said)), 200);
+    }
+    let received = server.received();
+    assert_eq!(received.len(), 2);
+    // As it was sent: the secret takes no place of it.
+    for received in received {
+        assert_eq!(String::from_utf8_lossy(&received.body), text);
+    }
+    let behind = head(&scene) + &chunk("body") + "0\r\nx-behind: " + PLACEHOLDER + "\r\n\r\n";
+    assert_ne!(status(&scene.exchange(NAME, behind)), 200);
+    for head in [
+        format!("GET /?q={PLACEHOLDER} HTTP/1.1\r\nhost: {host}\r\n\r\n"),
+        format!("GET /{PLACEHOLDER} HTTP/1.1\r\nhost: {host}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nhost: {host}\r\nx-other: {PLACEHOLDER}\r\n\r\n"),
+    ] {
+        let answer = scene.exchange(NAME, head);
+        assert_eq!(json(&answer)["rule"], "credential/misplaced", "{answer}");
+    }
+    assert!(
+        !server
+            .received()
+            .iter()
+            .any(|one| format!("{one:?}").contains("x-behind"))
+    );
+    assert_eq!(*scene.log.found.lock().unwrap(), ["credential/quoted"]);
+}

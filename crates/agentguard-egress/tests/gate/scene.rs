@@ -57,6 +57,8 @@ pub(crate) struct Log {
     pub(crate) is_full: AtomicBool,
     /// The credentials of which it heard that they were misused.
     pub(crate) misused: Mutex<Vec<String>>,
+    /// What it heard was let through.
+    pub(crate) found: Mutex<Vec<String>>,
 }
 
 impl Record<Action> for &Log {
@@ -118,6 +120,11 @@ impl Govern for Guard {
         self.refuse(reach, rule)
     }
 
+    fn found(&self, rule: Rule) -> Result<(), Unrecorded> {
+        self.log.found.lock().unwrap().push(rule.id.to_string());
+        Ok(())
+    }
+
     fn request(&self, api: Api) -> Result<Permit<Action>, Refused> {
         self.admit(Action::Api(Box::new(api)), Arc::clone(&self.says))
     }
@@ -144,6 +151,7 @@ pub(crate) struct Plan {
     pub(crate) addresses: BTreeMap<String, String>,
     pub(crate) uninspected: Vec<String>,
     pub(crate) escaped_slashes: Vec<String>,
+    pub(crate) conversations: Vec<String>,
     pub(crate) roots: String,
     /// What is lent. The port of each binding is made that on which connections arrive.
     pub(crate) credentials: Vec<Credential>,
@@ -159,6 +167,7 @@ impl Plan {
             addresses: [(name.to_owned(), server.to_string())].into(),
             uninspected: Vec::new(),
             escaped_slashes: Vec::new(),
+            conversations: Vec::new(),
             roots: roots.to_owned(),
             credentials: Vec::new(),
             says: Arc::new(says),
@@ -241,6 +250,7 @@ impl Scene {
             addresses: addresses.collect(),
             uninspected: names(&plan.uninspected),
             escaped_slashes: names(&plan.escaped_slashes),
+            conversations: names(&plan.conversations),
             credentials: plan.credentials,
             authority: Authority::new("test", now).unwrap(),
             roots: plan.roots,

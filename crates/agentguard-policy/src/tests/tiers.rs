@@ -628,6 +628,27 @@ fn a_slash_is_in_a_segment_where_all_tiers_say_so() {
     });
 }
 
+#[test]
+fn a_host_is_spoken_with_where_all_tiers_say_so() {
+    names_are_those_of_all_tiers("conversations", |confinement| &confinement.conversations);
+}
+
+#[test]
+fn what_ends_a_session_is_what_any_tier_says() {
+    let text = "package agentguard.sandbox\nends_on contains \"credential/misplaced\"\n";
+    let nothing = "package agentguard.sandbox\n";
+    for (name, org, lower) in [
+        ("ends-org", text, nothing),
+        ("ends-lower", nothing, text),
+        ("ends-both", text, text),
+    ] {
+        let policies = load(name, Some(org), None, Some(lower)).unwrap();
+        let confined = policies.confine(&request()).unwrap().confinement;
+        let ids = confined.ends_on.iter().map(ToString::to_string);
+        assert_eq!(ids.collect::<Vec<_>>(), ["credential/misplaced"], "{name}");
+    }
+}
+
 fn names_are_those_of_all_tiers(
     word: &str,
     of: fn(&agentguard_core::Confinement) -> &Vec<agentguard_core::HostName>,
@@ -686,6 +707,8 @@ fn what_is_no_confinement_is_an_error() {
         "hosts contains \"169.254.169.254\"",
         "uninspected contains \"*.example.org\"",
         "escaped_slashes contains \"**.example.org\"",
+        "conversations contains \"*.example.org\"",
+        "ends_on contains \"credential/revoked\"",
         "uninspected contains \"203.0.113.7\"",
         "uninspected contains \"a.example.org:443\"",
         "addresses contains \"a.example.org\"",

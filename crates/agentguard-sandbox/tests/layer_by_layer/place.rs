@@ -132,6 +132,8 @@ impl Place {
                 credentials: Vec::new(),
                 uninspected: Vec::new(),
                 escaped_slashes: Vec::new(),
+                conversations: Vec::new(),
+                ends_on: Vec::new(),
                 limits: Limits {
                     processes: 512,
                     files: 1024,

@@ -1,0 +1,176 @@
+//! git over HTTPS with a token that was lent: it is sent unasked where it is bound, and what stands for it nowhere else.
+
+use std::io::{BufReader, Write as _};
+use std::path::Path;
+use std::sync::Mutex;
+
+use agentguard::core::{Event, Level};
+use base64ct::{Base64, Encoding as _};
+
+use crate::lent::{Connection, Server, TOKEN, credential, granted, run};
+use crate::pushes::Request;
+use crate::scene::{Ran, Scene, as_everyone, level};
+
+/// The branch that a session may push to.
+const OWN: &str = "own=refs/heads/agent/$AGENTGUARD_AGENT/$(printf %.8s $AGENTGUARD_SESSION)/fix\n";
+
+/// git's own server, which notes of each request its host, and who asks.
+fn serve(connection: Connection, root: &Path, heads: &Mutex<Vec<String>>) {
+    let mut connection = BufReader::new(connection);
+    while let Some(request) = Request::read(&mut connection) {
+        let header = |name| request.header(name).unwrap_or("none").to_owned();
+        let head = format!(
+            "{} {} {}",
+            header("host"),
+            request.path,
+            header("authorization")
+        );
+        heads.lock().unwrap().push(head);
+        let connection = connection.get_mut();
+        if connection.write_all(&request.answer(root)).is_err() || connection.flush().is_err() {
+            return;
+        }
+    }
+}
+
+/// Runs a test of sessions that are lent a token for git at `api.test`, as `bound` says.
+fn with_git(bound: &[&str], test: impl Fn(&Scene, &Server, &str)) {
+    as_everyone(|scene| match level() {
+        Level::Full => {
+            let root = scene.directory("server");
+            let script = format!(
+                "git init -q --bare -b main {0}/o/r.git; git init -q --bare -b main {0}/p/r.git; \
+                 git init -q -b main .; git config user.name ann; git config user.email ann@example.org; \
+                 echo a > a; git add a; git commit -qm one; git push -q {0}/o/r.git main; \
+                 git push -q {0}/p/r.git main; git remote add origin https://api.test/o/r.git; \
+                 git remote add far https://other.test/p/r.git; echo b > b; git add b; git commit -qm two; \
+                 git checkout -qb work",
+                root.display()
+            );
+            assert_eq!(scene.run_bare(&["sh", "-ec", &script]).code, Some(0));
+            let server = Server::serving(move |connection, heads| serve(connection, &root, heads));
+            let add = [&["add", "lent", "--basic"], bound].concat();
+            assert_eq!(credential(scene, &add, TOKEN).code, Some(0));
+            let policy = granted(scene, server.port, "");
+            test(scene, &server, &policy);
+        }
+        Level::NoNamespaces | Level::OldKernel => {
+            println!("not held at this level: without a network of its own no session has a gate");
+        }
+    });
+}
+
+fn push(scene: &Scene, server: &Server, policy: &str, script: &str) -> Ran {
+    let script = format!("{OWN}env | grep GIT_CONFIG_VALUE > told; {script}");
+    run(scene, server, policy, &script)
+}
+
+/// What the server has to be sent by whoever has the token.
+fn basic() -> String {
+    let both = format!("x-access-token:{TOKEN}");
+    format!("Basic {}", Base64::encode_string(both.as_bytes()))
+}
+
+fn findings(scene: &Scene) -> usize {
+    let mut findings = 0;
+    scene.each_event(|event| {
+        if let Event::Finding { rule, .. } = event {
+            findings += usize::from(rule.id.as_str() == "credential/misplaced");
+        }
+    });
+    findings
+}
+
+#[test]
+fn a_push_sends_the_token_unasked_where_it_is_bound_and_nothing_elsewhere() {
+    with_git(&["--host", "api.test"], |scene, server, policy| {
+        let script = "git push -q origin HEAD:$own && git push -q far HEAD:$own";
+        let ran = push(scene, server, policy, script);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let heads = server.heads();
+        let of = |host: &'static str| heads.iter().filter(move |head| head.starts_with(host));
+        assert!(
+            of("api.test").count() >= 2 && of("other.test").count() >= 2,
+            "{heads:?}"
+        );
+        assert!(
+            of("api.test").all(|head| head.ends_with(&basic())),
+            "{heads:?}"
+        );
+        assert!(
+            of("other.test").all(|head| head.ends_with(" none")),
+            "{heads:?}"
+        );
+        assert_eq!(findings(scene), 0);
+    });
+}
+
+#[test]
+fn what_git_is_told_is_of_no_use_elsewhere() {
+    with_git(&["--host", "api.test"], |scene, server, policy| {
+        let header = "http.extraHeader=$GIT_CONFIG_VALUE_1";
+        for tried in [
+            format!("git -c \"{header}\" push far HEAD:$own"),
+            format!("git -c \"{header}\" ls-remote far"),
+            format!(
+                "git -c \"http.https://other.test/.extraHeader=$GIT_CONFIG_VALUE_1\" fetch far"
+            ),
+        ] {
+            let ran = push(scene, server, policy, &tried);
+            assert_ne!(ran.code, Some(0), "{tried}");
+            let heads = server.heads();
+            assert!(
+                heads.iter().all(|head| head.ends_with(" none")),
+                "{tried}: {heads:?}"
+            );
+        }
+        assert_eq!(findings(scene), 3);
+    });
+}
+
+#[test]
+fn what_the_humans_settings_would_send_there_is_not_sent_beside_it() {
+    with_git(&["--host", "api.test"], |scene, server, policy| {
+        // As a job of GitHub's leaves it in the workspace.
+        let set = [
+            "git",
+            "config",
+            "http.https://api.test/.extraheader",
+            "AUTHORIZATION: basic bGVmdA==",
+        ];
+        assert_eq!(scene.run_bare(&set).code, Some(0));
+        let ran = push(scene, server, policy, "git ls-remote origin");
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let heads = server.heads();
+        assert!(
+            !heads.is_empty() && heads.iter().all(|head| head.ends_with(&basic())),
+            "{heads:?}"
+        );
+    });
+}
+
+#[test]
+fn a_token_for_some_repositories_is_sent_for_these() {
+    let bound = ["--host", "api.test", "--path", "/o/**"];
+    with_git(&bound, |scene, server, policy| {
+        let script = "git ls-remote origin && git ls-remote https://api.test/p/r.git";
+        let ran = push(scene, server, policy, script);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let heads = server.heads();
+        let of = |path: &'static str| {
+            heads
+                .iter()
+                .filter(move |head| head.contains(path))
+                .collect::<Vec<_>>()
+        };
+        let (own, other) = (of(" /o/"), of(" /p/"));
+        assert!(
+            !own.is_empty() && own.iter().all(|head| head.ends_with(&basic())),
+            "{heads:?}"
+        );
+        assert!(
+            !other.is_empty() && other.iter().all(|head| head.ends_with(" none")),
+            "{heads:?}"
+        );
+    });
+}
