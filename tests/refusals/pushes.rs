@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use agentguard::core::{Event, Level};
+use agentguard::core::{Event, Level, OutcomeOf};
 
 use crate::scene::{Ran, Scene, as_everyone, level};
 
@@ -349,6 +349,70 @@ fn git_itself_says_why_and_what_would_be_let() {
             "{told}"
         );
         assert!(told.contains("open a pull request"), "{told}");
+    });
+}
+
+#[test]
+fn of_several_refs_each_is_told_what_is_said_of_it() {
+    with_server(|scene, server| {
+        let before = server.refs(scene);
+        let ran = push(
+            scene,
+            server,
+            "echo c > c; git add c; git commit -qm three\n\
+             wire HEAD:refs/heads/$own/x HEAD:refs/heads/main HEAD:refs/tags/v1",
+        );
+        assert_eq!(server.refs(scene), before, "{}", ran.stderr);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        for (name, why) in [
+            ("/x ", "agentguard: another ref of this push is refused"),
+            (
+                "refs/heads/main ",
+                "agentguard: `refs/heads/main` is for humans",
+            ),
+            ("refs/tags/v1 ", "agentguard: `refs/tags/v1` is a tag"),
+        ] {
+            let is_said = |line: &str| line.contains(name) && line.contains(why);
+            assert!(said.lines().any(is_said), "{name}: {said}");
+        }
+    });
+}
+
+#[test]
+fn what_the_server_makes_of_each_ref_stands_in_the_log() {
+    with_server(|scene, server| {
+        let hook = server.repository.join("hooks/update");
+        let script = format!(
+            "printf '#!/bin/sh\\ncase $1 in */no) exit 1;; esac\\n' > {0} && chmod 755 {0}",
+            hook.display()
+        );
+        assert_eq!(scene.run_bare(&["sh", "-ec", &script]).code, Some(0));
+        let ran = push(
+            scene,
+            server,
+            "git commit -q --allow-empty -m three\n\
+             git push origin HEAD:refs/heads/$own/yes HEAD:refs/heads/$own/no || true",
+        );
+        let refs = server.refs(scene);
+        assert!(refs.contains("/yes ") && !refs.contains("/no "), "{refs}");
+        let mut said = Vec::new();
+        scene.each_event(|event| {
+            if let Event::Outcome {
+                outcome: OutcomeOf::Pushed { refs, .. },
+                ..
+            } = event
+            {
+                said.extend(refs.clone());
+            }
+        });
+        assert_eq!(said.len(), 2, "{}", ran.stderr);
+        for one in said {
+            let refused = one
+                .name
+                .ends_with("/no")
+                .then(|| "hook declined".to_owned());
+            assert_eq!(one.refused, refused, "{}", one.name);
+        }
     });
 }
 

@@ -112,6 +112,8 @@ pub(crate) enum Answer {
         entry: Option<u64>,
         /// What a human calls the question by that was asked about it.
         approval: Option<String>,
+        /// Of a push, which rule refuses each of its first refs, if it were the only one.
+        each: Vec<Option<Rule>>,
     },
     /// A human is asked. What comes of it is told on the line for that.
     Held { ticket: u64 },

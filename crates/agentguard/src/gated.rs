@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use agentguard_core::{
-    Action, Api, Clock as _, Confinement, CredentialName, Digest, Index, Network, OutcomeOf,
-    Permit, Push, Reach, ReachedBy, Record as _, Rule, Ruling, SessionId, Unrecorded,
+    Action, Api, Clock as _, Confinement, CredentialName, Digest, Index, Judge as _, Network,
+    OutcomeOf, Permit, Push, Reach, ReachedBy, Record as _, Rule, Ruling, SessionId, Unrecorded,
+    Verdict,
 };
 use agentguard_egress::{
     Authority, Gate, Govern, Listeners, Patience, Refused, Requested, Settings, Ticket,
@@ -192,6 +193,15 @@ impl Govern for Supervisor<'_> {
         let words = push.words();
         self.admit(Action::Push(Box::new(push)), words, false)
             .map_err(to_client)
+    }
+
+    fn refuses(&self, push: Push) -> Option<Rule> {
+        let question = self.judge.question(Action::Push(Box::new(push)));
+        match self.judge.judge(&question) {
+            Ok(Verdict::Allow(_)) => None,
+            Ok(Verdict::Ask(rule) | Verdict::Deny(rule)) => Some(rule),
+            Err(undecided) => Some(Rule::new("guard/undecided", undecided.to_string())),
+        }
     }
 
     fn request_or_wait(

@@ -14,6 +14,7 @@ use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::ask::Permitted;
+use super::push::Heard;
 use super::request;
 use super::through::Through;
 
@@ -50,6 +51,8 @@ pub(super) struct Passing {
     held: Option<Pin<Box<Sleep>>>,
     is_ended: bool,
     is_request: bool,
+    /// Reads along. It says what it read when this is over.
+    heard: Option<Heard>,
 }
 
 /// The answer that a body belongs to, and what is told when it ends.
@@ -104,7 +107,16 @@ impl Body {
             then: None,
             held: None,
             is_ended: false,
+            heard: None,
         }))
+    }
+
+    /// Has it read along as it passes.
+    pub(super) fn heard_by(mut self, heard: Heard) -> Self {
+        if let Self::Passing(passing) = &mut self {
+            passing.heard = Some(heard);
+        }
+        self
     }
 }
 
@@ -225,6 +237,9 @@ impl hyper::body::Body for Body {
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 let length = u64::try_from(length).unwrap_or(u64::MAX);
                 passing.counted.fetch_add(length, Ordering::Relaxed);
+                if let (Some(heard), Some(data)) = (&mut passing.heard, frame.data_ref()) {
+                    heard.take(data);
+                }
                 let later = Instant::now() + passing.patience;
                 passing.idle.as_mut().reset(later);
             }

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use agentguard_core::{CredentialName, OutcomeOf};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::ACCEPT_ENCODING;
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use tokio::time::timeout;
 
-use super::{Arrived, Received, Unread, refused};
+use super::{Arrived, Heard, Received, Unread, refused};
 use crate::gate::ask::Permitted;
 use crate::gate::body::Body;
 use crate::gate::connection::refuse;
@@ -80,17 +81,20 @@ impl Connection {
                 return Ok(refused(&received.commands, &told));
             }
         };
-        let request = self.again((read, uri, version), received.body());
+        let mut request = self.again((read, uri, version), received.body());
+        // What it says of each ref is to be readable.
+        request.headers_mut().remove(ACCEPT_ENCODING);
         let answer = self
             .send(upstream, request, Sending::whole(permitted))
             .await?;
-        changing.tell(match answer.status() {
-            StatusCode::OK => OutcomeOf::Done,
-            status => OutcomeOf::Unanswered {
-                why: format!("status {}", status.as_u16()),
-            },
-        });
-        Ok(answer)
+        if answer.status() != StatusCode::OK {
+            changing.tell(OutcomeOf::Unanswered {
+                why: format!("status {}", answer.status().as_u16()),
+            });
+            return Ok(answer);
+        }
+        let heard = Heard::new(changing, received.commands);
+        Ok(answer.map(|body| body.heard_by(heard)))
     }
 
     /// What is judged, with what the server says of what the push builds upon.
