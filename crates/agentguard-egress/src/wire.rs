@@ -7,6 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use agentguard_core::{
     Api, Binding, CredentialName, Digest, HostGrant, HostName, OutcomeOf, Place, Push, Reach, Rule,
@@ -51,6 +52,7 @@ pub(crate) struct Plan {
     pub(crate) dns_udp: usize,
     pub(crate) dns_tcp: usize,
     pub(crate) callers: usize,
+    pub(crate) spool: PathBuf,
 }
 
 /// A credential, on its way to the gate.

@@ -1,6 +1,6 @@
 //! The way out of a session that is granted hosts: its gate, beside the session for as long as that lasts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use agentguard_core::{
     Action, Api, Clock as _, Confinement, CredentialName, Digest, Index, Judge as _, Network,
@@ -29,6 +29,7 @@ const RESOLVER: &str = "nameserver 127.0.0.1\n";
 pub(crate) fn settings(
     session: &SessionId,
     confinement: &Confinement,
+    spool: impl FnOnce() -> Result<PathBuf, Error>,
 ) -> Result<Option<Settings>, Error> {
     match confinement.network {
         Network::Isolated | Network::Host => return Ok(None),
@@ -45,6 +46,7 @@ pub(crate) fn settings(
         roots: trusted::roots(),
         stand_ins: Settings::STAND_INS,
         patience: Patience::USUAL,
+        spool: spool()?,
     }))
 }
 
