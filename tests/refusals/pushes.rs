@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use agentguard::core::{Event, Level};
+use agentguard::core::{Event, Level, OutcomeOf};
 
 use crate::scene::{Ran, Scene, as_everyone, level};
 
@@ -357,6 +357,70 @@ fn git_itself_says_why_and_what_would_be_let() {
 }
 
 #[test]
+fn of_several_refs_each_is_told_what_is_said_of_it() {
+    with_server(|scene, server| {
+        let before = server.refs(scene);
+        let ran = push(
+            scene,
+            server,
+            "echo c > c; git add c; git commit -qm three\n\
+             wire HEAD:refs/heads/$own/x HEAD:refs/heads/main HEAD:refs/tags/v1",
+        );
+        assert_eq!(server.refs(scene), before, "{}", ran.stderr);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        for (name, why) in [
+            ("/x ", "agentguard: another ref of this push is refused"),
+            (
+                "refs/heads/main ",
+                "agentguard: `refs/heads/main` is for humans",
+            ),
+            ("refs/tags/v1 ", "agentguard: `refs/tags/v1` is a tag"),
+        ] {
+            let is_said = |line: &str| line.contains(name) && line.contains(why);
+            assert!(said.lines().any(is_said), "{name}: {said}");
+        }
+    });
+}
+
+#[test]
+fn what_the_server_makes_of_each_ref_stands_in_the_log() {
+    with_server(|scene, server| {
+        let hook = server.repository.join("hooks/update");
+        let script = format!(
+            "printf '#!/bin/sh\\ncase $1 in */no) exit 1;; esac\\n' > {0} && chmod 755 {0}",
+            hook.display()
+        );
+        assert_eq!(scene.run_bare(&["sh", "-ec", &script]).code, Some(0));
+        let ran = push(
+            scene,
+            server,
+            "git commit -q --allow-empty -m three\n\
+             git push origin HEAD:refs/heads/$own/yes HEAD:refs/heads/$own/no || true",
+        );
+        let refs = server.refs(scene);
+        assert!(refs.contains("/yes ") && !refs.contains("/no "), "{refs}");
+        let mut said = Vec::new();
+        scene.each_event(|event| {
+            if let Event::Outcome {
+                outcome: OutcomeOf::Pushed { refs, .. },
+                ..
+            } = event
+            {
+                said.extend(refs.clone());
+            }
+        });
+        assert_eq!(said.len(), 2, "{}", ran.stderr);
+        for one in said {
+            let refused = one
+                .name
+                .ends_with("/no")
+                .then(|| "hook declined".to_owned());
+            assert_eq!(one.refused, refused, "{}", one.name);
+        }
+    });
+}
+
+#[test]
 fn what_makes_others_run_code_does_not_pass_in_any_commit() {
     with_server(|scene, server| {
         let before = server.refs(scene);
@@ -490,5 +554,230 @@ fn what_is_deployed_changes_only_as_far_as_a_rule_lets_it() {
             &format!("{commit}one=$(put '{good}' HEAD); wire $one:refs/heads/$own/x"),
         );
         assert_ne!(server.refs(scene), before, "{}", ran.stderr);
+    });
+}
+
+/// A push as bytes, without a client of git: `body NAME COMMIT` of what main does not have.
+const BODY: &str = "body() {
+    line=\"$(printf %040d 0) $2 $1\"; caps=' report-status'
+    printf '%04x%s\\000%s0000' $((${#line} + 1 + ${#caps} + 4)) \"$line\" \"$caps\"
+    printf '%s\\n^%s\\n' $2 $(git rev-parse main) | git pack-objects --revs --stdout -q
+}
+post() { curl -s --data-binary @- -H 'Content-Type: application/x-git-receive-pack-request' \"$@\" http://git.test/o/r/git-receive-pack; }
+";
+
+#[test]
+fn a_push_is_judged_however_its_body_is_framed() {
+    with_server(|scene, server| {
+        let before = server.refs(scene);
+        let commit = "head -c 40000 /dev/urandom > c; git add c; git commit -qm three; new=$(git rev-parse HEAD)\n";
+        let zipped = "gzip | post -H 'Content-Encoding: gzip'";
+        let chunked = "post -H 'Transfer-Encoding: chunked'";
+        let own = "body refs/heads/$own/x $new";
+        let both = format!("({own} | gzip; body refs/heads/main $new | gzip)");
+        for (refused, rule) in [
+            (
+                format!("body refs/heads/main $new | {zipped}"),
+                "push/protected",
+            ),
+            (
+                format!("body refs/heads/main $new | {chunked}"),
+                "push/protected",
+            ),
+            (
+                format!("body refs/heads/main $new | {zipped} -H 'Transfer-Encoding: chunked'"),
+                "push/protected",
+            ),
+            // Not what it says, more than one, something behind it, encoded otherwise, not all of it.
+            (
+                format!("{own} | post -H 'Content-Encoding: gzip'"),
+                "gate/push",
+            ),
+            (
+                format!("({own}; body refs/heads/main $new) | {zipped}"),
+                "gate/push",
+            ),
+            (
+                format!("{both} | post -H 'Content-Encoding: gzip'"),
+                "gate/push",
+            ),
+            (
+                format!("{own} | gzip | post -H 'Content-Encoding: deflate'"),
+                "gate/push",
+            ),
+            (
+                format!("{own} | gzip | head -c 20000 | post -H 'Content-Encoding: gzip'"),
+                "gate/push",
+            ),
+        ] {
+            let ran = push(scene, server, &format!("{BODY}{commit}{refused}"));
+            assert_eq!(server.refs(scene), before, "{refused}: {}", ran.stderr);
+            assert!(
+                ran.stdout.contains(rule),
+                "{refused}: {}{}",
+                ran.stdout,
+                ran.stderr
+            );
+        }
+        for (number, framed) in [zipped, chunked].iter().enumerate() {
+            let script = format!("{BODY}{commit}body refs/heads/$own/{number} $new | {framed}");
+            let ran = push(scene, server, &script);
+            let refs = server.refs(scene);
+            assert!(
+                refs.contains(&format!("/{number} ")),
+                "{framed}: {} {}",
+                ran.stdout,
+                ran.stderr
+            );
+        }
+        let ran = push(
+            scene,
+            server,
+            &format!("{commit}git -c http.postBuffer=1000 push origin HEAD:refs/heads/$own/git"),
+        );
+        assert!(server.refs(scene).contains("/git "), "{}", ran.stderr);
+    });
+}
+
+/// A branch `shared` that a policy lets go forward, and branches `ahead` of it and `other` beside it. Returns that policy.
+fn share(scene: &Scene, server: &Server) -> String {
+    let script = format!(
+        "git checkout -q -b ahead && echo 1 > x && git add x && git commit -qm x && echo 2 > x && git commit -qam y && \
+         git checkout -q --orphan other && git commit -qm other && git checkout -q work && \
+         git push -q {} work:shared ahead other",
+        server.repository.display()
+    );
+    assert_eq!(scene.run_bare(&["sh", "-ec", &script]).code, Some(0));
+    let policy = server.policy(scene);
+    scene.write(
+        "policy/shared.rego",
+        "package agentguard.push.shared\n\nallow contains {\"id\": \"shared/forward\", \"reason\": \"it only grows\"} if {\n\
+         \tevery update in input.action.refs {\n\t\tupdate.short == \"shared\"\n\t\tupdate.forward\n\t}\n}\n",
+    );
+    policy
+}
+
+/// Tries to have `shared` point to something else, and returns whether it does.
+fn is_moved(scene: &Scene, server: &Server, (policy, what): (&str, &str)) -> bool {
+    let id = || {
+        let refs = server.refs(scene);
+        let mut lines = refs.lines();
+        lines
+            .find(|line| line.contains("/shared "))
+            .map(str::to_owned)
+    };
+    let before = id();
+    let script = format!(
+        "{SHELL}\ncommit() {{ git commit-tree -m c \"$@\" HEAD^{{tree}}; }}\nset -e\n\
+         new=$(git rev-parse {what})\nwire +$new:refs/heads/shared\n"
+    );
+    let ran = scene.run_with(&[policy], &["sh", "-c", &script]);
+    println!("{what}: {}{}", ran.stdout, ran.stderr);
+    id() != before
+}
+
+#[test]
+fn a_ref_goes_forward_where_the_server_knows_that_it_does() {
+    with_server(|scene, server| {
+        let policy = share(scene, server);
+        let keep = format!(
+            "git --git-dir {} rev-parse shared > .git/last",
+            server.repository.display()
+        );
+        for (is_forward, what) in [
+            (false, "work~1"),
+            (false, "other"),
+            (false, "$(commit -p work~1)"),
+            (false, "$(commit -p other)"),
+            (false, "$(commit)"),
+            (false, "$(commit -p work~1 -p other)"),
+            // Only the server has what lies between.
+            (true, "$(commit -p ahead~1)"),
+            (false, "ahead~1"),
+            (false, "work"),
+            (
+                true,
+                "$(commit -p $(commit -p other) -p ahead~1 -p $(cat .git/last))",
+            ),
+            (false, "ahead"),
+        ] {
+            let moved = is_moved(scene, server, (&policy, what));
+            assert_eq!(moved, is_forward, "{what}");
+            assert_eq!(scene.run_bare(&["sh", "-ec", &keep]).code, Some(0));
+        }
+        // Over what the server has already: nothing comes with it.
+        let reset = format!("git push -qf {} work:shared", server.repository.display());
+        assert_eq!(scene.run_bare(&["sh", "-ec", &reset]).code, Some(0));
+        assert!(is_moved(scene, server, (&policy, "ahead")));
+    });
+}
+
+/// How much memory gates hold, in KiB: the most that was seen, of all and of what no file stands for.
+fn watched(is_over: &AtomicBool) -> (u64, u64) {
+    let mut most = (0, 0);
+    while !is_over.load(Ordering::SeqCst) {
+        for process in std::fs::read_dir("/proc").unwrap().flatten() {
+            let path = process.path();
+            let Ok(name) = std::fs::read(path.join("cmdline")) else {
+                continue;
+            };
+            if !name.starts_with(b"agentguard-gate\0") {
+                continue;
+            }
+            let status = std::fs::read_to_string(path.join("status")).unwrap_or_default();
+            let field = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name));
+                let words = line.and_then(|line| line.split_whitespace().next());
+                words.and_then(|word| word.parse().ok()).unwrap_or(0)
+            };
+            most = (most.0.max(field("VmHWM:")), most.1.max(field("RssAnon:")));
+        }
+        // Often enough to see what a push of seconds holds.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    most
+}
+
+#[test]
+fn a_large_pack_is_judged_and_sent_from_a_file() {
+    with_server(|scene, server| {
+        let before = server.refs(scene);
+        let commit = "git() { command git -c core.compression=0 \"$@\"; }\n\
+             for n in $(seq 50); do head -c 2M /dev/urandom > big$n; done; git add .; git commit -qm big\n";
+        let evil = format!(
+            "{commit}blob=$(echo x | git hash-object -w --stdin)\n\
+             inner=$(printf '100644 blob %s\\tconfig.yml\\n' $blob | git mktree)\n\
+             tree=$( (git ls-tree HEAD; printf '040000 tree %s\\t.circleci\\n' $inner) | git mktree)\n\
+             wire $(git commit-tree -p HEAD -m x $tree):refs/heads/$own/x"
+        );
+        let ran = push(scene, server, &evil);
+        assert_eq!(server.refs(scene), before, "{}", ran.stderr);
+        assert_eq!(
+            refused_by(scene).last().map(String::as_str),
+            Some("push/pipeline"),
+            "{}",
+            ran.stderr
+        );
+        let is_over = Arc::new(AtomicBool::new(false));
+        let watching = std::thread::spawn({
+            let is_over = Arc::clone(&is_over);
+            move || watched(&is_over)
+        });
+        let ran = push(scene, server, "wire HEAD:refs/heads/$own/x");
+        is_over.store(true, Ordering::SeqCst);
+        let (all, anonymous) = watching.join().unwrap();
+        assert!(
+            server.refs(scene).contains("/x "),
+            "{}{}",
+            ran.stdout,
+            ran.stderr
+        );
+        println!(
+            "a gate holds {} MiB at most, {} MiB of it no file's",
+            all >> 10,
+            anonymous >> 10
+        );
+        assert!(all > 0 && all < 160 << 10, "{all} KiB");
+        assert!(anonymous < 64 << 10, "{anonymous} KiB");
     });
 }

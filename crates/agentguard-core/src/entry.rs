@@ -6,8 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentName, Brought, Commitment, CredentialName, Digest, Enforcement, Evidence, Forcing,
-    Held, Human, Level, Network, ProgramClass, Promise, Rule, RuleId, Ruling, SessionId,
+    Agent, AgentName, Brought, Commitment, CredentialName, Digest, Enforcement, Evidence, Forcing, Held, Human, Level, Network, ProgramClass, Promise, RefOutcome, Rule, RuleId, Ruling, SessionId,
     TierDigest, Timestamp, Trigger,
 };
 
@@ -305,6 +304,17 @@ pub enum OutcomeOf {
     Unanswered {
         /// Why.
         why: String,
+    },
+    /// A server took a push up, and said what became of the refs that it was asked to change.
+    Pushed {
+        /// What it says, in its order, as far as there is room for it.
+        refs: Vec<RefOutcome>,
+        /// Of how many more refs it spoke.
+        #[serde(default, skip_serializing_if = "is_none")]
+        more: u64,
+        /// Why it could not take up what was sent, where it says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unpack: Option<String>,
     },
     /// It was refused, and the reason could not be shown to the agent.
     Untold,

@@ -63,6 +63,19 @@ pub struct RefUpdate {
     pub new: Option<String>,
 }
 
+/// What a server says became of a ref that it was asked to change.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct RefOutcome {
+    /// The ref that was asked for.
+    pub name: String,
+    /// Why the server refused it, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// The ref that it changed instead, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<String>,
+}
+
 /// A commit that a push brings.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct PushedCommit {

@@ -20,6 +20,8 @@ use crate::process::Process;
 use crate::wire::{self, Answer, Asked, LONGEST};
 use crate::{Error, Settings};
 
+/// Of how many refs of a refused push it is said by which rule each is refused.
+const MOST_EXPLAINED: usize = 20;
 /// How often a gate is started in one session. One that ends so often is being ended.
 const MOST_STARTS: u32 = 8;
 /// How long the gate of a session that is over may take to tell what came of the requests that are open. Their
@@ -69,6 +71,12 @@ pub trait Govern: Sync {
     ///
     /// Returns what the agent is told of a refusal.
     fn push(&self, push: Push) -> Result<Permit<Self::Action>, Refused>;
+
+    /// Which rule refuses this, if any does. Asked of parts of a push that was refused, to say which of them it was
+    /// for: nothing is permitted by it, and nothing is recorded.
+    fn refuses(&self, _push: Push) -> Option<Rule> {
+        None
+    }
 
     /// As [`Govern::request`], of one that can wait for a human. `whole` is the digest of all that would be sent, where its
     /// body was read whole: by it the very same request is known again.
@@ -383,7 +391,7 @@ fn settle<G: Govern>(
             govern.found(rule).map_err(unrecorded)?;
             return Ok(None);
         }
-        Asked::Push(push) => permitted(open, govern.push(*push)),
+        Asked::Push(push) => pushed(govern, open, *push),
         Asked::Api(api, whole) => match govern.request_or_wait(*api, whole) {
             Ok(Requested::Held(ticket)) => {
                 held.hold(ticket, wake);
@@ -422,6 +430,23 @@ fn permitted<A>(open: &Open, permit: Result<Permit<A>, Refused>) -> Answer {
     }
 }
 
+/// Of a push that is refused, whoever sent it hears of each ref what is to be said of it.
+fn pushed<G: Govern>(govern: &G, open: &Open, push: Push) -> Answer {
+    let refs = push.refs.clone();
+    let asked = push.clone();
+    let mut answer = permitted(open, govern.push(push));
+    if let Answer::Refused { each, .. } = &mut answer
+        && refs.len() > 1
+    {
+        let alone = refs.into_iter().take(MOST_EXPLAINED).map(|update| Push {
+            refs: vec![update],
+            ..asked.clone()
+        });
+        *each = alone.map(|push| govern.refuses(push)).collect();
+    }
+    answer
+}
+
 /// Rules may allow what the session was not granted; it is not reached all the same.
 fn never<G: Govern>(govern: &G, permit: Permit<G::Action>) -> Result<Answer, Error> {
     let (_, index) = permit.spend();
@@ -435,6 +460,7 @@ fn never<G: Govern>(govern: &G, permit: Permit<G::Action>) -> Result<Answer, Err
         rule,
         entry: Some(index.0),
         approval: None,
+        each: Vec::new(),
     })
 }
 
@@ -448,6 +474,7 @@ impl From<Refused> for Answer {
             rule: refused.rule,
             entry: refused.entry.map(|index| index.0),
             approval: refused.approval,
+            each: Vec::new(),
         }
     }
 }

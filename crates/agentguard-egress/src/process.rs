@@ -119,6 +119,7 @@ fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
         dns_udp: listeners.dns_udp.len(),
         dns_tcp: listeners.dns_tcp.len(),
         callers: listeners.callers.len(),
+        spool: settings.spool.clone(),
     }
 }
 

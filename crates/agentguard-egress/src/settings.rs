@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use agentguard_core::{Credential, HostGrant, HostName, Place};
@@ -33,6 +34,8 @@ pub struct Settings {
     pub stand_ins: Ipv4Addr,
     /// How long is waited for others. [`Patience::USUAL`], but in tests.
     pub patience: Patience,
+    /// A directory of the guard's, on a disk, where pushes lie while they are judged: in files without names.
+    pub spool: PathBuf,
 }
 
 impl Settings {

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use agentguard_core::{
     Api, Binding, CredentialName, Digest, HostGrant, HostName, OutcomeOf, Place, Push, Reach, Rule,
@@ -52,6 +53,7 @@ pub(crate) struct Plan {
     pub(crate) dns_udp: usize,
     pub(crate) dns_tcp: usize,
     pub(crate) callers: usize,
+    pub(crate) spool: PathBuf,
 }
 
 /// A credential, on its way to the gate.
@@ -115,6 +117,8 @@ pub(crate) enum Answer {
         entry: Option<u64>,
         /// What a human calls the question by that was asked about it.
         approval: Option<String>,
+        /// Of a push, which rule refuses each of its first refs, if it were the only one.
+        each: Vec<Option<Rule>>,
     },
     /// A human is asked. What comes of it is told on the line for that.
     Held { ticket: u64 },

@@ -1,10 +1,11 @@
 //! The way out of a session that is granted hosts: its gate, beside the session for as long as that lasts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use agentguard_core::{
-    Action, Api, Clock as _, Confinement, CredentialName, Digest, Index, Network, OutcomeOf,
-    Permit, Push, Reach, ReachedBy, Record as _, Rule, Ruling, SessionId, Unrecorded,
+    Action, Api, Clock as _, Confinement, CredentialName, Digest, Index, Judge as _, Network,
+    OutcomeOf, Permit, Push, Reach, ReachedBy, Record as _, Rule, Ruling, SessionId, Unrecorded,
+    Verdict,
 };
 use agentguard_egress::{
     Authority, Gate, Govern, Listeners, Patience, Refused, Requested, Settings, Ticket,
@@ -28,6 +29,7 @@ const RESOLVER: &str = "nameserver 127.0.0.1\n";
 pub(crate) fn settings(
     session: &SessionId,
     confinement: &Confinement,
+    spool: impl FnOnce() -> Result<PathBuf, Error>,
 ) -> Result<Option<Settings>, Error> {
     match confinement.network {
         Network::Isolated | Network::Host => return Ok(None),
@@ -45,6 +47,7 @@ pub(crate) fn settings(
         roots: trusted::roots(),
         stand_ins: Settings::STAND_INS,
         patience: Patience::USUAL,
+        spool: spool()?,
     }))
 }
 
@@ -201,6 +204,15 @@ impl Govern for Supervisor<'_> {
         let words = push.words();
         self.admit(Action::Push(Box::new(push)), words, false)
             .map_err(to_client)
+    }
+
+    fn refuses(&self, push: Push) -> Option<Rule> {
+        let question = self.judge.question(Action::Push(Box::new(push)));
+        match self.judge.judge(&question) {
+            Ok(Verdict::Allow(_)) => None,
+            Ok(Verdict::Ask(rule) | Verdict::Deny(rule)) => Some(rule),
+            Err(undecided) => Some(Rule::new("guard/undecided", undecided.to_string())),
+        }
     }
 
     fn request_or_wait(

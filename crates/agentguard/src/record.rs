@@ -77,6 +77,7 @@ impl SessionRecord {
             | OutcomeOf::Answered { .. }
             | OutcomeOf::Passed { .. }
             | OutcomeOf::Unanswered { .. }
+            | OutcomeOf::Pushed { .. }
             | OutcomeOf::Untold
             | OutcomeOf::Exited { .. }
             | OutcomeOf::Signaled { .. } => Class::Covered,

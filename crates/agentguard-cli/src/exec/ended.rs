@@ -133,6 +133,7 @@ fn exit_of(finished: &Finished) -> (Exit, String) {
         | OutcomeOf::Answered { .. }
         | OutcomeOf::Passed { .. }
         | OutcomeOf::Unanswered { .. }
+        | OutcomeOf::Pushed { .. }
         | OutcomeOf::Untold => (Exit::Guard, "ended in no way that we know".to_owned()),
     }
 }

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use agentguard::core::{
-    Answered, Api, Brought, Change, ChangeKind, CredentialAct, Digest, Entry, Event, Human, Origin,
-    OutcomeOf, Push, RefMove, Rule, Ruling, SessionStatus, Span, Tally, Timestamp,
+    Answered, Api, Brought, Change, ChangeKind, CredentialAct, Digest, Entry, Event, Human, Origin, OutcomeOf, Push, RefMove, RefOutcome, Rule, Ruling, SessionStatus, Span, Tally, Timestamp,
 };
 use serde_json::Value;
 
@@ -200,9 +199,27 @@ pub(crate) fn came(outcome: &OutcomeOf) -> String {
             milliseconds,
         } => format!("passed on ({sent} bytes out, {received} in, {milliseconds} ms)"),
         OutcomeOf::Unanswered { why } => format!("no answer ({})", why),
+        OutcomeOf::Pushed { refs, more, .. } => pushed(refs, *more),
         OutcomeOf::Untold => "refused without a word to".to_owned(),
         OutcomeOf::Exited { code } => format!("exited {code}"),
         OutcomeOf::Signaled { signal } => format!("killed by signal {signal}"),
+    }
+}
+
+/// What a server did to refs: how many it changed, and the first that it did not.
+fn pushed(refs: &[RefOutcome], more: u64) -> String {
+    let refused = refs
+        .iter()
+        .find_map(|one| Some((one, one.refused.as_ref()?)));
+    let taken = refs.iter().filter(|one| one.refused.is_none()).count();
+    let changed = match (taken, more) {
+        (1, 0) => "the server changed 1 ref".to_owned(),
+        (taken, 0) => format!("the server changed {taken} refs"),
+        (taken, more) => format!("the server changed {taken} refs, and spoke of {more} more"),
+    };
+    match refused {
+        Some((one, why)) => format!("{changed}, and refused `{}` ({why})", one.name),
+        None => changed,
     }
 }
 

@@ -25,13 +25,12 @@ use super::misplaced::Misplaced;
 use super::names::Names;
 use super::path::Slash;
 use super::process::Handed;
+use super::push::Spools;
 use super::resolve::Resolver;
 use crate::settings::Patience;
 
 /// More connections at a time wait to be accepted.
 const MOST_CONNECTIONS: usize = 1024;
-/// More pushes at a time wait to be read.
-const MOST_PUSHES: usize = 2;
 /// More lookups at a time that have to be asked about are dropped, as packets are.
 const MOST_LOOKUPS: usize = 64;
 /// How many questions one connection may ask.
@@ -50,8 +49,8 @@ pub(super) struct Shared {
     pub(super) kept: Arc<Kept>,
     pub(super) lent: Arc<Lent>,
     pub(super) patience: Patience,
-    /// One place for each push that is read: it is read whole.
-    pub(super) pushes: Semaphore,
+    /// A file for each push that is read: it is read whole.
+    pub(super) pushes: Arc<Spools>,
     uninspected: HashSet<HostName>,
     escaped_slashes: HashSet<HostName>,
     conversations: HashSet<HostName>,
@@ -100,7 +99,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         kept: Arc::default(),
         lent: Arc::new(Lent::new(plan.credentials)?),
         patience: plan.patience,
-        pushes: Semaphore::new(MOST_PUSHES),
+        pushes: Arc::new(handed.spools),
         uninspected: plan.uninspected.into_iter().collect(),
         escaped_slashes: plan.escaped_slashes.into_iter().collect(),
         conversations: plan.conversations.into_iter().collect(),

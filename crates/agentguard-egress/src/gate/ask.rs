@@ -25,6 +25,8 @@ pub(super) struct Told {
     pub(super) entry: Option<u64>,
     /// What a human calls the question by that was asked about it.
     pub(super) approval: Option<String>,
+    /// Of a push, which rule refuses each of its first refs, if it were the only one.
+    pub(super) each: Vec<Option<Rule>>,
 }
 
 /// Whom to ask.
@@ -147,10 +149,12 @@ impl Guard {
                 rule,
                 entry,
                 approval,
+                each,
             } => Some(Settled::Told(Told {
                 rule,
                 entry,
                 approval,
+                each,
             })),
             // What is held is not settled, and cannot be held again.
             Answer::Held { .. } => None,

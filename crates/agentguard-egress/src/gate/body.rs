@@ -14,6 +14,7 @@ use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::ask::Permitted;
+use super::push::Heard;
 use super::request;
 use super::through::Through;
 
@@ -21,6 +22,8 @@ use super::through::Through;
 /// what was answered would wait forever.
 const HELD_FOR: Duration = Duration::from_millis(100);
 
+/// How much of a body is sent at once that is here.
+const PIECE: usize = 64 << 10;
 /// How long nothing may come of a body that is read here.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,6 +33,8 @@ type Cause = Box<dyn Error + Send + Sync>;
 pub(super) enum Body {
     /// All of it is here.
     Whole(Option<Bytes>),
+    /// It is here, and may be more than is sent at once.
+    Pieces(VecDeque<Bytes>),
     /// It comes from somewhere.
     Passing(Box<Passing>),
 }
@@ -50,6 +55,8 @@ pub(super) struct Passing {
     held: Option<Pin<Box<Sleep>>>,
     is_ended: bool,
     is_request: bool,
+    /// Reads along. It says what it read when this is over.
+    heard: Option<Heard>,
 }
 
 /// The answer that a body belongs to, and what is told when it ends.
@@ -82,6 +89,11 @@ impl Body {
         Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 
+    /// All of it, of which there may be much.
+    pub(super) fn pieces(all: impl IntoIterator<Item = Bytes>) -> Self {
+        Self::Pieces(all.into_iter().filter(|bytes| !bytes.is_empty()).collect())
+    }
+
     /// A body of which `first` was read, and the rest comes.
     pub(super) fn passing(
         first: VecDeque<Bytes>,
@@ -104,8 +116,26 @@ impl Body {
             then: None,
             held: None,
             is_ended: false,
+            heard: None,
         }))
     }
+
+    /// Has it read along as it passes.
+    pub(super) fn heard_by(mut self, heard: Heard) -> Self {
+        if let Self::Passing(passing) = &mut self {
+            passing.heard = Some(heard);
+        }
+        self
+    }
+}
+
+/// Takes off what is sent at once.
+fn next_piece(pieces: &mut VecDeque<Bytes>) -> Option<Bytes> {
+    let mut piece = pieces.pop_front()?;
+    if piece.len() > PIECE {
+        pieces.push_front(piece.split_off(PIECE));
+    }
+    Some(piece)
 }
 
 impl Passing {
@@ -217,6 +247,10 @@ impl hyper::body::Body for Body {
             Self::Whole(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
+            Self::Pieces(pieces) => {
+                let piece = next_piece(pieces);
+                return Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes))));
+            }
             Self::Passing(passing) => passing,
         };
         let polled = passing.poll_next(context);
@@ -225,6 +259,9 @@ impl hyper::body::Body for Body {
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 let length = u64::try_from(length).unwrap_or(u64::MAX);
                 passing.counted.fetch_add(length, Ordering::Relaxed);
+                if let (Some(heard), Some(data)) = (&mut passing.heard, frame.data_ref()) {
+                    heard.take(data);
+                }
                 let later = Instant::now() + passing.patience;
                 passing.idle.as_mut().reset(later);
             }
@@ -241,6 +278,7 @@ impl hyper::body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
+            Self::Pieces(pieces) => pieces.is_empty(),
             Self::Passing(passing) => passing.is_over(),
         }
     }
@@ -249,6 +287,10 @@ impl hyper::body::Body for Body {
         match self {
             Self::Whole(bytes) => {
                 let length = bytes.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+            }
+            Self::Pieces(pieces) => {
+                let length = pieces.iter().map(Bytes::len).sum::<usize>();
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
             Self::Passing(passing) => {

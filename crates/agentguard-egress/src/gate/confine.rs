@@ -1,6 +1,7 @@
 //! What the gate gives up before it reads a byte of anybody's.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
@@ -36,14 +37,15 @@ const READ: [&str; 15] = [
 ];
 
 /// Bounds this process and confines it: no memory of its own to be read by others, no program to start, no
-/// file to write, and none to read but those.
-pub(super) fn confine() -> io::Result<()> {
+/// file to write but those that it has, and none to read but those and what is below `directory`: its own files,
+/// which have no names.
+pub(super) fn confine(directory: OwnedFd) -> io::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::thread::set_no_new_privs(true)?;
     bound(Resource::As, MOST_MEMORY)?;
     bound(Resource::Nofile, MOST_DESCRIPTORS)?;
     bound(Resource::Core, 0)?;
-    landlock().map_err(io::Error::other)
+    landlock(Some(directory)).map_err(io::Error::other)
 }
 
 fn bound(resource: Resource, most: u64) -> io::Result<()> {
@@ -59,7 +61,7 @@ fn bound(resource: Resource, most: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn landlock() -> Result<(), String> {
+fn landlock(directory: Option<OwnedFd>) -> Result<(), String> {
     let said = |error: landlock::RulesetError| error.to_string();
     let mut ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V6))
@@ -70,6 +72,11 @@ fn landlock() -> Result<(), String> {
         .map_err(said)?
         .create()
         .map_err(said)?;
+    if let Some(directory) = directory {
+        ruleset = ruleset
+            .add_rule(PathBeneath::new(directory, AccessFs::ReadFile))
+            .map_err(said)?;
+    }
     for path in READ {
         // What is not there is not read.
         let Ok(opened) = PathFd::new(path) else {
@@ -99,7 +106,7 @@ mod tests {
     fn nothing_is_read_but_what_names_are_looked_up_with_and_nothing_is_written() {
         // It holds for this thread, and for no other of the tests.
         let confined = std::thread::spawn(|| {
-            landlock().unwrap();
+            landlock(None).unwrap();
             for path in ["/etc/passwd", "/proc/self/environ", "/root", "/etc"] {
                 let read = std::fs::File::open(path).map(|_| ());
                 assert_eq!(

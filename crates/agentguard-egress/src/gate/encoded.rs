@@ -5,6 +5,15 @@ use miniz_oxide::inflate::core::inflate_flags::{
     TINFL_FLAG_PARSE_ZLIB_HEADER, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
 };
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
+use miniz_oxide::inflate::stream::{self, InflateState};
+use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
+
+/// A digest and a length stand behind a stream of gzip.
+const BEHIND: usize = 8;
+/// No head is longer that has a reason.
+const LONGEST_HEAD: usize = 128 << 10;
+/// How much is undone at once.
+const PIECE: usize = 64 << 10;
 
 /// How a body is encoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,8 +70,76 @@ impl Coding {
     }
 }
 
-/// The stream between the head and the eight bytes behind it (RFC 1952, section 2.3).
+/// Undoes gzip piece by piece.
+#[derive(Default)]
+pub(super) struct Unzip {
+    /// What came and was not taken.
+    waiting: Vec<u8>,
+    state: Option<Box<InflateState>>,
+    /// How much is to come behind the stream, once that has ended.
+    behind: Option<usize>,
+}
+
+impl Unzip {
+    /// Takes what came.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+    }
+
+    /// The next piece of what it is without its encoding, or `None` until more comes.
+    ///
+    /// # Errors
+    ///
+    /// It is not what it is said to be, or something is behind it.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, ()> {
+        if let Some(behind) = &mut self.behind {
+            *behind = behind.checked_sub(self.waiting.len()).ok_or(())?;
+            self.waiting.clear();
+            return Ok(None);
+        }
+        let Some(state) = &mut self.state else {
+            let Some(stream) = after_head(&self.waiting) else {
+                return if self.waiting.len() > LONGEST_HEAD {
+                    Err(())
+                } else {
+                    Ok(None)
+                };
+            };
+            self.waiting = stream.to_vec();
+            self.state = Some(InflateState::new_boxed(DataFormat::Raw));
+            return self.next();
+        };
+        let mut piece = vec![0; PIECE];
+        let done = stream::inflate(state, &self.waiting, &mut piece, MZFlush::None);
+        self.waiting.drain(..done.bytes_consumed);
+        piece.truncate(done.bytes_written);
+        match done.status {
+            Ok(MZStatus::StreamEnd) => self.behind = Some(BEHIND),
+            // It wants more than there is.
+            Ok(MZStatus::Ok) | Err(MZError::Buf) => {}
+            Ok(MZStatus::NeedDict) | Err(_) => return Err(()),
+        }
+        match (piece.is_empty(), self.behind) {
+            (false, _) => Ok(Some(piece)),
+            (true, Some(_)) => self.next(),
+            (true, None) => Ok(None),
+        }
+    }
+
+    /// Whether all of it came.
+    pub(super) fn is_over(&self) -> bool {
+        self.behind == Some(0)
+    }
+}
+
+/// The stream between the head and what is behind it.
 fn gzip(bytes: &[u8]) -> Option<&[u8]> {
+    let rest = after_head(bytes)?;
+    rest.get(..rest.len().checked_sub(BEHIND)?)
+}
+
+/// What comes after the head (RFC 1952, section 2.3).
+fn after_head(bytes: &[u8]) -> Option<&[u8]> {
     let &[0x1f, 0x8b, 8, flags, _, _, _, _, _, _, ..] = bytes else {
         return None;
     };
@@ -86,7 +163,7 @@ fn gzip(bytes: &[u8]) -> Option<&[u8]> {
     if flags & checked != 0 {
         rest = rest.get(2..)?;
     }
-    rest.get(..rest.len().checked_sub(8)?)
+    Some(rest)
 }
 
 fn inflate(stream: &[u8], flags: u32, longest: usize) -> Decoded {
@@ -142,6 +219,48 @@ mod tests {
         }
         assert_eq!(Coding::of(Some("gzip, gzip")), Coding::Other);
         assert_eq!(Coding::of(Some("br")), Coding::Other);
+    }
+
+    /// All that comes of it, piece by piece. `None` where it is broken or not all there.
+    fn unzipped(bytes: &[u8], piece: usize) -> Option<Vec<u8>> {
+        let (mut unzip, mut all) = (Unzip::default(), Vec::new());
+        for piece in bytes.chunks(piece) {
+            unzip.take(piece);
+            while let Some(piece) = unzip.next().ok()? {
+                assert!(piece.len() <= PIECE);
+                all.extend(piece);
+            }
+        }
+        unzip.is_over().then_some(all)
+    }
+
+    #[test]
+    fn a_stream_is_undone_however_it_comes_and_only_whole() {
+        let named = [&GZIP[..3], &[8], &GZIP[4..10], b"name\0", &GZIP[10..]].concat();
+        let long: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
+        let stream = miniz_oxide::deflate::compress_to_vec(&long, 6);
+        let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3];
+        let long_zipped = [&head[..], &stream, &[0; BEHIND]].concat();
+        for piece in [1, 2, 7, 4096, 1 << 20] {
+            for (bytes, is) in [
+                (GZIP, &b"{\"a\":1}"[..]),
+                (&named, b"{\"a\":1}"),
+                (&long_zipped, &long),
+            ] {
+                assert_eq!(unzipped(bytes, piece).as_deref(), Some(is), "{piece}");
+            }
+            for length in 0..GZIP.len() {
+                assert_eq!(unzipped(&GZIP[..length], piece), None, "{length}");
+            }
+            for bytes in [
+                [GZIP, GZIP].concat(),
+                [GZIP, b"x"].concat(),
+                ZLIB.to_vec(),
+                vec![b'a'; 200_000],
+            ] {
+                assert_eq!(unzipped(&bytes, piece), None);
+            }
+        }
     }
 
     #[test]

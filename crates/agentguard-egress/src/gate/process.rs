@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::push::Spools;
 use super::{accept, confine};
 use crate::wire::{self, LINES, LONGEST_PLAN, Plan};
 
@@ -34,6 +35,8 @@ pub(super) struct Handed {
     pub(super) lines: Vec<OwnedFd>,
     /// On which it is told of what was held.
     pub(super) held: Vec<OwnedFd>,
+    /// Where pushes lie while they are judged.
+    pub(super) spools: Spools,
     /// It ends with the guard, and the gate with it.
     pub(super) control: UnixStream,
 }
@@ -55,7 +58,8 @@ fn run() -> io::Result<()> {
     let dns_tcp = take(plan.dns_tcp)?;
     let dns_udp = take(plan.dns_udp)?;
     let tcp = take(plan.tcp)?;
-    confine::confine()?;
+    let (spools, directory) = Spools::open(&plan.spool)?;
+    confine::confine(directory)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)
@@ -68,6 +72,7 @@ fn run() -> io::Result<()> {
         callers,
         lines,
         held,
+        spools,
         control,
     };
     let ended = runtime.block_on(accept::serve(handed));

@@ -256,6 +256,7 @@ impl Scene {
             roots: plan.roots,
             stand_ins: STAND_INS,
             patience: plan.patience,
+            spool: std::env::temp_dir(),
         };
         let log = Arc::new(Log::default());
         let (stop, stopped) = UnixStream::pair().unwrap();

@@ -202,6 +202,7 @@ impl Worker<'_> {
             | OutcomeOf::Answered { .. }
             | OutcomeOf::Passed { .. }
             | OutcomeOf::Unanswered { .. }
+            | OutcomeOf::Pushed { .. }
             | OutcomeOf::Untold
             | OutcomeOf::Exited { .. }
             | OutcomeOf::Signaled { .. } => {

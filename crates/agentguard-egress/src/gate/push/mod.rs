@@ -3,17 +3,20 @@
 
 pub(super) mod advert;
 mod base;
+mod coming;
 mod commands;
 mod differ;
+mod heard;
 mod infrastructure;
 mod pack;
 mod pass;
 mod paths;
 mod pkt;
 mod report;
+mod spool;
 mod yaml;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,13 +27,17 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use super::ask::Told;
-use super::body::{self, Body};
+use super::body::Body;
 use super::request::Read;
+use coming::Came;
 use commands::Commands;
 use gix_hash::ObjectId;
+pub(super) use heard::Heard;
 use pack::Objects;
 pub(super) use pass::Arriving;
-use paths::{Changes, Walk};
+use paths::{Ancestry, Changes, Walk};
+use spool::Spooled;
+pub(super) use spool::{Spool, Spools};
 
 /// The service that takes a push, and the one that tells what there is.
 const RECEIVE: &str = "git-receive-pack";
@@ -38,7 +45,9 @@ const UPLOAD: &str = "git-upload-pack";
 /// The type of a push.
 const SENT: &[u8] = b"application/x-git-receive-pack-request";
 /// How long a push may take to be read.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Of how many refs the server is asked whether they go forward.
+const MOST_ASKED: usize = 8;
 /// The shortest body of a request of no refs.
 const PROBE: &[u8] = b"0000";
 
@@ -73,7 +82,10 @@ pub(super) struct Received {
     base: Objects,
     walk: Walk,
     changes: Changes,
-    bytes: Bytes,
+    /// Refs of which only the server knows that they are to hold what they held.
+    forward: HashSet<String>,
+    head: Bytes,
+    pack: Bytes,
 }
 
 /// Why a push is not even judged, and what it asked for where that could be read.
@@ -113,29 +125,15 @@ pub(super) enum Arrived {
 /// Reads a push whole.
 pub(super) async fn receive(
     first: VecDeque<Bytes>,
-    mut rest: Incoming,
+    rest: Incoming,
     headers: &HeaderMap,
+    spool: Spool,
 ) -> Result<Arrived, Box<Unread>> {
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Unread::new("it is compressed as a whole").with_remedy("send it as git does"));
-    }
-    let mut bytes: Vec<u8> = first.iter().flatten().copied().collect();
-    let most = commands::LONGEST + pack::LONGEST;
-    while let Some(next) = body::next(&mut rest).await {
-        let next = next.map_err(|_| Unread::new("its body breaks off"))?;
-        bytes.extend_from_slice(&next);
-        if bytes.len() > most {
-            let reason = format!(
-                "it is larger than {} MiB, and none of it can be judged",
-                pack::LONGEST >> 20
-            );
-            return Err(Unread::new(&reason).with_remedy("push in smaller steps"));
-        }
-    }
-    if bytes == PROBE {
-        return Ok(Arrived::Probe);
-    }
-    let received = in_time(move |late| read(bytes, late)).await?;
+    let came = match coming::all(first, rest, headers, spool).await? {
+        Came::Probe => return Ok(Arrived::Probe),
+        Came::Push(came) => *came,
+    };
+    let received = in_time(move |late| read(came, late)).await?;
     Ok(Arrived::Push(Box::new(received)))
 }
 
@@ -158,17 +156,14 @@ async fn in_time<T: Send + 'static>(
     }
 }
 
-fn read(bytes: Vec<u8>, late: &AtomicBool) -> Result<Received, Box<Unread>> {
-    let commands = match commands::read(&bytes).map_err(Unread::new)? {
-        commands::Read::Push(commands) => commands,
-        commands::Read::Unfinished => return Err(Unread::new("it breaks off")),
-        commands::Read::Probe => return Err(Unread::new("it changes no ref")),
-    };
+fn read(
+    (commands, head, spooled): (Commands, Bytes, Spooled),
+    late: &AtomicBool,
+) -> Result<Received, Box<Unread>> {
     let mut objects = Objects::default();
-    let pack = bytes.get(commands.length..).unwrap_or_default();
     // Without new objects there need not be a pack.
-    if !pack.is_empty()
-        && let Err(why) = objects.read(pack, late)
+    if spooled.length() > 0
+        && let Err(why) = objects.read(spooled.as_ref(), late)
     {
         return Err(Unread::new(&why).of(commands));
     }
@@ -182,7 +177,9 @@ fn read(bytes: Vec<u8>, late: &AtomicBool) -> Result<Received, Box<Unread>> {
         base: Objects::default(),
         walk,
         changes: Changes::default(),
-        bytes: bytes.into(),
+        forward: HashSet::new(),
+        head,
+        pack: spooled.bytes(),
     })
 }
 
@@ -195,6 +192,30 @@ impl Received {
     /// What the server is asked, once its branches are known, before it is known what the push changes.
     pub(super) fn about_ground(&self, branches: &[ObjectId]) -> Vec<u8> {
         base::beside(&self.walk.built_upon, branches)
+    }
+
+    /// What it is asked of the refs of which the push does not show whether they are to hold what they held: each
+    /// for the commits that lead to what it held, and not to what the push builds upon there.
+    pub(super) fn about_ancestry(&self) -> Vec<(String, Vec<u8>)> {
+        let asked = self.commands.refs.iter().filter_map(|update| {
+            let old = ObjectId::from_hex(update.old.as_deref()?.as_bytes()).ok()?;
+            let frontier = match self.walk.ancestry(&self.objects, update)? {
+                Ancestry::Forward => return None,
+                Ancestry::Upon(frontier) => frontier,
+            };
+            let is_open = !frontier.is_empty();
+            is_open.then(|| (update.name.clone(), base::beside(&[old], &frontier)))
+        });
+        asked.take(MOST_ASKED).collect()
+    }
+
+    /// Takes the answer to such a question: where there is no such commit, the ref goes forward.
+    pub(super) async fn hear_ancestry(&mut self, name: String, answer: Response<Incoming>) {
+        if let Ok(beside) = heard(answer, Objects::default()).await
+            && beside.is_empty()
+        {
+            self.forward.insert(name);
+        }
     }
 
     /// What it is asked then.
@@ -264,7 +285,8 @@ impl Received {
             files,
         } = std::mem::take(&mut self.changes);
         let forward = |update: &RefUpdate| RefUpdate {
-            forward: self.walk.is_forward(&self.objects, update),
+            forward: self.walk.is_forward(&self.objects, update)
+                || self.forward.contains(&update.name),
             ..update.clone()
         };
         Push {
@@ -286,12 +308,17 @@ impl Received {
 
     /// What stands before its pack.
     pub(super) fn head(&self) -> &[u8] {
-        self.bytes.get(..self.commands.length).unwrap_or_default()
+        &self.head
+    }
+
+    /// How long it is.
+    pub(super) fn length(&self) -> usize {
+        self.head.len() + self.pack.len()
     }
 
     /// The very bytes that were read.
     pub(super) fn body(&self) -> Body {
-        Body::whole(self.bytes.clone())
+        Body::pieces([self.head.clone(), self.pack.clone()])
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a pack holds: its commits and trees, read whole; of its blobs only how long they are.
 //!
-//! The pack comes from whoever pushes. It is read in memory, within bounds on all that it could grow to.
+//! The pack comes from whoever pushes. It is read within bounds on all that it could grow to.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -8,15 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gix_hash::{Kind as Hash, ObjectId};
 use gix_object::{CommitRef, Kind, TagRefIter, TreeRefIter};
-use gix_pack::data::input::{BytesToEntriesIter, EntryDataMode, Mode};
+use gix_pack::data::entry::Header;
+use gix_pack::data::input::{self, BytesToEntriesIter, EntryDataMode, Mode};
 use gix_pack::{cache, data, index};
 
-/// The longest pack that is read.
+/// The longest pack that is read in memory: what a server says of what a push builds upon.
 pub(super) const LONGEST: usize = 32 << 20;
 /// What one object may take.
 const LARGEST_OBJECT: usize = 32 << 20;
 /// What all that is read of it may take, so that a small pack is no large one.
-const LARGEST_WHOLE: u64 = 512 << 20;
+const LARGEST_WHOLE: u64 = 2 << 30;
+/// What all that are differences to others, and to which others are again, may take: they may be held at once.
+const LARGEST_HELD: u64 = 256 << 20;
 /// How many entries all trees may have.
 const MOST_ENTRIES: usize = 2_000_000;
 const MOST_OBJECTS: u32 = 500_000;
@@ -113,6 +116,14 @@ impl Objects {
         Ok(())
     }
 
+    /// Whether it holds nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.commits.is_empty()
+            && self.trees.is_empty()
+            && self.blobs.is_empty()
+            && self.tags.is_empty()
+    }
+
     fn add(&mut self, id: ObjectId, kind: Kind, bytes: &[u8]) -> Result<(), String> {
         match kind {
             Kind::Commit => {
@@ -162,14 +173,14 @@ fn index(pack: &[u8], late: &AtomicBool) -> Result<Vec<u8>, String> {
         Hash::Sha1,
     )
     .map_err(said)?;
-    let (mut index, mut whole) = (Vec::new(), 0u64);
+    let mut index = Vec::new();
+    let mut growth = Growth::of(pack)?;
     let mut bounded = entries.by_ref().map(|entry| {
         let entry = entry?;
-        whole += entry.decompressed_size;
-        if whole > LARGEST_WHOLE {
-            return Err(gix_error::message("it grows to more than is read of a push").into());
+        match growth.add(&entry) {
+            Ok(()) => Ok(entry),
+            Err(why) => Err(gix_error::message(why).into()),
         }
-        Ok(entry)
     });
     index::write_data_iter_to_stream(
         index::Version::default(),
@@ -194,6 +205,69 @@ fn index(pack: &[u8], late: &AtomicBool) -> Result<Vec<u8>, String> {
         return Err("something stands behind its pack".to_owned());
     }
     Ok(index)
+}
+
+/// What a pack grows to, as far as its entries say it: a difference says how long what comes of it is.
+struct Growth<'p> {
+    data: data::File<&'p [u8]>,
+    inflate: gix_zlib::Inflate,
+    whole: u64,
+    held: u64,
+    /// How much comes of each difference to which there is no other yet, by its place.
+    differences: HashMap<u64, u64>,
+}
+
+impl<'p> Growth<'p> {
+    fn of(pack: &'p [u8]) -> Result<Self, String> {
+        Ok(Self {
+            data: data::File::from_data(pack, PathBuf::new(), Hash::Sha1).map_err(said)?,
+            inflate: gix_zlib::Inflate::default(),
+            whole: 0,
+            held: 0,
+            differences: HashMap::new(),
+        })
+    }
+
+    fn add(&mut self, input: &input::Entry) -> Result<(), &'static str> {
+        let grows = "it grows to more than is read of a push";
+        let broken = "one of its differences cannot be read";
+        let size = match input.header {
+            Header::OfsDelta { base_distance } => {
+                let base = input.pack_offset.checked_sub(base_distance).ok_or(broken)?;
+                self.held += self.differences.remove(&base).unwrap_or(0);
+                let size = self.comes_of(input).ok_or(broken)?;
+                self.differences.insert(input.pack_offset, size);
+                size
+            }
+            // To what it is one is found only later; it may be to any other.
+            Header::RefDelta { .. } => {
+                let size = self.comes_of(input).ok_or(broken)?;
+                self.held += size;
+                size
+            }
+            Header::Commit | Header::Tree | Header::Blob | Header::Tag => input.decompressed_size,
+        };
+        self.whole += size.max(input.decompressed_size);
+        if self.whole > LARGEST_WHOLE || self.held > LARGEST_HELD {
+            return Err(grows);
+        }
+        Ok(())
+    }
+
+    /// How long what comes of a difference is, of whatever it is one.
+    fn comes_of(&mut self, input: &input::Entry) -> Option<u64> {
+        let mut entry = self.data.entry(input.pack_offset).ok()?;
+        entry.header = Header::RefDelta {
+            base_id: Hash::Sha1.null(),
+        };
+        let elsewhere = data::decode::header::ResolvedBase::OutOfPack {
+            kind: Kind::Blob,
+            num_deltas: None,
+        };
+        let resolve = |_: &gix_hash::oid| Ok(Some(elsewhere.clone()));
+        let header = self.data.decode_header(entry, &mut self.inflate, &resolve);
+        header.ok().map(|header| header.object_size)
+    }
 }
 
 fn slice<'r>(range: data::EntryRange, pack: &'r &[u8]) -> Option<&'r [u8]> {

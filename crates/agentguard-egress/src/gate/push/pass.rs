@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 
 use agentguard_core::{CredentialName, OutcomeOf};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use tokio::time::timeout;
 
-use super::{Arrived, Received, Unread, refused};
+use super::commands::Commands;
+use super::{Arrived, Heard, Received, Unread, refused};
 use crate::gate::ask::Permitted;
 use crate::gate::body::Body;
 use crate::gate::connection::refuse;
@@ -48,11 +50,9 @@ impl Connection {
             Way::Failed { why, .. } => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, why)),
             Way::Closed { .. } => return Err(Unsent::Gone),
         };
-        let place = self.shared.pushes.acquire().await;
-        let mut received = match super::receive(first, rest, &read.headers).await {
+        let mut received = match self.receive(first, rest, &read).await {
             Ok(Arrived::Push(received)) => received,
             Ok(Arrived::Probe) => {
-                drop(place);
                 let body = Body::whole(Bytes::from_static(super::PROBE));
                 let request = self.again((read, uri, version), body);
                 return self
@@ -80,17 +80,24 @@ impl Connection {
                 return Ok(refused(&received.commands, &told));
             }
         };
-        let request = self.again((read, uri, version), received.body());
+        let mut request = self.again((read, uri, version), received.body());
+        as_judged(request.headers_mut(), received.length());
         let answer = self
             .send(upstream, request, Sending::whole(permitted))
             .await?;
-        changing.tell(match answer.status() {
-            StatusCode::OK => OutcomeOf::Done,
-            status => OutcomeOf::Unanswered {
-                why: format!("status {}", status.as_u16()),
-            },
-        });
-        Ok(answer)
+        Ok(heard(answer, changing, received.commands))
+    }
+
+    /// Waits for a push, and reads it.
+    async fn receive(
+        &self,
+        first: VecDeque<Bytes>,
+        rest: Incoming,
+        read: &Read,
+    ) -> Result<Arrived, Box<Unread>> {
+        let spool = self.shared.pushes.take().await;
+        let none = |error| Unread::new(&format!("there is no room for it: {error}"));
+        super::receive(first, rest, &read.headers, spool.map_err(none)?).await
     }
 
     /// What is judged, with what the server says of what the push builds upon.
@@ -119,6 +126,12 @@ impl Connection {
             let question = received.about_ground(&branches);
             let answer = self.asked(upstream, question, read, version).await?;
             super::is_in_branches(answer).await?;
+            // Where the server does not say, it is not known that a ref goes forward.
+            for (name, question) in received.about_ancestry() {
+                if let Ok(answer) = self.asked(upstream, question, read, version).await {
+                    received.hear_ancestry(name, answer).await;
+                }
+            }
         }
         if let Some(question) = received.about_directories() {
             let answer = self.asked(upstream, question, read, version).await?;
@@ -173,6 +186,25 @@ impl Connection {
             None => refusal::answer(StatusCode::FORBIDDEN, &told),
         })
     }
+}
+
+/// It is sent as it was judged, and what the server says of it is to be readable.
+fn as_judged(headers: &mut HeaderMap, length: usize) {
+    headers.remove(CONTENT_ENCODING);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.remove(ACCEPT_ENCODING);
+}
+
+/// Has the answer to a push read along, or tells that there is none.
+fn heard(answer: Response<Body>, changing: Permitted, commands: Commands) -> Response<Body> {
+    if answer.status() == StatusCode::OK {
+        let heard = Heard::new(changing, commands);
+        return answer.map(|body| body.heard_by(heard));
+    }
+    changing.tell(OutcomeOf::Unanswered {
+        why: format!("status {}", answer.status().as_u16()),
+    });
+    answer
 }
 
 /// The request was permitted, and what it carries was not.

@@ -43,6 +43,15 @@ pub(super) struct Walk {
     pub(super) built_upon: Vec<ObjectId>,
 }
 
+/// What is known of a ref that is to point to something else.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Ancestry {
+    /// That holds what it pointed to.
+    Forward,
+    /// It is not in the push: where at all, one of these holds it, which only the server has.
+    Upon(Vec<ObjectId>),
+}
+
 impl Walk {
     /// Goes from what refs are to point to, as far as the pack holds it.
     pub(super) fn over(objects: &Objects, refs: &[RefUpdate]) -> Result<Self, String> {
@@ -89,26 +98,29 @@ impl Walk {
 
     /// Whether what `update` is to point to holds what it pointed to, as far as the push itself shows.
     pub(super) fn is_forward(&self, objects: &Objects, update: &RefUpdate) -> bool {
+        matches!(self.ancestry(objects, update), Some(Ancestry::Forward))
+    }
+
+    /// What the push itself shows of whether `update` is to hold what it held. `None` where it does not change a ref
+    /// that is there.
+    pub(super) fn ancestry(&self, objects: &Objects, update: &RefUpdate) -> Option<Ancestry> {
         let id = |text: &Option<String>| ObjectId::from_hex(text.as_deref()?.as_bytes()).ok();
-        let (Some(old), Some(new)) = (id(&update.old), id(&update.new)) else {
-            return false;
-        };
-        let (mut seen, mut waiting) = (HashSet::new(), vec![new]);
+        let (old, new) = (id(&update.old)?, id(&update.new)?);
+        let (mut seen, mut waiting) = (HashSet::new(), vec![end_of(objects, new).ok()?]);
+        let mut upon = Vec::new();
         while let Some(id) = waiting.pop() {
             if id == old {
-                return true;
+                return Some(Ancestry::Forward);
             }
-            if seen.insert(id) {
-                waiting.extend(
-                    objects
-                        .commits
-                        .get(&id)
-                        .into_iter()
-                        .flat_map(|commit| &commit.parents),
-                );
+            if !seen.insert(id) {
+                continue;
+            }
+            match objects.commits.get(&id) {
+                Some(commit) => waiting.extend(&commit.parents),
+                None => upon.push(id),
             }
         }
-        false
+        Some(Ancestry::Upon(upon))
     }
 
     /// What all of it changes. `base` holds what the commits that it builds upon hold.

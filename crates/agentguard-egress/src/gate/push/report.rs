@@ -19,12 +19,11 @@ pub(super) fn refused(commands: &Commands, told: &Told) -> Vec<u8> {
     if commands.report {
         // The server would say so before it looks at refs.
         pkt::put(&mut report, b"unpack ok\n");
-        for update in &commands.refs {
-            let reason = line(&told.rule.reason);
-            let id = &told.rule.id;
+        for (place, update) in commands.refs.iter().enumerate() {
+            let why = why(told, place);
             pkt::put(
                 &mut report,
-                format!("ng {} {reason} ({id})\n", update.name).as_bytes(),
+                format!("ng {} agentguard: {why}\n", update.name).as_bytes(),
             );
         }
         pkt::flush(&mut report);
@@ -37,6 +36,18 @@ pub(super) fn refused(commands: &Commands, told: &Told) -> Vec<u8> {
     pkt::put_in_band(&mut answer, READ, &report);
     pkt::flush(&mut answer);
     answer
+}
+
+/// Why the ref at this place is not changed: by a rule about it, or since another of the same push is refused.
+fn why(told: &Told, place: usize) -> String {
+    let by = |rule: &Rule| format!("{} ({})", line(&rule.reason), rule.id);
+    match told.each.get(place) {
+        Some(Some(rule)) => by(rule),
+        Some(None) if told.each.iter().any(Option::is_some) => {
+            "another ref of this push is refused".to_owned()
+        }
+        Some(None) | None => by(&told.rule),
+    }
 }
 
 fn shown(rule: &Rule, entry: Option<u64>) -> String {
