@@ -55,3 +55,4 @@ mod shadow;
 mod sockets;
 mod table;
 mod work;
+mod written;

@@ -85,16 +85,16 @@ impl Drop for Server {
 
 /// A request as `git http-backend` is handed it (RFC 3875).
 #[derive(Default)]
-struct Request {
-    method: String,
-    path: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
     query: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
 impl Request {
-    fn read(from: &mut impl BufRead) -> Option<Self> {
+    pub(crate) fn read(from: &mut impl BufRead) -> Option<Self> {
         let mut request = Self::default();
         let mut line = String::new();
         from.read_line(&mut line).ok().filter(|read| *read > 0)?;

@@ -11,6 +11,7 @@ mod pass;
 mod paths;
 mod pkt;
 mod report;
+pub(super) mod written;
 mod yaml;
 
 use std::collections::VecDeque;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agentguard_core::{Caller, Push, RefUpdate, Rule};
+use agentguard_core::{Caller, Push, PushedBy, RefUpdate, Rule};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -29,7 +30,7 @@ use super::request::Read;
 use commands::Commands;
 use gix_hash::ObjectId;
 use pack::Objects;
-pub(super) use pass::Arriving;
+pub(super) use pass::{Arriving, answered, unwritten};
 use paths::{Changes, Walk};
 
 /// The service that takes a push, and the one that tells what there is.
@@ -268,6 +269,7 @@ impl Received {
             ..update.clone()
         };
         Push {
+            by: PushedBy::Git,
             host,
             port,
             repository: repository(&read.target.segments),
@@ -275,6 +277,7 @@ impl Received {
             commits,
             paths,
             infrastructure: infrastructure::changes(&files, (&self.objects, &self.base)),
+            unseen: None,
             options: self.commands.options.clone(),
             atomic: self.commands.atomic,
             signed: self.commands.signed,

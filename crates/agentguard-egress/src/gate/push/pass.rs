@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use agentguard_core::{CredentialName, OutcomeOf};
+use agentguard_core::{CredentialName, OutcomeOf, Push};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use tokio::time::timeout;
@@ -13,7 +13,7 @@ use crate::gate::body::Body;
 use crate::gate::connection::refuse;
 use crate::gate::forward::{Upstream, Way};
 use crate::gate::misplaced::Misplaced;
-use crate::gate::refusal;
+use crate::gate::refusal::{self, Fault};
 use crate::gate::request::Read;
 use crate::gate::serve::{Connection, Sending, Unsent, failed};
 
@@ -84,13 +84,27 @@ impl Connection {
         let answer = self
             .send(upstream, request, Sending::whole(permitted))
             .await?;
-        changing.tell(match answer.status() {
-            StatusCode::OK => OutcomeOf::Done,
-            status => OutcomeOf::Unanswered {
-                why: format!("status {}", status.as_u16()),
-            },
-        });
+        answered(Some(changing), answer.status());
         Ok(answer)
+    }
+
+    /// Has what a permitted request writes to a repository judged as well.
+    pub(in crate::gate) async fn written(
+        &self,
+        written: Option<Push>,
+        permitted: Permitted,
+    ) -> Result<(Permitted, Option<Permitted>), Unsent> {
+        let Some(push) = written else {
+            return Ok((permitted, None));
+        };
+        match self.shared.guard.push(push).await? {
+            Ok(changing) => Ok((permitted, Some(changing))),
+            Err(told) => {
+                not_sent(permitted);
+                let answer = refusal::answer(StatusCode::FORBIDDEN, &told);
+                Err(Unsent::Answered(answer))
+            }
+        }
     }
 
     /// What is judged, with what the server says of what the push builds upon.
@@ -100,7 +114,7 @@ impl Connection {
         received: &mut Received,
         read: &Read,
         version: Version,
-    ) -> Result<agentguard_core::Push, Box<Unread>> {
+    ) -> Result<Push, Box<Unread>> {
         if read
             .target
             .segments
@@ -173,6 +187,27 @@ impl Connection {
             None => refusal::answer(StatusCode::FORBIDDEN, &told),
         })
     }
+}
+
+/// Tells what came of a push.
+pub(in crate::gate) fn answered(pushing: Option<Permitted>, status: StatusCode) {
+    let outcome = if status.is_success() {
+        OutcomeOf::Done
+    } else {
+        OutcomeOf::Unanswered {
+            why: format!("status {}", status.as_u16()),
+        }
+    };
+    if let Some(pushing) = pushing {
+        pushing.tell(outcome);
+    }
+}
+
+/// Refuses a request that writes to a repository in a way that cannot be judged.
+pub(in crate::gate) fn unwritten(why: String) -> Fault {
+    let reason = format!("what it writes to a repository cannot be judged: {why}");
+    Fault::new(StatusCode::FORBIDDEN, "gate/push", reason)
+        .with_remedy("commit in the workspace, and push with git")
 }
 
 /// The request was permitted, and what it carries was not.
