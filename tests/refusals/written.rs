@@ -93,19 +93,21 @@ fn with_server(test: impl Fn(&Scene, &Server)) {
     });
 }
 
-/// Asks as curl does. `$own` in what is said is the session's own branch.
-const ASK: &str = "own=agent/$AGENTGUARD_AGENT/$(printf %.8s $AGENTGUARD_SESSION)
-ask() { curl -sS -g -X $1 \"http://$2\" ${3:+-H content-type:application/json -d} ${3:+\"$(eval \"printf %s \\\"$3\\\"\")\"}; }";
+/// `$own` in what is asked is the session's own branch.
+const OWN: &str = "own=agent/$AGENTGUARD_AGENT/$(printf %.8s $AGENTGUARD_SESSION)";
 
-/// Asks each of `asked`: its method, where to, and what is said. A quote is written as `\"` there.
+/// Asks each of `asked`: its method, where to, and what is said.
 fn ask(scene: &Scene, server: &Server, asked: &[&str]) -> Ran {
-    let lines = asked.iter().map(|one| {
+    let mut script = OWN.to_owned();
+    for one in asked {
         let mut words = one.splitn(3, ' ');
         let (method, to) = (words.next().unwrap(), words.next().unwrap());
-        let said = words.next().unwrap_or_default().replace('"', "\\\"");
-        format!("ask {method} \"{to}\" '{said}'\n")
-    });
-    let script = format!("{ASK}\n{}", lines.collect::<String>());
+        script += &format!("\ncurl -sS -X {method} \"http://{to}\"");
+        if let Some(said) = words.next() {
+            script += &format!(" -H content-type:application/json -d @- <<E\n{said}\nE");
+        }
+    }
+    script += "\n";
     scene.run_with(&[&server.policy(scene)], &["sh", "-c", &script])
 }
 
