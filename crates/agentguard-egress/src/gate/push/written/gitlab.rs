@@ -4,7 +4,7 @@ use agentguard_core::{Api, PathChange, PathChanged, RefChange, RefUpdate};
 
 use super::github::NAMED;
 use super::said::Said;
-use super::{Found, Written, branch, decoded, file, tag, word};
+use super::{Found, Written, branch, decoded, file, tag, without_format, word};
 
 pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
     let [all, project, of, rest @ ..] = path.as_slice() else {
@@ -26,10 +26,13 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
                 "DELETE" => PathChanged::Removed,
                 _ => return Err("files are not written by this method".to_owned()),
             };
-            let changed = file(&place.join("/"), change, size(said)?)?;
-            on_branch(said, repository)?
-                .with_paths(vec![changed])
-                .map(Some)
+            let place = place.join("/");
+            let mut paths = vec![file(&place, change, size(said)?)?];
+            // It may be the ending of the file's name, or of the address.
+            if let Some(place) = without_format(&place) {
+                paths.push(file(place, change, None)?);
+            }
+            on_branch(said, repository)?.with_paths(paths).map(Some)
         }
         (_, ["commits"], _) => {
             let said = Said::of(api)?;
@@ -75,7 +78,7 @@ fn refs(
             Ok(Some(one(made).unseen(NAMED)))
         }
         ("DELETE", ["branches", _, ..], [_, name @ ..]) => {
-            let gone = branch(Some(&name.join("/")), RefChange::Delete)?;
+            let gone = branch(Some(&in_address(name)?), RefChange::Delete)?;
             Ok(Some(one(gone)))
         }
         ("DELETE", ["merged_branches"], _) => {
@@ -86,9 +89,18 @@ fn refs(
             Ok(Some(one(made).unseen(NAMED)))
         }
         ("DELETE", ["tags", _, ..], [_, name @ ..]) => {
-            Ok(Some(one(tag(&name.join("/"), RefChange::Delete)?)))
+            Ok(Some(one(tag(&in_address(name)?, RefChange::Delete)?)))
         }
         _ => Ok(None),
+    }
+}
+
+/// The name of a ref at the end of an address.
+fn in_address(name: &[&str]) -> Result<String, String> {
+    let name = name.join("/");
+    match without_format(&name) {
+        Some(_) => Err("its address ends in what may be a part of a name or not".to_owned()),
+        None => Ok(name),
     }
 }
 

@@ -47,6 +47,10 @@ pub(in crate::gate) fn of(api: &Api) -> Result<Option<Push>, String> {
     if let Some(written) = by_graphql {
         return written.push(api, PushedBy::Graphql).map(Some);
     }
+    // Too long to be looked into, it could write as well.
+    if api.graphql.is_none() && !api.body_seen && is_graphql(api) {
+        return Err("what it asks for in GraphQL is not seen".to_owned());
+    }
     if api.is_reading() || api.upgrade.is_some() {
         return Ok(None);
     }
@@ -79,7 +83,7 @@ fn forge(api: &Api) -> Option<(Forge, Vec<&str>)> {
     while path.last().is_some_and(|last| last.is_empty()) {
         path.pop();
     }
-    if api.host == "api.github.com" {
+    if is_github(&api.host) {
         return Some((Forge::Github, path));
     }
     let is_begun = |two: &[&str]| match two {
@@ -100,13 +104,33 @@ fn forge(api: &Api) -> Option<(Forge, Vec<&str>)> {
     Some((forge, path.split_off(at + 2)))
 }
 
+/// Whether a host is nothing but GitHub's interface.
+fn is_github(host: &str) -> bool {
+    host == "api.github.com" || (host.starts_with("api.") && host.ends_with(".ghe.com"))
+}
+
+/// Whether a request goes where hosts of repositories take GraphQL.
+fn is_graphql(api: &Api) -> bool {
+    let words: Vec<_> = api.path.iter().map(|segment| word(segment)).collect();
+    let mut words = words.iter().rev().filter(|word| !word.is_empty());
+    let (last, before) = (words.next(), words.next());
+    last.is_some_and(|last| last == "graphql")
+        && (is_github(&api.host) || before.is_some_and(|before| before == "api"))
+}
+
 /// The words of a path that are the interface's own, as servers compare them.
 fn word(segment: &str) -> String {
-    let segment = segment.to_ascii_lowercase();
-    segment
-        .strip_suffix(".json")
-        .map(str::to_owned)
+    without_format(segment)
         .unwrap_or(segment)
+        .to_ascii_lowercase()
+}
+
+/// A segment without the ending by which some servers are told how to answer, where it has one.
+fn without_format(segment: &str) -> Option<&str> {
+    let (name, format) = segment.rsplit_once('.')?;
+    let formats = ["json", "txt", "xml"];
+    let is_one = formats.iter().any(|one| format.eq_ignore_ascii_case(one));
+    (is_one && !name.is_empty()).then_some(name)
 }
 
 impl Written {

@@ -96,6 +96,7 @@ POST L/files/a%2Fb | {"branch": "x", "content": "x"} | g/p refs/heads/x +a/b
 PUT L/files/a%2Fb | {"branch": "x", "start_branch": "y"} | g/p +refs/heads/x a/b
 DELETE L/files/a?branch=x | null | g/p refs/heads/x -a
 POST L/commits | {"branch": "x", "actions": [{"action": "move", "file_path": "a/b", "previous_path": "c"}]} | g/p refs/heads/x +a/b -c
+PUT L/files/.gitlab-ci.yml.json | {"branch": "x"} | g/p refs/heads/x .gitlab-ci.yml .gitlab-ci.yml.json
 POST L/commits.json | {"branch": "x", "actions": [{"action": "create", "file_path": "a/b"}]} | g/p refs/heads/x +a/b
 POST L/commits | {"branch": "x", "start_branch": "y", "force": true, "actions": [{"action": "chmod", "file_path": "a"}]} | g/p !refs/heads/x a
 POST L/commits | {"branch": "x", "start_sha": "1", "actions": [{"action": "delete", "file_path": "a"}]} | g/p refs/heads/x unseen -a
@@ -257,6 +258,20 @@ fn what_servers_could_read_in_two_ways_is_refused() {
     ] {
         let told = told("git.test", &asked, body);
         assert!(told.starts_with("refused"), "{asked}: {told}");
+    }
+    let ending = "DELETE /api/v4/projects/1/repository/branches/main.json";
+    assert!(told("git.test", ending, json!(null)).starts_with("refused"));
+    for (host, target) in [
+        ("api.github.com", "/graphql"),
+        ("api.x.ghe.com", "/graphql/"),
+        ("git.test", "/x/api/graphql"),
+    ] {
+        let mut long = request(host, "POST", target, None).unwrap();
+        long.body_seen = false;
+        assert!(of(&long).is_err(), "{host}{target}");
+        long.host = "other.test".to_owned();
+        long.path = vec!["graphql".to_owned()];
+        assert_eq!(of(&long), Ok(None));
     }
     let unseen = Api {
         body_seen: false,
