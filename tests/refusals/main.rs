@@ -54,5 +54,6 @@ mod session;
 mod shadow;
 mod sockets;
 mod table;
+mod ways;
 mod work;
 mod written;

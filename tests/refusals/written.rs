@@ -131,77 +131,47 @@ fn commit(name: &str, path: &str) -> String {
     format!("POST api.github.com/graphql {{\"query\": \"{document}\"}}")
 }
 
+/// What is asked, and the rule that refuses it.
+const REFUSED: &str = r#"
+PUT HUB/contents/a {"branch": "main", "content": "eA=="} | push/protected
+PUT HUB/contents/a {"content": "eA=="} | push/ref
+PUT HUB/contents/.github/workflows/x.yml {"branch": "$own/x", "content": "eA=="} | push/pipeline
+PUT HUB/contents/.upsun/config.yaml {"branch": "$own/x", "sha": "1", "content": "eA=="} | push/infrastructure
+POST HUB/git/refs {"ref": "refs/heads/$own/x", "sha": "1"} | push/unseen
+PATCH HUB/git/refs/heads/main {"sha": "1", "force": true} | push/protected
+DELETE HUB/git/refs/heads/main | push/delete
+POST LAB/commits {"branch": "main", "actions": [{"action": "create", "file_path": "a"}]} | push/protected
+POST LAB/commits {"branch": "$own/x", "actions": [{"action": "create", "file_path": ".gitlab-ci.yml"}]} | push/pipeline
+POST LAB/tags {"tag_name": "v1", "ref": "main"} | push/tag
+POST TEA/contents/a {"branch": "main", "content": "eA=="} | push/protected
+DELETE TEA/branches/main | push/delete
+"#;
+
 #[test]
 fn an_interface_changes_no_ref_that_a_push_may_not() {
     with_server(|scene, server| {
-        let contents = "PUT api.github.com/repos/o/r/contents";
-        let refs = "api.github.com/repos/o/r/git/refs";
-        let gitlab = "gitlab.com/api/v4/projects/g%2Fp/repository";
-        let gitea = "git.test/api/v1/repos/o/r";
-        let x = "\"content\": \"eA==\"";
-        for (asked, rule) in [
-            (
-                format!("{contents}/a {{\"branch\": \"main\", {x}}}"),
-                "push/protected",
-            ),
-            (format!("{contents}/a {{{x}}}"), "push/ref"),
-            (
-                format!("{contents}/.github/workflows/x.yml {{\"branch\": \"$own/x\", {x}}}"),
-                "push/pipeline",
-            ),
-            (
-                format!(
-                    "{contents}/.upsun/config.yaml {{\"branch\": \"$own/x\", \"sha\": \"1\", {x}}}"
-                ),
-                "push/infrastructure",
-            ),
-            (
-                format!("POST {refs} {{\"ref\": \"refs/heads/$own/x\", \"sha\": \"1\"}}"),
-                "push/unseen",
-            ),
-            (
-                format!("PATCH {refs}/heads/main {{\"sha\": \"1\", \"force\": true}}"),
-                "push/protected",
-            ),
-            (format!("DELETE {refs}/heads/main"), "push/delete"),
-            (
-                format!(
-                    "POST {gitlab}/commits {{\"branch\": \"main\", \"actions\": [{{\"action\": \"create\", \"file_path\": \"a\"}}]}}"
-                ),
-                "push/protected",
-            ),
-            (
-                format!(
-                    "POST {gitlab}/commits {{\"branch\": \"$own/x\", \"actions\": [{{\"action\": \"create\", \"file_path\": \".gitlab-ci.yml\"}}]}}"
-                ),
-                "push/pipeline",
-            ),
-            (
-                format!("POST {gitlab}/tags {{\"tag_name\": \"v1\", \"ref\": \"main\"}}"),
-                "push/tag",
-            ),
-            (
-                format!("POST {gitea}/contents/a {{\"branch\": \"main\", {x}}}"),
-                "push/protected",
-            ),
-            (format!("DELETE {gitea}/branches/main"), "push/delete"),
+        let lines = REFUSED.lines().filter(|line| !line.is_empty());
+        let rows = lines.map(|line| {
+            let (asked, rule) = line.split_once(" | ").unwrap();
+            let asked = asked
+                .replace("HUB", "api.github.com/repos/o/r")
+                .replace("LAB", "gitlab.com/api/v4/projects/g%2Fp/repository")
+                .replace("TEA", "git.test/api/v1/repos/o/r");
+            (asked, rule)
+        });
+        let commits = [
             (commit("main", "a"), "push/protected"),
             (commit("$own/x", ".github/workflows/x.yml"), "push/pipeline"),
-        ] {
+        ];
+        for (asked, rule) in rows.chain(commits) {
             let ran = ask(scene, server, &[&asked]);
-            assert_eq!(
-                server.heard(),
-                Vec::<String>::new(),
-                "{asked}: {}",
-                ran.stdout
-            );
+            assert!(ran.stdout.contains(rule), "{asked}: {}", ran.stdout);
+            assert_eq!(server.heard(), Vec::<String>::new(), "{asked}");
             assert_eq!(
                 pushes(scene).last().map(String::as_str),
                 Some(rule),
-                "{asked}: {}",
-                ran.stdout
+                "{asked}"
             );
-            assert!(ran.stdout.contains(rule), "{asked}: {}", ran.stdout);
         }
     });
 }
@@ -231,7 +201,8 @@ fn what_could_be_taken_for_another_ref_is_not_passed_on() {
         assert_eq!(server.heard(), Vec::<String>::new());
         assert_eq!(pushes(scene), Vec::<String>::new());
         // Merges name no file, and are a human's: nobody is asked here.
-        let flags = [&server.policy(scene)[..], "--approval-timeout=0"];
+        let policy = server.policy(scene);
+        let flags = [policy.as_str(), "--approval-timeout=0"];
         let merge = "curl -sS -X PUT http://api.github.com/repos/o/r/pulls/1/merge";
         let ran = scene.run_with(&flags, &["sh", "-c", merge]);
         assert!(ran.stdout.contains("github/merge"), "{}", ran.stdout);
@@ -263,5 +234,45 @@ fn an_interface_writes_to_the_sessions_own_branch() {
             }
         });
         assert!(done >= asked.len(), "{done}");
+    });
+}
+
+#[test]
+fn large_files_are_uploaded_for_own_branches_only() {
+    with_server(|scene, server| {
+        let lfs = "git.test/o/r.git/info/lfs";
+        let batch = |said: &str| {
+            format!(
+                "POST {lfs}/objects/batch {{\"operation\": {said}, \"objects\": [{{\"oid\": \"0\", \"size\": 1}}]}}"
+            )
+        };
+        for said in [
+            "\"upload\"",
+            "\"upload\", \"ref\": {\"name\": \"refs/heads/main\"}",
+            "\"upload\", \"ref\": {\"name\": \"refs/tags/$own/x\"}",
+            "\"upload\", \"ref\": {\"name\": \"refs/heads/${own}x\"}",
+            "[\"download\"]",
+        ] {
+            let ran = ask(scene, server, &[&batch(said)]);
+            assert!(
+                ran.stdout.contains("api/lfs-upload"),
+                "{said}: {}",
+                ran.stdout
+            );
+        }
+        let lock = format!("POST {lfs}/locks {{\"path\": \"a\"}}");
+        let ran = ask(scene, server, &[&lock]);
+        assert!(ran.stdout.contains("guard/not-allowed"), "{}", ran.stdout);
+        assert_eq!(server.heard(), Vec::<String>::new());
+        let name = "0".repeat(64);
+        let asked = [
+            batch("\"download\""),
+            batch("\"upload\", \"ref\": {\"name\": \"refs/heads/$own/x\"}"),
+            format!("PUT {lfs}/objects/{name}"),
+            format!("POST {lfs}/locks/verify {{}}"),
+        ];
+        let asked: Vec<_> = asked.iter().map(String::as_str).collect();
+        let ran = ask(scene, server, &asked);
+        assert_eq!(server.heard().len(), asked.len(), "{}", ran.stdout);
     });
 }
