@@ -37,6 +37,37 @@ allow contains {"id": "api/git-push", "reason": "what a push changes is judged b
 	last == "git-receive-pack"
 }
 
+# So is what is written by an interface, as far as nothing else rides along: in GraphQL it may.
+allow contains {"id": "api/written", "reason": "what it writes to a repository is judged by itself"} if {
+	input.action.pushes
+	not input.action.graphql
+}
+
+# Large files (git-lfs) are asked for by their names first, and lie beside the repository.
+allow contains {"id": "api/git-fetch", "reason": "repositories may be fetched"} if {
+	lfs == ["objects", "batch"]
+	input.action.body.operation == "download"
+}
+
+allow contains {"id": "api/git-fetch", "reason": "repositories may be fetched"} if lfs == ["locks", "verify"]
+
+allow contains {"id": "api/lfs-upload", "reason": "large files of a session's own branches may be uploaded"} if is_own_upload
+
+allow contains {"id": "api/lfs-upload", "reason": "large files of a session's own branches may be uploaded"} if {
+	input.action.method in {"POST", "PUT"}
+	regex.match(`/(info/lfs|gitlab-lfs)/(objects/[0-9a-f]{64}(/[0-9]+)?|verify)$`, concat("/", input.action.path))
+}
+
+deny contains {
+	"id": "api/lfs-upload",
+	"reason": "large files are uploaded with a branch of the session's own, and this names another or none",
+	"remedy": sprintf("push to `%s/…`", [lib.own_branch]),
+} if {
+	lfs == ["objects", "batch"]
+	object.get(input.action.body, "operation", "") != "download"
+	not is_own_upload
+}
+
 # What a human is asked about is allowed by a yes, and by nothing else.
 allow contains {"id": "api/asked", "reason": "a human may say yes to it"} if count(ask) > 0
 
@@ -88,6 +119,22 @@ deny contains {
 		"assistants", "batches", "cachedcontents", "corpora", "file_search_stores", "filesearchstores", "files", "fine-tuning",
 		"fine_tuning", "libraries", "tunedmodels", "uploads", "vector_stores",
 	}
+}
+
+# What is asked of the part of a server that keeps large files, where all of it is seen.
+lfs := array.slice(path, count(path) - 2, count(path)) if {
+	input.action.method == "POST"
+	path := [lower(segment) | some segment in input.action.path]
+	count(path) > 4
+	array.slice(path, count(path) - 4, count(path) - 2) == ["info", "lfs"]
+}
+
+is_own_upload if {
+	lfs == ["objects", "batch"]
+	input.action.body_seen
+	input.action.body.operation == "upload"
+	startswith(input.action.body.ref.name, "refs/heads/")
+	lib.is_own_branch(trim_prefix(input.action.body.ref.name, "refs/heads/"))
 }
 
 # What a server does that is asked in GraphQL is not for its method to say.

@@ -120,3 +120,37 @@ test_names_of_metadata_are_denied_wherever_they_lead if {
 	"network/metadata" in denied with input as ask("GET", "instance-data", ["latest"])
 	count(denied) == 0 with input as ask("GET", "metadata.example.org", ["x"])
 }
+
+test_what_is_written_by_an_interface_is_judged_by_itself if {
+	path := ["api", "v1", "repos", "o", "r", "contents", "a"]
+	asked := object.union(ask("POST", "git.example.org", path), {"action": {"pushes": true}})
+	allowed == {"api/written"} with input as asked
+	count(allowed) == 0 with input as object.union(asked, {"action": {"pushes": false}})
+	count(allowed) == 0 with input as object.union(asked, {"action": {"graphql": [{"operation": "mutation", "field": "createRef", "arguments": {}}]}})
+}
+
+large(path, body) := {
+	"action": object.union(ask("POST", "git.example.org", path).action, {"body": body, "body_seen": true}),
+	"session": {"id": "0123456789abcdef0123456789abcdef", "agent": {"name": "fixer"}},
+}
+
+test_large_files_go_with_branches_of_the_sessions_own if {
+	batch := ["o", "r.git", "info", "lfs", "objects", "batch"]
+	allowed == {"api/git-fetch"} with input as large(batch, {"operation": "download"})
+	own := {"operation": "upload", "ref": {"name": "refs/heads/agent/fixer/01234567/x"}}
+	allowed == {"api/lfs-upload"} with input as large(batch, own)
+	count(denied) == 0 with input as large(batch, own)
+	every body in [
+		{"operation": "upload"}, {"operation": "upload", "ref": {"name": "refs/heads/main"}}, {},
+		{"operation": "upload", "ref": {"name": "agent/fixer/01234567/x"}}, {"operation": ["download"]},
+	] {
+		count(allowed) == 0 with input as large(batch, body)
+		denied == {"api/lfs-upload"} with input as large(batch, body)
+	}
+	allowed == {"api/git-fetch"} with input as large(["o", "r.git", "info", "lfs", "locks", "verify"], {})
+	count(allowed) == 0 with input as large(["o", "r.git", "info", "lfs", "locks"], {"path": "a"})
+	allowed == {"api/lfs-upload"} with input as ask("PUT", "git.example.org", stored("0123456789012345678901234567890123456789012345678901234567890123"))
+	count(allowed) == 0 with input as ask("PUT", "git.example.org", stored("x"))
+}
+
+stored(name) := ["o", "r.git", "info", "lfs", "objects", name]

@@ -43,6 +43,7 @@ deny contains {
 } if {
 	is_github
 	input.action.method == "DELETE"
+	not input.action.pushes
 }
 
 # What a human is asked about is allowed by a yes, and by nothing else.
@@ -104,6 +105,7 @@ deny contains {
 	"remedy": "commit in the workspace",
 } if {
 	is_change
+	not input.action.pushes
 	parts[0] in {"check-runs", "check-suites", "contents", "deployments", "git", "statuses"}
 }
 
@@ -193,6 +195,13 @@ is_written(asked) if {
 		"markPullRequestReadyForReview", "removeAssigneesFromAssignable", "removeLabelsFromLabelable", "reopenIssue",
 		"reopenPullRequest", "requestReviews", "updateIssue", "updateIssueComment", "updatePullRequest",
 	}
+}
+
+# What it writes is judged as a push, as `api/written` says of the rest.
+is_written(asked) if {
+	input.action.pushes
+	asked.operation == "mutation"
+	asked.field in {"createCommitOnBranch", "createRef", "updateRefs"}
 }
 
 # A review that only comments, as above.

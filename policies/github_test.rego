@@ -157,3 +157,15 @@ test_a_human_says_yes_to_merges_and_releases if {
 	count(asked) == 0 with input as ask("GET", "repos/o/r/releases")
 	"github/approval" in denied with input as with_body("POST", "repos/o/r/pulls/3/reviews", {"event": "APPROVE"})
 }
+
+test_what_is_judged_as_a_push_is_left_to_it if {
+	every method, path in {"PUT": "repos/o/r/contents/README.md", "POST": "repos/o/r/git/refs", "DELETE": "repos/o/r/git/refs/heads/x"} {
+		count(denied) == 0 with input as object.union(ask(method, path), {"action": {"pushes": true}})
+	}
+	commits := asks([mutation("createCommitOnBranch"), mutation("addComment")])
+	count(allowed) == 0 with input as commits
+	allowed == {"github/graphql"} with input as object.union(commits, {"action": {"pushes": true}})
+	other := asks([mutation("createCommitOnBranch"), mutation("createRepository")])
+	count(allowed) == 0 with input as object.union(other, {"action": {"pushes": true}})
+	denied == {"github/deletion"} with input as object.union(asks([mutation("deleteRef")]), {"action": {"pushes": true}})
+}

@@ -108,6 +108,7 @@ deny contains {
 } if {
 	is_gitlab
 	input.action.method == "DELETE"
+	not input.action.pushes
 }
 
 deny contains {
@@ -152,6 +153,7 @@ deny contains {
 	"remedy": "commit in the workspace",
 } if {
 	is_change
+	not input.action.pushes
 	rest[0] in {"repository", "statuses", "wikis", "packages", "registry"}
 }
 

@@ -109,3 +109,10 @@ test_reading_is_not if {
 		count(denied) == 0 with input as ask("GET", rest)
 	}
 }
+
+test_what_is_judged_as_a_push_is_left_to_it if {
+	every method, rest in {"POST": ["repository", "commits"], "PUT": ["repository", "files", "a/b"], "DELETE": ["repository", "branches", "x"]} {
+		count(denied) > 0 with input as ask(method, rest)
+		count(denied) == 0 with input as object.union(ask(method, rest), {"action": {"pushes": true}})
+	}
+}

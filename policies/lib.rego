@@ -20,6 +20,14 @@ protected_branches contains "staging"
 # Where GitLab is. A policy adds its own in the same way.
 gitlab_hosts contains "gitlab.com"
 
+# What the branches that a session may change are called, or what stands before a slash in their names.
+own_branch := sprintf("agent/%s/%s", [input.session.agent.name, substring(input.session.id, 0, 8)])
+
+# Whether a branch, by its name without `refs/heads/`, is one of those.
+is_own_branch(name) if name == own_branch
+
+is_own_branch(name) if startswith(name, concat("", [own_branch, "/"]))
+
 # Names by which a cloud's guests ask who they are.
 metadata_hosts := {
 	"instance-data", "instance-data.ec2.internal", "metadata", "metadata.azure.internal", "metadata.google.internal",

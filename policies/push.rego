@@ -1,5 +1,5 @@
-# Pushes, as they stand on the wire: whatever client sends them, and whatever words made it. The request that carries one
-# was allowed by `agentguard.api` before. A session changes branches of its own, and no other ref; a policy allows
+# Pushes, as they stand on the wire: whatever client sends them, and whatever words made it, and what is written to a
+# repository by the interface of whoever hosts it. The request that carries one was allowed by `agentguard.api` before. A session changes branches of its own, and no other ref; a policy allows
 # others by a rule of its own:
 #
 #     package agentguard.push.own
@@ -10,6 +10,8 @@
 #         }
 #     }
 package agentguard.push.refs
+
+import data.agentguard.lib
 
 allow contains {"id": "push/own-branch", "reason": "a session may change branches of its own"} if {
 	every update in input.action.refs {
@@ -53,6 +55,16 @@ deny contains {
 	some update in input.action.refs
 	update.change == "delete"
 	not is_own(update)
+}
+
+# A request can have a ref point to what is nowhere in it.
+deny contains {
+	"id": "push/unseen",
+	"reason": sprintf("what `%s` would hold is not known: %s", [update.name, input.action.unseen]),
+	"remedy": "push it with git, which shows what it holds",
+} if {
+	input.action.unseen
+	some update in input.action.refs
 }
 
 # Every commit is looked at: what one adds and the next removes ran in between, or can be checked out.
@@ -135,18 +147,11 @@ is_about_request(option) if {
 	startswith(option, sprintf("merge_request.%s=", [name]))
 }
 
-own := sprintf("agent/%s/%s", [input.session.agent.name, substring(input.session.id, 0, 8)])
-
-remedy := sprintf("push to `%s/…`, and open a pull request from there", [own])
+remedy := sprintf("push to `%s/…`, and open a pull request from there", [lib.own_branch])
 
 is_own(update) if {
 	update.kind == "branch"
-	update.short == own
-}
-
-is_own(update) if {
-	update.kind == "branch"
-	startswith(update.short, concat("", [own, "/"]))
+	lib.is_own_branch(update.short)
 }
 
 # Servers on file systems that know no case take `Main` for `main`.

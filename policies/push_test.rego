@@ -152,3 +152,9 @@ test_work_is_pushed if {
 		changes(path, "100644") == set()
 	}
 }
+
+test_what_is_not_shown_is_not_pushed if {
+	asked := {"refs": [branch("agent/fixer/01234567/x", "update")], "paths": [], "unseen": "it is only named"}
+	ids := {rule.id | some rule in refs.deny} with input as {"action": asked, "session": session}
+	ids == {"push/unseen"}
+}

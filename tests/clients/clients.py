@@ -181,9 +181,12 @@ def projects(workspace):
 
 def install(directory, large):
     """Installs below `directory`, once, what comes from registries; what could not be is not there."""
-    if not (directory / "venv/bin/uv").exists():
+    if not list((directory / "venv").glob("lib/*/site-packages/dulwich")):
         quietly("/usr/bin/python3", "-m", "venv", directory / "venv")
-        quietly(directory / "venv/bin/pip", "install", "requests", "httpx", "uv")
+        quietly(directory / "venv/bin/pip", "install", "requests", "httpx", "uv", "dulwich", "pygit2")
+    if not (directory / "push/node_modules/isomorphic-git").exists():
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", directory / "push"]
+        quietly("npm", "install", *options, "isomorphic-git")
     if large and not (directory / "npm/node_modules/bun").exists():
         options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", directory / "npm"]
         quietly("npm", "install", *options, "deno", "bun")

@@ -58,6 +58,8 @@ class Place:
         self.outside("git", "-C", str(project), "commit", "--quiet", "--message", "one")
         self.outside("git", "clone", "--quiet", "--bare", str(project), str(bare))
         self.outside("git", "-C", str(bare), "config", "http.receivepack", "true")
+        # As every large host has it: the gate asks for directories without their files.
+        self.outside("git", "-C", str(bare), "config", "uploadpack.allowFilter", "true")
 
     def outside(self, *command):
         """Runs a command as the human would."""

@@ -39,23 +39,7 @@ impl Server {
     pub(crate) fn serving(
         answer: impl Fn(Connection, &Mutex<Vec<String>>) + Clone + Send + 'static,
     ) -> Self {
-        let authority = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let roots = params.self_signed(&authority).unwrap().pem();
-        let issuer = Issuer::new(params, authority);
-        let key = KeyPair::generate().unwrap();
-        let names = ["api.test", "other.test"].map(str::to_owned).to_vec();
-        let leaf = CertificateParams::new(names)
-            .unwrap()
-            .signed_by(&key, &issuer)
-            .unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = ServerConfig::builder().with_no_client_auth();
-        let config = config
-            .with_single_cert(vec![leaf.der().clone()], key)
-            .unwrap();
-        let config = Arc::new(config);
+        let (config, roots) = certified(&["api.test", "other.test"]);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (heads, is_over) = (Arc::default(), Arc::new(AtomicBool::new(false)));
@@ -86,6 +70,27 @@ impl Server {
     pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
+}
+
+/// What a server shows that `hosts` are it, and the authority that says so.
+pub(crate) fn certified(hosts: &[&str]) -> (Arc<ServerConfig>, String) {
+    let authority = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let roots = params.self_signed(&authority).unwrap().pem();
+    let issuer = Issuer::new(params, authority);
+    let key = KeyPair::generate().unwrap();
+    let names: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let leaf = CertificateParams::new(names)
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth();
+    let config = config
+        .with_single_cert(vec![leaf.der().clone()], key)
+        .unwrap();
+    (Arc::new(config), roots)
 }
 
 impl Drop for Server {

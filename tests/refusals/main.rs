@@ -56,4 +56,6 @@ mod session;
 mod shadow;
 mod sockets;
 mod table;
+mod ways;
 mod work;
+mod written;

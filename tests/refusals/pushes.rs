@@ -1,6 +1,6 @@
 //! Pushes: what arrives at a server of git, whatever the client, is what policy allowed.
 
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,13 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use agentguard::core::{Event, Level, OutcomeOf};
+use tokio_rustls::rustls::{ServerConnection, StreamOwned};
 
+use crate::lent::certified;
 use crate::scene::{Ran, Scene, as_everyone, level};
 
-/// git's own server behind the least of a web server, on the host's loopback.
+/// git's own server behind the least of a web server, with TLS and without, on the host's loopback.
 pub(crate) struct Server {
-    port: u16,
+    pub(crate) port: u16,
     pub(crate) repository: PathBuf,
+    roots: String,
     is_over: Arc<AtomicBool>,
     serving: Option<JoinHandle<()>>,
 }
@@ -29,6 +32,7 @@ impl Server {
         assert_eq!(made.code, Some(0));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
+        let (config, roots) = certified(&["git.test"]);
         let is_over = Arc::new(AtomicBool::new(false));
         let serving = std::thread::spawn({
             let is_over = Arc::clone(&is_over);
@@ -37,14 +41,24 @@ impl Server {
                     if is_over.load(Ordering::SeqCst) {
                         return;
                     }
-                    let root = root.clone();
-                    std::thread::spawn(move || serve(stream.unwrap(), &root));
+                    let (root, config) = (root.clone(), Arc::clone(&config));
+                    std::thread::spawn(move || {
+                        let (stream, mut first) = (stream.unwrap(), [0]);
+                        // A handshake begins with this byte (RFC 8446, section 5.1).
+                        if stream.peek(&mut first).is_ok() && first == [22] {
+                            let tls = ServerConnection::new(config).unwrap();
+                            serve(StreamOwned::new(tls, stream), &root);
+                        } else {
+                            serve(stream, &root);
+                        }
+                    });
                 }
             }
         });
         Self {
             port,
             repository,
+            roots,
             is_over,
             serving: Some(serving),
         }
@@ -205,11 +219,12 @@ impl Request {
     }
 }
 
-fn serve(stream: TcpStream, root: &Path) {
-    let mut writing = stream.try_clone().unwrap();
-    let mut reading = BufReader::new(stream);
-    while let Some(request) = Request::read(&mut reading) {
-        if writing.write_all(&request.answer(root)).is_err() {
+fn serve(stream: impl Read + Write, root: &Path) {
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = Request::read(&mut stream) {
+        let answer = request.answer(root);
+        let writing = stream.get_mut();
+        if writing.write_all(&answer).is_err() || writing.flush().is_err() {
             return;
         }
     }
@@ -246,13 +261,16 @@ pub(crate) fn with_server(test: impl Fn(&Scene, &Server)) {
     });
 }
 
-fn push(scene: &Scene, server: &Server, script: &str) -> Ran {
+pub(crate) fn push(scene: &Scene, server: &Server, script: &str) -> Ran {
     let script = format!("{SHELL}\nset -e\n{script}");
-    scene.run_with(&[&server.policy(scene)], &["sh", "-c", &script])
+    let roots = scene.write("roots.pem", &server.roots);
+    let mut command = scene.exec(&[&server.policy(scene)], &["sh", "-c", &script]);
+    command.env("SSL_CERT_FILE", roots);
+    scene.run_command(command)
 }
 
 /// The rules by which pushes were refused.
-fn refused_by(scene: &Scene) -> Vec<String> {
+pub(crate) fn refused_by(scene: &Scene) -> Vec<String> {
     let mut rules = Vec::new();
     scene.each_event(|event| {
         if let Event::Decision { action, ruling, .. } = event

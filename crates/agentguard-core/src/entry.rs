@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentName, Brought, Commitment, CredentialName, Digest, Enforcement, Evidence, Forcing, Held, Human, Level, Network, ProgramClass, Promise, RefOutcome, Rule, RuleId, Ruling, SessionId,
-    TierDigest, Timestamp, Trigger,
+    Agent, AgentName, Brought, Commitment, CredentialName, Digest, Enforcement, Evidence, Forcing,
+    Held, Human, Level, Network, ProgramClass, Promise, RefOutcome, Rule, RuleId, Ruling,
+    SessionId, TierDigest, Timestamp, Trigger,
 };
 
 /// How soon an entry is durable.

@@ -214,6 +214,15 @@ impl HostGrant {
         is_port && self.names(host)
     }
 
+    /// The one host that it grants by name, where that is on the port of HTTPS.
+    #[must_use]
+    pub fn by_name(&self) -> Option<&HostName> {
+        match &self.hosts {
+            Hosts::Exact(name) if matches!(self.port, None | Some(443)) => Some(name),
+            Hosts::Exact(_) | Hosts::OneBelow(_) | Hosts::AllBelow(_) | Hosts::Network(..) => None,
+        }
+    }
+
     /// What both grant, if anything: a lower tier only narrows.
     #[must_use]
     pub fn both(&self, other: &Self) -> Option<Self> {

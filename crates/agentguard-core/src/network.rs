@@ -76,6 +76,9 @@ pub struct Api {
     /// What is asked for in GraphQL: the fields at the roots of all operations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graphql: Option<Vec<GraphqlField>>,
+    /// Whether it writes to a repository as a push does, and is judged as one as well before it is sent.
+    #[serde(default)]
+    pub pushes: bool,
     /// The address that is connected to.
     pub address: String,
     /// What kind of address it is.

@@ -4,9 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CredentialName, Digest};
 
-/// A push, as it stands on the wire: whatever client sends it, and whatever words made the client send it.
+/// A push, as it stands on the wire: whatever client sends it, and whatever words made the client send it. What is
+/// written to a repository by the interface of whoever hosts it is one as well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Push {
+    /// How it is sent.
+    pub by: PushedBy,
     /// The canonical name or address of the server.
     pub host: String,
     /// Its port.
@@ -24,6 +27,9 @@ pub struct Push {
     /// What becomes of files that say what runs where, in each commit that changes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub infrastructure: Vec<FileChange>,
+    /// Why it is not known what the refs are to hold, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<String>,
     /// What the server is told beside it (`git push --push-option`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
@@ -39,6 +45,18 @@ pub struct Push {
     /// The credentials that are put into it before it is sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<CredentialName>,
+}
+
+/// How a push is sent.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PushedBy {
+    /// As git does.
+    Git,
+    /// By the host's interface, as a request to change a file or a ref.
+    Rest,
+    /// By the host's interface in GraphQL.
+    Graphql,
 }
 
 /// What a push asks of one ref.
@@ -176,6 +194,20 @@ pub enum RefChange {
     Delete,
 }
 
+impl RefKind {
+    /// The kind of a ref by its full name, and its name without what says the kind.
+    #[must_use]
+    pub fn of(name: &str) -> (Self, &str) {
+        if let Some(branch) = name.strip_prefix("refs/heads/") {
+            (Self::Branch, branch)
+        } else if let Some(tag) = name.strip_prefix("refs/tags/") {
+            (Self::Tag, tag)
+        } else {
+            (Self::Other, name)
+        }
+    }
+}
+
 impl RefUpdate {
     /// What a command asks, of which an id of zeros is none. `None` where both are.
     #[must_use]
@@ -186,13 +218,7 @@ impl RefUpdate {
             (Some(_), Some(_)) => RefChange::Update,
             (Some(_), None) => RefChange::Delete,
         };
-        let (kind, short) = if let Some(branch) = name.strip_prefix("refs/heads/") {
-            (RefKind::Branch, branch)
-        } else if let Some(tag) = name.strip_prefix("refs/tags/") {
-            (RefKind::Tag, tag)
-        } else {
-            (RefKind::Other, name)
-        };
+        let (kind, short) = RefKind::of(name);
         Some(Self {
             name: name.to_owned(),
             kind,

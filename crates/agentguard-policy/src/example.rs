@@ -7,8 +7,8 @@ use agentguard_core::{
     Access, Action, AddressClass, Agent, AgentName, Api, Confinement, Connect, CredentialName,
     Digest, Enforcement, Evidence, Exec, FileChange, Grant, GraphqlField, GraphqlOperation, Held,
     HomeGrant, HostGrant, HostName, Human, Level, Limits, MadeBy, Making, Network, PathChange,
-    PathChanged, Place, Program, ProgramClass, Push, PushedCommit, Reach, ReachedBy, RefUpdate,
-    Rule, RuleId, Scheme, Session, SessionId, Start, Trigger, TriggerKind, ValueChange,
+    PathChanged, Place, Program, ProgramClass, Push, PushedBy, PushedCommit, Reach, ReachedBy,
+    RefUpdate, Rule, RuleId, Scheme, Session, SessionId, Start, Trigger, TriggerKind, ValueChange,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -106,6 +106,7 @@ pub(crate) fn api_of_graphql() -> Value {
                 serde_json::json!({"body": "it is fixed", "subjectId": "I_1"}),
             )]),
         }]),
+        pushes: false,
         ..an_issue()
     })
 }
@@ -137,6 +138,7 @@ fn an_issue() -> Api {
         body: Some(serde_json::json!({"title": "it fails on Tuesdays"})),
         body_seen: true,
         graphql: None,
+        pushes: false,
         address: "140.82.121.6".to_owned(),
         class: AddressClass::Public,
         caller: "/usr/bin/gh".to_owned(),
@@ -157,6 +159,7 @@ pub(crate) fn push() -> Value {
     let new_commit = new.clone();
     let branch = "refs/heads/agent/ci-7/07070707/fix";
     let push = Push {
+        by: PushedBy::Git,
         host: "github.com".to_owned(),
         port: 443,
         repository: words(&["o", "r"]),
@@ -188,6 +191,7 @@ pub(crate) fn push() -> Value {
             }],
             unread: None,
         }],
+        unseen: None,
         options: words(&["ci.skip"]),
         atomic: false,
         signed: false,
@@ -195,6 +199,34 @@ pub(crate) fn push() -> Value {
         caller_sha256: None,
         credentials: CredentialName::parse("github").into_iter().collect(),
     };
+    of_push(push)
+}
+
+/// The same of what a request writes, and does not show.
+pub(crate) fn written() -> Value {
+    let branch = "refs/heads/agent/ci-7/07070707/fix";
+    of_push(Push {
+        by: PushedBy::Rest,
+        host: "github.com".to_owned(),
+        port: 443,
+        repository: words(&["o", "r"]),
+        refs: RefUpdate::new(None, Some("0".repeat(39) + "1"), branch)
+            .into_iter()
+            .collect(),
+        commits: Vec::new(),
+        paths: Vec::new(),
+        infrastructure: Vec::new(),
+        unseen: Some("the request names an object, and does not show what it holds".to_owned()),
+        options: Vec::new(),
+        atomic: false,
+        signed: false,
+        caller: "/usr/bin/gh".to_owned(),
+        caller_sha256: None,
+        credentials: Vec::new(),
+    })
+}
+
+fn of_push(push: Push) -> Value {
     a_session().map_or(Value::Null, |session| {
         of(&Action::Push(Box::new(push)), &session)
     })

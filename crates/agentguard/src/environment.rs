@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use agentguard_core::{AgentName, Confinement, Network, SessionId};
 
-use crate::trusted;
+use crate::{git, trusted};
 
 /// Where programs are looked for when the caller says nothing.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -50,6 +50,7 @@ pub(crate) fn of_agent(
         for (name, value) in trusted::variables() {
             set(&name.to_string_lossy(), &value);
         }
+        set(git::VARIABLE, OsStr::new(git::SETTINGS));
     }
     if !variables.iter().any(|(name, _)| name == "PATH") {
         variables.push(("PATH".into(), DEFAULT_PATH.into()));

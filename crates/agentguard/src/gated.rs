@@ -17,7 +17,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::asked::request_words;
 use crate::run::Told;
 use crate::supervise::Supervisor;
-use crate::{Error, SystemClock, trusted, workspace};
+use crate::{Error, SystemClock, git, trusted, workspace};
 
 /// Where a system says who looks names up.
 const RESOLVERS: &str = "/etc/resolv.conf";
@@ -57,6 +57,7 @@ const HOSTS: &str = "/etc/hosts";
 /// What is seen inside instead of the system's own, so that clients use the gate without knowing of it.
 pub(crate) fn files(settings: &Settings, confinement: &Confinement) -> Vec<InsideFile> {
     let mut files = trusted::files(settings, confinement);
+    files.push(git::file(&confinement.hosts));
     let hosts = std::fs::read_to_string(HOSTS).unwrap_or_default();
     let instead = [(RESOLVERS, RESOLVER.to_owned()), (HOSTS, own_hosts(&hosts))];
     for (path, content) in instead {

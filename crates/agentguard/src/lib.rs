@@ -33,6 +33,7 @@ mod environment;
 mod erase;
 mod error;
 mod gated;
+mod git;
 mod guard;
 mod human;
 mod layout;

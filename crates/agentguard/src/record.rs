@@ -464,6 +464,7 @@ mod tests {
                 body: None,
                 body_seen: true,
                 graphql: None,
+                pushes: false,
                 address: "192.0.2.1".to_owned(),
                 class: AddressClass::Public,
                 caller: "unknown".to_owned(),

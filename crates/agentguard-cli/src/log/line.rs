@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use agentguard::core::{
-    Answered, Api, Brought, Change, ChangeKind, CredentialAct, Digest, Entry, Event, Human, Origin, OutcomeOf, Push, RefMove, RefOutcome, Rule, Ruling, SessionStatus, Span, Tally, Timestamp,
+    Answered, Api, Brought, Change, ChangeKind, CredentialAct, Digest, Entry, Event, Human, Origin,
+    OutcomeOf, Push, RefMove, RefOutcome, Rule, Ruling, SessionStatus, Span, Tally, Timestamp,
 };
 use serde_json::Value;
 

@@ -23,6 +23,7 @@ use super::refusal;
 use super::request::Origin;
 use super::resolve::Nowhere;
 use super::serve;
+use super::ssh;
 use super::uninspected;
 
 /// A fatal alert: there is nobody of that name here (RFC 8446, section 6).
@@ -63,10 +64,11 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
             };
         }
         Err(Unserved::Refused(told)) => {
-            // Who speaks HTTP is told; to everybody else the connection ends.
-            if let Ok(Some(byte)) = first_byte(&shared, &stream).await
-                && byte.is_ascii_uppercase()
-            {
+            // Who speaks HTTP or SSH is told; to everybody else the connection ends.
+            let first = first_byte(&shared, &stream).await.ok().flatten();
+            if first == Some(b'S') && ssh::is_spoken(&shared, &stream).await {
+                ssh::turn_away(&mut stream, &told).await;
+            } else if first.is_some_and(|byte| byte.is_ascii_uppercase()) {
                 let answer = refusal::raw(StatusCode::FORBIDDEN, &told);
                 let _ = stream.write_all(&answer).await;
                 serve::linger(&mut stream).await;
@@ -92,6 +94,10 @@ async fn begin(shared: &Shared, stream: &mut TcpStream) -> Result<Origin, Unserv
         caller: caller(shared, stream),
     };
     origin.slash = shared.slash_of(&origin.host);
+    let is_named = port == ssh::PORT && shared.resolver.names(&origin.host);
+    if is_named && ssh::is_spoken(shared, stream).await {
+        return Err(no_ssh(shared, &origin).await?);
+    }
     if !shared.resolver.grants(&origin.host, port) {
         let class = match &origin.host {
             Host::Name(_) => None,
@@ -102,6 +108,9 @@ async fn begin(shared: &Shared, stream: &mut TcpStream) -> Result<Origin, Unserv
     }
     origin.scheme = match first_byte(shared, stream).await? {
         Some(HANDSHAKE) => Scheme::Https,
+        Some(b'S') if ssh::is_spoken(shared, stream).await => {
+            return Err(no_ssh(shared, &origin).await?);
+        }
         Some(byte) if byte.is_ascii_uppercase() => Scheme::Http,
         Some(_) => {
             let rule = Rule::new("gate/protocol", "neither TLS nor HTTP was spoken")
@@ -112,6 +121,13 @@ async fn begin(shared: &Shared, stream: &mut TcpStream) -> Result<Origin, Unserv
         None => return Err(Unserved::Left),
     };
     Ok(origin)
+}
+
+/// Refuses SSH to a host that is granted.
+async fn no_ssh(shared: &Shared, origin: &Origin) -> Result<Unserved, Unserved> {
+    let rule = Rule::new("gate/protocol", "SSH is not passed on")
+        .with_remedy("use HTTPS, which is the only way to a host");
+    Ok(Unserved::Refused(refuse(shared, origin, rule).await?))
 }
 
 /// Who made a connection.

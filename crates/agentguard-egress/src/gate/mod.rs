@@ -32,6 +32,7 @@ mod resolve;
 mod scan;
 mod serve;
 mod shown;
+mod ssh;
 mod strict;
 mod through;
 mod uninspected;

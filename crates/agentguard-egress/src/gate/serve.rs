@@ -90,6 +90,8 @@ struct Judged {
     rest: Incoming,
     watch: Option<Watch>,
     permitted: Permitted,
+    /// The same for what it writes to a repository.
+    pushing: Option<Permitted>,
 }
 
 /// Why a request is not answered by a server.
@@ -285,6 +287,7 @@ impl Connection {
             rest,
             mut watch,
             permitted,
+            pushing,
         } = judged;
         let uri = match self.lend(&uses, &mut read, version, &first) {
             Ok(uri) => uri,
@@ -320,7 +323,11 @@ impl Connection {
             upgrade: read.upgrade.as_ref(),
         };
         match &self.way {
-            Way::Open(upstream) => self.send(upstream, request, sending).await,
+            Way::Open(upstream) => {
+                let answer = self.send(upstream, request, sending).await?;
+                push::answered(pushing, answer.status());
+                Ok(answer)
+            }
             Way::Failed { why, .. } => Ok(failed(sending.permitted, StatusCode::BAD_GATEWAY, why)),
             Way::Closed { .. } => Err(Unsent::Gone),
         }
@@ -363,17 +370,23 @@ impl Connection {
             .as_mut()
             .map_or(Ok(()), |watch| watch.first(first.iter()))?;
         let whole = is_whole.then(|| whole::digest(&self.origin, &read, &first));
-        let api = self.api(&read, &uses, shown, at)?;
+        let mut api = self.api(&read, &uses, shown, at)?;
+        let written = push::written::of(&api).map_err(push::unwritten)?;
+        api.pushes = written.is_some();
         match self.shared.guard.request(api, whole).await? {
-            Ok(permitted) => Ok(Judged {
-                read,
-                uses,
-                version: parts.version,
-                first,
-                rest,
-                watch,
-                permitted,
-            }),
+            Ok(permitted) => {
+                let (permitted, pushing) = self.written(written, permitted).await?;
+                Ok(Judged {
+                    read,
+                    uses,
+                    version: parts.version,
+                    first,
+                    rest,
+                    watch,
+                    permitted,
+                    pushing,
+                })
+            }
             Err(told) => {
                 let answer = refusal::answer(StatusCode::FORBIDDEN, &told);
                 Err(Unsent::Answered(answer))
@@ -435,6 +448,7 @@ impl Connection {
             body: shown.json,
             body_seen: shown.is_all,
             graphql,
+            pushes: false,
             address: at.address.ip().to_string(),
             class: at.class,
             caller: self.origin.caller.path.clone(),

@@ -89,7 +89,7 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
             example::api_of_graphql(),
             example::api_of_upgrade(),
         ],
-        Purpose::Push => vec![example::push()],
+        Purpose::Push => vec![example::push(), example::written()],
         Purpose::Session => vec![example::session()],
         Purpose::Sandbox => vec![example::sandbox()],
         Purpose::Library => vec![

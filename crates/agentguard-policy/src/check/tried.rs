@@ -22,6 +22,7 @@ pub(super) fn mistakes(parsed: &[Parsed], tier: &Apart) -> Vec<Mistake> {
         (Purpose::Reach, example::reach()),
         (Purpose::Api, example::api()),
         (Purpose::Push, example::push()),
+        (Purpose::Push, example::written()),
         (Purpose::Api, example::api_of_graphql()),
         (Purpose::Api, example::api_of_upgrade()),
         (Purpose::Session, example::session()),

@@ -54,6 +54,7 @@ fn asks(credentials: Vec<CredentialName>) -> Api {
         caller_sha256: None,
         body_seen: true,
         graphql: None,
+        pushes: false,
         upgrade: None,
         body: None,
         address: "192.0.2.1".to_owned(),

@@ -256,7 +256,7 @@ fn is_id(text: &str) -> bool {
 }
 
 /// Whether it is a name that git takes (git-check-ref-format(1)), below `refs/` or `HEAD` itself.
-fn is_ref_name(name: &str) -> bool {
+pub(super) fn is_ref_name(name: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty() && !part.starts_with('.') && !part.to_ascii_lowercase().ends_with(".lock")
     };

@@ -14,6 +14,7 @@ mod paths;
 mod pkt;
 mod report;
 mod spool;
+pub(super) mod written;
 mod yaml;
 
 use std::collections::{HashSet, VecDeque};
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agentguard_core::{Caller, Push, RefUpdate, Rule};
+use agentguard_core::{Caller, Push, PushedBy, RefUpdate, Rule};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -34,7 +35,7 @@ use commands::Commands;
 use gix_hash::ObjectId;
 pub(super) use heard::Heard;
 use pack::Objects;
-pub(super) use pass::Arriving;
+pub(super) use pass::{Arriving, answered, unwritten};
 use paths::{Ancestry, Changes, Walk};
 use spool::Spooled;
 pub(super) use spool::{Spool, Spools};
@@ -290,6 +291,7 @@ impl Received {
             ..update.clone()
         };
         Push {
+            by: PushedBy::Git,
             host,
             port,
             repository: repository(&read.target.segments),
@@ -297,6 +299,7 @@ impl Received {
             commits,
             paths,
             infrastructure: infrastructure::changes(&files, (&self.objects, &self.base)),
+            unseen: None,
             options: self.commands.options.clone(),
             atomic: self.commands.atomic,
             signed: self.commands.signed,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use agentguard_core::{CredentialName, OutcomeOf};
+use agentguard_core::{CredentialName, OutcomeOf, Push};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri, Version};
@@ -15,7 +15,7 @@ use crate::gate::body::Body;
 use crate::gate::connection::refuse;
 use crate::gate::forward::{Upstream, Way};
 use crate::gate::misplaced::Misplaced;
-use crate::gate::refusal;
+use crate::gate::refusal::{self, Fault};
 use crate::gate::request::Read;
 use crate::gate::serve::{Connection, Sending, Unsent, failed};
 
@@ -100,6 +100,25 @@ impl Connection {
         super::receive(first, rest, &read.headers, spool.map_err(none)?).await
     }
 
+    /// Has what a permitted request writes to a repository judged as well.
+    pub(in crate::gate) async fn written(
+        &self,
+        written: Option<Push>,
+        permitted: Permitted,
+    ) -> Result<(Permitted, Option<Permitted>), Unsent> {
+        let Some(push) = written else {
+            return Ok((permitted, None));
+        };
+        match self.shared.guard.push(push).await? {
+            Ok(changing) => Ok((permitted, Some(changing))),
+            Err(told) => {
+                not_sent(permitted);
+                let answer = refusal::answer(StatusCode::FORBIDDEN, &told);
+                Err(Unsent::Answered(answer))
+            }
+        }
+    }
+
     /// What is judged, with what the server says of what the push builds upon.
     async fn judged(
         &self,
@@ -107,7 +126,7 @@ impl Connection {
         received: &mut Received,
         read: &Read,
         version: Version,
-    ) -> Result<agentguard_core::Push, Box<Unread>> {
+    ) -> Result<Push, Box<Unread>> {
         if read
             .target
             .segments
@@ -205,6 +224,27 @@ fn heard(answer: Response<Body>, changing: Permitted, commands: Commands) -> Res
         why: format!("status {}", answer.status().as_u16()),
     });
     answer
+}
+
+/// Tells what came of a push.
+pub(in crate::gate) fn answered(pushing: Option<Permitted>, status: StatusCode) {
+    let outcome = if status.is_success() {
+        OutcomeOf::Done
+    } else {
+        OutcomeOf::Unanswered {
+            why: format!("status {}", status.as_u16()),
+        }
+    };
+    if let Some(pushing) = pushing {
+        pushing.tell(outcome);
+    }
+}
+
+/// Refuses a request that writes to a repository in a way that cannot be judged.
+pub(in crate::gate) fn unwritten(why: String) -> Fault {
+    let reason = format!("what it writes to a repository cannot be judged: {why}");
+    Fault::new(StatusCode::FORBIDDEN, "gate/push", reason)
+        .with_remedy("commit in the workspace, and push with git")
 }
 
 /// The request was permitted, and what it carries was not.

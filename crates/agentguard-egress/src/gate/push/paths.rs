@@ -344,7 +344,7 @@ impl Differ<'_> {
 }
 
 /// Whether it names something in a directory, and on no system the repository itself.
-fn is_name(name: &[u8]) -> bool {
+pub(super) fn is_name(name: &[u8]) -> bool {
     let is_of_git = |name: &[u8]| {
         let text = String::from_utf8_lossy(name);
         // Marks that some file systems take for nothing.

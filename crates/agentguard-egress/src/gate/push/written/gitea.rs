@@ -1,0 +1,123 @@
+//! The REST of Gitea and Forgejo: contents, branches and tags (docs.gitea.com/api, "repository").
+
+use agentguard_core::{Api, PathChange, PathChanged, RefChange};
+
+use super::github::NAMED;
+use super::said::Said;
+use super::{Found, Written, branch, decoded, file, tag, word};
+
+pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
+    let [all, owner, name, rest @ ..] = path.as_slice() else {
+        return Ok(None);
+    };
+    if word(all) != "repos" {
+        return Ok(None);
+    }
+    let repository = vec![(*owner).to_owned(), (*name).to_owned()];
+    let words: Vec<_> = rest.iter().map(|segment| word(segment)).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    match (api.method.as_str(), words.as_slice(), rest) {
+        (_, ["contents"], _) => {
+            let said = Said::of(api)?;
+            let mut paths = Vec::new();
+            for one in said.list("files")? {
+                let change = match one.needed("operation")? {
+                    "create" | "upload" => PathChanged::Added,
+                    "update" | "rename" => PathChanged::Changed,
+                    "delete" => PathChanged::Removed,
+                    other => return Err(format!("`{}` is no operation", other.escape_debug())),
+                };
+                written(one, one.needed("path")?, change, &mut paths)?;
+            }
+            on_branch(said, repository)?.with_paths(paths).map(Some)
+        }
+        (method, ["contents", ..], [_, place @ ..]) => {
+            let said = Said::of(api)?;
+            let change = match method {
+                "POST" => PathChanged::Added,
+                "PUT" => PathChanged::Changed,
+                "DELETE" => PathChanged::Removed,
+                _ => return Err("files are not written by this method".to_owned()),
+            };
+            let mut paths = Vec::new();
+            written(said, &place.join("/"), change, &mut paths)?;
+            on_branch(said, repository)?.with_paths(paths).map(Some)
+        }
+        (_, ["diffpatch"], _) => {
+            let on = on_branch(Said::of(api)?, repository)?;
+            Ok(Some(on.unseen("what a patch changes is not read")))
+        }
+        (method, ["branches" | "tags", ..], rest) => {
+            refs(api, method, (words.as_slice(), rest), repository)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn refs(
+    api: &Api,
+    method: &str,
+    (words, rest): (&[&str], &[&str]),
+    repository: Vec<String>,
+) -> Found {
+    let name = rest.get(1..).unwrap_or_default().join("/");
+    let (refs, is_seen) = match (method, words) {
+        ("POST", ["branches"]) => {
+            let said = Said::of(api)?;
+            let made = branch(Some(said.needed("new_branch_name")?), RefChange::Create)?;
+            // Out of another branch, or the server's own.
+            (vec![made], said.text("old_ref_name")?.is_none())
+        }
+        ("PATCH", ["branches", _, ..]) => {
+            let to = Said::of(api)?.needed("name")?;
+            let gone = branch(Some(&name), RefChange::Delete)?;
+            (vec![gone, branch(Some(to), RefChange::Create)?], true)
+        }
+        ("PUT", ["branches", _, ..]) => {
+            let mut moved = branch(Some(&name), RefChange::Update)?;
+            moved.forward = !Said::of(api)?.is("force");
+            (vec![moved], false)
+        }
+        ("DELETE", ["branches", _, ..]) => (vec![branch(Some(&name), RefChange::Delete)?], true),
+        ("POST", ["tags"]) => {
+            let made = tag(Said::of(api)?.needed("tag_name")?, RefChange::Create)?;
+            (vec![made], false)
+        }
+        ("DELETE", ["tags", _, ..]) => (vec![tag(&name, RefChange::Delete)?], true),
+        _ => return Ok(None),
+    };
+    let written = Written::new(repository, refs);
+    Ok(Some(if is_seen {
+        written
+    } else {
+        written.unseen(NAMED)
+    }))
+}
+
+/// The branch that is committed to. A new one is made out of it where one is named.
+fn on_branch(said: Said<'_>, repository: Vec<String>) -> Result<Written, String> {
+    let old = said.text("branch")?;
+    let new = said.text("new_branch")?.filter(|new| Some(*new) != old);
+    let mut on = match new {
+        Some(new) => branch(Some(new), RefChange::Create)?,
+        None => branch(old, RefChange::Update)?,
+    };
+    if said.is("force_push") || said.is("force") {
+        (on.change, on.forward) = (RefChange::Update, false);
+    }
+    Ok(Written::new(repository, vec![on]))
+}
+
+fn written(
+    said: Said<'_>,
+    place: &str,
+    change: PathChanged,
+    paths: &mut Vec<PathChange>,
+) -> Result<(), String> {
+    if let Some(before) = said.text("from_path")? {
+        paths.push(file(before, PathChanged::Removed, None)?);
+    }
+    let size = said.text("content")?.and_then(decoded);
+    paths.push(file(place, change, size)?);
+    Ok(())
+}

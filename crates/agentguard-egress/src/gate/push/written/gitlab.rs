@@ -1,0 +1,153 @@
+//! GitLab's REST: files, commits, branches and tags (docs.gitlab.com/api/repository_files, docs.gitlab.com/api/commits).
+
+use agentguard_core::{Api, PathChange, PathChanged, RefChange, RefUpdate};
+
+use super::github::NAMED;
+use super::said::Said;
+use super::{Found, Written, branch, decoded, file, tag, without_format, word};
+
+pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
+    let [all, project, of, rest @ ..] = path.as_slice() else {
+        return Ok(None);
+    };
+    if word(all) != "projects" || word(of) != "repository" {
+        return Ok(None);
+    }
+    let repository: Vec<_> = project.split('/').map(str::to_owned).collect();
+    let words: Vec<_> = rest.iter().map(|segment| word(segment)).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let one = |update: RefUpdate| Written::new(repository.clone(), vec![update]);
+    match (api.method.as_str(), words.as_slice(), rest) {
+        (method, ["files", _, ..], [_, place @ ..]) => {
+            let said = Said::of(api)?;
+            let change = match method {
+                "POST" => PathChanged::Added,
+                "PUT" => PathChanged::Changed,
+                "DELETE" => PathChanged::Removed,
+                _ => return Err("files are not written by this method".to_owned()),
+            };
+            let place = place.join("/");
+            let mut paths = vec![file(&place, change, size(said)?)?];
+            // It may be the ending of the file's name, or of the address.
+            if let Some(place) = without_format(&place) {
+                paths.push(file(place, change, None)?);
+            }
+            on_branch(said, repository)?.with_paths(paths).map(Some)
+        }
+        (_, ["commits"], _) => {
+            let said = Said::of(api)?;
+            let mut paths = Vec::new();
+            for action in said.list("actions")? {
+                acted(action, &mut paths)?;
+            }
+            on_branch(said, repository)?.with_paths(paths).map(Some)
+        }
+        (_, ["commits", _, "cherry_pick" | "revert"], _) => {
+            let on = branch(Some(Said::of(api)?.needed("branch")?), RefChange::Update)?;
+            Ok(Some(one(on).unseen(NAMED)))
+        }
+        (_, ["submodules", _, ..], [_, place @ ..]) => {
+            let said = Said::of(api)?;
+            let mut changed = file(&place.join("/"), PathChanged::Changed, None)?;
+            changed.mode = Some("160000".to_owned());
+            on_branch(said, repository)?
+                .with_paths(vec![changed])
+                .map(Some)
+        }
+        ("POST", ["changelog"], _) => {
+            let on = branch(Said::of(api)?.text("branch")?, RefChange::Update)?;
+            Ok(Some(
+                one(on).unseen("what the server writes into it is not shown"),
+            ))
+        }
+        (method, words, rest) => refs(api, method, (words, rest), &repository),
+    }
+}
+
+/// Branches and tags.
+fn refs(
+    api: &Api,
+    method: &str,
+    (words, rest): (&[&str], &[&str]),
+    repository: &[String],
+) -> Found {
+    let one = |update: RefUpdate| Written::new(repository.to_owned(), vec![update]);
+    match (method, words, rest) {
+        ("POST", ["branches"], _) => {
+            let made = branch(Some(Said::of(api)?.needed("branch")?), RefChange::Create)?;
+            Ok(Some(one(made).unseen(NAMED)))
+        }
+        ("DELETE", ["branches", _, ..], [_, name @ ..]) => {
+            let gone = branch(Some(&in_address(name)?), RefChange::Delete)?;
+            Ok(Some(one(gone)))
+        }
+        ("DELETE", ["merged_branches"], _) => {
+            Err("which branches it removes only the server knows".to_owned())
+        }
+        ("POST", ["tags"], _) => {
+            let made = tag(Said::of(api)?.needed("tag_name")?, RefChange::Create)?;
+            Ok(Some(one(made).unseen(NAMED)))
+        }
+        ("DELETE", ["tags", _, ..], [_, name @ ..]) => {
+            Ok(Some(one(tag(&in_address(name)?, RefChange::Delete)?)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The name of a ref at the end of an address.
+fn in_address(name: &[&str]) -> Result<String, String> {
+    let name = name.join("/");
+    match without_format(&name) {
+        Some(_) => Err("its address ends in what may be a part of a name or not".to_owned()),
+        None => Ok(name),
+    }
+}
+
+/// The branch that is committed to, which may come into being by it, out of another.
+fn on_branch(said: Said<'_>, repository: Vec<String>) -> Result<Written, String> {
+    let name = said.needed("branch")?;
+    let (out_of, is_forced) = (said.text("start_branch")?, said.is("force"));
+    let change = match out_of {
+        Some(other) if other != name => RefChange::Create,
+        Some(_) | None => RefChange::Update,
+    };
+    let mut on = branch(Some(name), change)?;
+    if is_forced {
+        // It may be there already, and is then made anew.
+        (on.change, on.forward) = (RefChange::Update, false);
+    }
+    let written = Written::new(repository, vec![on]);
+    let elsewhere = said.text("start_sha")?.or(said.text("start_project")?);
+    Ok(match elsewhere {
+        Some(_) => written.unseen("it builds upon what the request only names"),
+        None => written,
+    })
+}
+
+fn acted(said: Said<'_>, paths: &mut Vec<PathChange>) -> Result<(), String> {
+    let place = said.needed("file_path")?;
+    let change = match said.needed("action")? {
+        "create" => PathChanged::Added,
+        "update" | "chmod" => PathChanged::Changed,
+        "delete" => PathChanged::Removed,
+        "move" => {
+            let before = said.needed("previous_path")?;
+            paths.push(file(before, PathChanged::Removed, None)?);
+            PathChanged::Added
+        }
+        other => return Err(format!("`{}` is no action", other.escape_debug())),
+    };
+    paths.push(file(place, change, size(said)?)?);
+    Ok(())
+}
+
+fn size(said: Said<'_>) -> Result<Option<u64>, String> {
+    let Some(content) = said.text("content")? else {
+        return Ok(None);
+    };
+    Ok(match said.text("encoding")? {
+        Some("base64") => decoded(content),
+        Some(_) | None => u64::try_from(content.len()).ok(),
+    })
+}

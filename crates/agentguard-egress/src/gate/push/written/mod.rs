@@ -1,0 +1,257 @@
+//! What is written to a repository by the interface of whoever hosts it: the same change of refs as a push, and judged
+//! as one.
+//!
+//! An agent whose push is refused takes this way next. A request that stands at a place where refs are written is read
+//! whole or not passed on; what it says of files is judged as files, and where it only names an object, what that
+//! object holds counts as unseen. Merges are none of this: they name no file and often no branch, and rules about
+//! requests have a human asked.
+
+mod gitea;
+mod github;
+mod gitlab;
+mod graphql;
+mod said;
+
+use std::collections::HashSet;
+
+use agentguard_core::{
+    Api, PathChange, PathChanged, Push, PushedBy, RefChange, RefKind, RefUpdate,
+};
+
+use super::commands::is_ref_name;
+use super::paths::is_name;
+
+/// How many files one request may write.
+const MOST_FILES: usize = 1000;
+/// The branch that a request is about where it names none.
+const DEFAULT: &str = "HEAD";
+
+/// What a request writes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Written {
+    repository: Vec<String>,
+    refs: Vec<RefUpdate>,
+    paths: Vec<PathChange>,
+    unseen: Option<String>,
+}
+
+type Found = Result<Option<Written>, String>;
+
+/// The push that a request amounts to, where it does.
+///
+/// # Errors
+///
+/// Returns why it cannot be judged, where it stands at a place where refs are written.
+pub(in crate::gate) fn of(api: &Api) -> Result<Option<Push>, String> {
+    let by_graphql = graphql::read(api.graphql.as_deref().unwrap_or_default())?;
+    if let Some(written) = by_graphql {
+        return written.push(api, PushedBy::Graphql).map(Some);
+    }
+    // Too long to be looked into, it could write as well.
+    if api.graphql.is_none() && !api.body_seen && is_graphql(api) {
+        return Err("what it asks for in GraphQL is not seen".to_owned());
+    }
+    if api.is_reading() || api.upgrade.is_some() {
+        return Ok(None);
+    }
+    let Some((forge, path)) = forge(api) else {
+        return Ok(None);
+    };
+    let written = match forge {
+        Forge::Github => github::read(api, path),
+        Forge::Gitlab => gitlab::read(api, path),
+        Forge::Gitea => gitea::read(api, path),
+    }?;
+    written
+        .map(|written| written.push(api, PushedBy::Rest))
+        .transpose()
+}
+
+/// Whose interface it is.
+#[derive(Clone, Copy)]
+enum Forge {
+    Github,
+    Gitlab,
+    Gitea,
+}
+
+/// Whose interface a path belongs to, and what stands behind its beginning. It is told by its form and not by its host:
+/// who has one of their own may have it anywhere.
+fn forge(api: &Api) -> Option<(Forge, Vec<&str>)> {
+    // Servers take a slash at the end for nothing, and some an ending that names a format.
+    let mut path: Vec<_> = api.path.iter().map(String::as_str).collect();
+    while path.last().is_some_and(|last| last.is_empty()) {
+        path.pop();
+    }
+    if is_github(&api.host) {
+        return Some((Forge::Github, path));
+    }
+    let is_begun = |two: &[&str]| match two {
+        [api, version] if api.eq_ignore_ascii_case("api") => {
+            match version.to_ascii_lowercase().as_str() {
+                "v1" => Some(Forge::Gitea),
+                "v3" => Some(Forge::Github),
+                "v4" => Some(Forge::Gitlab),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    let (at, forge) = path
+        .windows(2)
+        .enumerate()
+        .find_map(|(at, two)| is_begun(two).map(|forge| (at, forge)))?;
+    Some((forge, path.split_off(at + 2)))
+}
+
+/// Whether a host is nothing but GitHub's interface.
+fn is_github(host: &str) -> bool {
+    host == "api.github.com" || (host.starts_with("api.") && host.ends_with(".ghe.com"))
+}
+
+/// Whether a request goes where hosts of repositories take GraphQL.
+fn is_graphql(api: &Api) -> bool {
+    let words: Vec<_> = api.path.iter().map(|segment| word(segment)).collect();
+    let mut words = words.iter().rev().filter(|word| !word.is_empty());
+    let (last, before) = (words.next(), words.next());
+    last.is_some_and(|last| last == "graphql")
+        && (is_github(&api.host) || before.is_some_and(|before| before == "api"))
+}
+
+/// The words of a path that are the interface's own, as servers compare them.
+fn word(segment: &str) -> String {
+    without_format(segment)
+        .unwrap_or(segment)
+        .to_ascii_lowercase()
+}
+
+/// A segment without the ending by which some servers are told how to answer, where it has one.
+fn without_format(segment: &str) -> Option<&str> {
+    let (name, format) = segment.rsplit_once('.')?;
+    let formats = ["json", "txt", "xml"];
+    let is_one = formats.iter().any(|one| format.eq_ignore_ascii_case(one));
+    (is_one && !name.is_empty()).then_some(name)
+}
+
+impl Written {
+    fn new(repository: Vec<String>, refs: Vec<RefUpdate>) -> Self {
+        Self {
+            repository,
+            refs,
+            paths: Vec::new(),
+            unseen: None,
+        }
+    }
+
+    /// Files that are written, of which there is one at least.
+    fn with_paths(mut self, paths: Vec<PathChange>) -> Result<Self, String> {
+        if paths.is_empty() {
+            return Err("it writes no file".to_owned());
+        }
+        if paths.len() > MOST_FILES {
+            return Err("it writes more files at once than are read".to_owned());
+        }
+        self.paths = paths;
+        self.paths.sort();
+        self.paths.dedup();
+        Ok(self)
+    }
+
+    /// What it leads to is known to the server alone.
+    fn unseen(mut self, why: &str) -> Self {
+        self.unseen = Some(why.to_owned());
+        self
+    }
+
+    fn push(self, api: &Api, by: PushedBy) -> Result<Push, String> {
+        let names: HashSet<_> = self.refs.iter().map(|update| &update.name).collect();
+        if names.len() < self.refs.len() {
+            return Err("it changes one ref twice".to_owned());
+        }
+        // One repository has one name, whichever way leads to it.
+        let host = match api.host.as_str() {
+            "api.github.com" => "github.com".to_owned(),
+            host => host.to_owned(),
+        };
+        Ok(Push {
+            by,
+            host,
+            port: api.port,
+            repository: self.repository,
+            refs: self.refs,
+            commits: Vec::new(),
+            paths: self.paths,
+            infrastructure: Vec::new(),
+            unseen: self.unseen,
+            options: Vec::new(),
+            atomic: false,
+            signed: false,
+            caller: api.caller.clone(),
+            caller_sha256: api.caller_sha256,
+            credentials: api.credentials.clone(),
+        })
+    }
+}
+
+/// What is done to a branch, by its short name, or by its full one. Without a name it is the one that the server
+/// takes then.
+fn branch(name: Option<&str>, change: RefChange) -> Result<RefUpdate, String> {
+    match name {
+        None => update(DEFAULT, change),
+        Some(name) => update(
+            &format!(
+                "refs/heads/{}",
+                name.strip_prefix("refs/heads/").unwrap_or(name)
+            ),
+            change,
+        ),
+    }
+}
+
+fn tag(name: &str, change: RefChange) -> Result<RefUpdate, String> {
+    let name = name.strip_prefix("refs/tags/").unwrap_or(name);
+    update(&format!("refs/tags/{name}"), change)
+}
+
+/// What is done to a ref. Servers write a file's change on top of what is there.
+fn update(name: &str, change: RefChange) -> Result<RefUpdate, String> {
+    if !is_ref_name(name) {
+        return Err(format!("`{}` names no ref", name.escape_debug()));
+    }
+    let (kind, short) = RefKind::of(name);
+    Ok(RefUpdate {
+        name: name.to_owned(),
+        kind,
+        short: short.to_owned(),
+        change,
+        forward: matches!(change, RefChange::Update),
+        old: None,
+        new: None,
+    })
+}
+
+/// What becomes of a file. A path that a server would take for another is none.
+fn file(path: &str, change: PathChanged, size: Option<u64>) -> Result<PathChange, String> {
+    if !path.split('/').all(|part| is_name(part.as_bytes())) {
+        return Err(format!("`{}` is no path of a file", path.escape_debug()));
+    }
+    Ok(PathChange {
+        path: path.to_owned(),
+        change,
+        mode: None,
+        size,
+    })
+}
+
+/// How long a text in base64 is once it is decoded.
+fn decoded(text: &str) -> Option<u64> {
+    let digits = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
+    let digits = digits.filter(|byte| *byte != b'=').count();
+    u64::try_from(digits)
+        .ok()?
+        .checked_mul(3)
+        .map(|all| all / 4)
+}
+
+#[cfg(test)]
+mod tests;

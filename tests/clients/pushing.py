@@ -1,0 +1,126 @@
+"""Clients that push without git: to a branch of the session's own, and to one that is not. The server's refs tell."""
+
+import shutil
+from dataclasses import dataclass
+
+URL = "https://git.test/git/tally.git"
+PROTECTED = "refs/heads/main"
+
+DULWICH = f"""
+import sys, tempfile
+from dulwich import porcelain
+
+at, who = tempfile.mkdtemp(), b"Ada <ada@example.org>"
+porcelain.clone("{URL}", at).close()
+with open(at + "/dulwich", "w") as file:
+    file.write("one\\n")
+porcelain.add(at, [at + "/dulwich"])
+porcelain.commit(at, message=b"two", author=who, committer=who)
+porcelain.push(at, "{URL}", "HEAD:" + sys.argv[1], errstream=sys.stdout.buffer)
+"""
+PYGIT2 = f"""
+import sys, tempfile
+import pygit2
+
+class Told(pygit2.RemoteCallbacks):
+    def push_update_reference(self, name, message):
+        print(name, message or "is there")
+
+    def sideband_progress(self, text):
+        print(text)
+
+repository = pygit2.clone_repository("{URL}", tempfile.mkdtemp())
+blob = repository.create_blob(sys.argv[1].encode())
+tree = repository.TreeBuilder(repository.head.peel().tree)
+tree.insert("pygit2", blob, pygit2.GIT_FILEMODE_BLOB)
+who = pygit2.Signature("Ada", "ada@example.org")
+repository.create_commit("refs/heads/work", who, who, "two", tree.write(), [repository.head.target])
+repository.remotes["origin"].push(["refs/heads/work:" + sys.argv[1]], callbacks=Told())
+"""
+ISOMORPHIC = f"""
+const git = require('./push/node_modules/isomorphic-git')
+const http = require('./push/node_modules/isomorphic-git/http/node')
+const fs = require('fs'), path = require('path')
+const url = '{URL}', remoteRef = process.argv[2]
+const dir = fs.mkdtempSync(path.join(process.env.TMPDIR, 'isomorphic-'))
+const author = {{ name: 'Ada', email: 'ada@example.org' }}
+
+async function main() {{
+  await git.clone({{ fs, http, dir, url }})
+  fs.writeFileSync(path.join(dir, 'isomorphic'), 'two\\n')
+  await git.add({{ fs, dir, filepath: 'isomorphic' }})
+  await git.commit({{ fs, dir, message: 'two', author }})
+  const onMessage = text => console.log(text)
+  const told = await git.push({{ fs, http, dir, url, ref: 'main', remoteRef, force: true, onMessage }})
+  console.log(JSON.stringify(told))
+}}
+main().catch(error => {{ console.log(String(error), JSON.stringify(error.data)); process.exitCode = 1 }})
+"""
+
+
+@dataclass(frozen=True)
+class Pusher:
+    """A program that pushes to the ref that it is told."""
+
+    name: str
+    program: str
+    file: str
+    text: str
+    # What has to be there of it.
+    needs: str
+
+
+PUSHERS = [
+    Pusher("dulwich", "venv/bin/python", "push_dulwich.py", DULWICH, "venv/lib/*/site-packages/dulwich"),
+    Pusher("pygit2", "venv/bin/python", "push_pygit2.py", PYGIT2, "venv/lib/*/site-packages/pygit2"),
+    Pusher("isomorphic-git", "node", "push_isomorphic.js", ISOMORPHIC, "push/node_modules/isomorphic-git"),
+]
+
+
+def bring(directory, workspace):
+    """Puts what was installed, and the programs, into the workspace."""
+    if (directory / "push").exists():
+        shutil.copytree(directory / "push", workspace / "push", symlinks=True)
+    for pusher in PUSHERS:
+        (workspace / pusher.file).write_text(pusher.text)
+
+
+def play(findings, options, place, server):
+    """Has each push twice, and names those that are not there."""
+    for pusher in PUSHERS:
+        if options.only and pusher.name not in options.only:
+            continue
+        there = "/" in pusher.program or shutil.which(pusher.program, path=place.path)
+        if not there or not list(place.workspace.glob(pusher.needs)):
+            print(f"absent  {pusher.name}: it was not installed, or could not be")
+            continue
+        own = f"refs/heads/agent/$AGENTGUARD_AGENT/$(printf %.8s $AGENTGUARD_SESSION)/{pusher.name}"
+        findings.expect(f"{pusher.name} pushes to its own branch", allowed(place, pusher, own))
+        findings.expect(f"{pusher.name} does not push to main", refused(place, pusher))
+    server.heard()
+
+
+def allowed(place, pusher, own):
+    """What is not as it should be of a push to a branch of the session's own."""
+    before = refs(place)
+    code, said = place.run(f"{pusher.program} {pusher.file} {own}")
+    new = {name: held for name, held in refs(place).items() if before.get(name) != held}
+    is_there = len(new) == 1 and all(name.endswith(f"/{pusher.name}") for name in new)
+    return [] if code == 0 and is_there else [said, f"exit code {code}, and the server has {new}"]
+
+
+def refused(place, pusher):
+    """The same of one to a branch that is not."""
+    before, known = refs(place), place.refusals("push/protected")
+    _, said = place.run(f"{pusher.program} {pusher.file} {PROTECTED}")
+    found = [] if refs(place) == before else ["the server's refs changed"]
+    found += [] if place.refusals("push/protected") == known + 1 else ["no refusal by `push/protected`"]
+    found += [] if "push/protected" in said else ["it does not say why"]
+    return [said, *found] if found else []
+
+
+def refs(place):
+    """The server's refs, by name."""
+    bare = str(place.repositories / "tally.git")
+    lines = place.outside("git", "--git-dir", bare, "for-each-ref", "--format=%(refname) %(objectname)")
+    return dict(line.split() for line in lines.splitlines())
