@@ -58,7 +58,7 @@ fn is_none(count: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PushedCommit;
+    use crate::{PushedBy, PushedCommit};
 
     fn push(count: usize, width: usize) -> Push {
         let commit = |number: usize| PushedCommit {
@@ -69,6 +69,7 @@ mod tests {
             signed: false,
         };
         Push {
+            by: PushedBy::Git,
             host: "git.test".to_owned(),
             port: 443,
             repository: vec!["r".to_owned()],
@@ -76,6 +77,7 @@ mod tests {
             commits: (0..count).map(commit).collect(),
             paths: Vec::new(),
             infrastructure: Vec::new(),
+            unseen: None,
             options: Vec::new(),
             atomic: false,
             signed: false,
