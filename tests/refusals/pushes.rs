@@ -13,9 +13,9 @@ use agentguard::core::{Event, Level};
 use crate::scene::{Ran, Scene, as_everyone, level};
 
 /// git's own server behind the least of a web server, on the host's loopback.
-struct Server {
+pub(crate) struct Server {
     port: u16,
-    repository: PathBuf,
+    pub(crate) repository: PathBuf,
     is_over: Arc<AtomicBool>,
     serving: Option<JoinHandle<()>>,
 }
@@ -51,7 +51,7 @@ impl Server {
     }
 
     /// A policy that grants it as `git.test`.
-    fn policy(&self, scene: &Scene) -> String {
+    pub(crate) fn policy(&self, scene: &Scene) -> String {
         let port = self.port;
         scene.policy(&format!(
             "package agentguard.sandbox\n\nhosts contains \"git.test\"\n\n\
@@ -60,7 +60,7 @@ impl Server {
     }
 
     /// Its refs, `name id`, in order.
-    fn refs(&self, scene: &Scene) -> String {
+    pub(crate) fn refs(&self, scene: &Scene) -> String {
         let at = self.repository.display().to_string();
         let words = [
             "git",
@@ -217,7 +217,7 @@ fn serve(stream: TcpStream, root: &Path) {
 
 /// The branch of a session, in a shell inside, and a push by git's own helper: no rule about the words of
 /// `git push` is there to help.
-const SHELL: &str = "own=agent/$AGENTGUARD_AGENT/$(printf %.8s $AGENTGUARD_SESSION)
+pub(crate) const SHELL: &str = "own=agent/$AGENTGUARD_AGENT/$(printf %.8s $AGENTGUARD_SESSION)
 wire() { for one; do printf 'push %s\\n' \"$one\"; done | { cat; echo; } | git remote-http origin http://git.test/o/r.git || true; }";
 
 /// A repository in the workspace, cloned from the server's; its main branch has two commits.
@@ -233,7 +233,7 @@ fn prepare(scene: &Scene, server: &Server) {
 }
 
 /// Runs a test of sessions that may push.
-fn with_server(test: impl Fn(&Scene, &Server)) {
+pub(crate) fn with_server(test: impl Fn(&Scene, &Server)) {
     as_everyone(|scene| match level() {
         Level::Full => {
             let server = Server::start(scene);
@@ -252,7 +252,7 @@ fn push(scene: &Scene, server: &Server, script: &str) -> Ran {
 }
 
 /// The rules by which pushes were refused.
-fn refused_by(scene: &Scene) -> Vec<String> {
+pub(crate) fn refused_by(scene: &Scene) -> Vec<String> {
     let mut rules = Vec::new();
     scene.each_event(|event| {
         if let Event::Decision { action, ruling, .. } = event
@@ -450,7 +450,7 @@ fn what_is_deployed_changes_only_as_far_as_a_rule_lets_it() {
              git commit-tree -p $2 -m x $tree\n}\n";
         let good = "services:\\n  db:\\n    type: postgresql:16.4\\nroutes: {}\\n";
         for bad in [
-            "services:\\n  db:\\n    type: postgresql:17.1\\nroutes: {}\\n",
+            "services:\\n  db:\\n    type: postgresql:15.9\\nroutes: {}\\n",
             "services:\\n  db:\\n    type: postgresql:16.4\\nroutes:\\n  x: y\\n",
             "services:\\n  db:\\n    type: postgresql:16.4\\n    type: postgresql:16.1\\nroutes: {}\\n",
             "services: &a\\n  db:\\n    type: postgresql:16.4\\nroutes: {}\\n",

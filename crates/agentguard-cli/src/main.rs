@@ -14,6 +14,7 @@ mod log;
 mod places;
 mod policy;
 mod reference;
+mod shown;
 mod trace;
 mod verify;
 mod voice;

@@ -77,6 +77,15 @@ pub trait Govern: Sync {
         self.request(api).map(Requested::Permit)
     }
 
+    /// As [`Govern::push`], of one that can wait for a human. By `whole` the very same is known again.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the agent is told of a refusal.
+    fn push_or_wait(&self, push: Push, _whole: Digest) -> Result<Requested<Self::Action>, Refused> {
+        self.push(push).map(Requested::Permit)
+    }
+
     /// What was settled meanwhile of what waits, each of it once.
     #[expect(
         clippy::type_complexity,
@@ -116,7 +125,12 @@ pub enum Requested<A> {
     /// It may be sent.
     Permit(Permit<A>),
     /// A human is asked.
-    Held(Ticket),
+    Held {
+        /// By which it is known when it is settled.
+        ticket: Ticket,
+        /// What the human calls the question by.
+        approval: String,
+    },
 }
 
 /// Names a request that waits, as long as its session lasts.
@@ -323,6 +337,21 @@ struct Answering<'o> {
     wake: Sender<()>,
 }
 
+impl Answering<'_> {
+    /// What may be done, or waits.
+    fn requested<A>(&self, requested: Result<Requested<A>, Refused>) -> Answer {
+        match requested {
+            Ok(Requested::Held { ticket, approval }) => {
+                self.held.hold(ticket, &self.wake);
+                let Ticket(ticket) = ticket;
+                Answer::Held { ticket, approval }
+            }
+            Ok(Requested::Permit(permit)) => permitted(self.open, Ok(permit)),
+            Err(refused) => refused.into(),
+        }
+    }
+}
+
 /// A line that is gone takes the others with it: where one cannot be served, the gate is ended.
 fn ending(control: &UnixStream, served: Result<(), Error>) -> Result<(), Error> {
     let _ = control.shutdown(std::net::Shutdown::Both);
@@ -360,7 +389,7 @@ fn settle<G: Govern>(
     answering: &Answering<'_>,
     asked: Asked,
 ) -> Result<Option<Answer>, Error> {
-    let Answering { open, held, wake } = answering;
+    let open = answering.open;
     Ok(Some(match asked {
         Asked::Reach(reach) => match govern.reach(reach) {
             Ok(permit) => never(govern, permit)?,
@@ -372,21 +401,10 @@ fn settle<G: Govern>(
         },
         Asked::Refuse(reach, rule) => govern.refuse(reach, rule).into(),
         Asked::Misused(name, reach, rule) => govern.misused(&name, reach, rule).into(),
-        Asked::Push(push) => permitted(open, govern.push(*push)),
-        Asked::Api(api, whole) => match govern.request_or_wait(*api, whole) {
-            Ok(Requested::Held(ticket)) => {
-                held.hold(ticket, wake);
-                Answer::Held { ticket: ticket.0 }
-            }
-            Ok(Requested::Permit(permit)) => {
-                let (_, Index(entry)) = permit.spend();
-                open.add(entry);
-                Answer::Permitted { entry }
-            }
-            Err(refused) => refused.into(),
-        },
+        Asked::Push(push, whole) => answering.requested(govern.push_or_wait(*push, whole)),
+        Asked::Api(api, whole) => answering.requested(govern.request_or_wait(*api, whole)),
         Asked::Withdraw { ticket } => {
-            held.withdraw((govern, open), Ticket(ticket))?;
+            answering.held.withdraw((govern, open), Ticket(ticket))?;
             return Ok(None);
         }
         Asked::Outcome { of, outcome } => {

@@ -32,6 +32,8 @@ use crate::settings::Patience;
 const MOST_CONNECTIONS: usize = 1024;
 /// More pushes at a time wait to be read.
 const MOST_PUSHES: usize = 2;
+/// More of them at a time do not wait for a human, since each is kept whole meanwhile.
+const MOST_HELD: usize = 8;
 /// More lookups at a time that have to be asked about are dropped, as packets are.
 const MOST_LOOKUPS: usize = 64;
 /// How many questions one connection may ask.
@@ -52,6 +54,8 @@ pub(super) struct Shared {
     pub(super) patience: Patience,
     /// One place for each push that is read: it is read whole.
     pub(super) pushes: Semaphore,
+    /// One place for each push that waits for a human.
+    pub(super) held: Arc<Semaphore>,
     uninspected: HashSet<HostName>,
     escaped_slashes: HashSet<HostName>,
     pub(super) callers: Callers,
@@ -93,6 +97,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         lent: Arc::new(Lent::new(plan.credentials)?),
         patience: plan.patience,
         pushes: Semaphore::new(MOST_PUSHES),
+        held: Arc::new(Semaphore::new(MOST_HELD)),
         uninspected: plan.uninspected.into_iter().collect(),
         escaped_slashes: plan.escaped_slashes.into_iter().collect(),
         callers: Callers::new(handed.callers),

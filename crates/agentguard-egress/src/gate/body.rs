@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use agentguard_core::OutcomeOf;
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use super::ask::Permitted;
@@ -32,6 +33,8 @@ pub(super) enum Body {
     Whole(Option<Bytes>),
     /// It comes from somewhere.
     Passing(Box<Passing>),
+    /// The gate itself says it, piece by piece.
+    Told(mpsc::Receiver<Bytes>),
 }
 
 /// A body as it comes.
@@ -218,6 +221,10 @@ impl hyper::body::Body for Body {
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
             Self::Passing(passing) => passing,
+            Self::Told(pieces) => {
+                let piece = ready!(pieces.poll_recv(context));
+                return Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))));
+            }
         };
         let polled = passing.poll_next(context);
         match &polled {
@@ -242,6 +249,8 @@ impl hyper::body::Body for Body {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Passing(passing) => passing.is_over(),
+            // Whoever says it may say more.
+            Self::Told(_) => false,
         }
     }
 
@@ -264,6 +273,7 @@ impl hyper::body::Body for Body {
                 hint.set_lower(hint.lower().saturating_add(first));
                 hint
             }
+            Self::Told(_) => SizeHint::default(),
         }
     }
 }

@@ -1,14 +1,16 @@
 //! A push on its way: read, its ground asked for, judged, and only then sent.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use agentguard_core::{CredentialName, OutcomeOf};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use tokio::time::timeout;
 
+use super::hold::Going;
 use super::{Arrived, Received, Unread, refused};
-use crate::gate::ask::Permitted;
+use crate::gate::ask::{Asking, Permitted};
 use crate::gate::body::Body;
 use crate::gate::connection::refuse;
 use crate::gate::forward::{Upstream, Way};
@@ -31,7 +33,7 @@ pub(in crate::gate) struct Arriving {
 impl Connection {
     /// Passes a push on where what it changes is permitted as well.
     pub(in crate::gate) async fn push(
-        &self,
+        self: &Arc<Self>,
         arriving: Arriving,
         permitted: Permitted,
     ) -> Result<Response<Body>, Unsent> {
@@ -73,17 +75,48 @@ impl Connection {
             }
         };
         push.credentials = credentials;
-        let changing = match self.shared.guard.push(push).await? {
-            Ok(changing) => changing,
-            Err(told) => {
-                not_sent(permitted);
-                return Ok(refused(&received.commands, &told));
-            }
+        let mut asking = self.shared.guard.push(push, received.whole())?;
+        let held = asking.held().await;
+        let (commands, bytes) = received.sent();
+        let going = Going {
+            commands,
+            permitted,
+            request: self.again((read, uri, version), Body::whole(bytes)),
         };
-        let request = self.again((read, uri, version), received.body());
-        let answer = self
-            .send(upstream, request, Sending::whole(permitted))
-            .await?;
+        // What waits for a human keeps no other from being read.
+        drop(place);
+        match held {
+            Some(approval) => self.hold(going, asking, approval).await,
+            None => self.settle(going, &mut asking).await,
+        }
+    }
+
+    /// Passes it on where that is permitted, and otherwise says why it is not.
+    pub(super) async fn settle(
+        &self,
+        going: Going,
+        asking: &mut Asking,
+    ) -> Result<Response<Body>, Unsent> {
+        match asking.settled().await? {
+            Ok(changing) => self.go(going, changing).await,
+            Err(told) => {
+                not_sent(going.permitted);
+                Ok(refused(&going.commands, &told))
+            }
+        }
+    }
+
+    /// Passes it on.
+    pub(super) async fn go(
+        &self,
+        going: Going,
+        changing: Permitted,
+    ) -> Result<Response<Body>, Unsent> {
+        let Way::Open(upstream) = &self.way else {
+            return Err(Unsent::Gone);
+        };
+        let sending = Sending::whole(going.permitted);
+        let answer = self.send(upstream, going.request, sending).await?;
         changing.tell(match answer.status() {
             StatusCode::OK => OutcomeOf::Done,
             status => OutcomeOf::Unanswered {
@@ -176,7 +209,7 @@ impl Connection {
 }
 
 /// The request was permitted, and what it carries was not.
-fn not_sent(permitted: Permitted) {
+pub(super) fn not_sent(permitted: Permitted) {
     permitted.tell(OutcomeOf::Unanswered {
         why: "the push in it was refused".to_owned(),
     });

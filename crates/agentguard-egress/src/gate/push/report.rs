@@ -15,16 +15,33 @@ const READ: u8 = 1;
 
 /// What a client gets to read of a push that was refused. Nothing of it was passed on.
 pub(super) fn refused(commands: &Commands, told: &Told) -> Vec<u8> {
+    let why = format!("{} ({})", line(&told.rule.reason), told.rule.id);
+    every_ref(commands, &why, &shown(&told.rule, told.entry))
+}
+
+/// What it gets to read of one that was permitted, and of which it is not known what the server made.
+pub(super) fn failed(commands: &Commands, why: &str) -> Vec<u8> {
+    let why = line(why);
+    every_ref(commands, &why, &format!("agentguard: {why}\n"))
+}
+
+/// Something to be shown at once, before it is known what becomes of the push.
+pub(super) fn meanwhile(text: &str) -> Vec<u8> {
+    let mut shown = Vec::new();
+    pkt::put_in_band(&mut shown, SHOWN, format!("{}\n", line(text)).as_bytes());
+    shown
+}
+
+/// Says the same of each ref.
+fn every_ref(commands: &Commands, why: &str, text: &str) -> Vec<u8> {
     let mut report = Vec::new();
     if commands.report {
         // The server would say so before it looks at refs.
         pkt::put(&mut report, b"unpack ok\n");
         for update in &commands.refs {
-            let reason = line(&told.rule.reason);
-            let id = &told.rule.id;
             pkt::put(
                 &mut report,
-                format!("ng {} {reason} ({id})\n", update.name).as_bytes(),
+                format!("ng {} {why}\n", update.name).as_bytes(),
             );
         }
         pkt::flush(&mut report);
@@ -33,7 +50,7 @@ pub(super) fn refused(commands: &Commands, told: &Told) -> Vec<u8> {
         return report;
     }
     let mut answer = Vec::new();
-    pkt::put_in_band(&mut answer, SHOWN, shown(&told.rule, told.entry).as_bytes());
+    pkt::put_in_band(&mut answer, SHOWN, text.as_bytes());
     pkt::put_in_band(&mut answer, READ, &report);
     pkt::flush(&mut answer);
     answer
