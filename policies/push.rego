@@ -78,7 +78,19 @@ deny contains {
 }
 
 # What is deployed is judged by what changes in it, where it can be read. A service's version may be raised within
-# its major line; everything else that runs, is reached, costs or is let in, is for humans.
+# its major line, and above it where a human says yes; everything else that runs, is reached, costs or is let in, is for
+# humans.
+ask contains {
+	"id": "push/version",
+	"reason": sprintf("`%s` raises `%s` above its major line, and data is not brought back to an older one", [file.path, place]),
+	"remedy": "raise it within its major line, or have a human say yes",
+} if {
+	some file in input.action.infrastructure
+	some change in file.changes
+	is_lifted(lower(file.path), change)
+	place := concat(".", change.at)
+}
+
 deny contains {
 	"id": "push/infrastructure",
 	"reason": sprintf("`%s` is changed at `%s`, which says what is deployed, and where", [file.path, place]),
@@ -88,6 +100,7 @@ deny contains {
 	is_infrastructure(lower(file.path))
 	some change in file.changes
 	not is_raised(lower(file.path), change)
+	not is_lifted(lower(file.path), change)
 	place := concat(".", change.at)
 }
 
@@ -196,17 +209,25 @@ is_infrastructure(path) if path in {"fly.toml", "netlify.toml", "render.yaml", "
 is_infrastructure(path) if regex.match(`(^|/)\.platform\.app\.yaml$`, path)
 
 is_raised(path, change) if {
-	startswith(path, ".upsun/")
-	count(change.at) == 3
-	change.at[0] == "services"
-	change.at[2] == "type"
+	is_version(path, change.at)
 	is_within_major(change.before, change.after)
 }
 
-is_raised(".platform/services.yaml", change) if {
-	count(change.at) == 2
-	change.at[1] == "type"
-	is_within_major(change.before, change.after)
+is_lifted(path, change) if {
+	is_version(path, change.at)
+	is_above_major(change.before, change.after)
+}
+
+is_version(path, at) if {
+	startswith(path, ".upsun/")
+	count(at) == 3
+	at[0] == "services"
+	at[2] == "type"
+}
+
+is_version(".platform/services.yaml", at) if {
+	count(at) == 2
+	at[1] == "type"
 }
 
 # `postgresql:16.1` to `postgresql:16.4`.
@@ -218,6 +239,17 @@ is_within_major(before, after) if {
 	is := regex.split(`[:.]`, after)
 	array.slice(was, 0, 2) == array.slice(is, 0, 2)
 	to_number(is[2]) > to_number(was[2])
+}
+
+# `postgresql:16.4` to `postgresql:17`. Some services count major lines only.
+is_above_major(before, after) if {
+	version := `^[a-z][a-z0-9-]*:[0-9]{1,4}(\.[0-9]{1,4})?$`
+	regex.match(version, before)
+	regex.match(version, after)
+	was := regex.split(`[:.]`, before)
+	is := regex.split(`[:.]`, after)
+	was[0] == is[0]
+	to_number(is[1]) > to_number(was[1])
 }
 
 is_taken_up(path) if {

@@ -110,10 +110,29 @@ test_a_version_is_raised_within_its_major_line if {
 	at := ["services", "db", "type"]
 	infrastructure(".upsun/config.yaml", raised(at, "postgresql:16.1", "postgresql:16.4")) == set()
 	infrastructure(".platform/services.yaml", raised(["db", "type"], "mariadb:10.6", "mariadb:10.11")) == set()
-	every after in {"postgresql:17.1", "postgresql:16.0", "mysql:16.4", "postgresql:16", "postgresql:16.4 ", "postgresql"} {
+	every after in {"postgresql:16.0", "mysql:16.4", "postgresql:16", "postgresql:16.4 ", "postgresql"} {
 		infrastructure(".upsun/config.yaml", raised(at, "postgresql:16.1", after)) == {"push/infrastructure"}
 	}
 	infrastructure(".upsun/config.yaml", {"changes": [{"at": at, "after": "postgresql:16.4"}]}) == {"push/infrastructure"}
+}
+
+asked(path, change) := ids if {
+	file := object.union({"path": path, "changes": []}, change)
+	asked := {"refs": [branch("agent/fixer/01234567/x", "create")], "infrastructure": [file]}
+	ids := {rule.id | some rule in refs.ask} with input as {"action": asked, "session": session}
+}
+
+test_a_human_is_asked_above_it if {
+	at := ["services", "db", "type"]
+	every after in {"postgresql:17.1", "postgresql:17"} {
+		infrastructure(".upsun/config.yaml", raised(at, "postgresql:16.1", after)) == set()
+		asked(".upsun/config.yaml", raised(at, "postgresql:16.1", after)) == {"push/version"}
+	}
+	asked(".platform/services.yaml", raised(["db", "type"], "redis:6", "redis:7.0")) == {"push/version"}
+	every after in {"postgresql:15.9", "postgresql:16.4", "mysql:17.1", "postgresql:17 ", "postgresql:017.1.1"} {
+		asked(".upsun/config.yaml", raised(at, "postgresql:16.1", after)) == set()
+	}
+	asked(".upsun/config.yaml", raised(["applications", "app", "type"], "php:8.1", "php:9.0")) == set()
 }
 
 test_nothing_else_that_is_deployed_is_changed if {

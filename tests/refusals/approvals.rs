@@ -8,7 +8,7 @@ use crate::gated::{Server, assert_verifies, with_server};
 use crate::scene::Scene;
 
 /// How long is waited for what another process does.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const RULES: &str = "package agentguard.api.own\n\n\
     ask contains {\"id\": \"own/ask\", \"reason\": \"posting needs a human\"} if input.action.method == \"POST\"\n\n\
     allow contains {\"id\": \"own/post\", \"reason\": \"posting is fine\"} if input.action.method == \"POST\"\n";
@@ -19,18 +19,18 @@ fn policy(scene: &Scene, server: &Server) -> String {
     policy
 }
 
-fn start(scene: &Scene, flags: &[&str], script: &str) -> Child {
+pub(crate) fn start(scene: &Scene, flags: &[&str], script: &str) -> Child {
     let mut command = scene.exec(flags, &["sh", "-c", script]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
-fn end(child: Child) -> String {
+pub(crate) fn end(child: Child) -> String {
     let output = child.wait_with_output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn approve(scene: &Scene, words: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn approve(scene: &Scene, words: &[&str]) -> (Option<i32>, String) {
     let mut command = scene.command(scene.root.join("agentguard"));
     command.arg("approve").args(words);
     let ran = scene.run_command(command);
@@ -38,7 +38,7 @@ fn approve(scene: &Scene, words: &[&str]) -> (Option<i32>, String) {
 }
 
 /// The ids of so many questions, once they wait.
-fn waiting(scene: &Scene, count: usize) -> Vec<String> {
+pub(crate) fn waiting(scene: &Scene, count: usize) -> Vec<String> {
     let begun = Instant::now();
     loop {
         let (_, listed) = approve(scene, &["--json"]);

@@ -544,7 +544,7 @@ fn what_is_deployed_changes_only_as_far_as_a_rule_lets_it() {
              git commit-tree -p $2 -m x $tree\n}\n";
         let good = "services:\\n  db:\\n    type: postgresql:16.4\\nroutes: {}\\n";
         for bad in [
-            "services:\\n  db:\\n    type: postgresql:17.1\\nroutes: {}\\n",
+            "services:\\n  db:\\n    type: postgresql:15.9\\nroutes: {}\\n",
             "services:\\n  db:\\n    type: postgresql:16.4\\nroutes:\\n  x: y\\n",
             "services:\\n  db:\\n    type: postgresql:16.4\\n    type: postgresql:16.1\\nroutes: {}\\n",
             "services: &a\\n  db:\\n    type: postgresql:16.4\\nroutes: {}\\n",

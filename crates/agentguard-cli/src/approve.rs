@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{Arguments, DENY, JSON, REASON};
 use crate::places::Places;
+use crate::shown;
 use crate::voice::{Voice, Word};
 
 /// Lists what waits; with an id answers it.
@@ -86,6 +87,9 @@ fn answer(
         asked.action, asked.entry
     );
     voice.line(&text)?;
+    for line in details(&question) {
+        voice.line(&line)?;
+    }
     Ok(Exit::Done)
 }
 
@@ -139,11 +143,16 @@ fn told(question: &Question) -> Vec<String> {
             time(left(asked.until))
         ),
     ];
-    let input = serde_json::from_str::<Value>(&asked.input).unwrap_or_default();
-    if let Some(body) = input.pointer("/action/body").filter(|body| !body.is_null()) {
-        lines.push(format!("    body     {body}"));
-    }
+    lines.extend(details(question));
     lines
+}
+
+/// What it would do, as far as a human reads it. Programs are shown all of it.
+fn details(question: &Question) -> Vec<String> {
+    let input = serde_json::from_str::<Value>(&question.asked.input).unwrap_or_default();
+    let parts = shown::parts(input.get("action").unwrap_or(&Value::Null));
+    let line = |(name, text): (&str, String)| format!("    {name:8} {text}");
+    parts.into_iter().map(line).collect()
 }
 
 fn time(seconds: u64) -> String {

@@ -15,6 +15,7 @@ mod places;
 mod policy;
 mod receipt;
 mod reference;
+mod shown;
 mod trace;
 mod verify;
 mod voice;

@@ -92,6 +92,15 @@ pub trait Govern: Sync {
         self.request(api).map(Requested::Permit)
     }
 
+    /// As [`Govern::push`], of one that can wait for a human. By `whole` the very same is known again.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the agent is told of a refusal.
+    fn push_or_wait(&self, push: Push, _whole: Digest) -> Result<Requested<Self::Action>, Refused> {
+        self.push(push).map(Requested::Permit)
+    }
+
     /// What was settled meanwhile of what waits, each of it once.
     #[expect(
         clippy::type_complexity,
@@ -131,7 +140,12 @@ pub enum Requested<A> {
     /// It may be sent.
     Permit(Permit<A>),
     /// A human is asked.
-    Held(Ticket),
+    Held {
+        /// By which it is known when it is settled.
+        ticket: Ticket,
+        /// What the human calls the question by.
+        approval: String,
+    },
 }
 
 /// Names a request that waits, as long as its session lasts.
@@ -338,6 +352,21 @@ struct Answering<'o> {
     wake: Sender<()>,
 }
 
+impl Answering<'_> {
+    /// What may be done, or waits.
+    fn requested<A>(&self, requested: Result<Requested<A>, Refused>) -> Answer {
+        match requested {
+            Ok(Requested::Held { ticket, approval }) => {
+                self.held.hold(ticket, &self.wake);
+                let Ticket(ticket) = ticket;
+                Answer::Held { ticket, approval }
+            }
+            Ok(Requested::Permit(permit)) => permitted(self.open, Ok(permit)),
+            Err(refused) => refused.into(),
+        }
+    }
+}
+
 /// A line that is gone takes the others with it: where one cannot be served, the gate is ended.
 fn ending(control: &UnixStream, served: Result<(), Error>) -> Result<(), Error> {
     let _ = control.shutdown(std::net::Shutdown::Both);
@@ -375,7 +404,7 @@ fn settle<G: Govern>(
     answering: &Answering<'_>,
     asked: Asked,
 ) -> Result<Option<Answer>, Error> {
-    let Answering { open, held, wake } = answering;
+    let open = answering.open;
     Ok(Some(match asked {
         Asked::Reach(reach) => match govern.reach(reach) {
             Ok(permit) => never(govern, permit)?,
@@ -391,21 +420,10 @@ fn settle<G: Govern>(
             govern.found(rule).map_err(unrecorded)?;
             return Ok(None);
         }
-        Asked::Push(push) => pushed(govern, open, *push),
-        Asked::Api(api, whole) => match govern.request_or_wait(*api, whole) {
-            Ok(Requested::Held(ticket)) => {
-                held.hold(ticket, wake);
-                Answer::Held { ticket: ticket.0 }
-            }
-            Ok(Requested::Permit(permit)) => {
-                let (_, Index(entry)) = permit.spend();
-                open.add(entry);
-                Answer::Permitted { entry }
-            }
-            Err(refused) => refused.into(),
-        },
+        Asked::Push(push, whole) => pushed(govern, answering, *push, whole),
+        Asked::Api(api, whole) => answering.requested(govern.request_or_wait(*api, whole)),
         Asked::Withdraw { ticket } => {
-            held.withdraw((govern, open), Ticket(ticket))?;
+            answering.held.withdraw((govern, open), Ticket(ticket))?;
             return Ok(None);
         }
         Asked::Outcome { of, outcome } => {
@@ -431,10 +449,10 @@ fn permitted<A>(open: &Open, permit: Result<Permit<A>, Refused>) -> Answer {
 }
 
 /// Of a push that is refused, whoever sent it hears of each ref what is to be said of it.
-fn pushed<G: Govern>(govern: &G, open: &Open, push: Push) -> Answer {
+fn pushed<G: Govern>(govern: &G, answering: &Answering<'_>, push: Push, whole: Digest) -> Answer {
     let refs = push.refs.clone();
     let asked = push.clone();
-    let mut answer = permitted(open, govern.push(push));
+    let mut answer = answering.requested(govern.push_or_wait(push, whole));
     if let Answer::Refused { each, .. } = &mut answer
         && refs.len() > 1
     {

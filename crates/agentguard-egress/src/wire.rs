@@ -81,8 +81,8 @@ pub(crate) enum Asked {
     Found(Rule),
     /// May a connection be passed on of which nothing is seen?
     Tunnel(Reach),
-    /// May a server be asked to change these refs?
-    Push(Box<Push>),
+    /// May a server be asked to change these refs? The digest is of all that is sent with it.
+    Push(Box<Push>, Digest),
     /// May this be sent? The digest is of all of it, where its body was read whole.
     Api(Box<Api>, Option<Digest>),
     /// Whoever sent a request that is held does not wait any more.
@@ -100,7 +100,7 @@ impl Asked {
             | Self::Refuse(_, _)
             | Self::Misused(_, _, _)
             | Self::Tunnel(_)
-            | Self::Push(_)
+            | Self::Push(_, _)
             | Self::Api(_, _) => false,
         }
     }
@@ -121,7 +121,11 @@ pub(crate) enum Answer {
         each: Vec<Option<Rule>>,
     },
     /// A human is asked. What comes of it is told on the line for that.
-    Held { ticket: u64 },
+    Held {
+        ticket: u64,
+        /// What a human calls the question by.
+        approval: String,
+    },
 }
 
 /// What came of a request that was held. Each that was held is settled once.

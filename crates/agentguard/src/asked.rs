@@ -1,7 +1,8 @@
-//! Requests that a rule leaves to a human: they wait, and the session goes on.
+//! Requests and pushes that a rule leaves to a human: they wait, and the session goes on.
 
 use agentguard_core::{
-    Action, Admitted, Api, Digest, OutcomeOf, Permit, Rule, Unrecorded, Waiting,
+    Action, Admitted, Api, CredentialName, Digest, OutcomeOf, Permit, Push, Rule, Unrecorded,
+    Waiting,
 };
 use agentguard_egress::{Refused, Requested, Ticket};
 use agentguard_policy::Question;
@@ -17,8 +18,25 @@ impl Supervisor<'_> {
         whole: Option<Digest>,
     ) -> Result<Requested<Question>, Refused> {
         self.is_lent(&api)?;
-        let words = request_words(&api);
-        let question = self.judge.question(Action::Api(Box::new(api)));
+        self.admit_or_ask(Action::Api(Box::new(api)), whole)
+    }
+
+    /// Puts a push through the gate, and asks a human where a rule says so.
+    pub(crate) fn push_or_ask(
+        &self,
+        push: Push,
+        whole: Digest,
+    ) -> Result<Requested<Question>, Refused> {
+        self.admit_or_ask(Action::Push(Box::new(push)), Some(whole))
+    }
+
+    fn admit_or_ask(
+        &self,
+        action: Action,
+        whole: Option<Digest>,
+    ) -> Result<Requested<Question>, Refused> {
+        let words = words(&action);
+        let question = self.judge.question(action);
         let admitted = match self.gate.admit_or_wait(question) {
             Ok(Admitted::Permit(permit)) => Ok(permit),
             Ok(Admitted::Waiting(waiting)) => return self.ask(waiting, &words, whole),
@@ -31,7 +49,7 @@ impl Supervisor<'_> {
 
     /// Refuses what would use a credential that is lent no more.
     pub(crate) fn is_lent(&self, api: &Api) -> Result<(), Refused> {
-        let ended = self.lending.refusal(api, self.record);
+        let ended = self.lending.refusal(&api.credentials, self.record);
         match ended.map_err(unwritten)? {
             None => Ok(()),
             Some(rule) => {
@@ -44,26 +62,27 @@ impl Supervisor<'_> {
     /// Puts credentials to the use that was permitted. The verdict may have taken its time, a human's above all: they
     /// are looked at once more.
     pub(crate) fn lend(&self, permit: Permit<Question>) -> Result<Permit<Question>, Refused> {
-        let Action::Api(api) = permit.action().action() else {
-            return Ok(permit);
-        };
-        if api.credentials.is_empty() {
+        let names = credentials(permit.action().action());
+        if names.is_empty() {
             return Ok(permit);
         }
-        let ended = self.lending.refusal(api, self.record);
+        let ended = self.lending.refusal(names, self.record);
         if let Some(rule) = ended.map_err(unwritten)? {
             let of = permit.index();
             let killed = OutcomeOf::Killed { rule: rule.clone() };
             self.record.outcome(of, killed).map_err(unwritten)?;
-            self.tell(request_words(api), &rule, Some(of));
+            self.tell(words(permit.action().action()), &rule, Some(of));
             return Err(Refused {
                 rule,
                 entry: Some(of),
                 approval: None,
             });
         }
-        let used = self.lending.used(&api.credentials, self.record);
-        used.map_err(unwritten)?;
+        // The request that carries a push was counted when it was permitted.
+        if let Action::Api(_) = permit.action().action() {
+            let used = self.lending.used(names, self.record);
+            used.map_err(unwritten)?;
+        }
         Ok(permit)
     }
 
@@ -90,13 +109,16 @@ impl Supervisor<'_> {
         let question = waiting.action().clone();
         let record = |id: &str, rule: &Rule, until| self.record.asked(&question, id, rule, until);
         match self.book.ask(waiting, words, whole, record) {
-            Asking::Held(ticket, asked) => {
-                if let Some(asked) = asked {
+            Asking::Held { ticket, id, new } => {
+                if let Some(asked) = new {
                     self.tell.asked(&asked);
                 }
-                Ok(Requested::Held(Ticket(ticket)))
+                Ok(Requested::Held {
+                    ticket: Ticket(ticket),
+                    approval: id,
+                })
             }
-            Asking::Ruled(settled) => self.conclude(settled).map(Requested::Permit),
+            Asking::Ruled(settled) => self.conclude(*settled).map(Requested::Permit),
         }
     }
 
@@ -107,15 +129,7 @@ impl Supervisor<'_> {
             open,
             ..
         } = settled;
-        let words = match action.action().action() {
-            Action::Api(api) => request_words(api),
-            Action::Session(_)
-            | Action::Exec(_)
-            | Action::File(_)
-            | Action::Connect(_)
-            | Action::Reach(_)
-            | Action::Push(_) => action.action().action().kind().to_owned(),
-        };
+        let words = words(action.action().action());
         let concluded = self.gate.conclude(action, ruling);
         let permit = self
             .told(concluded, words, false)
@@ -135,6 +149,32 @@ fn unwritten(error: Unrecorded) -> Refused {
 /// A request in words.
 pub(crate) fn request_words(api: &Api) -> String {
     format!("{} `{}`", api.method, api.url())
+}
+
+/// An action that can wait, in words.
+fn words(action: &Action) -> String {
+    match action {
+        Action::Api(api) => request_words(api),
+        Action::Push(push) => push.words(),
+        Action::Session(_)
+        | Action::Exec(_)
+        | Action::File(_)
+        | Action::Connect(_)
+        | Action::Reach(_) => action.kind().to_owned(),
+    }
+}
+
+/// What is put into it before it is sent.
+fn credentials(action: &Action) -> &[CredentialName] {
+    match action {
+        Action::Api(api) => &api.credentials,
+        Action::Push(push) => &push.credentials,
+        Action::Session(_)
+        | Action::Exec(_)
+        | Action::File(_)
+        | Action::Connect(_)
+        | Action::Reach(_) => &[],
+    }
 }
 
 fn refused(told: crate::Told, approval: Option<String>) -> Refused {

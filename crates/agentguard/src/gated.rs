@@ -224,6 +224,10 @@ impl Govern for Supervisor<'_> {
         self.request_or_ask(api, whole)
     }
 
+    fn push_or_wait(&self, push: Push, whole: Digest) -> Result<Requested<Question>, Refused> {
+        self.push_or_ask(push, whole)
+    }
+
     fn settled(&self) -> Vec<(Ticket, Result<Permit<Question>, Refused>)> {
         self.answered()
     }

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use agentguard_audit::Places;
 use agentguard_core::{
-    Api, Class, Clock as _, Credential, CredentialAct, CredentialName, Digest, Network, Rule,
-    Unrecorded,
+    Class, Clock as _, Credential, CredentialAct, CredentialName, Digest, Network, Rule, Unrecorded,
 };
 use agentguard_credentials::{Ended, Kept, Shelf, digest, git_settings, placeholder};
 
@@ -163,10 +162,10 @@ impl Lending {
     /// Why a request may not go, where something that it is to carry may be used no more. That is written down once.
     pub(crate) fn refusal(
         &self,
-        api: &Api,
+        names: &[CredentialName],
         record: &SessionRecord,
     ) -> Result<Option<Rule>, Unrecorded> {
-        for name in &api.credentials {
+        for name in names {
             let Some(lent) = self.lent.get(name) else {
                 let reason = format!("the session was not lent the credential `{name}`");
                 return Ok(Some(Rule::new("credential/not-lent", reason)));

@@ -84,11 +84,13 @@ impl Approve<Question> for Answers<'_> {
         }
     }
 
-    /// Requests wait beside all others. A program that is started would keep one of the mediator's workers, and a
+    /// Requests and pushes wait beside all others. A program that is started would keep one of the mediator's workers, and a
     /// shadow only says what would be asked.
     fn can_ask(&self, question: &Question) -> bool {
         match (question.action(), self.enforcement) {
             (Action::Api(_), Enforcement::Policy) => self.book.can_ask(),
+            // Where it does not wait, the very same can be pushed again.
+            (Action::Push(_), Enforcement::Policy) => true,
             (
                 Action::Session(_)
                 | Action::Exec(_)

@@ -31,6 +31,10 @@ use crate::settings::Patience;
 
 /// More connections at a time wait to be accepted.
 const MOST_CONNECTIONS: usize = 1024;
+/// More pushes at a time wait to be read.
+pub(super) const MOST_PUSHES: usize = 2;
+/// More of them at a time do not wait for a human, since each keeps its file meanwhile.
+pub(super) const MOST_HELD: usize = 8;
 /// More lookups at a time that have to be asked about are dropped, as packets are.
 const MOST_LOOKUPS: usize = 64;
 /// How many questions one connection may ask.
@@ -49,8 +53,12 @@ pub(super) struct Shared {
     pub(super) kept: Arc<Kept>,
     pub(super) lent: Arc<Lent>,
     pub(super) patience: Patience,
-    /// A file for each push that is read: it is read whole.
-    pub(super) pushes: Arc<Spools>,
+    /// A file for each push that is on its way: it is read whole.
+    pub(super) spools: Arc<Spools>,
+    /// One place for each push that is read.
+    pub(super) pushes: Semaphore,
+    /// One place for each push that waits for a human.
+    pub(super) held: Arc<Semaphore>,
     uninspected: HashSet<HostName>,
     escaped_slashes: HashSet<HostName>,
     conversations: HashSet<HostName>,
@@ -99,7 +107,9 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         kept: Arc::default(),
         lent: Arc::new(Lent::new(plan.credentials)?),
         patience: plan.patience,
-        pushes: Arc::new(handed.spools),
+        spools: Arc::new(handed.spools),
+        pushes: Semaphore::new(MOST_PUSHES),
+        held: Arc::new(Semaphore::new(MOST_HELD)),
         uninspected: plan.uninspected.into_iter().collect(),
         escaped_slashes: plan.escaped_slashes.into_iter().collect(),
         conversations: plan.conversations.into_iter().collect(),

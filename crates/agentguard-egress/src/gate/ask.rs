@@ -40,6 +40,29 @@ pub(super) struct Guard {
 struct Question {
     asked: Asked,
     waiting: Option<oneshot::Sender<Settled>>,
+    /// Is told by what name a human is asked, where one is.
+    held: Option<oneshot::Sender<String>>,
+}
+
+/// Something about which the guard is asked, and a human may be. Whoever drops it does not wait any more.
+pub(super) struct Asking {
+    settled: oneshot::Receiver<Settled>,
+    held: oneshot::Receiver<String>,
+}
+
+impl Asking {
+    /// Waits until it is known whether a human is asked; then it says what the human calls the question by.
+    pub(super) async fn held(&mut self) -> Option<String> {
+        (&mut self.held).await.ok()
+    }
+
+    /// Waits for what comes of it.
+    pub(super) async fn settled(&mut self) -> Result<Result<Permitted, Told>, Gone> {
+        match (&mut self.settled).await.map_err(|_| Gone)? {
+            Settled::Permitted(permitted) => Ok(Ok(permitted)),
+            Settled::Told(told) => Ok(Err(told)),
+        }
+    }
 }
 
 enum Settled {
@@ -105,6 +128,7 @@ impl Guard {
         let _ = self.questions.send(Question {
             asked: Asked::Found(rule),
             waiting: None,
+            held: None,
         });
     }
 
@@ -128,12 +152,20 @@ impl Guard {
         }
     }
 
-    /// May refs be changed so?
-    pub(super) async fn push(&self, push: Push) -> Result<Result<Permitted, Told>, Gone> {
-        match self.ask(Asked::Push(Box::new(push))).await? {
-            Settled::Permitted(permitted) => Ok(Ok(permitted)),
-            Settled::Told(told) => Ok(Err(told)),
-        }
+    /// May refs be changed so? The digest is of all that is sent.
+    pub(super) fn push(&self, push: Push, whole: Digest) -> Result<Asking, Gone> {
+        let (waiting, settled) = oneshot::channel();
+        let (held, told) = oneshot::channel();
+        let question = Question {
+            asked: Asked::Push(Box::new(push), whole),
+            waiting: Some(waiting),
+            held: Some(held),
+        };
+        self.questions.send(question).map_err(|_| Gone)?;
+        Ok(Asking {
+            settled,
+            held: told,
+        })
     }
 
     /// What an answer settles. A permit that nobody takes says so when it is dropped.
@@ -174,6 +206,7 @@ impl Guard {
         let question = Question {
             asked,
             waiting: Some(sender),
+            held: None,
         };
         self.questions.send(question).map_err(|_| Gone)?;
         receiver.await.map_err(|_| Gone)
@@ -205,6 +238,7 @@ impl Permitted {
                 outcome,
             },
             waiting: None,
+            held: None,
         });
     }
 }
@@ -236,7 +270,9 @@ async fn serve(mut line: Line, questions: Questions, guard: Guard) -> Gone {
         let Ok(answer) = line.ask(&question.asked).await else {
             return Gone;
         };
-        if let Answer::Held { ticket } = answer {
+        if let Answer::Held { ticket, approval } = answer {
+            // Most do not want to know.
+            let _ = question.held.map(|held| held.send(approval));
             tokio::spawn(hold(guard.clone(), ticket, question.waiting));
             continue;
         }
@@ -255,7 +291,7 @@ async fn hold(guard: Guard, ticket: u64, waiting: Option<oneshot::Sender<Settled
         Some(mut waiting) => tokio::select! {
             answer = &mut settling => answer.map(|answer| (answer, Some(waiting))),
             () = waiting.closed() => {
-                let _ = guard.questions.send(Question { asked: Asked::Withdraw { ticket }, waiting: None });
+                let _ = guard.questions.send(Question { asked: Asked::Withdraw { ticket }, waiting: None, held: None });
                 settling.await.map(|answer| (answer, None))
             }
         },

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use agentguard_core::OutcomeOf;
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use super::ask::Permitted;
@@ -37,6 +38,8 @@ pub(super) enum Body {
     Pieces(VecDeque<Bytes>),
     /// It comes from somewhere.
     Passing(Box<Passing>),
+    /// The gate itself says it, piece by piece.
+    Told(mpsc::Receiver<Bytes>),
 }
 
 /// A body as it comes.
@@ -252,6 +255,10 @@ impl hyper::body::Body for Body {
                 return Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes))));
             }
             Self::Passing(passing) => passing,
+            Self::Told(pieces) => {
+                let piece = ready!(pieces.poll_recv(context));
+                return Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))));
+            }
         };
         let polled = passing.poll_next(context);
         match &polled {
@@ -280,6 +287,8 @@ impl hyper::body::Body for Body {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Pieces(pieces) => pieces.is_empty(),
             Self::Passing(passing) => passing.is_over(),
+            // Whoever says it may say more.
+            Self::Told(_) => false,
         }
     }
 
@@ -306,6 +315,7 @@ impl hyper::body::Body for Body {
                 hint.set_lower(hint.lower().saturating_add(first));
                 hint
             }
+            Self::Told(_) => SizeHint::default(),
         }
     }
 }

@@ -245,7 +245,7 @@ pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
 }
 
 impl Connection {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Gone> {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Gone> {
         let is_http1 = request.version() != Version::HTTP_2;
         let is_empty = request.body().is_end_stream();
         let mut upgrades = request.headers().get_all(UPGRADE).iter();
@@ -277,7 +277,7 @@ impl Connection {
     }
 
     /// Reads, asks, and sends.
-    async fn pass(&self, request: Request<Incoming>) -> Result<Response<Body>, Unsent> {
+    async fn pass(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Unsent> {
         let judged = self.judge(request).await?;
         let Judged {
             mut read,

@@ -59,10 +59,17 @@ struct Waits {
 
 /// What becomes of an action that a human is to be asked about.
 pub(crate) enum Asking {
-    /// It waits, as the question that is new where there is one.
-    Held(u64, Option<Question>),
+    /// It waits.
+    Held {
+        /// By which its end is known.
+        ticket: u64,
+        /// The question's id.
+        id: String,
+        /// The question, where it is new.
+        new: Option<Box<Question>>,
+    },
     /// It was decided.
-    Ruled(Settled),
+    Ruled(Box<Settled>),
 }
 
 /// An action that waits no more, and what was decided of it.
@@ -115,12 +122,12 @@ impl Book {
         }
         if !pages.make_room() {
             let why = format!("{MOST} questions wait for a human already");
-            return Asking::Ruled(refused(action, &why));
+            return Asking::Ruled(Box::new(refused(action, &why)));
         }
         let asked = self.open(&mut pages, &action, (words, whole), record);
         let question = match asked {
             Ok(question) => question,
-            Err(why) => return Asking::Ruled(refused(action, &why)),
+            Err(why) => return Asking::Ruled(Box::new(refused(action, &why))),
         };
         pages.tickets += 1;
         let ticket = pages.tickets;
@@ -136,7 +143,11 @@ impl Book {
             answer: None,
             until: later(now, self.valid(whole)),
         });
-        Asking::Held(ticket, Some(question))
+        Asking::Held {
+            ticket,
+            id: question.asked.id.clone(),
+            new: Some(Box::new(question)),
+        }
     }
 
     /// What came of questions meanwhile.
@@ -182,7 +193,7 @@ impl Book {
         let until = later(SystemClock.now().boot_nanos, self.patience);
         let Pages { own, open, .. } = &mut *pages;
         let Some(open) = open.get_mut(place) else {
-            return Asking::Ruled(refused(action, "its question is over"));
+            return Asking::Ruled(Box::new(refused(action, "its question is over")));
         };
         open.waiting.push(Waits {
             ticket,
@@ -197,10 +208,14 @@ impl Book {
             let mut settled = Vec::new();
             open.settle(&mut settled, self.patience);
             if let Some(settled) = settled.pop() {
-                return Asking::Ruled(settled);
+                return Asking::Ruled(Box::new(settled));
             }
         }
-        Asking::Held(ticket, None)
+        Asking::Held {
+            ticket,
+            id: open.question.asked.id.clone(),
+            new: None,
+        }
     }
 
     /// Records a question, and shows it.

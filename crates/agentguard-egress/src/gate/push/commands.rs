@@ -16,7 +16,7 @@ const CERTIFICATE: &[u8] = b"push-cert";
 const CERTIFICATE_END: &[u8] = b"push-cert-end";
 
 /// The beginning of a push.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(in crate::gate) struct Commands {
     pub(super) refs: Vec<RefUpdate>,
     pub(super) options: Vec<String>,

@@ -7,6 +7,7 @@ mod coming;
 mod commands;
 mod differ;
 mod heard;
+mod hold;
 mod infrastructure;
 mod pack;
 mod pass;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agentguard_core::{Caller, Push, PushedBy, RefUpdate, Rule};
+use agentguard_core::{Caller, Digest, Push, PushedBy, RefUpdate, Rule};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -309,6 +310,18 @@ impl Received {
         }
     }
 
+    /// Digests what is sent with it, whatever way its objects are packed: by that the same is known again, and what
+    /// it leads to is in the ids of its refs.
+    pub(super) fn whole(&self) -> Digest {
+        Digest::of(self.objects.listed().as_bytes())
+    }
+
+    /// Forgets what was only needed to judge it. What is left is what is sent.
+    pub(super) fn sent(self) -> (Commands, Body) {
+        let body = self.body();
+        (self.commands, body)
+    }
+
     /// What stands before its pack.
     pub(super) fn head(&self) -> &[u8] {
         &self.head
@@ -320,7 +333,7 @@ impl Received {
     }
 
     /// The very bytes that were read.
-    pub(super) fn body(&self) -> Body {
+    fn body(&self) -> Body {
         Body::pieces([self.head.clone(), self.pack.clone()])
     }
 }
@@ -368,7 +381,12 @@ fn unknown(why: String) -> Box<Unread> {
 
 /// The answer to a client whose push was refused.
 pub(super) fn refused(commands: &Commands, told: &Told) -> Response<Body> {
-    let mut answer = Response::new(Body::whole(report::refused(commands, told).into()));
+    reported(Body::whole(report::refused(commands, told).into()))
+}
+
+/// An answer in git's words.
+fn reported(words: Body) -> Response<Body> {
+    let mut answer = Response::new(words);
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(report::KIND));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -64,6 +64,15 @@ pub(super) struct Entry {
 }
 
 impl Objects {
+    /// The ids of all that it holds, in order.
+    pub(super) fn listed(&self) -> String {
+        let trees = self.trees.keys().chain(self.blobs.keys());
+        let all = self.commits.keys().chain(self.tags.keys()).chain(trees);
+        let mut ids: Vec<_> = all.map(ToString::to_string).collect();
+        ids.sort_unstable();
+        ids.join("\n")
+    }
+
     /// Reads a pack, and adds what it holds.
     ///
     /// # Errors

@@ -1,16 +1,18 @@
 //! A push on its way: read, its ground asked for, judged, and only then sent.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use agentguard_core::{CredentialName, OutcomeOf, Push};
+use agentguard_core::{CredentialName, Digest, OutcomeOf, Push};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use tokio::time::timeout;
 
 use super::commands::Commands;
+use super::hold::Going;
 use super::{Arrived, Heard, Received, Unread, refused};
-use crate::gate::ask::Permitted;
+use crate::gate::ask::{Asking, Permitted};
 use crate::gate::body::Body;
 use crate::gate::connection::refuse;
 use crate::gate::forward::{Upstream, Way};
@@ -33,7 +35,7 @@ pub(in crate::gate) struct Arriving {
 impl Connection {
     /// Passes a push on where what it changes is permitted as well.
     pub(in crate::gate) async fn push(
-        &self,
+        self: &Arc<Self>,
         arriving: Arriving,
         permitted: Permitted,
     ) -> Result<Response<Body>, Unsent> {
@@ -50,9 +52,11 @@ impl Connection {
             Way::Failed { why, .. } => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, why)),
             Way::Closed { .. } => return Err(Unsent::Gone),
         };
+        let place = self.shared.pushes.acquire().await;
         let mut received = match self.receive(first, rest, &read).await {
             Ok(Arrived::Push(received)) => received,
             Ok(Arrived::Probe) => {
+                drop(place);
                 let body = Body::whole(Bytes::from_static(super::PROBE));
                 let request = self.again((read, uri, version), body);
                 return self
@@ -73,19 +77,52 @@ impl Connection {
             }
         };
         push.credentials = credentials;
-        let changing = match self.shared.guard.push(push).await? {
-            Ok(changing) => changing,
-            Err(told) => {
-                not_sent(permitted);
-                return Ok(refused(&received.commands, &told));
-            }
+        let mut asking = self.shared.guard.push(push, received.whole())?;
+        let held = asking.held().await;
+        let length = received.length();
+        let (commands, body) = received.sent();
+        let mut request = self.again((read, uri, version), body);
+        as_judged(request.headers_mut(), length);
+        let going = Going {
+            commands,
+            permitted,
+            request,
         };
-        let mut request = self.again((read, uri, version), received.body());
-        as_judged(request.headers_mut(), received.length());
-        let answer = self
-            .send(upstream, request, Sending::whole(permitted))
-            .await?;
-        Ok(heard(answer, changing, received.commands))
+        // What waits for a human keeps no other from being read.
+        drop(place);
+        match held {
+            Some(approval) => self.hold(going, asking, approval).await,
+            None => self.settle(going, &mut asking).await,
+        }
+    }
+
+    /// Passes it on where that is permitted, and otherwise says why it is not.
+    pub(super) async fn settle(
+        &self,
+        going: Going,
+        asking: &mut Asking,
+    ) -> Result<Response<Body>, Unsent> {
+        match asking.settled().await? {
+            Ok(changing) => self.go(going, changing).await,
+            Err(told) => {
+                not_sent(going.permitted);
+                Ok(refused(&going.commands, &told))
+            }
+        }
+    }
+
+    /// Passes it on.
+    pub(super) async fn go(
+        &self,
+        going: Going,
+        changing: Permitted,
+    ) -> Result<Response<Body>, Unsent> {
+        let Way::Open(upstream) = &self.way else {
+            return Err(Unsent::Gone);
+        };
+        let sending = Sending::whole(going.permitted);
+        let answer = self.send(upstream, going.request, sending).await?;
+        Ok(heard(answer, changing, going.commands))
     }
 
     /// Waits for a push, and reads it.
@@ -95,7 +132,7 @@ impl Connection {
         rest: Incoming,
         read: &Read,
     ) -> Result<Arrived, Box<Unread>> {
-        let spool = self.shared.pushes.take().await;
+        let spool = self.shared.spools.take().await;
         let none = |error| Unread::new(&format!("there is no room for it: {error}"));
         super::receive(first, rest, &read.headers, spool.map_err(none)?).await
     }
@@ -109,7 +146,9 @@ impl Connection {
         let Some(push) = written else {
             return Ok((permitted, None));
         };
-        match self.shared.guard.push(push).await? {
+        let whole = Digest::of(&serde_json::to_vec(&push).unwrap_or_default());
+        let mut asking = self.shared.guard.push(push, whole)?;
+        match asking.settled().await? {
             Ok(changing) => Ok((permitted, Some(changing))),
             Err(told) => {
                 not_sent(permitted);
@@ -248,7 +287,7 @@ pub(in crate::gate) fn unwritten(why: String) -> Fault {
 }
 
 /// The request was permitted, and what it carries was not.
-fn not_sent(permitted: Permitted) {
+pub(super) fn not_sent(permitted: Permitted) {
     permitted.tell(OutcomeOf::Unanswered {
         why: "the push in it was refused".to_owned(),
     });

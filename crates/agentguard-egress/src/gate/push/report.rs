@@ -15,15 +15,34 @@ const READ: u8 = 1;
 
 /// What a client gets to read of a push that was refused. Nothing of it was passed on.
 pub(super) fn refused(commands: &Commands, told: &Told) -> Vec<u8> {
+    let why = |place| format!("agentguard: {}", why(told, place));
+    every_ref(commands, why, &shown(&told.rule, told.entry))
+}
+
+/// What it gets to read of one that was permitted, and of which it is not known what the server made.
+pub(super) fn failed(commands: &Commands, why: &str) -> Vec<u8> {
+    let why = format!("agentguard: {}", line(why));
+    every_ref(commands, |_| why.clone(), &format!("{why}\n"))
+}
+
+/// Something to be shown at once, before it is known what becomes of the push.
+pub(super) fn meanwhile(text: &str) -> Vec<u8> {
+    let mut shown = Vec::new();
+    pkt::put_in_band(&mut shown, SHOWN, format!("{}\n", line(text)).as_bytes());
+    shown
+}
+
+/// Says of the ref at each place why it was not changed, and `text` to whoever pushes.
+fn every_ref(commands: &Commands, why: impl Fn(usize) -> String, text: &str) -> Vec<u8> {
     let mut report = Vec::new();
     if commands.report {
         // The server would say so before it looks at refs.
         pkt::put(&mut report, b"unpack ok\n");
         for (place, update) in commands.refs.iter().enumerate() {
-            let why = why(told, place);
+            let why = why(place);
             pkt::put(
                 &mut report,
-                format!("ng {} agentguard: {why}\n", update.name).as_bytes(),
+                format!("ng {} {why}\n", update.name).as_bytes(),
             );
         }
         pkt::flush(&mut report);
@@ -32,7 +51,7 @@ pub(super) fn refused(commands: &Commands, told: &Told) -> Vec<u8> {
         return report;
     }
     let mut answer = Vec::new();
-    pkt::put_in_band(&mut answer, SHOWN, shown(&told.rule, told.entry).as_bytes());
+    pkt::put_in_band(&mut answer, SHOWN, text.as_bytes());
     pkt::put_in_band(&mut answer, READ, &report);
     pkt::flush(&mut answer);
     answer

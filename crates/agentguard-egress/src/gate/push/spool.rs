@@ -14,10 +14,12 @@ use hyper::body::Bytes;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::gate::accept::{MOST_HELD, MOST_PUSHES};
+
 /// The longest pack.
 pub(super) const LONGEST: u64 = 512 << 20;
-/// How many there are. More pushes at a time wait to be read.
-const MOST: usize = 2;
+/// How many there are: of pushes that are read, and of those that wait for a human.
+const MOST: usize = MOST_PUSHES + MOST_HELD;
 /// How much is written at once.
 const PIECE: usize = 1 << 20;
 /// No pack is shorter: a header and a digest.
