@@ -39,6 +39,7 @@ mod learn;
 mod lending;
 mod limits;
 mod planted;
+mod private;
 mod programs;
 mod record;
 mod run;
