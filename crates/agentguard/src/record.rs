@@ -463,6 +463,7 @@ mod tests {
                 headers: std::collections::BTreeMap::new(),
                 upgrade: None,
                 body: None,
+                form: None,
                 body_seen: true,
                 graphql: None,
                 address: "192.0.2.1".to_owned(),

@@ -56,6 +56,7 @@ fn asks(credentials: Vec<CredentialName>) -> Api {
         graphql: None,
         upgrade: None,
         body: None,
+        form: None,
         address: "192.0.2.1".to_owned(),
         class: AddressClass::Public,
         caller: "unknown".to_owned(),
