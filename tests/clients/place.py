@@ -77,6 +77,16 @@ class Place:
         lines += [f"read contains {json.dumps(str(tree))}" for tree in trees]
         (self.policy / "clients.rego").write_text("\n".join(lines) + "\n")
 
+    def grant_at(self, ports, root, rules):
+        """Writes the policy anew: hosts at ports of their own, and rules beside it."""
+        self.root = root
+        lines = ["package agentguard.sandbox", ""]
+        for host, port in ports.items():
+            lines.append(f'hosts contains "{host}"')
+            lines.append(f'addresses contains {{"host": "{host}", "at": "127.0.0.1:{port}"}}')
+        (self.policy / "clients.rego").write_text("\n".join(lines) + "\n")
+        (self.policy / "rules.rego").write_text(rules)
+
     @property
     def path(self):
         """Where programs are looked for."""
@@ -122,12 +132,16 @@ class Place:
 
     def entries(self, *filters):
         """The log's entries that pass the filters."""
+        return [line["entry"] for line in self.lines(*filters)]
+
+    def lines(self, *filters):
+        """The same with their texts, and each with its place among all of them."""
         code, said = self.ask("log", "query", "--json", *filters)
         # 1 is that there are none.
         if code not in (0, 1):
             raise RuntimeError(said)
         lines = said.splitlines() if code == 0 else []
-        return [json.loads(line)["entry"] for line in lines]
+        return [{**json.loads(line), "at": at} for at, line in enumerate(lines)]
 
     def ask(self, *words):
         """Asks agentguard as the human would: exit code, and what it said."""

@@ -132,7 +132,7 @@ pub(crate) fn with_server(test: impl Fn(&Scene, &Server)) {
 }
 
 /// What cannot be held is refused before anything runs.
-fn no_gate(scene: &Scene, server: &Server) {
+pub(crate) fn no_gate(scene: &Scene, server: &Server) {
     let policy = server.policy(scene, "");
     let words = ["sh", "-c", "echo ran > ran"];
     let ran = scene.run_at(Level::NoNamespaces, &[&policy], &words);
@@ -151,6 +151,17 @@ pub(crate) fn network_decisions(scene: &Scene) -> Vec<(String, bool, String)> {
         {
             let rule = ruling.rule().id.to_string();
             all.push((action.clone(), ruling.is_allow(), rule));
+        }
+    });
+    all
+}
+
+/// How often a refusal happened again.
+pub(crate) fn repeats(scene: &Scene) -> u64 {
+    let mut all = 0;
+    scene.each_event(|event| {
+        if let Event::Repeat { count, .. } = event {
+            all += count;
         }
     });
     all
@@ -634,7 +645,7 @@ impl Drop for Tls {
 }
 
 /// Starts a session whose script reads a word from the pipe `go`.
-fn begin(scene: &Scene, policy: &str, script: &str) -> Child {
+pub(crate) fn begin(scene: &Scene, policy: &str, script: &str) -> Child {
     let go = scene.work().join("go");
     let mode = rustix::fs::Mode::from_raw_mode(0o666);
     rustix::fs::mknodat(rustix::fs::CWD, &go, rustix::fs::FileType::Fifo, mode, 0).unwrap();
@@ -647,6 +658,11 @@ fn begin(scene: &Scene, policy: &str, script: &str) -> Child {
 
 /// The gates that a guard started.
 fn gates_of(guard: u32) -> Vec<i32> {
+    started_by(guard, "agentguard-gate")
+}
+
+/// The processes of this name that a guard started.
+pub(crate) fn started_by(guard: u32, called: &str) -> Vec<i32> {
     let mut gates = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(id) = entry.file_name().to_string_lossy().parse::<i32>() else {
@@ -654,7 +670,8 @@ fn gates_of(guard: u32) -> Vec<i32> {
         };
         let name = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
-        if name.starts_with(b"agentguard-gate\0") && status.contains(&format!("\nPPid:\t{guard}\n"))
+        if name.starts_with(format!("{called}\0").as_bytes())
+            && status.contains(&format!("\nPPid:\t{guard}\n"))
         {
             gates.push(id);
         }
@@ -662,7 +679,7 @@ fn gates_of(guard: u32) -> Vec<i32> {
     gates
 }
 
-fn kill(process: i32) {
+pub(crate) fn kill(process: i32) {
     signal(process, rustix::process::Signal::KILL);
 }
 
@@ -672,7 +689,7 @@ fn signal(process: i32, signal: rustix::process::Signal) {
 }
 
 #[track_caller]
-fn wait_for(is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_for(is_so: impl FnMut() -> bool) {
     let (begun, mut is_so) = (Instant::now(), is_so);
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "it does not come about");

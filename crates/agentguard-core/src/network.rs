@@ -69,7 +69,11 @@ pub struct Api {
     /// The body, where it is JSON and not over the bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<serde_json::Value>,
-    /// Whether policy sees all that is sent: there is no body, or it is `body`, or `graphql` says what it asks
+    /// The body, where it is a form and not over the bound: its values by name, in their order. A value is a text, or of a
+    /// file an object of its `filename`, `content_type` and `content`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<serde_json::Value>,
+    /// Whether policy sees all that is sent: there is no body, or it is `body` or `form`, or `graphql` says what it asks
     /// for. A rule that decides by a body does not hold where it is not seen.
     #[serde(default)]
     pub body_seen: bool,

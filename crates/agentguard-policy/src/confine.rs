@@ -59,6 +59,8 @@ pub struct Confined {
     pub covered: Vec<Rule>,
     /// What holds because a profile was named.
     pub profile: Profile,
+    /// What of requests is not written down: names of values, and paths in which `*` stands for such a segment.
+    pub private: Vec<String>,
     /// Programs denied whole, to be found and masked when the session starts.
     pub denied_programs: Vec<DeniedProgram>,
 }
@@ -196,6 +198,7 @@ struct Tiered {
     masks: BTreeSet<String>,
     pins: BTreeSet<String>,
     places: BTreeSet<String>,
+    private: BTreeSet<String>,
     environment: Option<BTreeSet<String>>,
     ports: Option<BTreeSet<u64>>,
     host_network: Option<bool>,
@@ -263,6 +266,7 @@ impl Tiered {
             masks: reader.strings("masks", &is_absolute)?.unwrap_or_default(),
             pins: reader.strings("pins", &is_relative)?.unwrap_or_default(),
             places: reader.strings("places", &is_pattern)?.unwrap_or_default(),
+            private: reader.strings("private", &is_private)?.unwrap_or_default(),
             environment: reader.strings("environment", &is_variable)?,
             ports: reader.numbers("ports")?,
             sockets: reader.strings("sockets", &is_absolute)?,
@@ -388,6 +392,7 @@ impl Tiered {
             require_evidence: self.require_evidence,
             covered,
             profile,
+            private: self.private.into_iter().collect(),
             denied_programs: denied_programs(deny),
         })
     }
@@ -537,6 +542,12 @@ fn is_pattern(text: &str) -> bool {
     let rest = rest.strip_suffix("/**").unwrap_or(rest);
     rest.split('/').all(|part| part == "*" || is_relative(part))
         && rest.split('/').any(|part| part != "*")
+}
+
+/// A name, or a path of which something is private.
+fn is_private(text: &str) -> bool {
+    let is_plain = !text.is_empty() && !text.chars().any(char::is_control);
+    is_plain && (!text.starts_with('/') || text.split('/').any(|segment| segment == "*"))
 }
 
 fn is_variable(pattern: &str) -> bool {

@@ -111,6 +111,17 @@ pub(crate) fn api_of_graphql() -> Value {
     })
 }
 
+/// The same as a form, with a file.
+pub(crate) fn api_of_form() -> Value {
+    let file =
+        serde_json::json!({"filename": "log", "content_type": "text/plain", "content": "it fails"});
+    of_api(Api {
+        body: None,
+        form: Some(serde_json::json!({"title": ["it fails on Tuesdays"], "log": [file]})),
+        ..an_issue()
+    })
+}
+
 /// The input of `agentguard.api`: a WebSocket is asked for.
 pub(crate) fn api_of_upgrade() -> Value {
     of_api(Api {
@@ -136,6 +147,7 @@ fn an_issue() -> Api {
         ]),
         upgrade: None,
         body: Some(serde_json::json!({"title": "it fails on Tuesdays"})),
+        form: None,
         body_seen: true,
         graphql: None,
         pushes: false,

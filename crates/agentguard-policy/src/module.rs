@@ -49,6 +49,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "pins",
     "places",
     "ports",
+    "private",
     "processes",
     "profiles",
     "read",

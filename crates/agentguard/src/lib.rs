@@ -41,6 +41,7 @@ mod learn;
 mod lending;
 mod limits;
 mod planted;
+mod private;
 mod programs;
 mod provenance;
 mod record;

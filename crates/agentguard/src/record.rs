@@ -1,5 +1,6 @@
 //! The record of one session: what the gate writes down before anything happens, and what comes of it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -15,6 +16,7 @@ use agentguard_sandbox::Difference;
 
 use crate::bundle;
 use crate::planted::Planted;
+use crate::private::Private;
 
 /// Refusals told apart; past it each is an entry of its own again.
 const MOST_REFUSALS: usize = 10_000;
@@ -39,6 +41,7 @@ pub(crate) struct SessionRecord {
     refusals: Mutex<HashMap<Digest, Refusals>>,
     tally: Mutex<Tally>,
     planted: Mutex<Planted>,
+    private: Private,
 }
 
 /// The same refusal, so many times.
@@ -55,12 +58,14 @@ impl SessionRecord {
         let confinement = &beginning.confined.confinement;
         let pins_are_held = confinement.level.holds(Promise::Pins);
         let planted = Planted::new(&confinement.pins, pins_are_held);
+        let private = Private::of(&beginning.confined.private);
         Self {
             log,
             beginning,
             refusals: Mutex::default(),
             tally: Mutex::default(),
             planted: Mutex::new(planted),
+            private,
         }
     }
 
@@ -178,7 +183,7 @@ impl SessionRecord {
             until,
             text,
         };
-        self.append_with_text(Class::Critical, &question.own_input(), event)
+        self.append_with_text(Class::Critical, &self.text(question)?, event)
     }
 
     /// Something that should not have happened.
@@ -340,7 +345,18 @@ impl SessionRecord {
             brings: brought(question.action()),
             ruling: ruling.clone(),
         };
-        self.append_with_text(class, &question.own_input(), event)
+        self.append_with_text(class, &self.text(question)?, event)
+    }
+
+    /// What is written down of a question: what policy saw, without what policy says is private.
+    fn text(&self, question: &Question) -> Result<String, Unrecorded> {
+        let input = question.own_input();
+        if !matches!(question.action(), Action::Api(_)) {
+            return Ok(input);
+        }
+        let left = self.private.taken_out(&input);
+        left.map(Cow::into_owned)
+            .map_err(|error| Unrecorded::new(error.to_string()))
     }
 
     fn append_with_text(
@@ -462,6 +478,7 @@ mod tests {
                 headers: std::collections::BTreeMap::new(),
                 upgrade: None,
                 body: None,
+                form: None,
                 body_seen: true,
                 graphql: None,
                 pushes: false,

@@ -52,7 +52,7 @@ pub(super) fn of(
 }
 
 /// Whether a path is one where servers take GraphQL.
-fn is_endpoint(segments: &[String]) -> bool {
+pub(super) fn is_endpoint(segments: &[String]) -> bool {
     let last = segments.iter().rev().find(|segment| !segment.is_empty());
     last.is_some_and(|last| {
         ["graphql", "gql", "graphql.json"]

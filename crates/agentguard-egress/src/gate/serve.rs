@@ -433,6 +433,8 @@ impl Connection {
 
     fn api(&self, read: &Read, uses: &Uses, shown: Shown, at: Vetted) -> Result<Api, Fault> {
         let graphql = graphql::of(&read.target, shown.json.as_ref(), shown.document.as_deref())?;
+        // Some servers take GraphQL as a form, too; there it is not read.
+        let is_unread = shown.form.is_some() && graphql::is_endpoint(&read.target.segments);
         Ok(Api {
             scheme: self.origin.scheme,
             host: self.origin.host.to_string(),
@@ -446,7 +448,8 @@ impl Connection {
             headers: read.seen.clone(),
             upgrade: read.upgrade.as_ref().map(|upgrade| upgrade.to.clone()),
             body: shown.json,
-            body_seen: shown.is_all,
+            form: shown.form,
+            body_seen: shown.is_all && !is_unread,
             graphql,
             pushes: false,
             address: at.address.ip().to_string(),

@@ -3,15 +3,21 @@
 use serde_json::Value;
 
 use super::encoded::Decoded;
+use super::form;
 use super::json;
+use super::multipart;
 use super::refusal::Fault;
 
 /// What a body is said to be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     Json,
     /// A GraphQL document and nothing else.
     Document,
+    /// Names and values.
+    Form,
+    /// Names and values, divided by this.
+    Parts(String),
     Other,
 }
 
@@ -19,6 +25,7 @@ pub(super) enum Kind {
 #[derive(Debug, PartialEq)]
 pub(super) struct Shown {
     pub(super) json: Option<Value>,
+    pub(super) form: Option<Value>,
     pub(super) document: Option<String>,
     /// Whether that is all that a server gets.
     pub(super) is_all: bool,
@@ -27,6 +34,7 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) const NOTHING: Self = Self {
         json: None,
+        form: None,
         document: None,
         is_all: false,
     };
@@ -42,6 +50,11 @@ impl Kind {
             "application/json" | "text/json" => Self::Json,
             kind if kind.ends_with("+json") => Self::Json,
             "application/graphql" => Self::Document,
+            "application/x-www-form-urlencoded" => Self::Form,
+            "multipart/form-data" => {
+                let boundary = content_type.and_then(multipart::boundary);
+                return Ok(boundary.map_or(Self::Other, Self::Parts));
+            }
             _ => return Ok(Self::Other),
         };
         for part in parts {
@@ -50,6 +63,13 @@ impl Kind {
                 continue;
             };
             let value = value.trim().trim_matches('"');
+            // What is said of a form is its servers' to know: it is not shown then.
+            if kind == Self::Form {
+                if name.trim() != "charset" || value != "utf-8" {
+                    return Ok(Self::Other);
+                }
+                continue;
+            }
             if name.trim() == "charset" && !matches!(value, "utf-8" | "utf8" | "us-ascii") {
                 let reason = format!("its body is said to be in `{value}`, and JSON is in UTF-8");
                 return Err(Fault::bad("gate/body", reason));
@@ -80,9 +100,16 @@ pub(super) fn shown(body: Decoded, kind: Kind) -> Result<Shown, Fault> {
         let reason = "its body is said to be GraphQL, and is no text";
         let document = document.map_err(|_| Fault::bad("gate/body", reason))?;
         return Ok(Shown {
-            json: None,
             document: Some(document),
             is_all: true,
+            ..Shown::NOTHING
+        });
+    }
+    if let Some(form) = form_in(&whole, &kind) {
+        return Ok(Shown {
+            form: Some(form),
+            is_all: true,
+            ..Shown::NOTHING
         });
     }
     let is_json = kind == Kind::Json;
@@ -107,9 +134,18 @@ pub(super) fn shown(body: Decoded, kind: Kind) -> Result<Shown, Fault> {
     };
     Ok(Shown {
         json,
-        document: None,
         is_all: is_json,
+        ..Shown::NOTHING
     })
+}
+
+/// The form that a body is, where it is one and nothing else: some servers read JSON whatever it is said to be.
+fn form_in(whole: &[u8], kind: &Kind) -> Option<Value> {
+    match kind {
+        Kind::Form if !json::looks_so(whole) => form::read(whole),
+        Kind::Parts(boundary) => multipart::read(whole, boundary),
+        Kind::Form | Kind::Json | Kind::Document | Kind::Other => None,
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +163,19 @@ mod tests {
             ),
             (Some("application/graphql; x"), Some(Kind::Document)),
             (Some("text/plain; charset=utf-7"), Some(Kind::Other)),
+            (
+                Some("application/x-www-form-urlencoded; charset=UTF-8"),
+                Some(Kind::Form),
+            ),
+            (
+                Some("application/x-www-form-urlencoded; charset=utf-7"),
+                Some(Kind::Other),
+            ),
+            (
+                Some("multipart/form-data; boundary=x"),
+                Some(Kind::Parts("x".to_owned())),
+            ),
+            (Some("multipart/form-data"), Some(Kind::Other)),
             (Some("application/json; charset=utf-7"), None),
             (Some("application/json;x=y; charset = UTF-16"), None),
             (
@@ -147,7 +196,12 @@ mod tests {
             (all(""), Kind::Other, false, true),
             // A server that reads a form finds another thing in it.
             (all("{\"a\":\"&b=1\"}"), Kind::Other, true, false),
+            (all("{\"a\":\"&b=1\"}"), Kind::Form, true, false),
             (all("a=1"), Kind::Other, false, false),
+            (all("a=1"), Kind::Form, false, true),
+            (all("a=1;b"), Kind::Form, false, false),
+            (all("--x--"), Kind::Parts("x".to_owned()), false, true),
+            (all("a=1"), Kind::Parts("x".to_owned()), false, false),
             (Decoded::TooLong, Kind::Json, false, false),
         ] {
             let shown = shown(body, kind).unwrap();

@@ -1,8 +1,9 @@
 //! What policy sees of bodies: compressed ones, GraphQL, and that it was not shown one.
 
 use agentguard_core::{Api, GraphqlOperation};
+use serde_json::json;
 
-use crate::client::{json, status};
+use crate::client::{json as told, status};
 use crate::scene::{Plan, Scene};
 use crate::server::Server;
 
@@ -38,7 +39,7 @@ fn a_compressed_body_is_seen_and_sent_as_it_came() {
         let (answer, api) = post(&scene, "/a", &headers, body);
         assert_eq!(status(&answer), 200, "{answer}");
         let api = api.unwrap();
-        assert_eq!(api.body, Some(serde_json::json!({"a": 1})));
+        assert_eq!(api.body, Some(json!({"a": 1})));
         assert!(api.body_seen);
         let received = server.received().pop().unwrap();
         assert_eq!(
@@ -68,7 +69,7 @@ fn a_body_that_is_not_what_it_is_said_to_be_is_not_sent() {
     ] {
         let (answer, _) = post(&scene, "/a", &headers, body);
         assert_eq!(
-            (status(&answer), &crate::client::json(&answer)["rule"]),
+            (status(&answer), &told(&answer)["rule"]),
             (400, &"gate/body".into())
         );
     }
@@ -86,6 +87,11 @@ fn policy_is_told_when_it_is_not_shown_a_body() {
         (json.to_owned(), b"", true),
         (format!("{json}Content-Encoding: br\r\n"), b"", true),
         (format!("{json}Content-Encoding: br\r\n"), b"x", false),
+        (
+            format!("{json}Content-Encoding: zstd\r\n"),
+            b"\x28\xb5\x2f\xfd",
+            false,
+        ),
         (format!("{json}Content-Encoding: deflate\r\n"), &bomb, false),
         (json.to_owned(), long.as_bytes(), false),
         (
@@ -100,6 +106,61 @@ fn policy_is_told_when_it_is_not_shown_a_body() {
         assert_eq!(api.unwrap().body_seen, is_seen, "{headers}");
         assert_eq!(server.received().pop().unwrap().body, body, "{headers}");
     }
+}
+
+/// A form is shown by its names; one that servers could read in two ways is passed on unseen, and policy is told so.
+#[test]
+fn a_form_is_seen_by_its_names_and_sent_as_it_came() {
+    let (scene, server) = scene();
+    let form = "application/x-www-form-urlencoded";
+    let parts = "multipart/form-data; boundary=xyz";
+    let part = "--xyz\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--xyz--\r\n";
+    let behind = format!("{part}behind");
+    for (path, kind, body, shown) in [
+        (
+            "/a",
+            form,
+            "a=1&a=2&b=x+y",
+            Some(json!({"a": ["1", "2"], "b": ["x y"]})),
+        ),
+        ("/a", parts, part, Some(json!({"a": ["1"]}))),
+        ("/a", form, "a=1;b=2", None),
+        ("/a", parts, &behind, None),
+        (
+            "/a",
+            "multipart/form-data; boundary=xyz; boundary=x",
+            part,
+            None,
+        ),
+    ] {
+        let (answer, api) = post(
+            &scene,
+            path,
+            &format!("Content-Type: {kind}\r\n"),
+            body.as_bytes(),
+        );
+        assert_eq!(status(&answer), 200, "{body} {answer}");
+        let api = api.unwrap();
+        assert_eq!(
+            (api.body_seen, &api.form),
+            (shown.is_some(), &shown),
+            "{body}"
+        );
+        assert_eq!(api.body, None);
+        assert_eq!(server.received().pop().unwrap().body, body.as_bytes());
+    }
+    // What GraphQL servers would read of it is not read here.
+    let (_, api) = post(
+        &scene,
+        "/graphql",
+        &format!("Content-Type: {form}\r\n"),
+        b"query={a}",
+    );
+    let api = api.unwrap();
+    assert_eq!(
+        (api.body_seen, api.form, api.graphql),
+        (false, Some(json!({"query": ["{a}"]})), None)
+    );
 }
 
 #[test]
@@ -121,7 +182,7 @@ fn policy_sees_what_is_asked_for_in_graphql() {
         (field.operation, field.field.as_str()),
         (GraphqlOperation::Mutation, "deleteRef")
     );
-    assert_eq!(field.arguments["input"], serde_json::json!({"refId": "r"}));
+    assert_eq!(field.arguments["input"], json!({"refId": "r"}));
     let (_, api) = post(
         &scene,
         "/graphql",
@@ -161,7 +222,7 @@ fn graphql_that_cannot_be_read_is_not_sent() {
             body,
         );
         assert_eq!(
-            (status(&answer), &json(&answer)["rule"]),
+            (status(&answer), &told(&answer)["rule"]),
             (400, &"gate/graphql".into())
         );
     }

@@ -12,7 +12,7 @@ use crate::module::{Parsed, Purpose};
 use crate::recursion::{full_name, is_above};
 
 /// Objects of `input` whose keys are the world's.
-const OPEN: &[&str] = &["body", "environment", "flags", "headers", "query"];
+const OPEN: &[&str] = &["body", "environment", "flags", "form", "headers", "query"];
 
 /// Every rule of a tier and its library.
 pub(super) struct Known {
@@ -87,6 +87,7 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
         Purpose::Api => vec![
             example::api(),
             example::api_of_graphql(),
+            example::api_of_form(),
             example::api_of_upgrade(),
         ],
         Purpose::Push => vec![example::push(), example::written()],
@@ -100,6 +101,7 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
             example::api(),
             example::push(),
             example::api_of_graphql(),
+            example::api_of_form(),
             example::api_of_upgrade(),
             example::session(),
             example::sandbox(),

@@ -24,6 +24,7 @@ pub(super) fn mistakes(parsed: &[Parsed], tier: &Apart) -> Vec<Mistake> {
         (Purpose::Push, example::push()),
         (Purpose::Push, example::written()),
         (Purpose::Api, example::api_of_graphql()),
+        (Purpose::Api, example::api_of_form()),
         (Purpose::Api, example::api_of_upgrade()),
         (Purpose::Session, example::session()),
         (Purpose::Sandbox, example::sandbox()),

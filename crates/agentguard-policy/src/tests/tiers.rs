@@ -617,6 +617,16 @@ fn a_host_is_granted_where_all_tiers_grant_it_and_then_there_is_a_gate() {
 }
 
 #[test]
+fn what_is_private_is_for_the_highest_tier_to_say() {
+    let org =
+        "package agentguard.sandbox\nprivate contains \"email\"\nprivate contains \"/users/*\"\n";
+    let found = confined("private", Some(org), "private contains \"hidden\"").unwrap();
+    assert_eq!(found.private, ["/users/*", "email"]);
+    let found = confined("private-alone", None, "private contains \"hidden\"").unwrap();
+    assert_eq!(found.private, [""; 0]);
+}
+
+#[test]
 fn a_host_is_not_inspected_where_all_tiers_say_so() {
     names_are_those_of_all_tiers("uninspected", |confinement| &confinement.uninspected);
 }
@@ -733,6 +743,8 @@ fn what_is_no_confinement_is_an_error() {
         "arguments contains \"--word\"",
         "arguments contains [1]",
         "mute contains \"a/path\"",
+        "private contains \"\"",
+        "private contains \"/users\"",
         "switched_off contains x if some x in {\"x\"}",
         "covered contains x if some x in {\"x\"}",
         "read contains no_function(1)",

@@ -57,6 +57,7 @@ fn asks(credentials: Vec<CredentialName>) -> Api {
         pushes: false,
         upgrade: None,
         body: None,
+        form: None,
         address: "192.0.2.1".to_owned(),
         class: AddressClass::Public,
         caller: "unknown".to_owned(),
