@@ -19,6 +19,7 @@ macro_rules! files {
 const FILES: &[(&str, &str, Option<Purpose>)] = files![
     "api.rego" for Some(Purpose::Api),
     "commands.rego" for Some(Purpose::Exec),
+    "containers.rego" for Some(Purpose::Push),
     "deny.toml" for None,
     "deployed.rego" for Some(Purpose::Push),
     "environment.rego" for Some(Purpose::Exec),
