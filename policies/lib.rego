@@ -28,6 +28,10 @@ is_own_branch(name) if name == own_branch
 
 is_own_branch(name) if startswith(name, concat("", [own_branch, "/"]))
 
+# Pipelines that an agent may change, as far as no finer rule of `agentguard.push.pipelines` is broken: `github`, `gitlab`.
+# None, if no policy adds one in the same way.
+open_pipelines contains kind if some kind in set()
+
 # Names by which a cloud's guests ask who they are.
 metadata_hosts := {
 	"instance-data", "instance-data.ec2.internal", "metadata", "metadata.azure.internal", "metadata.google.internal",

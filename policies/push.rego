@@ -69,62 +69,6 @@ deny contains {
 
 # Every commit is looked at: what one adds and the next removes ran in between, or can be checked out.
 deny contains {
-	"id": "push/pipeline",
-	"reason": sprintf("`%s` makes machines run code with secrets of others", [change.path]),
-	"remedy": "have a human make this change, and push the rest without it",
-} if {
-	some change in input.action.paths
-	is_pipeline(lower(change.path))
-}
-
-# What is deployed is judged by what changes in it, where it can be read. A service's version may be raised within
-# its major line, and above it where a human says yes; everything else that runs, is reached, costs or is let in, is for
-# humans.
-ask contains {
-	"id": "push/version",
-	"reason": sprintf("`%s` raises `%s` above its major line, and data is not brought back to an older one", [file.path, place]),
-	"remedy": "raise it within its major line, or have a human say yes",
-} if {
-	some file in input.action.infrastructure
-	some change in file.changes
-	is_lifted(lower(file.path), change)
-	place := concat(".", change.at)
-}
-
-deny contains {
-	"id": "push/infrastructure",
-	"reason": sprintf("`%s` is changed at `%s`, which says what is deployed, and where", [file.path, place]),
-	"remedy": "raise a service's version within its major line, or have a human make this change",
-} if {
-	some file in input.action.infrastructure
-	is_infrastructure(lower(file.path))
-	some change in file.changes
-	not is_raised(lower(file.path), change)
-	not is_lifted(lower(file.path), change)
-	place := concat(".", change.at)
-}
-
-deny contains {
-	"id": "push/infrastructure",
-	"reason": sprintf("`%s` says what is deployed, and cannot be read: %s", [file.path, file.unread]),
-	"remedy": "write it so that all readers read the same, or have a human make this change",
-} if {
-	some file in input.action.infrastructure
-	is_infrastructure(lower(file.path))
-	file.unread
-}
-
-deny contains {
-	"id": "push/infrastructure",
-	"reason": sprintf("`%s` says what is deployed, and where", [change.path]),
-	"remedy": "have a human make this change, and push the rest without it",
-} if {
-	some change in input.action.paths
-	is_infrastructure(lower(change.path))
-	not change.path in {file.path | some file in input.action.infrastructure}
-}
-
-deny contains {
 	"id": "push/agents",
 	"reason": sprintf("`%s` makes other agents, editors or package managers run code", [change.path]),
 	"remedy": "have a human make this change, and push the rest without it",
@@ -181,76 +125,10 @@ is_protected(update) if {
 	regex.match(`^(release|releases|hotfix|stable|production)/`, lower(update.short))
 }
 
-is_pipeline(path) if {
-	some directory in {".buildkite/", ".circleci/", ".github/actions/", ".github/workflows/", ".gitea/workflows/", ".forgejo/workflows/"}
-	is_at(path, directory)
-}
-
-is_pipeline(path) if {
-	path in {
-		".drone.yml", ".gitlab-ci.yml", ".travis.yml", ".woodpecker.yml", "action.yml", "action.yaml",
-		"azure-pipelines.yml", "bitbucket-pipelines.yml", "cloudbuild.yaml", "jenkinsfile",
-	}
-}
-
 # Below the directory, or a link in its place or in that of one above it: what it leads to would be what is read.
 is_at(path, directory) if startswith(path, directory)
 
 is_at(path, directory) if startswith(directory, concat("", [path, "/"]))
-
-is_infrastructure(path) if {
-	some directory in {".platform/", ".upsun/"}
-	is_at(path, directory)
-}
-
-is_infrastructure(path) if path in {"fly.toml", "netlify.toml", "render.yaml", "vercel.json"}
-
-# An application of several has its own beside its code.
-is_infrastructure(path) if regex.match(`(^|/)\.platform\.app\.yaml$`, path)
-
-is_raised(path, change) if {
-	is_version(path, change.at)
-	is_within_major(change.before, change.after)
-}
-
-is_lifted(path, change) if {
-	is_version(path, change.at)
-	is_above_major(change.before, change.after)
-}
-
-is_version(path, at) if {
-	startswith(path, ".upsun/")
-	count(at) == 3
-	at[0] == "services"
-	at[2] == "type"
-}
-
-is_version(".platform/services.yaml", at) if {
-	count(at) == 2
-	at[1] == "type"
-}
-
-# `postgresql:16.1` to `postgresql:16.4`.
-is_within_major(before, after) if {
-	version := `^[a-z][a-z0-9-]*:[0-9]{1,4}\.[0-9]{1,4}$`
-	regex.match(version, before)
-	regex.match(version, after)
-	was := regex.split(`[:.]`, before)
-	is := regex.split(`[:.]`, after)
-	array.slice(was, 0, 2) == array.slice(is, 0, 2)
-	to_number(is[2]) > to_number(was[2])
-}
-
-# `postgresql:16.4` to `postgresql:17`. Some services count major lines only.
-is_above_major(before, after) if {
-	version := `^[a-z][a-z0-9-]*:[0-9]{1,4}(\.[0-9]{1,4})?$`
-	regex.match(version, before)
-	regex.match(version, after)
-	was := regex.split(`[:.]`, before)
-	is := regex.split(`[:.]`, after)
-	was[0] == is[0]
-	to_number(is[1]) > to_number(was[1])
-}
 
 is_taken_up(path) if {
 	some directory in {

@@ -74,75 +74,14 @@ test_the_way_that_is_open_is_named if {
 }
 
 test_what_makes_others_run_code_is_not_pushed if {
-	every path in {".github/workflows/ci.yml", ".GitHub/Workflows/ci.yml", ".gitlab-ci.yml", ".circleci/config.yml", "Jenkinsfile"} {
-		changes(path, "100644") == {"push/pipeline"}
-	}
-	every path in {".upsun/local/x", ".platform/routes.yaml", "app/.platform.app.yaml", "fly.toml"} {
-		changes(path, "100644") == {"push/infrastructure"}
-	}
 	every path in {".claude/settings.json", ".vscode/tasks.json", ".npmrc", ".husky/pre-commit"} {
 		changes(path, "100644") == {"push/agents"}
 	}
 	every path in {".claude", ".yarn", ".Cursor"} {
 		changes(path, "120000") == {"push/agents"}
 	}
-	every path in {".github", ".github/workflows"} {
-		"push/pipeline" in changes(path, "120000")
-	}
-	changes(".upsun", "120000") == {"push/infrastructure"}
 	changes("vendor/x", "160000") == {"push/submodule"}
 	changes(".gitmodules", "100644") == {"push/submodule"}
-}
-
-infrastructure(path, change) := ids if {
-	file := object.union({"path": path, "changes": []}, change)
-	asked := {
-		"refs": [branch("agent/fixer/01234567/x", "create")],
-		"paths": [{"path": path, "change": "changed", "mode": "100644"}],
-		"infrastructure": [file],
-	}
-	ids := {rule.id | some rule in refs.deny} with input as {"action": asked, "session": session}
-}
-
-raised(at, before, after) := {"changes": [{"at": at, "before": before, "after": after}]}
-
-test_a_version_is_raised_within_its_major_line if {
-	at := ["services", "db", "type"]
-	infrastructure(".upsun/config.yaml", raised(at, "postgresql:16.1", "postgresql:16.4")) == set()
-	infrastructure(".platform/services.yaml", raised(["db", "type"], "mariadb:10.6", "mariadb:10.11")) == set()
-	every after in {"postgresql:16.0", "mysql:16.4", "postgresql:16", "postgresql:16.4 ", "postgresql"} {
-		infrastructure(".upsun/config.yaml", raised(at, "postgresql:16.1", after)) == {"push/infrastructure"}
-	}
-	infrastructure(".upsun/config.yaml", {"changes": [{"at": at, "after": "postgresql:16.4"}]}) == {"push/infrastructure"}
-}
-
-asked(path, change) := ids if {
-	file := object.union({"path": path, "changes": []}, change)
-	asked := {"refs": [branch("agent/fixer/01234567/x", "create")], "infrastructure": [file]}
-	ids := {rule.id | some rule in refs.ask} with input as {"action": asked, "session": session}
-}
-
-test_a_human_is_asked_above_it if {
-	at := ["services", "db", "type"]
-	every after in {"postgresql:17.1", "postgresql:17"} {
-		infrastructure(".upsun/config.yaml", raised(at, "postgresql:16.1", after)) == set()
-		asked(".upsun/config.yaml", raised(at, "postgresql:16.1", after)) == {"push/version"}
-	}
-	asked(".platform/services.yaml", raised(["db", "type"], "redis:6", "redis:7.0")) == {"push/version"}
-	every after in {"postgresql:15.9", "postgresql:16.4", "mysql:17.1", "postgresql:17 ", "postgresql:017.1.1"} {
-		asked(".upsun/config.yaml", raised(at, "postgresql:16.1", after)) == set()
-	}
-	asked(".upsun/config.yaml", raised(["applications", "app", "type"], "php:8.1", "php:9.0")) == set()
-}
-
-test_nothing_else_that_is_deployed_is_changed if {
-	every at in {
-		["routes", "https://{default}/", "type"], ["services", "db", "size"], ["services", "db"], ["services"], [],
-		["applications", "app", "type"], ["applications", "app", "crons", "x"], ["applications", "app", "relationships"],
-	} {
-		infrastructure(".upsun/config.yaml", raised(at, "a:1.1", "a:1.2")) == {"push/infrastructure"}
-	}
-	infrastructure(".upsun/config.yaml", {"unread": "`a` stands twice"}) == {"push/infrastructure"}
 }
 
 told(options) := ids if {

@@ -187,7 +187,7 @@ fn a_service_is_raised_above_its_major_line_where_a_human_says_so() {
             after.contains("/two ") && !after.contains("/one "),
             "{told}"
         );
-        assert_eq!(refused_by(scene), ["push/version"]);
+        assert_eq!(refused_by(scene), ["deployed/version"]);
     });
 }
 

@@ -543,11 +543,19 @@ fn what_is_deployed_changes_only_as_far_as_a_rule_lets_it() {
              tree=$( (git ls-tree $2 | grep -v upsun; printf '040000 tree %s\\t.upsun\\n' $inner) | git mktree)\n\
              git commit-tree -p $2 -m x $tree\n}\n";
         let good = "services:\\n  db:\\n    type: postgresql:16.4\\nroutes: {}\\n";
-        for bad in [
-            "services:\\n  db:\\n    type: postgresql:15.9\\nroutes: {}\\n",
-            "services:\\n  db:\\n    type: postgresql:16.4\\nroutes:\\n  x: y\\n",
-            "services:\\n  db:\\n    type: postgresql:16.4\\n    type: postgresql:16.1\\nroutes: {}\\n",
-            "services: &a\\n  db:\\n    type: postgresql:16.4\\nroutes: {}\\n",
+        for (bad, rule) in [
+            (
+                "services:\\n  db:\\n    type: postgresql:16.4\\nroutes:\\n  x: y\\n",
+                "deployed/route",
+            ),
+            (
+                "services:\\n  db:\\n    type: postgresql:16.4\\n    type: postgresql:16.1\\nroutes: {}\\n",
+                "push/infrastructure",
+            ),
+            (
+                "services: &a\\n  db:\\n    type: postgresql:16.4\\nroutes: {}\\n",
+                "push/infrastructure",
+            ),
         ] {
             for script in [
                 format!("one=$(put '{bad}' HEAD); wire $one:refs/heads/$own/x"),
@@ -560,7 +568,7 @@ fn what_is_deployed_changes_only_as_far_as_a_rule_lets_it() {
                 let rules = refused_by(scene);
                 assert_eq!(
                     rules.last().map(String::as_str),
-                    Some("push/infrastructure"),
+                    Some(rule),
                     "{bad}: {}",
                     ran.stderr
                 );

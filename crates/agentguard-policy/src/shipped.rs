@@ -19,7 +19,9 @@ macro_rules! files {
 const FILES: &[(&str, &str, Option<Purpose>)] = files![
     "api.rego" for Some(Purpose::Api),
     "commands.rego" for Some(Purpose::Exec),
+    "containers.rego" for Some(Purpose::Push),
     "deny.toml" for None,
+    "deployed.rego" for Some(Purpose::Push),
     "environment.rego" for Some(Purpose::Exec),
     "files.rego" for Some(Purpose::Sandbox),
     "git.rego" for Some(Purpose::Exec),
@@ -28,6 +30,7 @@ const FILES: &[(&str, &str, Option<Purpose>)] = files![
     "lib.rego" for Some(Purpose::Library),
     "network.rego" for Some(Purpose::Reach),
     "persistence.rego" for Some(Purpose::Sandbox),
+    "pipelines.rego" for Some(Purpose::Push),
     "planted.rego" for Some(Purpose::File),
     "profiles.rego" for Some(Purpose::Sandbox),
     "programs.rego" for Some(Purpose::Exec),
