@@ -35,6 +35,7 @@ mod explained;
 mod files;
 mod forced;
 mod gated;
+mod git_server;
 mod held;
 mod hung;
 mod kernel;

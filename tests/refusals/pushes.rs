@@ -1,234 +1,12 @@
 //! Pushes: what arrives at a server of git, whatever the client, is what policy allowed.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use agentguard::core::{Event, Level, OutcomeOf};
-use tokio_rustls::rustls::{ServerConnection, StreamOwned};
 
-use crate::lent::certified;
+pub(crate) use crate::git_server::{Request, Server};
 use crate::scene::{Ran, Scene, as_everyone, level};
-
-/// git's own server behind the least of a web server, with TLS and without, on the host's loopback.
-pub(crate) struct Server {
-    pub(crate) port: u16,
-    pub(crate) repository: PathBuf,
-    roots: String,
-    is_over: Arc<AtomicBool>,
-    serving: Option<JoinHandle<()>>,
-}
-
-impl Server {
-    fn start(scene: &Scene) -> Self {
-        let root = scene.directory("server");
-        let repository = root.join("o/r.git");
-        let at = repository.display();
-        let made = scene.run_bare(&["sh", "-c", &format!("git init -q --bare -b main {at}")]);
-        assert_eq!(made.code, Some(0));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (config, roots) = certified(&["git.test"]);
-        let is_over = Arc::new(AtomicBool::new(false));
-        let serving = std::thread::spawn({
-            let is_over = Arc::clone(&is_over);
-            move || {
-                for stream in listener.incoming() {
-                    if is_over.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    let (root, config) = (root.clone(), Arc::clone(&config));
-                    std::thread::spawn(move || {
-                        let (stream, mut first) = (stream.unwrap(), [0]);
-                        // A handshake begins with this byte (RFC 8446, section 5.1).
-                        if stream.peek(&mut first).is_ok() && first == [22] {
-                            let tls = ServerConnection::new(config).unwrap();
-                            serve(StreamOwned::new(tls, stream), &root);
-                        } else {
-                            serve(stream, &root);
-                        }
-                    });
-                }
-            }
-        });
-        Self {
-            port,
-            repository,
-            roots,
-            is_over,
-            serving: Some(serving),
-        }
-    }
-
-    /// A policy that grants it as `git.test`.
-    pub(crate) fn policy(&self, scene: &Scene) -> String {
-        let port = self.port;
-        scene.policy(&format!(
-            "package agentguard.sandbox\n\nhosts contains \"git.test\"\n\n\
-             addresses contains {{\"host\": \"git.test\", \"at\": \"127.0.0.1:{port}\"}}\n"
-        ))
-    }
-
-    /// Its refs, `name id`, in order.
-    pub(crate) fn refs(&self, scene: &Scene) -> String {
-        let at = self.repository.display().to_string();
-        let words = [
-            "git",
-            "-c",
-            "safe.directory=*",
-            "--git-dir",
-            &at,
-            "for-each-ref",
-            "--format=%(refname) %(objectname)",
-        ];
-        scene.run_bare(&words).stdout
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-        let _ = self.serving.take().map(JoinHandle::join);
-    }
-}
-
-/// A request as `git http-backend` is handed it (RFC 3875).
-#[derive(Default)]
-pub(crate) struct Request {
-    pub(crate) method: String,
-    pub(crate) path: String,
-    query: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Request {
-    pub(crate) fn read(from: &mut impl BufRead) -> Option<Self> {
-        let mut request = Self::default();
-        let mut line = String::new();
-        from.read_line(&mut line).ok().filter(|read| *read > 0)?;
-        let mut words = line.split(' ');
-        request.method = words.next()?.to_owned();
-        let target = words.next()?.to_owned();
-        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-        (request.path, request.query) = (path.to_owned(), query.to_owned());
-        loop {
-            let mut line = String::new();
-            from.read_line(&mut line).ok()?;
-            let Some((name, value)) = line.trim_end().split_once(':') else {
-                break;
-            };
-            request
-                .headers
-                .push((name.to_ascii_lowercase(), value.trim().to_owned()));
-        }
-        if let Some(length) = request.header("content-length") {
-            request.body = vec![0; length.parse().ok()?];
-            from.read_exact(&mut request.body).ok()?;
-        } else if request.header("transfer-encoding").is_some() {
-            loop {
-                let mut line = String::new();
-                from.read_line(&mut line).ok()?;
-                let mut piece = vec![0; usize::from_str_radix(line.trim_end(), 16).ok()?];
-                from.read_exact(&mut piece).ok()?;
-                from.read_line(&mut line).ok()?;
-                if piece.is_empty() {
-                    break;
-                }
-                request.body.extend(piece);
-            }
-        }
-        Some(request)
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        headers
-            .find(|(one, _)| one == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the server is started from outside"
-    )]
-    pub(crate) fn answer(&self, root: &Path) -> Vec<u8> {
-        let mut command = Command::new("git");
-        command.arg("http-backend").env_clear();
-        let settings = [
-            ("http.receivepack", "true"),
-            ("receive.advertisePushOptions", "true"),
-            ("receive.denyCurrentBranch", "ignore"),
-            ("uploadpack.allowFilter", "true"),
-            ("safe.directory", "*"),
-        ];
-        for (number, (key, value)) in settings.iter().enumerate() {
-            command.env(format!("GIT_CONFIG_KEY_{number}"), key);
-            command.env(format!("GIT_CONFIG_VALUE_{number}"), value);
-        }
-        command
-            .env("GIT_CONFIG_COUNT", settings.len().to_string())
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("GIT_PROJECT_ROOT", root)
-            .env("GIT_HTTP_EXPORT_ALL", "1")
-            .env("REMOTE_USER", "agent")
-            .env("REMOTE_ADDR", "127.0.0.1")
-            .env("REQUEST_METHOD", &self.method)
-            .env("PATH_INFO", &self.path)
-            .env("QUERY_STRING", &self.query)
-            .env("CONTENT_LENGTH", self.body.len().to_string())
-            .env(
-                "CONTENT_TYPE",
-                self.header("content-type").unwrap_or_default(),
-            )
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        for (header, variable) in [
-            ("git-protocol", "GIT_PROTOCOL"),
-            ("content-encoding", "HTTP_CONTENT_ENCODING"),
-        ] {
-            if let Some(value) = self.header(header) {
-                command.env(variable, value);
-            }
-        }
-        let mut backend = command.spawn().unwrap();
-        let mut stdin = backend.stdin.take().unwrap();
-        let body = self.body.clone();
-        let writing = std::thread::spawn(move || stdin.write_all(&body));
-        let said = backend.wait_with_output().unwrap().stdout;
-        let _ = writing.join();
-        let end = said
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .unwrap();
-        let (head, body) = (String::from_utf8_lossy(&said[..end]), &said[end + 4..]);
-        let status = head.lines().find_map(|line| line.strip_prefix("Status: "));
-        let headers = head.lines().filter(|line| !line.starts_with("Status: "));
-        let headers: String = headers.map(|line| format!("{line}\r\n")).collect();
-        let length = body.len();
-        let answer = format!(
-            "HTTP/1.1 {}\r\n{headers}Content-Length: {length}\r\n\r\n",
-            status.unwrap_or("200 OK")
-        );
-        [answer.as_bytes(), body].concat()
-    }
-}
-
-fn serve(stream: impl Read + Write, root: &Path) {
-    let mut stream = BufReader::new(stream);
-    while let Some(request) = Request::read(&mut stream) {
-        let answer = request.answer(root);
-        let writing = stream.get_mut();
-        if writing.write_all(&answer).is_err() || writing.flush().is_err() {
-            return;
-        }
-    }
-}
 
 /// The branch of a session, in a shell inside, and a push by git's own helper: no rule about the words of
 /// `git push` is there to help.
@@ -236,9 +14,9 @@ pub(crate) const SHELL: &str = "own=agent/$AGENTGUARD_AGENT/$(printf %.8s $AGENT
 wire() { for one; do printf 'push %s\\n' \"$one\"; done | { cat; echo; } | git remote-http origin http://git.test/o/r.git || true; }";
 
 /// A repository in the workspace, cloned from the server's; its main branch has two commits.
-fn prepare(scene: &Scene, server: &Server) {
+fn prepare(scene: &Scene, server: &Server, format: &str) {
     let script = format!(
-        "git init -q -b main . && git config user.name ann && git config user.email ann@example.org && \
+        "git init -q --object-format={format} -b main . && git config user.name ann && git config user.email ann@example.org && \
          mkdir -p src/.github/workflows && echo on: push > src/.github/workflows/ci.yml && \
          echo a > a && git add . && git commit -qm one && echo b > b && git add b && git commit -qm two && \
          git remote add origin http://git.test/o/r.git && git push -q {} main && git checkout -qb work",
@@ -249,10 +27,14 @@ fn prepare(scene: &Scene, server: &Server) {
 
 /// Runs a test of sessions that may push.
 pub(crate) fn with_server(test: impl Fn(&Scene, &Server)) {
+    with_server_of("sha1", test);
+}
+
+fn with_server_of(format: &str, test: impl Fn(&Scene, &Server)) {
     as_everyone(|scene| match level() {
         Level::Full => {
-            let server = Server::start(scene);
-            prepare(scene, &server);
+            let server = Server::start(scene, format);
+            prepare(scene, &server, format);
             test(scene, &server);
         }
         Level::NoNamespaces | Level::OldKernel => {
@@ -583,6 +365,46 @@ fn what_is_deployed_changes_only_as_far_as_a_rule_lets_it() {
     });
 }
 
+#[test]
+fn a_repository_whose_objects_are_named_by_sha_256_is_judged_the_same() {
+    with_server_of("sha256", |scene, server| {
+        let before = server.refs(scene);
+        let evil = "blob=$(echo on: push | git hash-object -w --stdin)\n\
+             inner=$(printf '100644 blob %s\\tci.yml\\n' $blob | git mktree)\n\
+             middle=$(printf '040000 tree %s\\tworkflows\\n' $inner | git mktree)\n\
+             tree=$( (git ls-tree HEAD; printf '040000 tree %s\\t.github\\n' $middle) | git mktree)\n\
+             wire $(git commit-tree -p HEAD -m x $tree):refs/heads/$own/x";
+        for (script, rule) in [
+            (
+                "git commit -q --allow-empty -m x; wire HEAD:refs/heads/main",
+                "push/protected",
+            ),
+            (evil, "push/pipeline"),
+        ] {
+            let ran = push(scene, server, script);
+            assert_eq!(server.refs(scene), before, "{}", ran.stderr);
+            assert_eq!(
+                refused_by(scene).last().map(String::as_str),
+                Some(rule),
+                "{}{}",
+                ran.stdout,
+                ran.stderr
+            );
+        }
+        let ran = push(
+            scene,
+            server,
+            "echo c > c; git add c; git commit -qm three; wire HEAD:refs/heads/$own/x",
+        );
+        assert!(
+            server.refs(scene).contains("/x "),
+            "{}{}",
+            ran.stdout,
+            ran.stderr
+        );
+    });
+}
+
 /// A push as bytes, without a client of git: `body NAME COMMIT` of what main does not have.
 const BODY: &str = "body() {
     line=\"$(printf %040d 0) $2 $1\"; caps=' report-status'
@@ -592,50 +414,55 @@ const BODY: &str = "body() {
 post() { curl -s --data-binary @- -H 'Content-Type: application/x-git-receive-pack-request' \"$@\" http://git.test/o/r/git-receive-pack; }
 ";
 
+/// Pushes that are framed in some way, and which rule refuses them.
+fn framings((zipped, chunked): (&str, &str)) -> Vec<(String, &'static str)> {
+    let own = "body refs/heads/$own/x $new";
+    let both = format!("({own} | gzip; body refs/heads/main $new | gzip)");
+    vec![
+        (
+            format!("body refs/heads/main $new | {zipped}"),
+            "push/protected",
+        ),
+        (
+            format!("body refs/heads/main $new | {chunked}"),
+            "push/protected",
+        ),
+        (
+            format!("body refs/heads/main $new | {zipped} -H 'Transfer-Encoding: chunked'"),
+            "push/protected",
+        ),
+        // Not what it says, more than one, something behind it, encoded otherwise, not all of it.
+        (
+            format!("{own} | post -H 'Content-Encoding: gzip'"),
+            "gate/push",
+        ),
+        (
+            format!("({own}; body refs/heads/main $new) | {zipped}"),
+            "gate/push",
+        ),
+        (
+            format!("{both} | post -H 'Content-Encoding: gzip'"),
+            "gate/push",
+        ),
+        (
+            format!("{own} | gzip | post -H 'Content-Encoding: deflate'"),
+            "gate/push",
+        ),
+        (
+            format!("{own} | gzip | head -c 80000 | post -H 'Content-Encoding: gzip'"),
+            "gate/push",
+        ),
+    ]
+}
+
 #[test]
 fn a_push_is_judged_however_its_body_is_framed() {
     with_server(|scene, server| {
         let before = server.refs(scene);
-        let commit = "head -c 40000 /dev/urandom > c; git add c; git commit -qm three; new=$(git rev-parse HEAD)\n";
+        let commit = "head -c 100000 /dev/urandom > c; git add c; git commit -qm three; new=$(git rev-parse HEAD)\n";
         let zipped = "gzip | post -H 'Content-Encoding: gzip'";
         let chunked = "post -H 'Transfer-Encoding: chunked'";
-        let own = "body refs/heads/$own/x $new";
-        let both = format!("({own} | gzip; body refs/heads/main $new | gzip)");
-        for (refused, rule) in [
-            (
-                format!("body refs/heads/main $new | {zipped}"),
-                "push/protected",
-            ),
-            (
-                format!("body refs/heads/main $new | {chunked}"),
-                "push/protected",
-            ),
-            (
-                format!("body refs/heads/main $new | {zipped} -H 'Transfer-Encoding: chunked'"),
-                "push/protected",
-            ),
-            // Not what it says, more than one, something behind it, encoded otherwise, not all of it.
-            (
-                format!("{own} | post -H 'Content-Encoding: gzip'"),
-                "gate/push",
-            ),
-            (
-                format!("({own}; body refs/heads/main $new) | {zipped}"),
-                "gate/push",
-            ),
-            (
-                format!("{both} | post -H 'Content-Encoding: gzip'"),
-                "gate/push",
-            ),
-            (
-                format!("{own} | gzip | post -H 'Content-Encoding: deflate'"),
-                "gate/push",
-            ),
-            (
-                format!("{own} | gzip | head -c 20000 | post -H 'Content-Encoding: gzip'"),
-                "gate/push",
-            ),
-        ] {
+        for (refused, rule) in framings((zipped, chunked)) {
             let ran = push(scene, server, &format!("{BODY}{commit}{refused}"));
             assert_eq!(server.refs(scene), before, "{refused}: {}", ran.stderr);
             assert!(

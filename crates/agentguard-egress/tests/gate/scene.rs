@@ -243,8 +243,7 @@ impl Scene {
                 Place::parse(address).unwrap(),
             )
         });
-        let now = std::fs::metadata("/proc/self").unwrap().modified().unwrap();
-        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let now = now();
         let settings = Settings {
             hosts: hosts.collect(),
             addresses: addresses.collect(),
@@ -347,4 +346,10 @@ impl Drop for Scene {
             let _ = serving.join();
         }
     }
+}
+
+/// The time, in seconds: that at which this process began.
+fn now() -> u64 {
+    let now = std::fs::metadata("/proc/self").unwrap().modified().unwrap();
+    now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }

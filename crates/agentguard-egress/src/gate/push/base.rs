@@ -2,7 +2,7 @@
 //!
 //! The agent's own repository could be asked as well, and would be believed then.
 
-use gix_hash::ObjectId;
+use gix_hash::{Kind as Hash, ObjectId};
 use hyper::body::Incoming;
 
 use super::pack::LONGEST;
@@ -19,8 +19,8 @@ const MOST_BRANCHES: usize = 5000;
 const LONGEST_LIST: usize = 4 << 20;
 
 /// Asks for the server's branches (gitprotocol-v2(5)).
-pub(super) fn branches() -> Vec<u8> {
-    let mut bytes = command("ls-refs");
+pub(super) fn branches(format: Hash) -> Vec<u8> {
+    let mut bytes = command("ls-refs", format);
     pkt::put(&mut bytes, b"ref-prefix refs/heads/\n");
     pkt::flush(&mut bytes);
     bytes
@@ -50,16 +50,18 @@ pub(super) fn files(wanted: &[ObjectId]) -> Vec<u8> {
     done(fetch(wanted))
 }
 
-fn command(name: &str) -> Vec<u8> {
+fn command(name: &str, format: Hash) -> Vec<u8> {
     let mut bytes = Vec::new();
     pkt::put(&mut bytes, format!("command={name}").as_bytes());
-    pkt::put(&mut bytes, b"object-format=sha1");
+    pkt::put(&mut bytes, format!("object-format={format}").as_bytes());
     bytes.extend_from_slice(b"0001");
     bytes
 }
 
 fn fetch(wanted: &[ObjectId]) -> Vec<u8> {
-    let mut bytes = command("fetch");
+    // The server refuses names of another kind.
+    let format = wanted.first().map_or(Hash::Sha1, |id| id.kind());
+    let mut bytes = command("fetch", format);
     for id in wanted {
         pkt::put(&mut bytes, format!("want {id}\n").as_bytes());
     }
@@ -79,7 +81,7 @@ fn done(mut bytes: Vec<u8>) -> Vec<u8> {
 /// # Errors
 ///
 /// Returns why it cannot be read.
-pub(super) async fn listed(body: &mut Incoming) -> Result<Vec<ObjectId>, String> {
+pub(super) async fn listed(body: &mut Incoming, format: Hash) -> Result<Vec<ObjectId>, String> {
     let mut read = Vec::new();
     while let Some(next) = body::next(body).await {
         read.extend_from_slice(&next.map_err(|error| error.to_string())?);
@@ -91,7 +93,9 @@ pub(super) async fn listed(body: &mut Incoming) -> Result<Vec<ObjectId>, String>
     loop {
         match pkt::take(&mut rest) {
             Ok(Line::Data(line)) => {
-                let id = line.get(..40).and_then(|id| ObjectId::from_hex(id).ok());
+                let id = line
+                    .get(..format.len_in_hex())
+                    .and_then(|id| ObjectId::from_hex(id).ok());
                 ids.push(id.ok_or("the server's answer names no branch")?);
             }
             Ok(Line::Flush) => break,

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use agentguard_core::RefUpdate;
+use gix_hash::Kind as Hash;
 
 use super::pkt::{self, Line, NoLine};
 
@@ -26,6 +27,8 @@ pub(in crate::gate) struct Commands {
     pub(super) side_band: bool,
     /// Whether the client wants to hear what became of each ref.
     pub(super) report: bool,
+    /// What the repository's objects are named by.
+    pub(super) format: Hash,
     /// How long it is: the pack comes after.
     pub(super) length: usize,
 }
@@ -48,6 +51,8 @@ struct Reading {
     capabilities: Option<Vec<String>>,
     options: Vec<String>,
     signed: bool,
+    /// Where it is said, or names were read by it.
+    format: Option<Hash>,
 }
 
 /// Reads the beginning of a push.
@@ -106,6 +111,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read, &'static str> {
         refs: reading.refs,
         options: reading.options,
         signed: reading.signed,
+        format: reading.format.unwrap_or(Hash::Sha1),
         length: bytes.len() - rest.len(),
     }))
 }
@@ -133,7 +139,8 @@ impl Reading {
         let line = text(line)?;
         if let Some(id) = line.strip_prefix("shallow ") {
             // What is cut off is never seen, and so are the commits behind it.
-            return is_id(id)
+            return self
+                .is_id(id)
                 .then_some(())
                 .ok_or("it names no commit where it is shallow");
         }
@@ -180,14 +187,29 @@ impl Reading {
         let text = std::str::from_utf8(text).map_err(|_| "what it can is no text")?;
         let words: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
         // Names are of one length only where both sides mean the same.
-        let format = words
+        let mut formats = words
             .iter()
-            .find_map(|word| word.strip_prefix("object-format="));
-        if format.is_some_and(|format| format != "sha1") {
-            return Err("its objects have names that are not read yet (SHA-256)");
+            .filter_map(|word| word.strip_prefix("object-format="));
+        let format = match formats.next() {
+            None | Some("sha1") => Hash::Sha1,
+            Some("sha256") => Hash::Sha256,
+            Some(_) => return Err("its objects have names of a kind that is not read"),
+        };
+        if formats.next().is_some() || self.format.is_some_and(|read| read != format) {
+            return Err("it says in two ways what its objects are named by");
         }
+        self.format = Some(format);
         self.capabilities = Some(words);
         Ok(())
+    }
+
+    /// Whether it names an object. What is not said before the first name is SHA-1.
+    fn is_id(&mut self, text: &str) -> bool {
+        let format = *self.format.get_or_insert(Hash::Sha1);
+        text.len() == format.len_in_hex()
+            && text
+                .bytes()
+                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
     }
 
     /// `OLD NEW NAME`.
@@ -196,7 +218,7 @@ impl Reading {
         let (Some(old), Some(new), Some(name)) = (words.next(), words.next(), words.next()) else {
             return Err("one of its commands cannot be read");
         };
-        if !is_id(old) || !is_id(new) {
+        if !self.is_id(old) || !self.is_id(new) {
             return Err("one of its commands names no commit");
         }
         if !is_ref_name(name) {
@@ -246,13 +268,6 @@ fn text(line: &[u8]) -> Result<&str, &'static str> {
         return Err("one of its lines holds what is no text");
     }
     Ok(text)
-}
-
-fn is_id(text: &str) -> bool {
-    text.len() == 40
-        && text
-            .bytes()
-            .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether it is a name that git takes (git-check-ref-format(1)), below `refs/` or `HEAD` itself.

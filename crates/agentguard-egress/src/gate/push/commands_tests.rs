@@ -139,7 +139,7 @@ fn what_could_be_read_in_two_ways_is_refused() {
         ),
         format!("{} {NEW} refs/heads/a", OLD.strip_prefix('1').unwrap()),
         format!("{OLD} {NEW} refs/heads/a\nrefs/heads/main"),
-        format!("{OLD} {NEW} refs/heads/a\0object-format=sha256"),
+        format!("{OLD} {NEW} refs/heads/a\0object-format=sha512"),
         "shallow x".to_owned(),
     ] {
         assert!(one(line.clone()).is_err(), "{line:?}");
@@ -215,4 +215,31 @@ fn fuzz_a_push_is_read_whole_or_not_at_all() {
         }
         Err(why) => why.to_owned(),
     });
+}
+
+#[test]
+fn names_are_as_long_as_the_push_says() {
+    let new = "2".repeat(64);
+    let none = "0".repeat(64);
+    let long = |capabilities: &str| lines(&[&format!("{none} {new} refs/heads/a\0{capabilities}")]);
+    assert_eq!(push(&long("object-format=sha256")).format, Hash::Sha256);
+    let short = lines(&[&format!("{NONE} {NEW} refs/heads/a\0object-format=sha1")]);
+    assert_eq!(push(&short).format, Hash::Sha1);
+    for bytes in [
+        long(""),
+        long("object-format=sha1"),
+        long("object-format=sha256 object-format=sha1"),
+        long("object-format=sha1 object-format=sha256"),
+        lines(&[&format!("{NONE} {NEW} refs/heads/a\0object-format=sha256")]),
+        lines(&[
+            &format!("{none} {new} refs/heads/a\0object-format=sha256"),
+            &format!("{NONE} {NEW} refs/heads/b"),
+        ]),
+        lines(&[
+            &format!("shallow {NEW}"),
+            &format!("{none} {new} refs/heads/a\0object-format=sha256"),
+        ]),
+    ] {
+        assert!(read(&bytes).is_err());
+    }
 }

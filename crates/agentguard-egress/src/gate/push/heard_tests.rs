@@ -13,6 +13,7 @@ fn commands(names: &[&str], side_band: bool) -> Commands {
         signed: false,
         side_band,
         report: true,
+        format: gix_hash::Kind::Sha1,
         length: 0,
     }
 }

@@ -33,7 +33,7 @@ use super::body::Body;
 use super::request::Read;
 use coming::Came;
 use commands::Commands;
-use gix_hash::ObjectId;
+use gix_hash::{Kind as Hash, ObjectId};
 pub(super) use heard::Heard;
 use pack::Objects;
 pub(super) use pass::{Arriving, answered, unwritten};
@@ -162,7 +162,7 @@ fn read(
     (commands, head, spooled): (Commands, Bytes, Spooled),
     late: &AtomicBool,
 ) -> Result<Received, Box<Unread>> {
-    let mut objects = Objects::default();
+    let mut objects = Objects::new(commands.format);
     // Without new objects there need not be a pack.
     if spooled.length() > 0
         && let Err(why) = objects.read(spooled.as_ref(), late)
@@ -174,9 +174,9 @@ fn read(
         Err(why) => return Err(Unread::new(&why).of(commands)),
     };
     Ok(Received {
+        base: Objects::new(commands.format),
         commands,
         objects,
-        base: Objects::default(),
         walk,
         changes: Changes::default(),
         forward: HashSet::new(),
@@ -213,7 +213,7 @@ impl Received {
 
     /// Takes the answer to such a question: where there is no such commit, the ref goes forward.
     pub(super) async fn hear_ancestry(&mut self, name: String, answer: Response<Incoming>) {
-        if let Ok(beside) = heard(answer, Objects::default()).await
+        if let Ok(beside) = heard(answer, Objects::new(self.commands.format)).await
             && beside.is_empty()
         {
             self.forward.insert(name);
@@ -269,7 +269,8 @@ impl Received {
 
     /// Takes what the server says of what it builds upon.
     pub(super) async fn hear(&mut self, answer: Response<Incoming>) -> Result<(), Box<Unread>> {
-        let base = std::mem::take(&mut self.base);
+        let format = self.commands.format;
+        let base = std::mem::replace(&mut self.base, Objects::new(format));
         self.base = heard(answer, base).await?;
         Ok(())
     }
@@ -322,6 +323,11 @@ impl Received {
         (self.commands, body)
     }
 
+    /// What the repository's objects are named by.
+    pub(super) fn format(&self) -> Hash {
+        self.commands.format
+    }
+
     /// What stands before its pack.
     pub(super) fn head(&self) -> &[u8] {
         &self.head
@@ -339,15 +345,21 @@ impl Received {
 }
 
 /// What the server's branches point to, by its answer.
-pub(super) async fn branches(answer: Response<Incoming>) -> Result<Vec<ObjectId>, Box<Unread>> {
-    let listed = base::listed(&mut good(answer)?).await;
+pub(super) async fn branches(
+    answer: Response<Incoming>,
+    format: Hash,
+) -> Result<Vec<ObjectId>, Box<Unread>> {
+    let listed = base::listed(&mut good(answer)?, format).await;
     listed.map_err(unknown)
 }
 
 /// Refuses what builds upon commits that are in none of the server's branches: whoever may open a pull request can
 /// have put them there.
-pub(super) async fn is_in_branches(answer: Response<Incoming>) -> Result<(), Box<Unread>> {
-    let beside = heard(answer, Objects::default()).await?;
+pub(super) async fn is_in_branches(
+    answer: Response<Incoming>,
+    format: Hash,
+) -> Result<(), Box<Unread>> {
+    let beside = heard(answer, Objects::new(format)).await?;
     if beside.commits.is_empty() {
         return Ok(());
     }

@@ -26,13 +26,13 @@ const MOST_OBJECTS: u32 = 500_000;
 /// How long a file may be whose content is looked at, and how much of all is kept.
 const LONGEST_KEPT: usize = 128 << 10;
 const MOST_KEPT: usize = 16 << 20;
-/// What stands before a pack's first object, and after its last.
+/// What stands before a pack's first object. A digest stands behind its last.
 const HEADER: usize = 12;
-const TRAILER: usize = 20;
 
 /// What is known of objects.
-#[derive(Default)]
 pub(super) struct Objects {
+    /// What they are named by.
+    pub(super) format: Hash,
     pub(super) commits: HashMap<ObjectId, Commit>,
     pub(super) trees: HashMap<ObjectId, Vec<Entry>>,
     /// How long each blob is.
@@ -73,19 +73,34 @@ impl Objects {
         ids.join("\n")
     }
 
+    /// Of none yet.
+    pub(super) fn new(format: Hash) -> Self {
+        Self {
+            format,
+            commits: HashMap::new(),
+            trees: HashMap::new(),
+            blobs: HashMap::new(),
+            contents: HashMap::new(),
+            kept: 0,
+            tags: HashMap::new(),
+            entries: 0,
+        }
+    }
+
     /// Reads a pack, and adds what it holds.
     ///
     /// # Errors
     ///
     /// Returns why it cannot be read, or is not.
     pub(super) fn read(&mut self, pack: &[u8], late: &AtomicBool) -> Result<(), String> {
-        let count = count(pack)?;
+        let format = self.format;
+        let count = count(pack, format)?;
         if count == 0 {
             return Ok(());
         }
-        let index = index(pack, late)?;
-        let index = index::File::from_data(index, PathBuf::new(), Hash::Sha1).map_err(said)?;
-        let data = data::File::from_data(pack, PathBuf::new(), Hash::Sha1).map_err(said)?;
+        let index = index(pack, format, late)?;
+        let index = index::File::from_data(index, PathBuf::new(), format).map_err(said)?;
+        let data = data::File::from_data(pack, PathBuf::new(), format).map_err(said)?;
         let data = data.with_alloc_limit_bytes(Some(LARGEST_OBJECT));
         let mut inflate = gix_zlib::Inflate::default();
         let (mut bytes, mut whole) = (Vec::new(), 0);
@@ -136,10 +151,10 @@ impl Objects {
     fn add(&mut self, id: ObjectId, kind: Kind, bytes: &[u8]) -> Result<(), String> {
         match kind {
             Kind::Commit => {
-                self.commits.insert(id, commit(bytes)?);
+                self.commits.insert(id, commit(bytes, self.format)?);
             }
             Kind::Tree => {
-                let tree = tree(bytes)?;
+                let tree = tree(bytes, self.format)?;
                 self.entries += tree.len();
                 if self.entries > MOST_ENTRIES {
                     return Err("it names more files than are read of a push".to_owned());
@@ -147,7 +162,7 @@ impl Objects {
                 self.trees.insert(id, tree);
             }
             Kind::Tag => {
-                let target = TagRefIter::from_bytes(bytes, Hash::Sha1).target_id();
+                let target = TagRefIter::from_bytes(bytes, self.format).target_id();
                 self.tags.insert(id, target.map_err(said)?);
             }
             Kind::Blob => {
@@ -160,10 +175,10 @@ impl Objects {
 }
 
 /// How many objects a pack is said to hold.
-fn count(pack: &[u8]) -> Result<u32, String> {
+fn count(pack: &[u8], format: Hash) -> Result<u32, String> {
     let header = pack
         .first_chunk::<HEADER>()
-        .filter(|_| pack.len() >= HEADER + TRAILER);
+        .filter(|_| pack.len() >= HEADER + format.len_in_bytes());
     let header = header.ok_or("its pack breaks off")?;
     let (_, count) = data::header::decode(header).map_err(said)?;
     if count > MOST_OBJECTS {
@@ -173,17 +188,17 @@ fn count(pack: &[u8]) -> Result<u32, String> {
 }
 
 /// Makes the index of a pack: where each object stands, by its name, which is computed.
-fn index(pack: &[u8], late: &AtomicBool) -> Result<Vec<u8>, String> {
+fn index(pack: &[u8], format: Hash, late: &AtomicBool) -> Result<Vec<u8>, String> {
     let mut reader = pack;
     let mut entries = BytesToEntriesIter::new_from_header(
         &mut reader,
         Mode::Verify,
         EntryDataMode::Crc32,
-        Hash::Sha1,
+        format,
     )
     .map_err(said)?;
     let mut index = Vec::new();
-    let mut growth = Growth::of(pack)?;
+    let mut growth = Growth::of(pack, format)?;
     let mut bounded = entries.by_ref().map(|entry| {
         let entry = entry?;
         match growth.add(&entry) {
@@ -204,7 +219,7 @@ fn index(pack: &[u8], late: &AtomicBool) -> Result<Vec<u8>, String> {
         &mut gix_utils::progress::Discard,
         &mut index,
         late,
-        Hash::Sha1,
+        format,
         Some(LARGEST_OBJECT),
         data::Version::V2,
     )
@@ -227,9 +242,9 @@ struct Growth<'p> {
 }
 
 impl<'p> Growth<'p> {
-    fn of(pack: &'p [u8]) -> Result<Self, String> {
+    fn of(pack: &'p [u8], format: Hash) -> Result<Self, String> {
         Ok(Self {
-            data: data::File::from_data(pack, PathBuf::new(), Hash::Sha1).map_err(said)?,
+            data: data::File::from_data(pack, PathBuf::new(), format).map_err(said)?,
             inflate: gix_zlib::Inflate::default(),
             whole: 0,
             held: 0,
@@ -267,7 +282,7 @@ impl<'p> Growth<'p> {
     fn comes_of(&mut self, input: &input::Entry) -> Option<u64> {
         let mut entry = self.data.entry(input.pack_offset).ok()?;
         entry.header = Header::RefDelta {
-            base_id: Hash::Sha1.null(),
+            base_id: self.data.object_hash().null(),
         };
         let elsewhere = data::decode::header::ResolvedBase::OutOfPack {
             kind: Kind::Blob,
@@ -284,8 +299,8 @@ fn slice<'r>(range: data::EntryRange, pack: &'r &[u8]) -> Option<&'r [u8]> {
     pack.get(range)
 }
 
-fn commit(bytes: &[u8]) -> Result<Commit, String> {
-    let commit = CommitRef::from_bytes(bytes, Hash::Sha1).map_err(said)?;
+fn commit(bytes: &[u8], format: Hash) -> Result<Commit, String> {
+    let commit = CommitRef::from_bytes(bytes, format).map_err(said)?;
     let address = |mail: &[u8]| String::from_utf8_lossy(mail).into_owned();
     let author = commit.author().map_err(said)?;
     let committer = commit.committer().map_err(said)?;
@@ -298,8 +313,8 @@ fn commit(bytes: &[u8]) -> Result<Commit, String> {
     })
 }
 
-fn tree(bytes: &[u8]) -> Result<Vec<Entry>, String> {
-    let entries = TreeRefIter::from_bytes(bytes, Hash::Sha1).map(|entry| {
+fn tree(bytes: &[u8], format: Hash) -> Result<Vec<Entry>, String> {
+    let entries = TreeRefIter::from_bytes(bytes, format).map(|entry| {
         let entry = entry.map_err(said)?;
         Ok(Entry {
             name: entry.filename.to_vec(),

@@ -176,14 +176,15 @@ impl Connection {
                 "its path is not that of a repository's service",
             ));
         }
+        let format = received.format();
         if received.builds_upon_something() {
             let answer = self
-                .asked(upstream, super::base::branches(), read, version)
+                .asked(upstream, super::base::branches(format), read, version)
                 .await?;
-            let branches = super::branches(answer).await?;
+            let branches = super::branches(answer, format).await?;
             let question = received.about_ground(&branches);
             let answer = self.asked(upstream, question, read, version).await?;
-            super::is_in_branches(answer).await?;
+            super::is_in_branches(answer, format).await?;
             // Where the server does not say, it is not known that a ref goes forward.
             for (name, question) in received.about_ancestry() {
                 if let Ok(answer) = self.asked(upstream, question, read, version).await {

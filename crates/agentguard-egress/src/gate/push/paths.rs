@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use agentguard_core::{PathChange, PathChanged, PushedCommit, RefUpdate};
-use gix_hash::{Kind as Hash, ObjectId};
+use gix_hash::ObjectId;
 
 use super::infrastructure;
 use super::pack::{Entry, Objects};
@@ -131,7 +131,7 @@ impl Walk {
             paths: BTreeMap::new(),
             steps: 0,
             files: Vec::new(),
-            commit: Hash::Sha1.null(),
+            commit: objects.format.null(),
         };
         let mut commits = Vec::new();
         for id in &self.new {

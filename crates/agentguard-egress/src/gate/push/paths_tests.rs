@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::{env, fs, io::Write as _, process};
 
+use gix_hash::Kind as Hash;
+
 use super::*;
 
 /// A repository of this test's own, gone when dropped.
@@ -98,6 +100,23 @@ impl Repository {
         paths
     }
 
+    /// The objects of a pack, as git indexes it.
+    fn strictly(&self, pack: &[u8]) -> BTreeSet<String> {
+        fs::write(self.0.join(".git/one.pack"), pack).unwrap();
+        self.git(&[
+            "index-pack",
+            "--strict",
+            "-o",
+            ".git/one.idx",
+            ".git/one.pack",
+        ]);
+        let listed = self.git(&["verify-pack", "-v", ".git/one.idx"]);
+        let is_id =
+            |word: &&str| word.len() == 40 && word.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let words = listed.lines().filter_map(|line| line.split(' ').next());
+        words.filter(is_id).map(str::to_owned).collect()
+    }
+
     fn write(&self, path: &str, text: &str) {
         let path = self.0.join(path);
         let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
@@ -126,7 +145,7 @@ impl Drop for Repository {
 }
 
 fn read(pack: &[u8]) -> Result<Objects, String> {
-    let mut objects = Objects::default();
+    let mut objects = Objects::new(Hash::Sha1);
     objects.read(pack, &AtomicBool::new(false))?;
     Ok(objects)
 }
@@ -161,77 +180,123 @@ const PLACES: [&str; 9] = [
     "b/d",
 ];
 
-/// Commits that change, move and remove files, on branches that are merged.
+/// Commits that change, move and remove files, on branches that are merged: `main` goes on from where it is.
 fn history(repository: &Repository, dice: &mut Dice, commits: usize) {
-    for number in 0..commits {
+    let mut stream = String::new();
+    let mut made: Vec<String> = Vec::new();
+    let begun = repository
+        .command(&["rev-parse", "-q", "--verify", "main"])
+        .output()
+        .unwrap();
+    if begun.status.success() {
+        made.push(String::from_utf8(begun.stdout).unwrap().trim().to_owned());
+    }
+    for number in 1..=commits {
+        stream.push_str(&format!(
+            "commit refs/heads/main\nmark :{number}\ncommitter a <a@example.org> {number} +0000\ndata 1\nx\n"
+        ));
+        // From one of the last, and what others have is taken up: a side that is merged at some time.
+        if let Some(last) = made.last() {
+            stream.push_str(&format!("from {last}\n"));
+        }
+        if made.len() > 3 && dice.below(3) == 0 {
+            let back = made.len() - 2 - dice.below(2);
+            stream.push_str(&format!("merge {}\n", made[back]));
+        }
         for _ in 0..=dice.below(3) {
             let place = PLACES[dice.below(PLACES.len())];
-            if dice.below(4) == 0 {
-                let _ = repository
-                    .command(&["rm", "-rq", "--ignore-unmatch", place])
-                    .output();
-            } else {
-                repository.write(place, &format!("{}\n", dice.below(5)));
-            }
+            stream.push_str(&match dice.below(8) {
+                0 | 1 => format!("D {place}\n"),
+                2 => format!("M 100755 inline {place}\ndata 2\n{}\n\n", dice.below(5)),
+                3 => format!("M 120000 inline {place}\ndata 1\n{}\n", dice.below(5)),
+                _ => format!("M 100644 inline {place}\ndata 2\n{}\n\n", dice.below(5)),
+            });
         }
-        repository.git(&["add", "-A"]);
-        repository.git(&["commit", "-q", "--allow-empty", "-m", &number.to_string()]);
-        if number > 2 && dice.below(4) == 0 {
-            let back = format!("HEAD~{}", dice.below(2) + 1);
-            repository.git(&["checkout", "-q", "-B", "side", &back]);
-            repository.write("side", &number.to_string());
-            repository.git(&["add", "-A"]);
-            repository.git(&["commit", "-q", "-m", "side"]);
-            repository.git(&["checkout", "-q", "main"]);
-            // What would be a conflict is taken from one side.
-            repository.git(&["merge", "-q", "-s", "ours", "-m", "merge", "side"]);
+        stream.push('\n');
+        made.push(format!(":{number}"));
+        // Beside what comes next.
+        if number > 2 && number < commits && dice.below(3) == 0 {
+            made.swap_remove(made.len() - 2);
+        }
+    }
+    let mut importing = repository
+        .command(&["fast-import", "--quiet", "--force"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = importing.stdin.take().unwrap();
+    stdin.write_all(stream.as_bytes()).unwrap();
+    drop(stdin);
+    assert!(importing.wait().unwrap().success(), "{stream}");
+}
+
+/// Compares what is made of the pack of a history to what git makes of it.
+fn compare(repository: &Repository, new: &str, old: Option<&str>) -> (usize, usize) {
+    let olds: Vec<_> = old.into_iter().collect();
+    let pack = repository.pack(&[new], &olds);
+    let objects = read(&pack).unwrap();
+    assert_eq!(ids(&objects), repository.strictly(&pack), "from {old:?}");
+    let refs = [update(old, new)];
+    let walk = Walk::over(&objects, &refs).unwrap();
+    let parents = walk.parents(&objects);
+    // All that the parents hold, as a server sends it for one commit.
+    let mut ground = Objects::new(Hash::Sha1);
+    for parent in &parents {
+        let all = read(&repository.pack(&[&parent.to_string()], &[])).unwrap();
+        ground.commits.extend(all.commits);
+        ground.trees.extend(all.trees);
+    }
+    let changes = walk.changes(&objects, &ground).unwrap();
+    let told = changes.paths.iter().map(|change| change.path.clone());
+    assert_eq!(
+        told.collect::<BTreeSet<_>>(),
+        repository.raw(&[new], &olds),
+        "from {old:?}"
+    );
+    let count = repository.git(&[&["rev-list", "--count", new, "--not"][..], &olds].concat());
+    assert_eq!(changes.commits.len().to_string(), count.trim());
+    let is_above = old.is_some_and(|old| {
+        let words = ["merge-base", "--is-ancestor", old, new];
+        repository.command(&words).status().unwrap().success()
+    });
+    assert_eq!(walk.is_forward(&objects, &refs[0]), is_above);
+    (changes.commits.len(), changes.paths.len())
+}
+
+fn ids(objects: &Objects) -> BTreeSet<String> {
+    let all = objects.commits.keys().chain(objects.trees.keys());
+    let all = all.chain(objects.blobs.keys()).chain(objects.tags.keys());
+    all.map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_a_push_changes_is_what_git_says() {
+    // For long runs.
+    let rounds = env::var("AGENTGUARD_HISTORIES");
+    let rounds = rounds.map_or(100, |rounds| rounds.parse().unwrap());
+    let mut dice = Dice(7);
+    for round in 0..rounds {
+        let repository = Repository::new(&format!("history-{round}"));
+        history(&repository, &mut dice, 8);
+        let base = repository.id("main");
+        history(&repository, &mut dice, 6);
+        let new = repository.id("main");
+        for old in [None, Some(base.as_str())] {
+            println!("round {round}");
+            compare(&repository, &new, old);
         }
     }
 }
 
 #[test]
-fn what_a_push_changes_is_what_git_says() {
-    let mut dice = Dice(7);
-    for round in 0..12 {
-        let repository = Repository::new(&format!("history-{round}"));
-        history(&repository, &mut dice, 8);
-        let base = repository.id("HEAD");
-        history(&repository, &mut dice, 6);
-        let new = repository.id("HEAD");
-        for old in [None, Some(base.as_str())] {
-            let olds: Vec<_> = old.into_iter().collect();
-            let objects = read(&repository.pack(&[&new], &olds)).unwrap();
-            let refs = [update(old, &new)];
-            let walk = Walk::over(&objects, &refs).unwrap();
-            let parents: Vec<_> = walk
-                .parents(&objects)
-                .iter()
-                .map(ToString::to_string)
-                .collect();
-            // All that the parents hold, as a server sends it for one commit.
-            let mut ground = Objects::default();
-            for parent in &parents {
-                let all = read(&repository.pack(&[parent], &[])).unwrap();
-                ground.commits.extend(all.commits);
-                ground.trees.extend(all.trees);
-            }
-            let changes = walk.changes(&objects, &ground).unwrap();
-            let paths: BTreeSet<_> = changes
-                .paths
-                .iter()
-                .map(|change| change.path.clone())
-                .collect();
-            assert_eq!(
-                paths,
-                repository.raw(&[&new], &olds),
-                "round {round}, from {old:?}"
-            );
-            let count =
-                repository.git(&[&["rev-list", "--count", &new, "--not"][..], &olds].concat());
-            assert_eq!(changes.commits.len().to_string(), count.trim());
-            assert_eq!(walk.is_forward(&objects, &refs[0]), old.is_some());
-        }
-    }
+#[ignore = "takes a repository: AGENTGUARD_HISTORY_OF=PATH"]
+fn what_the_history_of_a_repository_changes_is_what_git_says() {
+    let of = env::var("AGENTGUARD_HISTORY_OF").unwrap();
+    let repository = Repository::new("real");
+    repository.git(&["-c", "safe.directory=*", "fetch", "-q", &of, "HEAD"]);
+    let new = repository.id("FETCH_HEAD");
+    let (commits, paths) = compare(&repository, &new, None);
+    println!("{commits} commits, {paths} paths");
 }
 
 #[test]
@@ -263,7 +328,9 @@ fn a_directory_that_nobody_knows_is_not_taken_for_one_without_changes() {
     let new = repository.id("HEAD");
     let objects = read(&repository.pack(&[&new], &[&old])).unwrap();
     let walk = Walk::over(&objects, &[update(Some(&old), &new)]).unwrap();
-    let why = walk.changes(&objects, &Objects::default()).unwrap_err();
+    let why = walk
+        .changes(&objects, &Objects::new(Hash::Sha1))
+        .unwrap_err();
     assert_eq!(why, "what it builds upon is not known");
     // The commit is known, and what its directories hold is not.
     let mut ground = read(&repository.pack(&[&old], &[])).unwrap();
@@ -358,7 +425,7 @@ fn fuzz_a_pack_is_read_or_is_none() {
                     .map(|id| update(None, &id.to_string()))
                     .collect();
                 let changes = Walk::over(&objects, &refs)
-                    .and_then(|walk| walk.changes(&objects, &Objects::default()));
+                    .and_then(|walk| walk.changes(&objects, &Objects::new(Hash::Sha1)));
                 let said = changes
                     .map_or_else(|why| why, |changes| changes.paths.len().min(3).to_string());
                 format!(

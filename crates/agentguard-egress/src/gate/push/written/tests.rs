@@ -27,6 +27,7 @@ fn request(host: &str, method: &str, target: &str, body: Option<serde_json::Valu
         body,
         body_seen: true,
         graphql: graphql.ok()?,
+        form: None,
         pushes: false,
         address: "192.0.2.1".to_owned(),
         class: AddressClass::Public,
