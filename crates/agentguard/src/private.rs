@@ -39,7 +39,7 @@ impl Private {
             self.out_of_path(action);
             // A document of GraphQL has its values written into it.
             let is_graphql = action.get("graphql").is_some();
-            for part in ["query", "form", "body", "graphql"] {
+            for part in ["headers", "query", "form", "body", "graphql"] {
                 if let Some(part) = action.get_mut(part) {
                     self.out_of(part, is_graphql && !self.names.is_empty());
                 }
@@ -107,10 +107,12 @@ mod tests {
     fn what_stands_under_a_private_name_is_not_written_down() {
         let action = json!({
             "path": ["email"], "query": {"email": ["a", "b"], "n": ["1"]}, "form": {"EMail": ["a"]},
+            "headers": {"email": "a", "accept": "b"},
             "body": {"user": [{"email": {"a": 1}}], "n": 1},
         });
         let expected = json!({
             "path": ["email"], "query": {"email": INSTEAD, "n": ["1"]}, "form": {"EMail": INSTEAD},
+            "headers": {"email": INSTEAD, "accept": "b"},
             "body": {"user": [{"email": INSTEAD}], "n": 1},
         });
         assert_eq!(taken_out(&["email"], action.clone()), expected);
