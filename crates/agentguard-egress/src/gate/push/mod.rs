@@ -5,6 +5,7 @@ pub(super) mod advert;
 mod base;
 mod commands;
 mod differ;
+mod dockerfile;
 mod infrastructure;
 mod pack;
 mod pass;
