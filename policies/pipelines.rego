@@ -104,6 +104,20 @@ deny contains {
 	not is_hosted(runner)
 }
 
+# Where a machine or an image is named by an expression, what that comes to changes with what it is made of.
+deny contains {
+	"id": "pipelines/runner",
+	"reason": sprintf("`%s` may change what `%s` of `%s` comes to", [file.path, said, job]),
+	"remedy": "leave the matrix as it is, or have a human make this change",
+} if {
+	some file in workflows
+	some job, body in jobs(file.after)
+	some said in machines(body)
+	some change in file.changes
+	change.at[0] == "jobs"
+	may_change(said, change)
+}
+
 deny contains {
 	"id": "pipelines/injection",
 	"reason": sprintf("`%s` puts `%s` into code at `%s`: whoever opens an issue or names a branch writes that", [file.path, text, place]),
@@ -259,18 +273,31 @@ is_for_all(change) if {
 	count(change.at) > 1
 }
 
+# What it needs, it believes.
+is_trusted(document, job) if holds_something(document, job)
+
 is_trusted(document, job) if {
+	some name, body in jobs(document)
+	job in needed(body.needs)
+	holds_something(document, name)
+}
+
+needed(names) := {names} if not is_array(names)
+
+needed(names) := {name | some name in names} if is_array(names)
+
+holds_something(document, job) if {
 	walk([jobs(document)[job], object.get(document, "env", {})], [_, text])
 	is_string(text)
 	regex.match(`(?i)\bsecrets\b`, text)
 }
 
-is_trusted(document, job) if {
+holds_something(document, job) if {
 	some name in {"environment", "secrets"}
 	name in object.keys(jobs(document)[job])
 }
 
-is_trusted(document, job) if {
+holds_something(document, job) if {
 	may := permissions(document, job, "write-all")
 	some scope in scopes(may)
 	rank(may, scope, 2) == 2
@@ -313,6 +340,17 @@ is_pinned(used) if {
 	startswith(used, "./")
 	not contains(used, "..")
 }
+
+machines(body) := {said |
+	walk(body, [at, said])
+	at[0] in {"container", "runs-on", "services"}
+	is_string(said)
+	contains(said, "${{")
+}
+
+may_change(_, change) if "strategy" in names(change)
+
+may_change(said, _) if not regex.match(`^\$\{\{\s*matrix\.[A-Za-z0-9_-]+\s*\}\}$`, said)
 
 is_hosted(runner) if {
 	is_string(runner)

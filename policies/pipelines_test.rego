@@ -166,6 +166,24 @@ test_machines_are_hosted if {
 	open(put("/jobs/test/runs-on", ["ubuntu-22.04"])) == set()
 }
 
+matrix(runner) := object.union(work, {"jobs": {"test": {"runs-on": runner, "strategy": {"matrix": {"os": ["ubuntu-24.04"]}}}}})
+
+test_what_a_machine_is_named_by_is_not_changed if {
+	of_matrix := matrix("${{ matrix.os }}")
+	ci := ".github/workflows/ci.yml"
+	open(changed(ci, of_matrix, "/jobs/test/strategy", {"matrix": {"os": ["self-hosted"]}})) == {"pipelines/runner"}
+	open(changed(ci, of_matrix, "/jobs/test/steps/1/run", "make check")) == set()
+	open(changed(ci, matrix("${{ needs.a.outputs.os }}"), "/jobs/test/steps/1/run", "make check")) == {"pipelines/runner"}
+	open(changed(ci, matrix("ubuntu-24.04"), "/jobs/test/strategy", {"matrix": {"os": ["a"]}})) == set()
+}
+
+test_what_a_trusted_job_needs_is_not_changed if {
+	every needs in ["test", ["test"]] {
+		needing := object.union(work, {"jobs": {"release": {"needs": needs}}})
+		open(changed(".github/workflows/ci.yml", needing, "/jobs/test/steps/1/run", "make all")) == {"pipelines/trusted"}
+	}
+}
+
 test_nothing_of_others_is_put_into_code if {
 	every text in {
 		"echo ${{ github.event.issue.title }}", "echo ${{ github.head_ref }}", "a\n${{\ngithub\n.event.x }}", "${{ GitHub.event.x }}",

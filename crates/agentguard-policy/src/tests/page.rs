@@ -116,7 +116,8 @@ fn words_of(expr: &Expr) -> String {
     let Expr::Call { params, .. } = expr else {
         panic!("neither written out nor formatted")
     };
-    ast::literal(&params[0]).unwrap().1.replace("`%s`", "…")
+    let text = ast::literal(&params[0]).unwrap().1;
+    text.replace("`%s`", "…").replace("%s", "…")
 }
 
 #[test]

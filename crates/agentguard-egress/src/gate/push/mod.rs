@@ -6,6 +6,7 @@ mod base;
 mod coming;
 mod commands;
 mod differ;
+mod dockerfile;
 mod heard;
 mod hold;
 mod infrastructure;

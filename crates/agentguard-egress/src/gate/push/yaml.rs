@@ -18,6 +18,21 @@ const MOST_VALUES: usize = 50_000;
 ///
 /// Returns why it is none, or could be read in more than one way, with its place.
 pub(super) fn read(text: &str) -> Result<Value, String> {
+    let mut all = documents(text)?;
+    match all.len() {
+        // Nothing but comments.
+        0 => Ok(Value::Null),
+        1 => Ok(all.swap_remove(0)),
+        _ => Err("it holds several documents".to_owned()),
+    }
+}
+
+/// Reads any number of documents, which together are no larger than one may be.
+///
+/// # Errors
+///
+/// Returns why one of them is none, or could be read in more than one way.
+pub(super) fn documents(text: &str) -> Result<Vec<Value>, String> {
     // YAML knows no tab there, and some readers do.
     let is_indented_by_tab = |line: &str| {
         let indent = line.len() - line.trim_start().len();
@@ -34,18 +49,19 @@ pub(super) fn read(text: &str) -> Result<Value, String> {
         Event::StreamStart => {}
         _ => return Err("it does not begin".to_owned()),
     }
-    let value = match reader.next()? {
-        // Nothing but comments.
-        Event::StreamEnd => return Ok(Value::Null),
-        Event::DocumentStart(_) => {
-            let first = reader.next()?;
-            reader.value(first, 0)?
+    let mut all = Vec::new();
+    loop {
+        match reader.next()? {
+            Event::StreamEnd => return Ok(all),
+            Event::DocumentStart(_) => {
+                let first = reader.next()?;
+                all.push(reader.value(first, 0)?);
+            }
+            _ => return Err("it does not begin".to_owned()),
         }
-        _ => return Err("it does not begin".to_owned()),
-    };
-    match (reader.next()?, reader.next()?) {
-        (Event::DocumentEnd, Event::StreamEnd) => Ok(value),
-        _ => Err("it holds several documents".to_owned()),
+        if reader.next()? != Event::DocumentEnd {
+            return Err("it goes on behind its end".to_owned());
+        }
     }
 }
 
@@ -189,6 +205,18 @@ mod tests {
         }
         let deep = "[".repeat(2000) + &"]".repeat(2000);
         assert!(read(&deep).is_err());
+    }
+
+    #[test]
+    fn several_documents_are_read_where_they_may_be() {
+        let text = "a: 1\n---\n# c\nb: 2\n---\n";
+        let all = [json!({"a": 1}), json!({"b": 2}), Value::Null];
+        assert_eq!(documents(text).unwrap(), all);
+        assert!(read(text).is_err());
+        assert_eq!(documents("# c\n").unwrap(), Vec::<Value>::new());
+        // A bound holds for all of them together, and a name of one is none of another.
+        assert!(documents(&"---\na\n".repeat(MOST_VALUES + 1)).is_err());
+        assert!(documents("a: &x 1\n---\nb: *x").is_err());
     }
 
     #[test]

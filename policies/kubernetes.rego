@@ -1,0 +1,134 @@
+# What Kubernetes is told, in directories called `k8s` or `kubernetes`. Rights over machines and over the cluster, secrets, and what
+# the world reaches are for humans; kinds that no rule knows need their yes.
+package agentguard.push.kubernetes
+
+deny contains {
+	"id": "kubernetes/unread",
+	"reason": sprintf("`%s` says what runs where, and cannot be read: %s", [file.path, file.unread]),
+	"remedy": "write it so that all readers read the same, or have a human make this change",
+} if {
+	some file in files
+	file.unread
+}
+
+deny contains {
+	"id": "kubernetes/privileged",
+	"reason": sprintf("`%s` gives a container rights over its machine: `%s`", [file.path, found]),
+	"remedy": "do without, or have a human make this change",
+} if {
+	some file in files
+	some found in rights(documents(file, "after")) - rights(documents(file, "before"))
+}
+
+deny contains {
+	"id": "kubernetes/access",
+	"reason": sprintf("`%s` changes who may do what in the cluster: `%s`", [file.path, found]),
+	"remedy": "have a human make this change, and push the rest without it",
+} if {
+	some file in files
+	some found in access(documents(file, "after")) - access(documents(file, "before"))
+}
+
+deny contains {
+	"id": "kubernetes/secrets",
+	"reason": sprintf("`%s` holds a secret, or has something read one: `%s`", [file.path, found]),
+	"remedy": "have a human give it the secret",
+} if {
+	some file in files
+	some found in secrets(documents(file, "after")) - secrets(documents(file, "before"))
+}
+
+deny contains {
+	"id": "kubernetes/route",
+	"reason": sprintf("`%s` changes what the world reaches: `%s`", [file.path, found]),
+	"remedy": "have a human add, open or redirect it",
+} if {
+	some file in files
+	some found in routes(documents(file, "after")) - routes(documents(file, "before"))
+}
+
+deny contains {
+	"id": "kubernetes/unpinned",
+	"reason": sprintf("`%s` starts `%s`, which somebody else can change", [file.path, image]),
+	"remedy": "name an image by its digest (`@sha256:…`)",
+} if {
+	some file in files
+	some image in images(documents(file, "after")) - images(documents(file, "before"))
+	not is_pinned(image)
+}
+
+ask contains {
+	"id": "kubernetes/kind",
+	"reason": sprintf("`%s` changes a `%s`, of which no rule knows what it does", [file.path, kind]),
+} if {
+	some file in files
+	was := {one | some one in documents(file, "before")}
+	is := {one | some one in documents(file, "after")}
+	some one in (was - is) | (is - was)
+	kind := kind_of(one)
+	not kind in {
+		"ConfigMap", "CronJob", "DaemonSet", "Deployment", "HorizontalPodAutoscaler", "Job", "PersistentVolumeClaim", "Pod",
+		"PodDisruptionBudget", "ReplicaSet", "Service", "StatefulSet",
+	}
+}
+
+files := [file | some file in input.action.infrastructure; regex.match(`(^|/)(k8s|kubernetes)/`, lower(file.path))]
+
+documents(file, when) := [one | some one in object.get(file, when, []); one != null]
+
+kind_of(one) := sprintf("%v", [object.get(one, "kind", "nothing")]) if is_object(one)
+
+kind_of(one) := "nothing" if not is_object(one)
+
+# What stands at a name, anywhere. Kinds stand within lists and templates too.
+said(documents, names) := {sprintf("%s: %v", [at[count(at) - 1], value]) |
+	walk(documents, [at, value])
+	count(at) > 0
+	at[count(at) - 1] in names
+	not value in {false, null}
+}
+
+kinds(documents, names) := {sprintf("%s: %v", [value.kind, value]) |
+	walk(documents, [_, value])
+	is_object(value)
+	value.kind in names
+}
+
+rights(documents) := said(documents, {
+	"allowPrivilegeEscalation", "hostIPC", "hostNetwork", "hostPID", "hostPath", "hostPort", "hostUsers", "privileged",
+	"procMount", "sysctls", "unsafeSysctls", "volumeDevices",
+}) | {sprintf("add: %v", [value]) |
+	walk(documents, [at, value])
+	array.slice(at, count(at) - 2, count(at)) == ["capabilities", "add"]
+} | {sprintf("%s: %v", [at[count(at) - 1], value]) |
+	walk(documents, [at, value])
+	[at[count(at) - 1], value] in {["runAsNonRoot", false], ["runAsUser", 0], ["runAsGroup", 0], ["fsGroup", 0], ["type", "Unconfined"]}
+}
+
+access(documents) := said(documents, {"automountServiceAccountToken", "serviceAccount", "serviceAccountName", "serviceAccountToken"}) | kinds(documents, {
+	"APIService", "CertificateSigningRequest", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition",
+	"MutatingWebhookConfiguration", "Role", "RoleBinding", "ServiceAccount", "TokenRequest", "ValidatingWebhookConfiguration",
+})
+
+secrets(documents) := said(documents, {"imagePullSecrets", "secret", "secretKeyRef", "secretName", "secretRef"}) | kinds(documents, {
+	"ExternalSecret", "Secret", "SealedSecret",
+})
+
+routes(documents) := said(documents, {"externalIPs", "externalName", "nodePort"}) | kinds(documents, {
+	"Gateway", "GRPCRoute", "HTTPRoute", "Ingress", "IngressRoute", "Route", "TCPRoute", "TLSRoute", "UDPRoute", "VirtualService",
+}) | {sprintf("type: %v", [value.spec]) |
+	walk(documents, [_, value])
+	value.kind == "Service"
+	not object.get(value.spec, "type", "ClusterIP") == "ClusterIP"
+}
+
+images(documents) := {value |
+	walk(documents, [at, value])
+	at[count(at) - 1] == "image"
+	not is_object(value)
+}
+
+is_pinned(image) if {
+	is_string(image)
+	regex.match(`^[a-z0-9][A-Za-z0-9_.:/-]*@sha256:[0-9a-f]{64}$`, image)
+}

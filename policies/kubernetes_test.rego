@@ -1,0 +1,87 @@
+package agentguard.push.kubernetes_test
+
+import data.agentguard.push.kubernetes
+
+image := "web@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+pod(more) := object.union({"containers": [{"name": "web", "image": image}]}, more)
+
+deployment(more) := {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"template": {"spec": pod(more)}}}
+
+file(after) := {"path": "deploy/k8s/web.yaml", "before": [deployment({})], "after": after, "changes": []}
+
+denied(after) := ids if {
+	ids := {rule.id | some rule in kubernetes.deny} with input as {"action": {"infrastructure": [file(after)]}}
+}
+
+asked(after) := ids if {
+	ids := {rule.id | some rule in kubernetes.ask} with input as {"action": {"infrastructure": [file(after)]}}
+}
+
+# Of a container of it.
+container(more) := denied([deployment({"containers": [object.union({"name": "web", "image": image}, more)]})])
+
+test_ordinary_work_is_let if {
+	every after in [
+		[deployment({})], [deployment({"replicas": 3})], [], [null, deployment({})],
+		[deployment({}), {"kind": "ConfigMap", "data": {"a": "b"}}], [deployment({}), {"kind": "Service", "spec": {"ports": [{"port": 80}]}}],
+	] {
+		denied(after) == set()
+		asked(after) == set()
+	}
+	container({"securityContext": {"privileged": false, "allowPrivilegeEscalation": false, "runAsNonRoot": true}}) == set()
+}
+
+test_no_container_gets_rights_over_its_machine if {
+	every context in [
+		{"privileged": true}, {"privileged": "yes"}, {"allowPrivilegeEscalation": true}, {"capabilities": {"add": ["SYS_ADMIN"]}},
+		{"runAsUser": 0}, {"runAsNonRoot": false}, {"seccompProfile": {"type": "Unconfined"}}, {"procMount": "Unmasked"},
+	] {
+		container({"securityContext": context}) == {"kubernetes/privileged"}
+	}
+	every more in [{"hostNetwork": true}, {"hostPID": true}, {"hostIPC": true}, {"volumes": [{"name": "x", "hostPath": {"path": "/"}}]}] {
+		denied([deployment(more)]) == {"kubernetes/privileged"}
+		denied([{"kind": "List", "items": [deployment(more)]}]) == {"kubernetes/privileged"}
+	}
+}
+
+test_rights_in_the_cluster_are_for_humans if {
+	every kind in {"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ServiceAccount", "MutatingWebhookConfiguration"} {
+		denied([deployment({}), {"kind": kind}]) == {"kubernetes/access"}
+		denied([{"kind": "List", "items": [{"kind": kind}]}]) == {"kubernetes/access"}
+	}
+	denied([deployment({"serviceAccountName": "admin"})]) == {"kubernetes/access"}
+}
+
+test_no_secret_is_read if {
+	denied([deployment({}), {"kind": "Secret"}]) == {"kubernetes/secrets"}
+	container({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]}) == {"kubernetes/secrets"}
+	container({"envFrom": [{"secretRef": {"name": "a"}}]}) == {"kubernetes/secrets"}
+	denied([deployment({"volumes": [{"name": "x", "projected": {"sources": [{"secret": {"name": "a"}}]}}]})]) == {"kubernetes/secrets"}
+}
+
+test_nothing_more_is_reached if {
+	denied([deployment({}), {"kind": "Ingress"}]) == {"kubernetes/route"}
+	every spec in [{"type": "LoadBalancer"}, {"type": "NodePort"}, {"externalIPs": ["192.0.2.1"]}, {"type": "ExternalName"}] {
+		denied([deployment({}), {"kind": "Service", "spec": spec}]) == {"kubernetes/route"}
+	}
+}
+
+test_images_are_pinned if {
+	every one in ["web", "web:1", "web@sha256:1", 1] {
+		container({"image": one}) == {"kubernetes/unpinned"}
+	}
+}
+
+test_what_is_not_known_is_asked_about if {
+	every one in [{"kind": "Application"}, {"kind": "NetworkPolicy"}, {"resources": ["https://example.org/x"]}, "x", {"kind": 1}] {
+		asked([deployment({}), one]) == {"kubernetes/kind"}
+	}
+}
+
+test_what_cannot_be_read_is_refused if {
+	unread := {"path": "k8s/a.yaml", "changes": [], "unread": "`a` stands twice"}
+	{rule.id | some rule in kubernetes.deny} == {"kubernetes/unread"} with input as {"action": {"infrastructure": [unread]}}
+	other := object.union(unread, {"path": "mk8s/a.yaml"})
+	{rule.id | some rule in kubernetes.deny} == set() with input as {"action": {"infrastructure": [other]}}
+}
