@@ -166,7 +166,7 @@ fn a_form_is_seen_by_its_names_and_sent_as_it_came() {
 #[test]
 fn policy_sees_what_is_asked_for_in_graphql() {
     let (scene, server) = scene();
-    let text = br#"{"query":"mutation Query($i: I!) { viewer: deleteRef(input: $i) { id } }","variables":{"i":{"refId":"r"}}}"#;
+    let text = br#"{"query":"mutation Query($i: I!) { viewer: deleteIssue(input: $i) { id } }","variables":{"i":{"issueId":"r"}}}"#;
     let (answer, api) = post(
         &scene,
         "/graphql",
@@ -180,9 +180,12 @@ fn policy_sees_what_is_asked_for_in_graphql() {
     };
     assert_eq!(
         (field.operation, field.field.as_str()),
-        (GraphqlOperation::Mutation, "deleteRef")
+        (GraphqlOperation::Mutation, "deleteIssue")
     );
-    assert_eq!(field.arguments["input"], json!({"refId": "r"}));
+    assert_eq!(
+        field.arguments["input"],
+        serde_json::json!({"issueId": "r"})
+    );
     let (_, api) = post(
         &scene,
         "/graphql",
@@ -196,7 +199,7 @@ fn policy_sees_what_is_asked_for_in_graphql() {
     );
     assert_eq!(server.received().len(), 2);
     let get = format!(
-        "GET /graphql?query=mutation%7BdeleteRef%7D HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        "GET /graphql?query=mutation%7BdeleteIssue%7D HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
         scene.host(NAME)
     );
     scene.exchange(NAME, get);

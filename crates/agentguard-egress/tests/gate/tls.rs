@@ -67,8 +67,13 @@ fn what_is_neither_tls_nor_http_is_not_passed_on() {
     scene.refused_by("gate/handshake");
     let mut stream = scene.connect("api.test");
     stream.write_all(b"SSH-2.0-OpenSSH\r\n").unwrap();
-    assert_eq!(status(&read_to_end(&mut stream)), 400);
-    scene.refused_by("gate/request");
+    // It is told in its own words.
+    let told = read_to_end(&mut stream);
+    assert!(told.starts_with("SSH-2.0-agentguard\r\n"), "{told}");
+    assert!(
+        told.contains("SSH is not passed on (gate/protocol)"),
+        "{told}"
+    );
     assert!(server.received().is_empty());
 }
 
