@@ -45,8 +45,10 @@ test_each_reaches_its_model_and_no_other_host if {
 	}
 	every profile, expected in hosts {
 		sandbox.hosts == expected with input as request(profile, ["x"])
+		sandbox.conversations == expected with input as request(profile, ["x"])
 		weaker := object.union(request(profile, ["x"]), {"request": {"level": "no-namespaces"}})
 		sandbox.hosts == set() with input as weaker
+		sandbox.conversations == set() with input as weaker
 	}
 }
 

@@ -61,7 +61,9 @@ fn with_git(bound: &[&str], test: impl Fn(&Scene, &Server, &str)) {
 }
 
 fn push(scene: &Scene, server: &Server, policy: &str, script: &str) -> Ran {
-    let script = format!("{OWN}env | grep GIT_CONFIG_VALUE > told; {script}");
+    let script = format!(
+        "{OWN}header=$(git config --get-urlmatch http.extraHeader https://api.test/o/r.git)\n{script}"
+    );
     run(scene, server, policy, &script)
 }
 
@@ -108,13 +110,11 @@ fn a_push_sends_the_token_unasked_where_it_is_bound_and_nothing_elsewhere() {
 #[test]
 fn what_git_is_told_is_of_no_use_elsewhere() {
     with_git(&["--host", "api.test"], |scene, server, policy| {
-        let header = "http.extraHeader=$GIT_CONFIG_VALUE_1";
+        let header = "http.extraHeader=$header";
         for tried in [
             format!("git -c \"{header}\" push far HEAD:$own"),
             format!("git -c \"{header}\" ls-remote far"),
-            format!(
-                "git -c \"http.https://other.test/.extraHeader=$GIT_CONFIG_VALUE_1\" fetch far"
-            ),
+            "git -c \"http.https://other.test/.extraHeader=$header\" fetch far".to_owned(),
         ] {
             let ran = push(scene, server, policy, &tried);
             assert_ne!(ran.code, Some(0), "{tried}");

@@ -12,8 +12,8 @@ use agentguard::credentials::{Kept, Known, Shelf, Source, Terms, trimmed};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{
-    AWS, Arguments, BASIC, EXPIRES, FOR, FOR_AGENT, FROM_COMMAND, FROM_ENV, FROM_FILE, FROM_STDIN,
-    HEADER, HOST, IN_QUERY, JSON, METHOD, PATH, VARIABLE,
+    AWS, Arguments, BASIC, EXPIRES, FOR, FOR_AGENT, FROM_COMMAND, FROM_ENV, FROM_FILE,
+    FROM_KEYRING, FROM_STDIN, HEADER, HOST, IN_QUERY, JSON, METHOD, PATH, VARIABLE,
 };
 use crate::places::Places;
 use crate::voice::{Voice, Word};
@@ -27,7 +27,10 @@ pub(crate) fn add(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     let terms = terms(arguments)?;
     let handed = match terms.source {
         Source::Kept => Some(handed()?),
-        Source::File { .. } | Source::Variable { .. } | Source::Command { .. } => None,
+        Source::File { .. }
+        | Source::Variable { .. }
+        | Source::Keyring { .. }
+        | Source::Command { .. } => None,
     };
     let kept = shelf.add(terms, handed.as_ref(), seconds())?;
     tell(&kept, arguments, voice)
@@ -191,6 +194,10 @@ fn source(arguments: &Arguments) -> Result<Source, Failure> {
         let name = name.to_owned();
         given.push(Source::Variable { name });
     }
+    if let Some(description) = arguments.text(&FROM_KEYRING) {
+        let description = description.to_owned();
+        given.push(Source::Keyring { description });
+    }
     if let Some(words) = arguments.text(&FROM_COMMAND) {
         let words: Vec<_> = words.split_whitespace().map(str::to_owned).collect();
         let search = std::env::var_os("PATH").unwrap_or_default();
@@ -201,7 +208,7 @@ fn source(arguments: &Arguments) -> Result<Source, Failure> {
     match (given.next(), given.next()) {
         (None, _) if std::io::stdin().is_terminal() => {
             Err(Failure::new("nothing says where the token is").with_hint(
-                "pipe it in, or use `--from-file`, `--from-env` or `--from-command`; it is never an argument",
+                "pipe it in, or use `--from-file`, `--from-env`, `--from-keyring` or `--from-command`; it is never an argument",
             ))
         }
         (None, _) => Ok(Source::Kept),

@@ -165,6 +165,23 @@ pub struct Ended {
     _mediator: Option<Mediator>,
 }
 
+impl Ended {
+    /// Of a session whose end nobody tells of.
+    fn unheard() -> Self {
+        Self {
+            outcome: OutcomeOf::Signaled {
+                signal: libc::SIGKILL,
+            },
+            not_executed: None,
+            is_out_of_time: false,
+            is_ended_early: false,
+            reached: Reached::default(),
+            learnt: Vec::new(),
+            _mediator: None,
+        }
+    }
+}
+
 /// A mediator that was started and waits for its plan. Starting takes a while: whoever has a plan to make
 /// starts one first.
 #[derive(Debug)]
@@ -500,17 +517,7 @@ impl<S: Supervise> Main<'_, S> {
     /// Follows the session. The end of `lifeline`, held here, is the end of everything inside.
     fn serve(&self, lifeline: OwnedFd) -> Result<Ended, Error> {
         let mut lifeline = Some(lifeline);
-        let mut ended = Ended {
-            outcome: OutcomeOf::Signaled {
-                signal: libc::SIGKILL,
-            },
-            not_executed: None,
-            is_out_of_time: false,
-            is_ended_early: false,
-            reached: Reached::default(),
-            learnt: Vec::new(),
-            _mediator: None,
-        };
+        let mut ended = Ended::unheard();
         loop {
             // Once its time is over, its end is waited for.
             let deadline = self.deadline.filter(|_| lifeline.is_some());

@@ -82,7 +82,7 @@ impl Lending {
         if let Some(gate) = &arranged.gate {
             tell_git(
                 &mut arranged.plan.environment,
-                git_settings(&gate.credentials),
+                &git_settings(&gate.credentials),
             );
         }
         let names = lending.lent.keys().cloned().collect();
@@ -247,29 +247,33 @@ fn set(environment: &mut Vec<Vec<u8>>, variables: &[String], credential: &Creden
     environment.sort();
 }
 
-/// Sets what git reads besides its files, after what stands there already.
+/// Sets what git reads besides its files, after what stands there already. It stands in the one variable in which git
+/// hands on what `-c` says: of `GIT_CONFIG_COUNT`'s many, agents keep those from their children that have `KEY` in their
+/// names, and git then does nothing at all.
 ///
 /// # References
 ///
-/// - git-config(1), `GIT_CONFIG_COUNT`
-fn tell_git(environment: &mut Vec<Vec<u8>>, settings: Vec<(String, String)>) {
-    const COUNT: &[u8] = b"GIT_CONFIG_COUNT=";
+/// - git's `config.c`, `git_config_from_parameters`: `'NAME=VALUE'`, as shells quote, divided by blanks
+fn tell_git(environment: &mut Vec<Vec<u8>>, settings: &[(String, String)]) {
+    const PARAMETERS: &[u8] = b"GIT_CONFIG_PARAMETERS=";
     if settings.is_empty() {
         return;
     }
-    let known = environment.iter().find_map(|line| line.strip_prefix(COUNT));
-    let known = known.and_then(|count| std::str::from_utf8(count).ok());
-    let mut count: usize = known.and_then(|count| count.parse().ok()).unwrap_or(0);
-    environment.retain(|line| !line.starts_with(COUNT));
+    let known = environment
+        .iter()
+        .position(|line| line.starts_with(PARAMETERS));
+    let mut line = known.map_or_else(|| PARAMETERS.to_vec(), |known| environment.remove(known));
     for (key, value) in settings {
-        for (part, text) in [("KEY", &key), ("VALUE", &value)] {
-            let start = format!("GIT_CONFIG_{part}_{count}=");
-            environment.retain(|line| !line.starts_with(start.as_bytes()));
-            environment.push(format!("{start}{text}").into_bytes());
-        }
-        count += 1;
+        // Before the first of them git takes no blank.
+        let blank = if line.as_slice() == PARAMETERS {
+            ""
+        } else {
+            " "
+        };
+        // A URL whose other characters are escaped, and Base64: there is no quote in either.
+        line.extend_from_slice(format!("{blank}'{key}={value}'").as_bytes());
     }
-    environment.push([COUNT, count.to_string().as_bytes()].concat());
+    environment.push(line);
     environment.sort();
 }
 

@@ -296,6 +296,12 @@ pub(crate) static FROM_ENV: Flag = flag(
     Value::Text("NAME"),
     "read it from this variable at each session's start",
 );
+/// The token in the kernel's keyring.
+pub(crate) static FROM_KEYRING: Flag = flag(
+    "from-keyring",
+    Value::Text("NAME"),
+    "read the key of this name in the kernel's keyring at each session's start",
+);
 /// The token by a command.
 pub(crate) static FROM_COMMAND: Flag = flag(
     "from-command",

@@ -42,9 +42,7 @@ pub fn git_settings(lent: &[Credential]) -> Vec<(String, String)> {
 /// beginning: git would send it elsewhere too, and be refused where it would else have been let in as anybody.
 fn url(bound: &Binding) -> Option<String> {
     let is_meant = |method: &&str| bound.methods.iter().any(|one| one == method);
-    if bound.slot != Slot::Basic
-        || !(bound.methods.is_empty() || METHODS.iter().all(|method| is_meant(&method)))
-    {
+    if bound.slot != Slot::Basic || !(bound.methods.is_empty() || METHODS.iter().all(is_meant)) {
         return None;
     }
     let first = match bound.path.split_last() {
@@ -138,7 +136,8 @@ mod tests {
     #[test]
     fn one_place_is_sent_one_credential() {
         let place = ("git.example.org", 443, "", &[][..], Slot::Basic);
-        let told = git_settings(&[lent(&[place.clone()]), lent(&[place])]);
+        let both = [(); 2].map(|()| lent(std::slice::from_ref(&place)));
+        let told = git_settings(&both);
         assert_eq!(told.len(), 2);
     }
 }

@@ -2,6 +2,7 @@
 
 mod command;
 mod git;
+mod keyring;
 mod known;
 mod placeholder;
 mod shelf;

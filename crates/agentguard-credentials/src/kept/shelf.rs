@@ -92,7 +92,10 @@ impl Shelf {
                 let bytes = token.danger_reveal();
                 self.folder.replace(&token_file(&kept.terms.name), bytes)?;
             }
-            Source::File { .. } | Source::Variable { .. } | Source::Command { .. } => {
+            Source::File { .. }
+            | Source::Variable { .. }
+            | Source::Keyring { .. }
+            | Source::Command { .. } => {
                 self.folder.remove(&token_file(&kept.terms.name))?;
             }
         }

@@ -9,8 +9,8 @@ use rustix::fs::{self, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::command;
 use super::token::{LONGEST, trimmed};
+use super::{command, keyring};
 use crate::Error;
 
 /// Where a token is read from. All but what is kept is read anew when a session starts, and lies in no file of ours.
@@ -28,6 +28,11 @@ pub enum Source {
     Variable {
         /// Its name.
         name: String,
+    },
+    /// A key of type `user` in the kernel's keyrings.
+    Keyring {
+        /// Its description.
+        description: String,
     },
     /// What a command writes. It is run without a shell, and outside every session.
     Command {
@@ -63,6 +68,7 @@ impl Source {
                 let bytes = Zeroizing::new(value.into_encoded_bytes());
                 Ok(trimmed(&bytes))
             }
+            Self::Keyring { description } => keyring::read(description),
             Self::Command { words } => command::output(words),
         }
     }
@@ -86,6 +92,11 @@ impl Source {
                 format!("read from `{}` when a session starts", path.display())
             }
             Self::Variable { name } => format!("read from `${name}` when a session starts"),
+            Self::Keyring { description } => {
+                format!(
+                    "read from the kernel's keyring, key `{description}`, when a session starts"
+                )
+            }
             Self::Command { words } => {
                 format!("written by `{}` when a session starts", words.join(" "))
             }

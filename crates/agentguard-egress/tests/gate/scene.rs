@@ -212,6 +212,14 @@ fn names(names: &[String]) -> Vec<HostName> {
     names.collect()
 }
 
+fn places(addresses: &BTreeMap<String, String>) -> BTreeMap<HostName, Place> {
+    let place = |(name, address): (&String, &String)| {
+        let name = HostName::parse(name).unwrap();
+        (name, Place::parse(address).unwrap())
+    };
+    addresses.iter().map(place).collect()
+}
+
 /// A gate and what is around it.
 pub(crate) struct Scene {
     pub(crate) log: Arc<Log>,
@@ -237,16 +245,10 @@ impl Scene {
             let host = host.replace("PORT", &port.to_string());
             HostGrant::parse(&host).unwrap()
         });
-        let addresses = plan.addresses.iter().map(|(name, address)| {
-            (
-                HostName::parse(name).unwrap(),
-                Place::parse(address).unwrap(),
-            )
-        });
         let now = now();
         let settings = Settings {
             hosts: hosts.collect(),
-            addresses: addresses.collect(),
+            addresses: places(&plan.addresses),
             uninspected: names(&plan.uninspected),
             escaped_slashes: names(&plan.escaped_slashes),
             conversations: names(&plan.conversations),
