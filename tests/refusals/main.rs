@@ -54,4 +54,5 @@ mod session;
 mod shadow;
 mod sockets;
 mod table;
+mod turned;
 mod work;

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agentguard_core::{Caller, Host, HostName, Reach, ReachedBy};
+use agentguard_core::{Caller, Forcing, Host, HostName, Reach, ReachedBy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use tokio::sync::Semaphore;
@@ -55,6 +55,7 @@ pub(super) struct Shared {
     uninspected: HashSet<HostName>,
     escaped_slashes: HashSet<HostName>,
     pub(super) callers: Callers,
+    pub(super) forcing: Forcing,
     connections: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
     refused: Mutex<HashMap<String, Instant>>,
@@ -96,6 +97,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         uninspected: plan.uninspected.into_iter().collect(),
         escaped_slashes: plan.escaped_slashes.into_iter().collect(),
         callers: Callers::new(handed.callers),
+        forcing: plan.forcing,
         connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),
         refused: Mutex::default(),
@@ -175,6 +177,9 @@ async fn look_up_over_udp(socket: UdpSocket, shared: Arc<Shared>) {
             continue;
         };
         let packet = packet.get(..length).unwrap_or_default();
+        if shared.forcing == Forcing::Mediated && shared.callers.told_of_lookup(client).is_none() {
+            continue; // of whoever else is on the machine
+        }
         match at_once(&shared, packet) {
             AtOnce::Answer(answer) => {
                 let _ = socket.send_to(&answer, client).await;
@@ -199,7 +204,9 @@ async fn look_up_over_udp(socket: UdpSocket, shared: Arc<Shared>) {
 }
 
 async fn look_up_over_tcp(shared: Arc<Shared>, mut stream: TcpStream) {
-    let caller = connection::caller(&shared, &stream);
+    let Ok((_, caller)) = connection::made(&shared, &stream) else {
+        return;
+    };
     for _ in 0..MOST_ON_ONE {
         let exchange = async {
             let length = stream.read_u16().await?;
