@@ -645,11 +645,15 @@ impl Drop for Tls {
 
 /// Starts a session whose script reads a word from the pipe `go`.
 fn begin(scene: &Scene, policy: &str, script: &str) -> Child {
+    begin_at(scene, level(), policy, script)
+}
+
+pub(crate) fn begin_at(scene: &Scene, level: Level, policy: &str, script: &str) -> Child {
     let go = scene.work().join("go");
     let mode = rustix::fs::Mode::from_raw_mode(0o666);
     rustix::fs::mknodat(rustix::fs::CWD, &go, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     scene.own(&go);
-    let mut guard = scene.guard_at(level());
+    let mut guard = scene.guard_at(level);
     guard.args([policy, "--", "sh", "-c", script]);
     guard.stdout(Stdio::null()).stderr(Stdio::null());
     guard.spawn().unwrap()
@@ -682,7 +686,7 @@ fn signal(process: i32, signal: rustix::process::Signal) {
 }
 
 #[track_caller]
-fn wait_for(is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_for(is_so: impl FnMut() -> bool) {
     let (begun, mut is_so) = (Instant::now(), is_so);
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "it does not come about");

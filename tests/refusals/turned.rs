@@ -1,11 +1,13 @@
 //! Sessions that are granted hosts and have no network of their own: the mediator leads every socket to the gate.
 
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
 use agentguard::core::{Event, Forcing, Level, Network};
 
-use crate::gated::{Server, assert_verifies, network_decisions};
+use crate::attack::Tried;
+use crate::gated::{Server, assert_verifies, begin_at, network_decisions, wait_for};
 use crate::scene::{Ran, Scene, without_namespaces};
 
 const LEVEL: Level = Level::NoNamespaces;
@@ -86,6 +88,68 @@ fn a_granted_host_is_reached_and_no_other_with_no_network_of_its_own() {
             "{starts:?}"
         );
         assert_verifies(scene);
+    });
+}
+
+/// Ports at which a process has sockets, as a table of the kernel's says it.
+fn ports_of(process: u32, table: &str) -> Vec<u16> {
+    let held = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let held: Vec<_> = held
+        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+        .map(|link| link.to_string_lossy().into_owned())
+        .collect();
+    let text = fs::read_to_string(format!("/proc/net/{table}")).unwrap();
+    let port = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let is_held = held.contains(&format!("socket:[{}]", fields[9]));
+        let port = fields[1].split_once(':').unwrap().1;
+        is_held.then(|| u16::from_str_radix(port, 16).unwrap())
+    };
+    text.lines().skip(1).filter_map(port).collect()
+}
+
+/// A question for `stranger.test` (RFC 1035, section 4.1).
+const QUESTION: &[u8] = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x08stranger\x04test\0\0\x01\0\x01";
+
+#[test]
+fn whoever_else_is_on_the_machine_is_not_served_by_a_gate_on_its_loopback() {
+    without_namespaces(|scene| {
+        let server = Server::start();
+        let policy = server.policy(scene, "");
+        let script = "./attack http api.test 80 GET /one; echo 1 > begun; read go < go; \
+                      ./attack resolve 192.0.2.53 other.test > asked; ./attack http api.test 80 GET /two";
+        let mut guard = begin_at(scene, LEVEL, &policy, script);
+        wait_for(|| scene.work().join("begun").exists());
+        let ports = ports_of(guard.id(), "tcp");
+        assert_eq!(ports.len(), 2);
+        for port in ports {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+            let _ = stream.write_all(b"GET /stranger HTTP/1.1\r\nHost: api.test\r\n\r\n");
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer);
+            assert_eq!(answer, b"");
+        }
+        let lookups = ports_of(guard.id(), "udp");
+        assert_eq!(lookups.len(), 1);
+        let stranger = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        stranger
+            .send_to(QUESTION, (Ipv4Addr::LOCALHOST, lookups[0]))
+            .unwrap();
+        // The session asks after the stranger, and is answered.
+        fs::write(scene.work().join("go"), "go\n").unwrap();
+        assert!(guard.wait().unwrap().success());
+        let asked = fs::read_to_string(scene.work().join("asked")).unwrap();
+        Tried::of(&asked).all_are(&["rcode-3"], &[]);
+        stranger.set_nonblocking(true).unwrap();
+        let answer = stranger.recv(&mut [0; 512]);
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            server.requests(),
+            ["GET /one HTTP/1.1", "GET /two HTTP/1.1"]
+        );
+        let decided = network_decisions(scene).into_iter();
+        let refused: Vec<_> = decided.filter(|(_, allowed, _)| !allowed).collect();
+        assert_eq!(refused.len(), 1, "{refused:?}");
     });
 }
 

@@ -250,8 +250,7 @@ impl Scene {
         let log = Arc::new(Log::default());
         let (stop, stopped) = UnixStream::pair().unwrap();
         let authority = settings.authority.certificate_pem().to_owned();
-        let (dns_udp_at, dns_tcp_at) =
-            (dns_udp.local_addr().unwrap(), dns_tcp.local_addr().unwrap());
+        let at = (dns_udp.local_addr().unwrap(), dns_tcp.local_addr().unwrap());
         let listeners = Listeners {
             forcing: Forcing::Redirect,
             tcp: vec![OwnedFd::from(tcp)],
@@ -273,8 +272,8 @@ impl Scene {
             log,
             authority,
             port,
-            dns_udp: dns_udp_at,
-            dns_tcp: dns_tcp_at,
+            dns_udp: at.0,
+            dns_tcp: at.1,
             stop: Some(stop),
             thread: receiver.recv().unwrap(),
             serving: Some(serving),
