@@ -381,7 +381,7 @@ mod tests {
         rustix::io::write(&session.line, "x".repeat(60_000).as_bytes()).unwrap();
         known.lock().unwrap().hear();
         let mut known = known.lock().unwrap();
-        assert_eq!(known.by_socket[&5].path, "/bin/a");
+        assert_eq!(known.by_socket[&5].caller.path, "/bin/a");
         assert!(known.rest.len() <= AT_ONCE);
         for socket in 0..9000 {
             known.keep(Calling {
