@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use agentguard::core::{CredentialAct, Event, Level, OutcomeOf};
+use agentguard::core::{CredentialAct, Event, OutcomeOf};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::lifetime::until;
-use crate::scene::{Ran, Scene, as_everyone, level};
+use crate::scene::{Ran, Scene, as_everyone};
 
 pub(crate) const TOKEN: &str = "ghp_LENTlent0123456789LENTlent01234567890";
 
@@ -148,24 +148,19 @@ fn serve(mut stream: Connection, heads: &Mutex<Vec<String>>) {
 
 /// Runs a test of sessions that are lent a token for `api.test`.
 fn with_server(test: impl Fn(&Scene, &Server, &str)) {
-    as_everyone(|scene| match level() {
-        Level::Full => {
-            let server = Server::start();
-            let port = server.port;
-            let add = [
-                "add",
-                "lent",
-                "--host",
-                "api.test",
-                "--variable",
-                "LENT_TOKEN",
-            ];
-            assert_eq!(credential(scene, &add, TOKEN).code, Some(0));
-            test(scene, &server, &granted(scene, port, ""));
-        }
-        Level::NoNamespaces | Level::OldKernel => {
-            println!("not held at this level: without a network of its own no session has a gate");
-        }
+    as_everyone(|scene| {
+        let server = Server::start();
+        let port = server.port;
+        let add = [
+            "add",
+            "lent",
+            "--host",
+            "api.test",
+            "--variable",
+            "LENT_TOKEN",
+        ];
+        assert_eq!(credential(scene, &add, TOKEN).code, Some(0));
+        test(scene, &server, &granted(scene, port, ""));
     });
 }
 

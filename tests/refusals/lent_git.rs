@@ -55,7 +55,9 @@ fn with_git(bound: &[&str], test: impl Fn(&Scene, &Server, &str)) {
             test(scene, &server, &policy);
         }
         Level::NoNamespaces | Level::OldKernel => {
-            println!("not held at this level: without a network of its own no session has a gate");
+            println!(
+                "played with namespaces only: the gate is the same without, and `turned` leads to it"
+            );
         }
     });
 }

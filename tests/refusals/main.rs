@@ -62,6 +62,7 @@ mod shadow;
 mod smuggled;
 mod sockets;
 mod table;
+mod turned;
 mod ways;
 mod work;
 mod written;

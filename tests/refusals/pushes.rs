@@ -38,7 +38,9 @@ fn with_server_of(format: &str, test: impl Fn(&Scene, &Server)) {
             test(scene, &server);
         }
         Level::NoNamespaces | Level::OldKernel => {
-            println!("not held at this level: without a network of its own no session has a gate");
+            println!(
+                "played with namespaces only: the gate is the same without, and `turned` leads to it"
+            );
         }
     });
 }

@@ -263,6 +263,20 @@ impl Scene {
         Ran::of(self.exec_at(level, flags, words).output().unwrap())
     }
 
+    /// The same at level `full`, on a kernel that seems to lack something.
+    pub(crate) fn run_hiding(&self, what: &str, flags: &[&str], words: &[&str]) -> Ran {
+        let mut command = self.command("timeout");
+        command
+            .args(["-s", "KILL", PATIENCE])
+            .arg(self.hide())
+            .args(["hide", what])
+            .args(self.words_at(Level::Full))
+            .args(flags)
+            .arg("--")
+            .args(words);
+        Ran::of(command.output().unwrap())
+    }
+
     pub(crate) fn run(&self, words: &[&str]) -> Ran {
         self.run_with(&[], words)
     }

@@ -88,7 +88,9 @@ fn with_server(test: impl Fn(&Scene, &Server)) {
     as_everyone(|scene| match level() {
         Level::Full => test(scene, &Server::start()),
         Level::NoNamespaces | Level::OldKernel => {
-            println!("not held at this level: without a network of its own no session has a gate");
+            println!(
+                "played with namespaces only: the gate is the same without, and `turned` leads to it"
+            );
         }
     });
 }

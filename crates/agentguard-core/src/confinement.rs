@@ -161,6 +161,12 @@ pub struct Confinement {
 pub enum Forcing {
     /// The session's network has every address, and the kernel turns each connection to the gate's listener.
     Redirect,
+    /// The session's network has every address, and the gate listens at all of them, on the ports that grants name, 80
+    /// and 443. Elsewhere nobody listens.
+    AnyAddress,
+    /// The network is the host's, and the mediator makes each connection itself, to the gate's listener: who connects
+    /// says only to whom.
+    Mediated,
 }
 
 impl Forcing {
@@ -169,6 +175,8 @@ impl Forcing {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Redirect => "redirect",
+            Self::AnyAddress => "any_address",
+            Self::Mediated => "mediated",
         }
     }
 }

@@ -173,6 +173,12 @@ enum Hosts {
 }
 
 impl HostGrant {
+    /// The port that it names, if it names one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Parses a grant.
     ///
     /// # Errors

@@ -149,6 +149,9 @@ pub enum GraphqlOperation {
 pub struct Calling {
     /// The socket's cookie, which no other socket of the same network ever has (`SO_COOKIE`, socket(7)).
     pub socket: u64,
+    /// To whom it is to be connected, where the mediator connects it to the gate instead and no kernel tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<std::net::SocketAddr>,
     /// The program.
     #[serde(flatten)]
     pub caller: Caller,

@@ -10,7 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use agentguard_core::{
-    Api, CredentialName, Digest, Index, OutcomeOf, Permit, Push, Reach, ReachedBy, Rule, Unrecorded,
+    Api, CredentialName, Digest, Forcing, Index, OutcomeOf, Permit, Push, Reach, ReachedBy, Rule,
+    Unrecorded,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -155,6 +156,8 @@ pub struct Ticket(pub u64);
 /// What was made to listen inside the session's network. There are 24 at most.
 #[derive(Debug)]
 pub struct Listeners {
+    /// How connections come to them, and with that who says whom they are to.
+    pub forcing: Forcing,
     /// Where connections arrive that are for hosts.
     pub tcp: Vec<OwnedFd>,
     /// Where lookups arrive, over UDP.

@@ -115,6 +115,7 @@ fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
         roots: settings.roots.clone(),
         stand_ins: settings.stand_ins,
         patience: settings.patience,
+        forcing: listeners.forcing,
         tcp: listeners.tcp.len(),
         dns_udp: listeners.dns_udp.len(),
         dns_tcp: listeners.dns_tcp.len(),

@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use agentguard_core::{
-    Api, Binding, CredentialName, Digest, HostGrant, HostName, OutcomeOf, Place, Push, Reach, Rule,
-    Secret,
+    Api, Binding, CredentialName, Digest, Forcing, HostGrant, HostName, OutcomeOf, Place, Push,
+    Reach, Rule, Secret,
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -49,6 +49,7 @@ pub(crate) struct Plan {
     pub(crate) roots: String,
     pub(crate) stand_ins: Ipv4Addr,
     pub(crate) patience: Patience,
+    pub(crate) forcing: Forcing,
     pub(crate) tcp: usize,
     pub(crate) dns_udp: usize,
     pub(crate) dns_tcp: usize,

@@ -8,6 +8,7 @@
 mod asked;
 mod beside;
 mod calls;
+mod gated;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ use crate::Error;
 pub(crate) use asked::Asks;
 use asked::{ASKED, Asked};
 use beside::{ASKED_BESIDE, BESIDE, NETWORKS};
+use gated::{ASKED_GATED, GATED};
 
 /// A system call that is refused inside.
 #[derive(Clone, Copy)]
@@ -399,12 +401,13 @@ const REFUSED: &[Refused] = &[
 ];
 
 /// What the mediator needs of [`REFUSED`], after it has given up everything else.
-const NEEDED_BY_MEDIATOR: [libc::c_long; 6] = [
+const NEEDED_BY_MEDIATOR: [libc::c_long; 7] = [
     // But for namespaces, and for new limits: see `for_mediator`.
     libc::SYS_unshare,
     libc::SYS_prlimit64,
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
     libc::SYS_pidfd_getfd,
     libc::SYS_ioctl,
 ];
@@ -449,8 +452,16 @@ pub(crate) fn for_agent(
 }
 
 /// The program that asks about execs, and refuses nothing.
-pub(crate) fn only_asking(judges_names: bool, is_beside: bool) -> Result<BpfProgram, Error> {
-    asking(judges_names, if is_beside { ASKED_BESIDE } else { &[] })
+pub(crate) fn only_asking(
+    judges_names: bool,
+    beside: Option<Network>,
+) -> Result<BpfProgram, Error> {
+    let more: &[&[Asked]] = match beside {
+        Some(Network::Gated) => &[ASKED_BESIDE, ASKED_GATED],
+        Some(Network::Isolated | Network::Host) => &[ASKED_BESIDE],
+        None => &[],
+    };
+    asking(judges_names, more)
 }
 
 /// The programs of [`for_agent`], the strictest first.
@@ -470,14 +481,15 @@ fn all_for_agent(
         programs.push(refusing_group_rights()?);
     }
     programs.push(existing(&numbers_inside())?);
-    programs.push(only_asking(judges_names, beside.is_some())?);
+    programs.push(only_asking(judges_names, beside)?);
     Ok(programs)
 }
 
 /// What an agent is refused besides that has no namespaces of its own.
 fn refusing_beside(network: Network) -> Result<Vec<BpfProgram>, Error> {
     let rows = match network {
-        Network::Isolated | Network::Gated => [BESIDE, NETWORKS].concat(),
+        Network::Isolated => [BESIDE, NETWORKS].concat(),
+        Network::Gated => [BESIDE, GATED].concat(),
         Network::Host => BESIDE.to_vec(),
     };
     let mut programs = Vec::new();
@@ -548,14 +560,15 @@ fn chain(programs: Vec<BpfProgram>) -> Result<BpfProgram, Error> {
 
 /// What a call that arrived at the mediator is about; nothing where the table does not ask about it.
 pub(crate) fn asks(number: libc::c_long) -> Option<Asks> {
-    let mut rows = ASKED.iter().chain(ASKED_BESIDE);
+    let mut rows = ASKED.iter().chain(ASKED_BESIDE).chain(ASKED_GATED);
     let row = rows.find(|row| row.number == number)?;
     Some(row.what)
 }
 
 /// The table as text, for `doctor` and the documentation: call, word, reason.
 pub fn table() -> Vec<(i64, &'static str, &'static str)> {
-    let refused = REFUSED.iter().chain(BESIDE).chain(NETWORKS).map(|row| {
+    let refused = REFUSED.iter().chain(BESIDE).chain(NETWORKS);
+    let refused = refused.chain(GATED).map(|row| {
         let word = if row.errno == libc::ENOSYS {
             "absent"
         } else {
@@ -570,7 +583,7 @@ pub fn table() -> Vec<(i64, &'static str, &'static str)> {
         let calls = group.calls.iter();
         calls.map(|call| (call.0, "allowed", group.why))
     });
-    let asked = ASKED.iter().chain(ASKED_BESIDE);
+    let asked = ASKED.iter().chain(ASKED_BESIDE).chain(ASKED_GATED);
     refused
         .chain(asked.map(|row| (row.number, "asked", row.why)))
         .chain(absent)
@@ -686,13 +699,19 @@ fn refusing_group_rights() -> Result<BpfProgram, Error> {
 }
 
 /// seccompiler has no action that asks, so the program is compiled with a tag in its place.
-fn asking(judges_names: bool, more: &[Asked]) -> Result<BpfProgram, Error> {
+fn asking(judges_names: bool, more: &[&[Asked]]) -> Result<BpfProgram, Error> {
     const TAG: u32 = 0x6167;
     let mut rules = BTreeMap::new();
     let is_asked = |row: &&Asked| match row.what {
         Asks::Name | Asks::Mask => judges_names,
-        Asks::Program | Asks::Connection | Asks::Attributes => true,
+        Asks::Program
+        | Asks::Connection
+        | Asks::Attributes
+        | Asks::Datagrams
+        | Asks::Message
+        | Asks::Server => true,
     };
+    let more = more.iter().copied().flatten();
     for row in ASKED.iter().chain(more).filter(is_asked) {
         add_row(&mut rules, row.number, row.when)?;
     }

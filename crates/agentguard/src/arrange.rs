@@ -17,7 +17,7 @@ use agentguard_sandbox::{InsideFile, Plan, SessionGroup, User};
 
 use crate::denied::Denied;
 use crate::environment;
-use crate::layout::{Layout, refuse_gate, refuse_level};
+use crate::layout::{Layout, refuse_level};
 use crate::programs::Programs;
 use crate::{Error, Run, gated, human, workspace};
 
@@ -70,7 +70,6 @@ impl Arranged {
         let mut confined = policies.confine(&request(run, &session, &human_home, &directory)?)?;
         let seconds = &mut confined.confinement.limits.seconds;
         *seconds = seconds.iter().copied().chain(run.seconds).min();
-        refuse_gate(&confined.confinement)?;
         let mut programs = Programs::load(&places.state);
         let search = environment::search_path(std::env::var_os("PATH"));
         let denied = Denied::find(&confined.denied_programs, &search, &mut programs);
@@ -93,7 +92,14 @@ impl Arranged {
         let homes = (human_home.as_path(), directory.as_path());
         let mut plan = plan(run, &session, (&confined, &layout), homes, &programs)?;
         if let Some(gate) = &gate {
-            plan.files.extend(gated::files(gate, &confined.confinement));
+            match confined.confinement.level {
+                Level::Full => plan.files.extend(gated::files(gate, &confined.confinement)),
+                // Nothing covers the system's own files there.
+                Level::NoNamespaces | Level::OldKernel => {
+                    std::fs::write(&layout.inside.certificates, gate.bundle())
+                        .map_err(Error::doing("write the session's list of authorities"))?;
+                }
+            }
         }
         Ok(Self {
             session,

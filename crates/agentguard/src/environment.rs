@@ -20,6 +20,8 @@ pub(crate) struct Own {
     pub(crate) temporary: PathBuf,
     /// The list of its static rules.
     pub(crate) rules: PathBuf,
+    /// The list of the authorities that it trusts, where it has a gate.
+    pub(crate) certificates: PathBuf,
 }
 
 /// Makes the environment, as `NAME=value` bytes, sorted.
@@ -47,7 +49,7 @@ pub(crate) fn of_agent(
     set("AGENTGUARD_AGENT", OsStr::new(agent.as_str()));
     set("AGENTGUARD_RULES", own.rules.as_os_str());
     if confinement.network == Network::Gated {
-        for (name, value) in trusted::variables() {
+        for (name, value) in trusted::variables(&own.certificates) {
             set(&name.to_string_lossy(), &value);
         }
         set(git::VARIABLE, OsStr::new(git::SETTINGS));

@@ -89,6 +89,7 @@ fn own_hosts(hosts: &str) -> String {
 /// The gate of a session, where it has one.
 pub(crate) fn gate(settings: Option<Settings>, listeners: Option<GateListeners>) -> Option<Gate> {
     let listeners = listeners.map(|listeners| Listeners {
+        forcing: listeners.forcing,
         tcp: listeners.connections,
         dns_udp: listeners.lookups,
         dns_tcp: listeners.lookup_connections,

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use crate::arrange::private_directory;
 use crate::environment::{Own, RULES};
+use crate::trusted::CERTIFICATES;
 use crate::{Error, Run, temporary, workspace};
 
 /// Where mounts put the session's temporary directory.
@@ -63,19 +64,6 @@ pub(crate) fn refuse_level(run: &Run) -> Result<(), Error> {
     }
 }
 
-/// Refuses a gate where nothing could force a session to it.
-pub(crate) fn refuse_gate(confinement: &Confinement) -> Result<(), Error> {
-    match (confinement.network, confinement.level) {
-        (Network::Isolated | Network::Host, _) | (Network::Gated, Level::Full) => Ok(()),
-        (Network::Gated, level @ (Level::NoNamespaces | Level::OldKernel)) => Err(Error::Level {
-            level,
-            reason: "policy grants hosts, and without a network of its own nothing would force a session to the \
-                     gate",
-            remedy: "run at level `full`, or with --network=isolated, which reaches none of them",
-        }),
-    }
-}
-
 impl Layout {
     /// Makes the directories of a session at the level of its confinement.
     pub(crate) fn make(
@@ -93,6 +81,7 @@ impl Layout {
                 inside: Own {
                     temporary: TEMPORARY.into(),
                     rules: RULES.into(),
+                    certificates: CERTIFICATES.into(),
                 },
                 starting,
             });
@@ -104,16 +93,22 @@ impl Layout {
         let temporary = own.join("tmp");
         std::fs::create_dir(&temporary)
             .map_err(Error::doing(format!("make `{}`", temporary.display())))?;
-        let rules = own.join("rules");
-        confinement.grants.push(Grant {
-            path: rules.clone(),
-            access: Access::Read,
-        });
+        let (rules, certificates) = (own.join("rules"), own.join("certificates.pem"));
+        for path in [&rules, &certificates] {
+            confinement.grants.push(Grant {
+                path: path.clone(),
+                access: Access::Read,
+            });
+        }
         Ok(Self {
             home,
             temporary: temporary.clone(),
             session: own,
-            inside: Own { temporary, rules },
+            inside: Own {
+                temporary,
+                rules,
+                certificates,
+            },
             starting,
         })
     }

@@ -5,7 +5,7 @@
 //! variable, some read no file.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -121,9 +121,9 @@ fn seen(places: impl IntoIterator<Item = PathBuf>, confinement: &Confinement) ->
 }
 
 /// Variables that lead clients to it.
-pub(crate) fn variables() -> impl Iterator<Item = (OsString, OsString)> {
-    let files = FILES.iter().map(|name| (*name, CERTIFICATES));
-    let switches = SWITCHES.iter().map(|name| (*name, "1"));
+pub(crate) fn variables(list: &Path) -> impl Iterator<Item = (OsString, OsString)> {
+    let files = FILES.iter().map(|name| (*name, list.as_os_str()));
+    let switches = SWITCHES.iter().map(|name| (*name, OsStr::new("1")));
     files
         .chain(switches)
         .map(|(name, value)| (name.into(), value.into()))

@@ -63,6 +63,7 @@ attack chance, bystander, bomb, hog, fill_up;
 attack hung, make_file;
 attack no_number, no_space, given_up, mixture;
 attack http, raw, resolve, datagrams, undo, fastopen, handed_on, resolve_all, protocols, take_over;
+attack turned, turned_race;
 attack forgotten, narrower, first_process, lease, queues, consoles;
 
 #endif

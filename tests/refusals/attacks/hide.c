@@ -34,9 +34,32 @@ static int without_namespaces(void)
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &all);
 }
 
+/* Starts a command on a kernel that seems to have no rules for packets. */
+static int without_rules(void)
+{
+	struct sock_filter program[] = {
+		LOAD(nr),
+		IS(SYS_socket, 5),
+		LOAD(args[0]),
+		IS(16, 3), /* AF_NETLINK */
+		LOAD(args[2]),
+		IS(12, 1), /* NETLINK_NETFILTER */
+		ANSWER(EPROTONOSUPPORT),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog all = { sizeof(program) / sizeof(*program), program };
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return -1;
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &all);
+}
+
 int hide(int argc, char **argv)
 {
-	if (argc < 2 || strcmp(argv[0], "namespaces") != 0 || without_namespaces() != 0) {
+	int (*step)(void) = argc < 2			       ? NULL
+			    : strcmp(argv[0], "namespaces") == 0 ? without_namespaces
+			    : strcmp(argv[0], "rules") == 0	       ? without_rules
+								       : NULL;
+	if (!step || step() != 0) {
 		perror("hide");
 		return 2;
 	}

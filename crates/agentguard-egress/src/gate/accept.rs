@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agentguard_core::{Caller, Host, HostName, Reach, ReachedBy};
+use agentguard_core::{Caller, Forcing, Host, HostName, Reach, ReachedBy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use tokio::sync::Semaphore;
@@ -65,6 +65,7 @@ pub(super) struct Shared {
     /// The credentials of which it was told that they were quoted.
     pub(super) quoted: Mutex<HashSet<usize>>,
     pub(super) callers: Callers,
+    pub(super) forcing: Forcing,
     connections: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
     refused: Mutex<HashMap<String, Instant>>,
@@ -115,6 +116,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         conversations: plan.conversations.into_iter().collect(),
         quoted: Mutex::default(),
         callers: Callers::new(handed.callers),
+        forcing: plan.forcing,
         connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),
         refused: Mutex::default(),
@@ -142,8 +144,16 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
             Arc::clone(&shared),
         ));
     }
-    handed.control.set_nonblocking(true)?;
-    let mut control = UnixStream::from_std(handed.control)?;
+    until_over(handed.control, &mut lines).await
+}
+
+/// Waits until the guard is gone, or one of its lines is.
+async fn until_over(
+    control: std::os::unix::net::UnixStream,
+    lines: &mut JoinSet<Gone>,
+) -> io::Result<()> {
+    control.set_nonblocking(true)?;
+    let mut control = UnixStream::from_std(control)?;
     let mut nothing = [0; 1];
     tokio::select! {
         // The guard says nothing more: this is its end.
@@ -194,6 +204,9 @@ async fn look_up_over_udp(socket: UdpSocket, shared: Arc<Shared>) {
             continue;
         };
         let packet = packet.get(..length).unwrap_or_default();
+        if shared.forcing == Forcing::Mediated && shared.callers.told_of_lookup(client).is_none() {
+            continue; // of whoever else is on the machine
+        }
         match at_once(&shared, packet) {
             AtOnce::Answer(answer) => {
                 let _ = socket.send_to(&answer, client).await;
@@ -218,7 +231,9 @@ async fn look_up_over_udp(socket: UdpSocket, shared: Arc<Shared>) {
 }
 
 async fn look_up_over_tcp(shared: Arc<Shared>, mut stream: TcpStream) {
-    let caller = connection::caller(&shared, &stream);
+    let Ok((_, caller)) = connection::made(&shared, &stream) else {
+        return;
+    };
     for _ in 0..MOST_ON_ONE {
         let exchange = async {
             let length = stream.read_u16().await?;

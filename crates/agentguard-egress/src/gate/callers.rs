@@ -26,7 +26,7 @@ struct Known {
     sockets: OwnedFd,
     /// What of a line has come.
     rest: Vec<u8>,
-    by_socket: HashMap<u64, Caller>,
+    by_socket: HashMap<u64, Calling>,
     order: VecDeque<u64>,
     asked: u32,
 }
@@ -51,15 +51,26 @@ impl Callers {
     /// Who made the connection that came from `from` and was made to `to`. It is asked once: a socket that is connected
     /// anew is told of anew.
     pub(super) fn of_connection(&self, from: SocketAddr, to: SocketAddr) -> Caller {
+        let told = self.told_of(from, to);
+        told.map_or_else(Caller::unknown, |told| told.caller)
+    }
+
+    /// What was told of it, if anything was.
+    pub(super) fn told_of(&self, from: SocketAddr, to: SocketAddr) -> Option<Calling> {
         self.of(|known| {
             let socket = known.ask(&Request::of_connection(from, to))?;
-            let caller = known.by_socket.remove(&single(socket)?)?;
-            Some(caller)
+            known.by_socket.remove(&single(socket)?)
         })
     }
 
     /// Who looks up from `from`, if only one socket is there that could.
     pub(super) fn of_lookup(&self, from: SocketAddr) -> Caller {
+        let told = self.told_of_lookup(from);
+        told.map_or_else(Caller::unknown, |told| told.caller)
+    }
+
+    /// What was told of it, if anything was.
+    pub(super) fn told_of_lookup(&self, from: SocketAddr) -> Option<Calling> {
         self.of(|known| {
             let mut sockets = Vec::new();
             for family in [libc_family::INET, libc_family::INET6] {
@@ -69,13 +80,11 @@ impl Callers {
         })
     }
 
-    fn of(&self, find: impl FnOnce(&mut Known) -> Option<Caller>) -> Caller {
-        let found = self.0.as_ref().and_then(|known| {
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.hear();
-            find(&mut known)
-        });
-        found.unwrap_or_else(Caller::unknown)
+    fn of(&self, find: impl FnOnce(&mut Known) -> Option<Calling>) -> Option<Calling> {
+        let known = self.0.as_ref()?;
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.hear();
+        find(&mut known)
     }
 }
 
@@ -108,8 +117,9 @@ impl Known {
         }
     }
 
-    fn keep(&mut self, Calling { socket, caller }: Calling) {
-        if self.by_socket.insert(socket, caller).is_none() {
+    fn keep(&mut self, calling: Calling) {
+        let socket = calling.socket;
+        if self.by_socket.insert(socket, calling).is_none() {
             self.order.push_back(socket);
         }
         while self.order.len() > MOST_KNOWN {
@@ -371,11 +381,12 @@ mod tests {
         rustix::io::write(&session.line, "x".repeat(60_000).as_bytes()).unwrap();
         known.lock().unwrap().hear();
         let mut known = known.lock().unwrap();
-        assert_eq!(known.by_socket[&5].path, "/bin/a");
+        assert_eq!(known.by_socket[&5].caller.path, "/bin/a");
         assert!(known.rest.len() <= AT_ONCE);
         for socket in 0..9000 {
             known.keep(Calling {
                 socket,
+                to: None,
                 caller: Caller::unknown(),
             });
         }

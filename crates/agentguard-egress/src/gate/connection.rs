@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use agentguard_core::{AddressClass, Caller, Host, HostName, Reach, ReachedBy, Rule, Scheme};
+use agentguard_core::{
+    AddressClass, Caller, Forcing, Host, HostName, Reach, ReachedBy, Rule, Scheme,
+};
 use hyper::StatusCode;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -80,7 +82,7 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
 
 /// Finds out whom the connection is to, and what is spoken on it.
 async fn begin(shared: &Shared, stream: &mut TcpStream) -> Result<Origin, Unserved> {
-    let to = destination(stream)?;
+    let (to, caller) = made(shared, stream)?;
     let (address, port) = (to.ip().to_canonical(), to.port());
     let name = {
         let names = shared.names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +93,7 @@ async fn begin(shared: &Shared, stream: &mut TcpStream) -> Result<Origin, Unserv
         host: name.map_or(Host::Address(address), Host::Name),
         port,
         slash: super::path::Slash::Unclear,
-        caller: caller(shared, stream),
+        caller,
     };
     origin.slash = shared.slash_of(&origin.host);
     let is_named = port == ssh::PORT && shared.resolver.names(&origin.host);
@@ -130,11 +132,21 @@ async fn no_ssh(shared: &Shared, origin: &Origin) -> Result<Unserved, Unserved> 
     Ok(Unserved::Refused(refuse(shared, origin, rule).await?))
 }
 
-/// Who made a connection.
-pub(super) fn caller(shared: &Shared, stream: &TcpStream) -> Caller {
-    match (stream.peer_addr(), destination(stream)) {
-        (Ok(from), Ok(to)) => shared.callers.of_connection(from, to),
-        (_, _) => Caller::unknown(),
+/// Whom a connection was made to, and by whom. Where only the mediator knows to whom, one that it did not tell of is
+/// not the session's, or nobody can judge it.
+pub(super) fn made(shared: &Shared, stream: &TcpStream) -> io::Result<(SocketAddr, Caller)> {
+    let from = stream.peer_addr()?;
+    match shared.forcing {
+        Forcing::Redirect | Forcing::AnyAddress => {
+            let to = destination(stream)?;
+            Ok((to, shared.callers.of_connection(from, to)))
+        }
+        Forcing::Mediated => {
+            let told = shared.callers.told_of(from, stream.local_addr()?);
+            let nobody = || io::Error::from(io::ErrorKind::PermissionDenied);
+            told.and_then(|told| Some((told.to?, told.caller)))
+                .ok_or_else(nobody)
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use agentguard_core::{
-    Action, Api, Credential, CredentialName, HostGrant, HostName, Index, Judge, NobodyToAsk,
-    OutcomeOf, Permit, Place, Push, Reach, Record, Refusal, Rule, Ruling, Undecided, Unrecorded,
-    Verdict,
+    Action, Api, Credential, CredentialName, Forcing, HostGrant, HostName, Index, Judge,
+    NobodyToAsk, OutcomeOf, Permit, Place, Push, Reach, Record, Refusal, Rule, Ruling, Undecided,
+    Unrecorded, Verdict,
 };
 use agentguard_egress::{
     Authority, Error, Gate, Govern, Listeners, Patience, Refused, Served, Settings,
@@ -262,9 +262,9 @@ impl Scene {
         let log = Arc::new(Log::default());
         let (stop, stopped) = UnixStream::pair().unwrap();
         let authority = settings.authority.certificate_pem().to_owned();
-        let (dns_udp_at, dns_tcp_at) =
-            (dns_udp.local_addr().unwrap(), dns_tcp.local_addr().unwrap());
+        let at = (dns_udp.local_addr().unwrap(), dns_tcp.local_addr().unwrap());
         let listeners = Listeners {
+            forcing: Forcing::Redirect,
             tcp: vec![OwnedFd::from(tcp)],
             dns_udp: vec![OwnedFd::from(dns_udp)],
             dns_tcp: vec![OwnedFd::from(dns_tcp)],
@@ -284,8 +284,8 @@ impl Scene {
             log,
             authority,
             port,
-            dns_udp: dns_udp_at,
-            dns_tcp: dns_tcp_at,
+            dns_udp: at.0,
+            dns_tcp: at.1,
             stop: Some(stop),
             thread: receiver.recv().unwrap(),
             serving: Some(serving),

@@ -76,8 +76,7 @@ fn known(what: What, failure: &Failure, around: &Surroundings) -> Option<Told> {
 }
 
 fn gate(failure: &Failure, around: &Surroundings) -> Option<Told> {
-    let without =
-        "a session that policy grants hosts is refused, and every other one is not touched";
+    let without = "a session that is granted hosts reaches them at ports 80, 443 and those that grants name, and no others";
     if around.is_filtered {
         let told = filtered(around)?;
         return Some(Told {

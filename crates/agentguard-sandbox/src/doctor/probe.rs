@@ -75,7 +75,7 @@ fn enter(subject: &Subject) -> Result<(), Failure> {
 
 fn gate(subject: &Subject) -> Result<(), Failure> {
     enter(subject)?;
-    crate::forcing::force().map(drop)
+    crate::forcing::try_redirect()
 }
 
 fn mounts(subject: &Subject) -> Result<(), Failure> {
@@ -174,7 +174,7 @@ fn landlock_holds() -> Result<(), Failure> {
 
 fn notifications() -> Result<(), Failure> {
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
-    let asking = filter::only_asking(false, false)
+    let asking = filter::only_asking(false, None)
         .map_err(|error| Failure::new("compile the filter", error.to_string()))?;
     sys::install_listener(&asking)
         .step("ask about execs")

@@ -22,6 +22,12 @@ pub(crate) enum Asks {
     Mask,
     /// A socket is to be connected.
     Connection,
+    /// A socket for datagrams is to be made.
+    Datagrams,
+    /// Something is to be sent, perhaps to an address.
+    Message,
+    /// A socket is to be connected to.
+    Server,
     /// A mode, an owner or times are to be changed.
     Attributes,
 }

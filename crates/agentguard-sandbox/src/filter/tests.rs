@@ -80,7 +80,7 @@ fn answer(program: &[sock_filter], number: u32, architecture: u32, arguments: [u
 /// Numbers and arguments at which some row of some program answers, and their neighbours.
 fn calls() -> Vec<(u32, u32, [u32; 6])> {
     const OURS: u32 = 0xc000_003e;
-    let conditions = REFUSED.iter().chain(BESIDE).chain(NETWORKS);
+    let conditions = REFUSED.iter().chain(BESIDE).chain(NETWORKS).chain(GATED);
     let conditions = conditions.flat_map(|row| row.when.iter().map(|when| (row.number, *when)));
     let mut all = vec![(59, 0x4000_0003, [0; 6])];
     for number in (0..600).chain([0x4000_0000, 0x4000_003b, u32::MAX]) {
@@ -109,7 +109,12 @@ fn calls() -> Vec<(u32, u32, [u32; 6])> {
 fn one_program_answers_as_all_of_them_would() {
     const MOST: usize = 4096; // BPF_MAXINSNS, linux/bpf_common.h
     let mut stacks = vec![all_for_mediator().unwrap()];
-    for beside in [None, Some(Network::Isolated), Some(Network::Host)] {
+    for beside in [
+        None,
+        Some(Network::Isolated),
+        Some(Network::Gated),
+        Some(Network::Host),
+    ] {
         for (files_are_roots, judges_names) in [(true, true), (false, true), (true, false)] {
             stacks.push(all_for_agent(files_are_roots, judges_names, beside).unwrap());
         }

@@ -6,11 +6,14 @@
 //! of the agent's ever has. Who asks for an address on a connection to the gate is told by the kernel
 //! (`SO_ORIGINAL_DST`), and not by whoever connects.
 
+mod any_address;
 mod callers;
+mod mediated;
 mod netlink;
 mod redirect;
 mod route;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 
@@ -18,6 +21,7 @@ use agentguard_core::Forcing;
 use rustix::io::Errno;
 
 use crate::error::{Failure, Step};
+pub(crate) use mediated::{Ways, listen_beside};
 
 /// Where connections are turned to. Ports below 1024 are none that an agent's own servers could want, or take.
 const CONNECTIONS: u16 = 1;
@@ -47,17 +51,37 @@ pub(crate) struct Forced {
     pub(crate) callings: OwnedFd,
 }
 
-/// Forces the network of this process to the gate, and listens there for it. The loopback is up.
-pub(crate) fn force() -> Result<Forced, Failure> {
+/// Forces the network of this process to the gate, and listens there for it. The loopback is up. `ports` are those that
+/// grants name, which count where the kernel cannot turn connections to all of them.
+pub(crate) fn force(ports: BTreeSet<u16>) -> Result<Forced, Failure> {
     // Before the rules: what is turned to nobody is refused.
     let mut listeners = listen(Forcing::Redirect)?;
     let callings = callers::make(&mut listeners.callers)?;
     route::make_all_local().step("make every address local")?;
-    redirect::turn(CONNECTIONS, LOOKUPS).map_err(explain)?;
+    match redirect::turn(CONNECTIONS, LOOKUPS) {
+        Ok(()) => {}
+        Err(error) if has_no_such(&error) => {
+            let callers = std::mem::take(&mut listeners.callers);
+            drop(listeners);
+            listeners = any_address::listen(ports, callers)?;
+        }
+        Err(error) => return Err(Failure::new(STEP, error.to_string())),
+    }
     Ok(Forced {
         listeners,
         callings,
     })
+}
+
+/// Whether the kernel turns connections to the gate, by trying.
+pub(crate) fn try_redirect() -> Result<(), Failure> {
+    match force(BTreeSet::new())?.listeners.forcing {
+        Forcing::Redirect | Forcing::Mediated => Ok(()),
+        Forcing::AnyAddress => Err(Failure::new(
+            STEP,
+            "this kernel has no nf_tables that can redirect",
+        )),
+    }
 }
 
 fn listen(forcing: Forcing) -> Result<GateListeners, Failure> {
@@ -91,14 +115,11 @@ fn is_missing(bound: &std::io::Result<TcpListener>) -> bool {
     matches!(errno, Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
 }
 
-fn explain(error: std::io::Error) -> Failure {
-    const STEP: &str = "turn connections to the gate";
-    let has_no_such = matches!(
-        Errno::from_io_error(&error),
+const STEP: &str = "turn connections to the gate";
+
+fn has_no_such(error: &std::io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
         Some(Errno::NOENT | Errno::OPNOTSUPP | Errno::PROTONOSUPPORT)
-    );
-    match has_no_such {
-        true => Failure::new(STEP, "this kernel has no nf_tables that can redirect"),
-        false => Failure::new(STEP, error.to_string()),
-    }
+    )
 }

@@ -1,7 +1,7 @@
 //! The agent's first process, from its making to its exec.
 
 use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
-    DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, set_dumpable_behavior,
-    set_parent_process_death_signal, setrlimit,
+    DumpableBehavior, Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, WaitOptions,
+    pidfd_getfd, pidfd_open, set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use seccompiler::BpfProgram;
@@ -22,7 +22,7 @@ use super::setup::{Around, Stage, give_up_capabilities, stream_pair};
 use crate::error::{Failure, Step};
 use crate::plan::{Layer, Plan};
 use crate::sys::{self, Listener};
-use crate::wire::{receive, receive_descriptors, send, send_descriptors};
+use crate::wire::{receive, send};
 use crate::{cgroup, landlock};
 
 /// Where programs are looked for when nothing says so (execvp(3)).
@@ -103,9 +103,13 @@ impl Making {
             talk,
             report,
         } = self;
-        let received = receive_descriptors(&talk).ok();
-        match received.and_then(|mut descriptors| descriptors.pop()) {
-            Some(listener) => Ok(Agent {
+        match receive(&talk)
+            .ok()
+            .flatten()
+            .map(|number| take(process, number))
+        {
+            Some(Err(error)) => Err(error).step("take over the listener"),
+            Some(Ok(listener)) => Ok(Agent {
                 process,
                 listener: Listener(listener),
                 go: talk,
@@ -119,6 +123,12 @@ impl Making {
             }
         }
     }
+}
+
+/// Takes over what a process of ours has at this number.
+fn take(process: Pid, number: i32) -> Result<OwnedFd, Errno> {
+    let handle = pidfd_open(process, PidfdFlags::empty())?;
+    pidfd_getfd(handle, number, PidfdGetfdFlags::empty())
 }
 
 fn not_made(report: &OwnedFd) -> Failure {
@@ -182,7 +192,7 @@ fn enter_and_fork(stage: &Stage) -> Result<sys::Forked, Failure> {
 /// Only ever returns why it could not.
 fn become_agent(plan: &Plan, by: (&Stage, &BpfProgram), talk: &OwnedFd, in_front: bool) -> NotRun {
     let confined = confine(plan, by, talk);
-    match confined.and_then(|()| come_forward(talk, in_front)) {
+    match confined.and_then(|listener| come_forward(talk, listener, in_front)) {
         Ok(()) => execute(plan),
         Err(failure) => NotRun::Failed(failure),
     }
@@ -192,7 +202,7 @@ fn confine(
     plan: &Plan,
     (stage, filter): (&Stage, &BpfProgram),
     talk: &OwnedFd,
-) -> Result<(), Failure> {
+) -> Result<OwnedFd, Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the agent to the mediator")?;
     set_dumpable_behavior(DumpableBehavior::Dumpable).step("open the agent to the mediator")?;
     refuse_ways_out(plan)?;
@@ -207,19 +217,20 @@ fn confine(
     rustix::process::chdir(&plan.directory)
         .step(format!("enter `{}`", plan.directory.display()))?;
     let listener = sys::install_listener(filter).map_err(describe_busy)?;
-    // Not asked about: sendmsg is no exec.
-    send_descriptors(talk, &[listener.as_fd()])
+    // Its number only, and it is kept until it was taken: to send it may be asked about, which nobody answers yet.
+    send(talk, &listener.as_raw_fd())
         .map_err(|error| Failure::new("hand over the listener", error.to_string()))?;
-    drop(listener);
-    sys::close_above(3, true).step("close what was inherited")
+    sys::close_above(3, true).step("close what was inherited")?;
+    Ok(listener)
 }
 
 /// Waits until the session is recorded, and takes the terminal and the signals that are the agent's then.
-fn come_forward(talk: &OwnedFd, in_front: bool) -> Result<(), Failure> {
+fn come_forward(talk: &OwnedFd, listener: OwnedFd, in_front: bool) -> Result<(), Failure> {
     match receive::<Go>(talk) {
         Ok(Some(Go)) => {}
         Ok(None) | Err(_) => return Err(Failure::new("begin", "the session was not to begin")),
     }
+    drop(listener);
     own_group(in_front)?;
     sys::forget_blocked().step("unblock signals")
 }

@@ -14,6 +14,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use agentguard_core::Network;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -24,6 +25,7 @@ use rustix::process::{
 
 use super::setup::{self, Around, Stage};
 use crate::error::{Failure, Step};
+use crate::forcing;
 use crate::landlock::{self, Scoped};
 use crate::plan::Plan;
 use crate::root::{self, FirstLook};
@@ -73,12 +75,20 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
     try_tracing()?;
     let root = fs::open("/", flags, Mode::empty()).step("open the root")?;
     let (first_look, _) = root::look(plan, root.as_fd())?;
+    let (gate, ways) = match plan.confinement.network {
+        Network::Gated => {
+            forcing::listen_beside().map(|(forced, ways)| (Some(forced), Some(ways)))?
+        }
+        Network::Isolated | Network::Host => (None, None),
+    };
+    let (gate, callings) = gate.map(|gate| (gate.listeners, gate.callings)).unzip();
     let stage = Stage {
         proc,
         init,
         listeners: Vec::new(),
-        gate: None,
-        callings: None,
+        gate,
+        callings,
+        ways,
         around: Around::Scope(Beside {
             scope,
             reaper,

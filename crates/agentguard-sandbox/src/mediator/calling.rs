@@ -6,7 +6,7 @@
 //! told says who connected, and not who writes: a socket can be handed on.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
@@ -22,7 +22,7 @@ use crate::plan::FileKey;
 const LONGEST: usize = 4096;
 /// As many programs are remembered as one session may reasonably connect by.
 const MOST_KNOWN: usize = 1024;
-const LOOKUPS: u16 = 53;
+pub(super) const LOOKUPS: u16 = 53;
 
 /// Tells the gate who connects.
 #[derive(Debug)]
@@ -55,11 +55,30 @@ impl Callings {
             None => return None,
         };
         let socket = sockopt::socket_cookie(socket).ok()?;
-        Some(Calling { socket, caller })
+        Some(Calling {
+            socket,
+            to: None,
+            caller,
+        })
     }
 
-    /// Tells it. Where the gate does not keep up it is not told, and the caller is unknown there.
-    pub(super) fn tell(&self, calling: &Calling) {
+    /// What is to be told of whatever this socket sends to `to`, which only the mediator leads to the gate.
+    pub(super) fn look_to(
+        &self,
+        (images, processes): (&Images, &Processes),
+        thread: Pid,
+        (socket, to): (BorrowedFd<'_>, SocketAddr),
+    ) -> Option<Calling> {
+        Some(Calling {
+            socket: sockopt::socket_cookie(socket).ok()?,
+            to: Some(to),
+            caller: self.caller(images, processes, thread),
+        })
+    }
+
+    /// Tells it, and returns whether it was told. Where the gate does not keep up it is not, and the caller is unknown
+    /// there.
+    pub(super) fn tell(&self, calling: &Calling) -> bool {
         let line = |calling: &Calling| {
             let mut line = serde_json::to_vec(calling).ok()?;
             line.push(b'\n');
@@ -69,9 +88,8 @@ impl Callings {
             caller: Caller::unknown(),
             ..*calling
         };
-        if let Some(line) = line(calling).or_else(|| line(&unknown())) {
-            let _ = rustix::io::write(self.line.as_fd(), &line);
-        }
+        let line = line(calling).or_else(|| line(&unknown()));
+        line.is_some_and(|line| rustix::io::write(self.line.as_fd(), &line).is_ok())
     }
 
     fn caller(&self, images: &Images, processes: &Processes, thread: Pid) -> Caller {
@@ -105,7 +123,7 @@ fn leads_to_gate(socket: BorrowedFd<'_>, to: IpAddr, port: u16) -> Option<bool> 
 }
 
 /// Address and port of a `struct sockaddr_in` or `sockaddr_in6`.
-fn destination(address: &[u8]) -> Option<(IpAddr, u16)> {
+pub(super) fn destination(address: &[u8]) -> Option<(IpAddr, u16)> {
     let port = u16::from_be_bytes(*address.get(2..)?.first_chunk()?);
     let to = match family(address)? {
         libc::AF_INET => Ipv4Addr::from(*address.get(4..)?.first_chunk::<4>()?).into(),
@@ -115,7 +133,7 @@ fn destination(address: &[u8]) -> Option<(IpAddr, u16)> {
     Some((to, port))
 }
 
-fn is_nobody(address: &[u8]) -> bool {
+pub(super) fn is_nobody(address: &[u8]) -> bool {
     family(address) == Some(libc::AF_UNSPEC)
 }
 
@@ -181,6 +199,7 @@ mod tests {
         let callings = Callings::new(write);
         let calling = |path: String| Calling {
             socket: 7,
+            to: None,
             caller: Caller { path, sha256: None },
         };
         callings.tell(&calling("/bin/a".to_owned()));

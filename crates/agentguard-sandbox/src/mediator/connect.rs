@@ -8,6 +8,7 @@
 //! [`Peers`]: super::peers::Peers
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
@@ -51,11 +52,15 @@ struct Connection {
     entry: Option<u64>,
 }
 
-enum Target {
+pub(super) enum Target {
     /// The address that was copied.
     Address(Vec<u8>),
     /// What a descriptor of ours holds.
     Pinned(OwnedFd),
+    /// The gate, instead of what was asked for.
+    Gate(SocketAddr),
+    /// Nobody: it stays connected to the gate.
+    Same,
 }
 
 impl Worker<'_> {
@@ -69,23 +74,17 @@ impl Worker<'_> {
                 return Ok(());
             }
         };
-        let calling = shared.callings.as_ref().and_then(|callings| {
-            let (socket, whom) = (asked.socket.as_fd(), asked.address.as_slice());
-            let seen = (&shared.images, &shared.processes);
-            let calling = callings.look(seen, notification.thread, (socket, whom))?;
-            Some((callings, calling))
-        });
+        let whom = (asked.socket.as_fd(), asked.address.as_slice());
+        let calling = shared.look(notification.thread, whom);
         // It waits still: what was read was its own.
         if !shared.listener.still_waits(notification) {
             return Ok(());
         }
         match self.decide(notification, asked)? {
-            Ok(connection) => {
-                if let Some((callings, calling)) = calling {
-                    callings.tell(&calling);
-                }
-                self.perform(notification, connection);
-            }
+            Ok(connection) => match shared.tell(calling) {
+                Ok(()) => self.perform(notification, connection),
+                Err(errno) => shared.listener.refuse(notification, errno.raw_os_error()),
+            },
             Err(errno) => shared.listener.refuse(notification, errno.raw_os_error()),
         }
         Ok(())
@@ -103,9 +102,13 @@ impl Worker<'_> {
                 return Ok(Err(Errno::ACCESS));
             }
             Ok(None) => {
+                let target = match shared.target(socket.as_fd(), address) {
+                    Ok(target) => target,
+                    Err(errno) => return Ok(Err(errno)),
+                };
                 return Ok(Ok(Connection {
                     socket,
-                    target: Target::Address(address),
+                    target,
                     entry: None,
                 }));
             }
@@ -174,10 +177,22 @@ impl Worker<'_> {
 
     /// Connects at once where that cannot wait, else in a thread of its own.
     fn perform(&self, notification: &Notification, connection: Connection) {
-        let shared = self.shared;
-        if !may_wait(&connection.socket) {
+        let may_wait = may_wait(&connection.socket);
+        self.act(notification, may_wait, move |shared, notification| {
             connection.finish(shared, notification);
-            return;
+        });
+    }
+
+    /// Does something for a caller, which answers it, in a thread of its own where it may wait.
+    pub(super) fn act(
+        &self,
+        notification: &Notification,
+        may_wait: bool,
+        act: impl FnOnce(&Shared, &Notification) + Send + 'static,
+    ) {
+        let shared = self.shared;
+        if !may_wait {
+            return act(shared, notification);
         }
         if !shared.waits.enter(notification) {
             return shared.listener.refuse(notification, libc::EAGAIN);
@@ -185,7 +200,7 @@ impl Worker<'_> {
         let (in_thread, asked) = (Arc::clone(shared), *notification);
         let wait = move || {
             in_thread.waits.begin(&asked);
-            connection.finish(&in_thread, &asked);
+            act(&in_thread, &asked);
         };
         let thread = std::thread::Builder::new().stack_size(STACK);
         if thread.spawn(wait).is_err() {
@@ -222,6 +237,8 @@ impl Connection {
         let connected = match &self.target {
             Target::Address(address) => sys::connect(socket, address),
             Target::Pinned(pinned) => sys::connect(socket, &address_of(pinned.as_fd())),
+            Target::Gate(gate) => rustix::net::connect(socket, gate).map_err(io::Error::from),
+            Target::Same => Ok(()),
         };
         let errno = connected.err().map(|error| self.errno(&error));
         let entry = self.entry;
@@ -239,16 +256,7 @@ impl Connection {
 
     /// A wait that was ended for a signal of the caller's ends as it would have for the caller.
     fn errno(&self, error: &io::Error) -> i32 {
-        let has_limit = || {
-            !matches!(
-                sockopt::socket_timeout(&self.socket, sockopt::Timeout::Send),
-                Ok(None)
-            )
-        };
-        match error.raw_os_error().unwrap_or(libc::EACCES) {
-            libc::EINTR if !has_limit() => RESTART,
-            errno => errno,
-        }
+        interrupted(&self.socket, error.raw_os_error().unwrap_or(libc::EACCES))
     }
 }
 
@@ -257,6 +265,20 @@ impl Shared {
     pub(super) fn note(&self, of: u64, outcome: OutcomeOf) {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         outcomes.push(Outcome { of, outcome });
+    }
+}
+
+/// The error of a wait that ended, as the caller would have had it.
+pub(super) fn interrupted(socket: &OwnedFd, errno: i32) -> i32 {
+    let has_limit = || {
+        !matches!(
+            sockopt::socket_timeout(socket, sockopt::Timeout::Send),
+            Ok(None)
+        )
+    };
+    match errno {
+        libc::EINTR if !has_limit() => RESTART,
+        errno => errno,
     }
 }
 
@@ -282,11 +304,11 @@ fn unix_path<'a>(socket: &OwnedFd, address: &'a [u8]) -> Result<Option<&'a [u8]>
 }
 
 /// Whether a connect of this socket could wait: for a place in a queue, or for the other side.
-fn may_wait(socket: &OwnedFd) -> bool {
+pub(super) fn may_wait(socket: &OwnedFd) -> bool {
     rustix::fs::fcntl_getfl(socket).map_or(true, |flags| !flags.contains(OFlags::NONBLOCK))
 }
 
 /// A register as the kernel reads it: a 32-bit number, or an address.
-fn low_and_whole(register: u64) -> (u32, u64) {
+pub(super) fn low_and_whole(register: u64) -> (u32, u64) {
     (u32::try_from(register & 0xffff_ffff).unwrap_or(0), register)
 }

@@ -28,6 +28,7 @@ use super::verify::{Judged, Seen};
 use super::waits::Waits;
 use crate::error::Error;
 use crate::filter::{self, Asks};
+use crate::forcing::Ways;
 use crate::landlock::Scoped;
 use crate::sys::{Listener, Notification, Tracee};
 use crate::wire::{Answer, FromWorker, Outcome};
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     pub(super) waits: Waits,
     /// Tells a gate who connects, where there is one.
     pub(super) callings: Option<Callings>,
+    /// Where the gate listens, where it is the mediator that leads there.
+    pub(super) ways: Option<Ways>,
     pub(super) seats: Seats,
     /// The agent's first process.
     pub(super) agent: Pid,
@@ -128,6 +131,18 @@ impl Worker<'_> {
             Some(Asks::Connection) => self.answer_connect(notification),
             Some(Asks::Attributes) => {
                 self.answer_attributes(notification);
+                Ok(())
+            }
+            Some(Asks::Datagrams) => {
+                self.answer_socket(notification);
+                Ok(())
+            }
+            Some(Asks::Message) => {
+                self.answer_message(notification);
+                Ok(())
+            }
+            Some(Asks::Server) => {
+                self.answer_listen(notification);
                 Ok(())
             }
             None => {
@@ -246,7 +261,16 @@ impl Worker<'_> {
     pub(super) fn refuse_unseen(&self, notification: &Notification) -> Option<()> {
         let call = match filter::asks(notification.number) {
             Some(Asks::Program) => read_call(notification).ok()?,
-            Some(Asks::Name | Asks::Mask | Asks::Connection | Asks::Attributes) | None => {
+            Some(
+                Asks::Name
+                | Asks::Mask
+                | Asks::Connection
+                | Asks::Attributes
+                | Asks::Datagrams
+                | Asks::Message
+                | Asks::Server,
+            )
+            | None => {
                 return None;
             }
         };

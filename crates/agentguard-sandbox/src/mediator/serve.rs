@@ -153,12 +153,10 @@ fn tell_ready(
 fn filter_for(plan: &Plan, is_beside: bool) -> Result<BpfProgram, Failure> {
     // Without mounts of its own nothing holds what is there, and names are no promise.
     let judges_names = !plan.confinement.places.is_empty() && !is_beside;
+    let beside = is_beside.then_some(plan.confinement.network);
     let compiled = match plan.without.contains(&Layer::Filter) {
-        true => filter::only_asking(judges_names, is_beside),
-        false => {
-            let beside = is_beside.then_some(plan.confinement.network);
-            filter::for_agent(plan.become_user.is_some(), judges_names, beside)
-        }
+        true => filter::only_asking(judges_names, beside),
+        false => filter::for_agent(plan.become_user.is_some(), judges_names, beside),
     };
     compiled.map_err(not_compiled)
 }
@@ -229,6 +227,7 @@ fn serve(
         peers,
         waits: Waits::default(),
         callings: stage.callings.map(Callings::new),
+        ways: stage.ways,
         seats: Seats::default(),
         agent: agent.process,
         scope,

@@ -9,8 +9,8 @@
 //! executes anything, and afterwards only the agent does.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
@@ -24,7 +24,7 @@ use super::beside::{self, Beside};
 use super::early::Early;
 use super::init::{self, FromInit};
 use crate::error::{Failure, Step};
-use crate::forcing::{self, Forced, GateListeners};
+use crate::forcing::{self, Forced, GateListeners, Ways};
 use crate::landlock::{self, Domain};
 use crate::plan::{Plan, User};
 use crate::root::{self, FirstLook, Owners};
@@ -51,6 +51,8 @@ pub(super) struct Stage {
     pub(super) gate: Option<GateListeners>,
     /// Where the gate is told who connects.
     pub(super) callings: Option<OwnedFd>,
+    /// Where the gate listens, where callers are to be led there one by one.
+    pub(super) ways: Option<Ways>,
     /// What holds the agent's processes.
     pub(super) around: Around,
 }
@@ -152,6 +154,7 @@ fn build_namespaces(
         listeners,
         gate,
         callings,
+        ways: None,
         around: Around::Namespaces {
             pid: pid_namespace,
             user: user_namespace,
@@ -166,9 +169,21 @@ fn build_namespaces(
 fn ways_out(confinement: &Confinement) -> Result<(Vec<OwnedFd>, Option<Forced>), Failure> {
     Ok(match confinement.network {
         Network::Isolated => (open_ports(&confinement.ports)?, None),
-        Network::Gated => (open_ports(&confinement.ports)?, Some(forcing::force()?)),
+        Network::Gated => (
+            open_ports(&confinement.ports)?,
+            Some(forcing::force(granted_ports(confinement))?),
+        ),
         Network::Host => (Vec::new(), None),
     })
+}
+
+/// The ports that are named by what is granted.
+fn granted_ports(confinement: &Confinement) -> BTreeSet<u16> {
+    confinement
+        .hosts
+        .iter()
+        .filter_map(|grant| grant.port())
+        .collect()
 }
 
 /// Opens what the plan names, with whatever can be written shown as `user`'s own.

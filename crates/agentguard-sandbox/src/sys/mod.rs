@@ -22,7 +22,7 @@ pub(crate) use seccomp::{
 };
 pub(crate) use signal::{Signals, block_forwarded, forget_blocked};
 pub(crate) use socket::{be_woken, connect, network_of, wake};
-pub(crate) use trace::{Tracee, read_memory, read_pieces};
+pub(crate) use trace::{Tracee, read_memory, read_pieces, write_memory};
 
 use std::io;
 

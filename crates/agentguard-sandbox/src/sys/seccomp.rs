@@ -188,6 +188,12 @@ impl Listener {
         self.respond(notification, (0, 0), 0);
     }
 
+    /// Makes the call return how much of it was done for the caller.
+    pub(crate) fn succeed_with(&self, notification: &Notification, done: usize) {
+        let done = i64::try_from(done).unwrap_or(i64::MAX);
+        self.respond(notification, (done, 0), 0);
+    }
+
     /// Lets the kernel go on with the call, which then reads its arguments anew.
     pub(crate) fn resume(&self, notification: &Notification) {
         let flag = u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).unwrap_or(1);

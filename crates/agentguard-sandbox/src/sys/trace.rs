@@ -166,6 +166,32 @@ pub(crate) fn read_memory(process: Pid, address: u64, into: &mut [u8]) -> io::Re
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
 
+/// Writes to another process's memory from `address` on; returns how much of it could be written.
+pub(crate) fn write_memory(process: Pid, address: u64, bytes: &[u8]) -> io::Result<usize> {
+    let local = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    let start = usize::try_from(address).map_err(io::Error::other)?;
+    let remote = libc::iovec {
+        iov_base: std::ptr::without_provenance_mut(start),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: the kernel only reads `bytes`, which are borrowed; the remote address is only a number to this
+    // process.
+    let written = unsafe {
+        libc::process_vm_writev(
+            process.as_raw_nonzero().get(),
+            &raw const local,
+            1,
+            &raw const remote,
+            1,
+            0,
+        )
+    };
+    usize::try_from(written).map_err(|_| io::Error::last_os_error())
+}
+
 /// Reads several pieces of another process's memory at once, one after the other into `into`, which is
 /// as long as all of them together. Returns how much could be read before the first that could not.
 pub(crate) fn read_pieces(
