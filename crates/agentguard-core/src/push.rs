@@ -9,6 +9,7 @@ use crate::{CredentialName, Digest};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Push {
     /// How it is sent.
+    #[serde(default)]
     pub by: PushedBy,
     /// The canonical name or address of the server.
     pub host: String,
@@ -48,10 +49,11 @@ pub struct Push {
 }
 
 /// How a push is sent.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+#[derive(Default, Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PushedBy {
     /// As git does.
+    #[default]
     Git,
     /// By the host's interface, as a request to change a file or a ref.
     Rest,
