@@ -252,13 +252,20 @@ is_type(change) if {
 	change.at[2] == "type"
 }
 
-# `postgresql:16.1` to `postgresql:16.4`, not to `mysql:16.4`.
+# `postgresql:16.1` to `postgresql:16.4`, not to `mysql:16.4`, nor to `postgresql:16`, which may be any of that line.
 is_higher(before, after) if {
 	was := version(before)
 	is := version(after)
 	was.name == is.name
 	was.depth == is.depth
 	[was.major, was.minor] < [is.major, is.minor]
+}
+
+is_higher(before, after) if {
+	was := version(before)
+	is := version(after)
+	was.name == is.name
+	was.major < is.major
 }
 
 version(type) := {"name": parts[0], "depth": count(parts), "major": to_number(parts[1]), "minor": minor} if {

@@ -241,7 +241,7 @@ fn what_makes_others_run_code_does_not_pass_in_any_commit() {
                     "{plumbing}{added}after=$(git commit-tree -p $commit -m y HEAD^{{tree}})\n\
                      git push origin $after:refs/heads/$own/x"
                 ),
-                "push/pipeline",
+                "pipelines/removed",
             ),
             // What the server has elsewhere, moved to where it runs: nothing of it is in the pack.
             (format!("{moved}{added}git push origin $commit:refs/heads/$own/x"), "push/pipeline"),

@@ -459,6 +459,7 @@ fn is_result(word: Option<&str>) -> bool {
             "started"
                 | "done"
                 | "answered"
+                | "pushed"
                 | "unanswered"
                 | "failed"
                 | "killed"

@@ -134,6 +134,12 @@ pub(crate) fn short(id: &str) -> &str {
 pub(crate) fn action(text: Option<&Value>) -> Option<String> {
     let text = text?;
     let of_action = |field: &str| text.pointer(field).and_then(Value::as_str);
+    if of_action("/action/kind") == Some("push") {
+        let push: Push = serde_json::from_value(text.get("action")?.clone()).ok()?;
+        // The kind stands before it.
+        let words = push.words();
+        return Some(words.strip_prefix("push ").unwrap_or(&words).to_owned());
+    }
     if let (Some(by), Some(path)) = (of_action("/action/by"), of_action("/action/path")) {
         return Some(format!("{by} {}", command_line(&[path])));
     }
@@ -149,12 +155,6 @@ pub(crate) fn action(text: Option<&Value>) -> Option<String> {
     if of_action("/action/kind") == Some("api") {
         let api: Api = serde_json::from_value(text.get("action")?.clone()).ok()?;
         return Some(format!("{} {}", api.method, command_line(&[api.url()])));
-    }
-    if of_action("/action/kind") == Some("push") {
-        let push: Push = serde_json::from_value(text.get("action")?.clone()).ok()?;
-        // The kind stands before it.
-        let words = push.words();
-        return Some(words.strip_prefix("push ").unwrap_or(&words).to_owned());
     }
     let words = ["/argv", "/action/argv", "/command"];
     let words = words.iter().find_map(|at| text.pointer(at))?.as_array()?;
