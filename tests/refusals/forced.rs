@@ -5,7 +5,7 @@ use std::path::Path;
 
 use agentguard::core::{Digest, Event, Forcing, Level, Network};
 
-use crate::gated::{Server, assert_verifies, network_decisions, with_server};
+use crate::gated::{Server, assert_verifies, network_decisions, networks, with_server};
 use crate::scene::{Scene, as_everyone, level};
 
 /// Refuses every request and every other host, and says by whom they were asked for.
@@ -119,15 +119,7 @@ fn a_session_that_asks_for_no_network_gets_none_whatever_is_granted() {
         }
         assert_eq!(server.connections(), 0);
         assert!(network_decisions(scene).is_empty());
-        let mut starts = Vec::new();
-        scene.each_event(|event| {
-            if let Event::Start {
-                network, forcing, ..
-            } = event
-            {
-                starts.push((*network, *forcing));
-            }
-        });
+        let starts = networks(scene);
         assert_eq!(starts, [(Network::Isolated, None)]);
     });
 }

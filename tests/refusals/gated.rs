@@ -128,6 +128,20 @@ pub(crate) fn with_server(test: impl Fn(&Scene, &Server)) {
     });
 }
 
+/// What each session saw of the network, and how it was led to its gate.
+pub(crate) fn networks(scene: &Scene) -> Vec<(Network, Option<Forcing>)> {
+    let mut starts = Vec::new();
+    scene.each_event(|event| {
+        if let Event::Start {
+            network, forcing, ..
+        } = event
+        {
+            starts.push((*network, *forcing));
+        }
+    });
+    starts
+}
+
 /// The rules of decisions about the network, allowed and refused, in their order.
 pub(crate) fn network_decisions(scene: &Scene) -> Vec<(String, bool, String)> {
     let mut all = Vec::new();

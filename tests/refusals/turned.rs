@@ -4,10 +4,10 @@ use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
-use agentguard::core::{Event, Forcing, Level, Network};
+use agentguard::core::{Forcing, Level, Network};
 
 use crate::attack::Tried;
-use crate::gated::{Server, assert_verifies, begin_at, network_decisions, wait_for};
+use crate::gated::{Server, assert_verifies, begin_at, network_decisions, networks, wait_for};
 use crate::scene::{Ran, Scene, without_namespaces};
 
 const LEVEL: Level = Level::NoNamespaces;
@@ -72,15 +72,7 @@ fn a_granted_host_is_reached_and_no_other_with_no_network_of_its_own() {
         assert_eq!(server.connections(), 2);
         let refused = network_decisions(scene).into_iter();
         assert_eq!(refused.filter(|(_, allowed, _)| !allowed).count(), 5);
-        let mut starts = Vec::new();
-        scene.each_event(|event| {
-            if let Event::Start {
-                network, forcing, ..
-            } = event
-            {
-                starts.push((*network, *forcing));
-            }
-        });
+        let starts = networks(scene);
         assert!(
             starts
                 .iter()

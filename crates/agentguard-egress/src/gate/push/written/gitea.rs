@@ -4,7 +4,7 @@ use agentguard_core::{Api, PathChange, PathChanged, RefChange};
 
 use super::github::NAMED;
 use super::said::Said;
-use super::{Found, Written, branch, decoded, file, tag, word};
+use super::{Found, Written, branch, changed_by, decoded, file, tag, word};
 
 pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
     let [all, owner, name, rest @ ..] = path.as_slice() else {
@@ -33,12 +33,7 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
         }
         (method, ["contents", ..], [_, place @ ..]) => {
             let said = Said::of(api)?;
-            let change = match method {
-                "POST" => PathChanged::Added,
-                "PUT" => PathChanged::Changed,
-                "DELETE" => PathChanged::Removed,
-                _ => return Err("files are not written by this method".to_owned()),
-            };
+            let change = changed_by(method)?;
             let mut paths = Vec::new();
             written(said, &place.join("/"), change, &mut paths)?;
             on_branch(said, repository)?.with_paths(paths).map(Some)

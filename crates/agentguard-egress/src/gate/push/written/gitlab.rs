@@ -4,7 +4,7 @@ use agentguard_core::{Api, PathChange, PathChanged, RefChange, RefUpdate};
 
 use super::github::NAMED;
 use super::said::Said;
-use super::{Found, Written, branch, decoded, file, tag, without_format, word};
+use super::{Found, Written, branch, changed_by, decoded, file, tag, without_format, word};
 
 pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
     let [all, project, of, rest @ ..] = path.as_slice() else {
@@ -20,12 +20,7 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
     match (api.method.as_str(), words.as_slice(), rest) {
         (method, ["files", _, ..], [_, place @ ..]) => {
             let said = Said::of(api)?;
-            let change = match method {
-                "POST" => PathChanged::Added,
-                "PUT" => PathChanged::Changed,
-                "DELETE" => PathChanged::Removed,
-                _ => return Err("files are not written by this method".to_owned()),
-            };
+            let change = changed_by(method)?;
             let place = place.join("/");
             let mut paths = vec![file(&place, change, size(said)?)?];
             // It may be the ending of the file's name, or of the address.

@@ -230,6 +230,16 @@ fn update(name: &str, change: RefChange) -> Result<RefUpdate, String> {
     })
 }
 
+/// What becomes of a file whose path is the request's own.
+fn changed_by(method: &str) -> Result<PathChanged, String> {
+    Ok(match method {
+        "POST" => PathChanged::Added,
+        "PUT" => PathChanged::Changed,
+        "DELETE" => PathChanged::Removed,
+        _ => return Err("files are not written by this method".to_owned()),
+    })
+}
+
 /// What becomes of a file. A path that a server would take for another is none.
 fn file(path: &str, change: PathChanged, size: Option<u64>) -> Result<PathChange, String> {
     if !path.split('/').all(|part| is_name(part.as_bytes())) {
