@@ -171,8 +171,8 @@ fn listen(listener: OwnedFd) -> io::Result<TcpListener> {
 
 async fn accept<F, S>(listener: TcpListener, shared: Arc<Shared>, serve: F)
 where
-    F: Fn(Arc<Shared>, TcpStream) -> S,
-    S: Future<Output = ()> + Send + 'static,
+    F: Fn(Arc<Shared>, TcpStream) -> S + Copy + Send + 'static,
+    S: Future<Output = ()> + Send,
 {
     loop {
         let Ok(place) = Arc::clone(&shared.connections).acquire_owned().await else {
@@ -181,9 +181,9 @@ where
         match listener.accept().await {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true);
-                let served = serve(Arc::clone(&shared), stream);
+                let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    served.await;
+                    serve(shared, stream).await;
                     drop(place);
                 });
             }

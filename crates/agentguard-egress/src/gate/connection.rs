@@ -203,10 +203,11 @@ async fn in_the_clear(
 
 async fn over_tls(shared: &Arc<Shared>, stream: TcpStream, origin: Origin) -> Result<(), Unserved> {
     if shared.is_uninspected(&origin.host) {
-        uninspected::serve(shared, stream, &origin).await;
+        Box::pin(uninspected::serve(shared, stream, &origin)).await;
         return Ok(());
     }
-    let (stream, protocols) = hello(shared, stream, &origin).await?;
+    // What is done once does not stay in what is kept for as long as the connection lives.
+    let (stream, protocols) = Box::pin(hello(shared, stream, &origin)).await?;
     let way = way(shared, &origin, &protocols).await?;
     // Client and server speak the same, so that nothing is translated.
     let first = protocols.first().copied().unwrap_or(Protocol::Http1);
@@ -216,7 +217,7 @@ async fn over_tls(shared: &Arc<Shared>, stream: TcpStream, origin: Origin) -> Re
     let stream: TlsStream<TcpStream> = handshake.map_err(|_| Unserved::Left)??;
     match protocol {
         Protocol::Http1 => serve::http1(shared, stream, origin, way).await?,
-        Protocol::Http2 => serve::http2(shared, stream, origin, way).await?,
+        Protocol::Http2 => Box::pin(serve::http2(shared, stream, origin, way)).await?,
     }
     Ok(())
 }

@@ -89,7 +89,7 @@ impl Upstream {
         }
         let mut failed = None;
         for at in addresses {
-            match dial(shared, origin, *at, protocols).await {
+            match Box::pin(dial(shared, origin, *at, protocols)).await {
                 Ok(sender) => return open(*at, sender, false),
                 Err(error) => failed = failed.or(Some((*at, reason(&error)))),
             }
@@ -142,7 +142,10 @@ impl Upstream {
 
     async fn dial(&self) -> Result<(), String> {
         let mut sender = self.sender.lock().await;
-        let dialled = dial(&self.shared, &self.origin, self.at, &[self.protocol]).await;
+        // A connection is seldom made here, and what makes one is large.
+        let protocols = [self.protocol];
+        let dialled = dial(&self.shared, &self.origin, self.at, &protocols);
+        let dialled = Box::pin(dialled).await;
         *sender = Some(dialled.map_err(|error| reason(&error))?);
         Ok(())
     }

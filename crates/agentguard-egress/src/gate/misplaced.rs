@@ -1,5 +1,6 @@
 //! Placeholders that stand where they may not: that is refused, and told to whoever looks for misuse.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -176,13 +177,12 @@ impl Watch {
 
 /// Waits for what is sent, or until something is found in it and told of.
 pub(super) async fn unless_misplaced<T>(
-    sending: impl Future<Output = T>,
+    mut sending: Pin<&mut impl Future<Output = T>>,
     alarm: Option<Alarm>,
 ) -> Result<T, Told> {
     let Some(mut alarm) = alarm else {
         return Ok(sending.await);
     };
-    let mut sending = std::pin::pin!(sending);
     let sent = tokio::select! {
         biased;
         told = &mut alarm.telling => match told {

@@ -158,9 +158,7 @@ where
     if let Some(switched) = slot.take() {
         let (client, further) = strict.into_parts();
         let unread = [&parts.read_buf[..], &further].concat();
-        switched
-            .carry(client, &unread, shared.patience.answer)
-            .await;
+        Box::pin(switched.carry(client, &unread, shared.patience.answer)).await;
         return Ok(());
     }
     if let Some(fault) = strict.fault() {
@@ -302,7 +300,7 @@ impl Connection {
                 first,
                 rest,
             };
-            return self.push(arriving, permitted).await;
+            return Box::pin(self.push(arriving, permitted)).await;
         }
         let sent = Arc::new(AtomicU64::new(0));
         let alarm = watch
@@ -542,7 +540,7 @@ impl Connection {
     ) -> Result<Response<Body>, Unsent> {
         let patience = self.shared.patience.answer;
         let is_before_push = push::asks_what_it_can(request.uri());
-        let sending = timeout(patience, upstream.send(request));
+        let sending = std::pin::pin!(timeout(patience, upstream.send(request)));
         let answer = match misplaced::unless_misplaced(sending, alarm).await {
             Ok(Ok(Ok(answer))) => answer,
             Ok(Ok(Err(why))) => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, &why)),
