@@ -13,6 +13,8 @@ use super::pack::{Entry, Objects};
 const MOST_PATHS: usize = 10_000;
 const MOST_COMMITS: usize = 2_000;
 const MOST_STEPS: usize = 200_000;
+/// How many directories that are only on the server may be taken up from there: it is asked for each.
+const MOST_TAKEN_UP: usize = 1000;
 /// How deep a path is.
 const DEEPEST: usize = 100;
 const TREE: u16 = 0o040_000;
@@ -34,6 +36,27 @@ pub(super) struct Versions {
     pub(super) path: String,
     pub(super) before: Option<ObjectId>,
     pub(super) after: Option<ObjectId>,
+}
+
+/// Why it is not known what a push changes.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Unknown {
+    /// Only the server knows what these directories hold: what packs a push leaves out all that the server has.
+    Directories(Vec<ObjectId>),
+    /// It is not to be known.
+    Refused(String),
+}
+
+impl From<String> for Unknown {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl From<&str> for Unknown {
+    fn from(why: &str) -> Self {
+        Self::Refused(why.to_owned())
+    }
 }
 
 /// The commits that a push brings, from the ends of its refs, and those that it builds upon: the server has them.
@@ -123,13 +146,15 @@ impl Walk {
         Some(Ancestry::Upon(upon))
     }
 
-    /// What all of it changes. `base` holds what the commits that it builds upon hold.
-    pub(super) fn changes(&self, objects: &Objects, base: &Objects) -> Result<Changes, String> {
+    /// What all of it changes. `base` holds what the commits that it builds upon hold, and what the server said of
+    /// directories.
+    pub(super) fn changes(&self, objects: &Objects, base: &Objects) -> Result<Changes, Unknown> {
         let mut differ = Differ {
             objects,
             base,
             paths: BTreeMap::new(),
             steps: 0,
+            taken_up: BTreeSet::new(),
             files: Vec::new(),
             commit: objects.format.null(),
         };
@@ -157,6 +182,9 @@ impl Walk {
                 parents: commit.parents.len(),
                 signed: commit.is_signed,
             });
+        }
+        if !differ.taken_up.is_empty() {
+            return Err(Unknown::Directories(differ.taken_up.into_iter().collect()));
         }
         commits.sort_by(|one, two| one.id.cmp(&two.id));
         Ok(Changes {
@@ -188,6 +216,8 @@ struct Differ<'o> {
     paths: BTreeMap<Vec<u8>, BTreeSet<PathChange>>,
     /// How many directories were compared. One can stand in many places, and in itself.
     steps: usize,
+    /// Those of which only the server knows what they hold. Nothing below them is looked at.
+    taken_up: BTreeSet<ObjectId>,
     /// Of files that say what runs where, in the commit that is looked at.
     files: Vec<Versions>,
     commit: ObjectId,
@@ -195,6 +225,7 @@ struct Differ<'o> {
 
 /// What stands under one name: its mode and its object.
 type Held = Option<(u16, ObjectId)>;
+type Names = BTreeMap<Vec<u8>, (u16, ObjectId)>;
 
 impl Differ<'_> {
     /// Compares a tree to what its place held in each parent, which may be none. What is as in one of them came
@@ -218,8 +249,13 @@ impl Differ<'_> {
         let own = self.names(tree)?;
         let parents = parents
             .iter()
-            .map(|parent| parent.map_or_else(|| Ok(BTreeMap::new()), |parent| self.names(parent)))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|parent| {
+                parent.map_or_else(|| Ok(Some(Names::new())), |parent| self.names(parent))
+            })
+            .collect::<Result<Option<Vec<_>>, _>>()?;
+        let (Some(own), Some(parents)) = (own, parents) else {
+            return Ok(());
+        };
         let names: BTreeSet<_> = own
             .keys()
             .chain(parents.iter().flat_map(BTreeMap::keys))
@@ -283,7 +319,7 @@ impl Differ<'_> {
     /// Everything below what is no directory any more.
     fn gone(&mut self, place: &mut Vec<u8>, trees: &[Option<ObjectId>]) -> Result<(), String> {
         for tree in trees.iter().flatten() {
-            for (name, held) in self.names(*tree)? {
+            for (name, held) in self.names(*tree)?.unwrap_or_default() {
                 let length = place.len();
                 place.push(b'/');
                 place.extend_from_slice(&name);
@@ -322,15 +358,25 @@ impl Differ<'_> {
         Ok(())
     }
 
-    fn names(&self, tree: ObjectId) -> Result<BTreeMap<Vec<u8>, (u16, ObjectId)>, String> {
+    /// What a directory holds. `None` where only the server knows it, of which a note is made.
+    fn names(&mut self, tree: ObjectId) -> Result<Option<Names>, String> {
         let found = self
             .objects
             .trees
             .get(&tree)
             .or_else(|| self.base.trees.get(&tree));
-        let entries =
-            found.ok_or("it takes up a directory of which only the server knows what it holds")?;
-        let mut names = BTreeMap::new();
+        let Some(entries) = found else {
+            self.taken_up.insert(tree);
+            return if self.taken_up.len() > MOST_TAKEN_UP {
+                Err(
+                    "it takes up more directories that only the server has than a push may"
+                        .to_owned(),
+                )
+            } else {
+                Ok(None)
+            };
+        };
+        let mut names = Names::new();
         for Entry { name, mode, id } in entries {
             if !is_name(name) {
                 return Err("it holds a name that is none".to_owned());
@@ -339,7 +385,7 @@ impl Differ<'_> {
                 return Err("a name stands twice in one of its directories".to_owned());
             }
         }
-        Ok(names)
+        Ok(Some(names))
     }
 }
 
