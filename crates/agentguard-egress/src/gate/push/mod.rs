@@ -38,7 +38,7 @@ use gix_hash::{Kind as Hash, ObjectId};
 pub(super) use heard::Heard;
 use pack::Objects;
 pub(super) use pass::{Arriving, answered, unwritten};
-use paths::{Ancestry, Changes, Unknown, Walk};
+use paths::{Ancestry, Changes, Walk};
 use spool::Spooled;
 pub(super) use spool::{Spool, Spools};
 
@@ -227,21 +227,18 @@ impl Received {
         (!wanted.is_empty()).then(|| base::directories(&wanted))
     }
 
-    /// Compares what it brings to what it builds upon. Returns what the server is asked where the push takes up
-    /// directories from elsewhere there: what they hold is known by their ids, whoever tells it.
-    pub(super) fn compare(&mut self) -> Result<Option<Vec<u8>>, Box<Unread>> {
-        match self.walk.changes(&self.objects, &self.base) {
-            Ok(changes) => {
-                self.changes = changes;
-                Ok(None)
-            }
-            Err(Unknown::Directories(wanted)) => Ok(Some(base::below(&wanted))),
-            Err(Unknown::Refused(why)) => Err(Unread::new(&why)),
-        }
+    /// What it is asked where the push takes up directories from elsewhere there: what they hold is known by their
+    /// ids, whoever tells it.
+    pub(super) fn about_taken_up(&self) -> Result<Option<Vec<u8>>, Box<Unread>> {
+        let wanted = self.walk.taken_up(&self.objects, &self.base);
+        let wanted = wanted.map_err(|why| Unread::new(&why))?;
+        Ok((!wanted.is_empty()).then(|| base::below(&wanted)))
     }
 
     /// What it is asked before it is known what files hold that say what runs where.
-    pub(super) fn about_files(&self) -> Result<Option<Vec<u8>>, Box<Unread>> {
+    pub(super) fn about_files(&mut self) -> Result<Option<Vec<u8>>, Box<Unread>> {
+        let changes = self.walk.changes(&self.objects, &self.base);
+        self.changes = changes.map_err(|why| Unread::new(&why))?;
         let wanted =
             infrastructure::wanted(&self.changes.files, &self.objects).map_err(Unread::new)?;
         Ok((!wanted.is_empty()).then(|| base::files(&wanted)))
@@ -277,20 +274,6 @@ impl Received {
             }
         }
         Some((path, request))
-    }
-
-    /// Takes what the server says of directories that it takes up.
-    pub(super) async fn hear_below(
-        &mut self,
-        answer: Response<Incoming>,
-    ) -> Result<(), Box<Unread>> {
-        self.hear(answer).await?;
-        match self.compare()? {
-            None => Ok(()),
-            Some(_) => Err(Unread::new(
-                "it takes up a directory of which only the server knows what it holds",
-            )),
-        }
     }
 
     /// Takes what the server says of what it builds upon.

@@ -38,27 +38,6 @@ pub(super) struct Versions {
     pub(super) after: Option<ObjectId>,
 }
 
-/// Why it is not known what a push changes.
-#[derive(Debug, Eq, PartialEq)]
-pub(super) enum Unknown {
-    /// Only the server knows what these directories hold: what packs a push leaves out all that the server has.
-    Directories(Vec<ObjectId>),
-    /// It is not to be known.
-    Refused(String),
-}
-
-impl From<String> for Unknown {
-    fn from(why: String) -> Self {
-        Self::Refused(why)
-    }
-}
-
-impl From<&str> for Unknown {
-    fn from(why: &str) -> Self {
-        Self::Refused(why.to_owned())
-    }
-}
-
 /// The commits that a push brings, from the ends of its refs, and those that it builds upon: the server has them.
 pub(super) struct Walk {
     new: Vec<ObjectId>,
@@ -146,15 +125,44 @@ impl Walk {
         Some(Ancestry::Upon(upon))
     }
 
+    /// The directories that its commits take up from elsewhere on the server: what packs a push leaves out what the
+    /// server has. `base` holds what the commits that it builds upon hold.
+    pub(super) fn taken_up(
+        &self,
+        objects: &Objects,
+        base: &Objects,
+    ) -> Result<Vec<ObjectId>, String> {
+        let commits = self.new.iter().filter_map(|id| objects.commits.get(id));
+        let mut waiting: Vec<_> = commits.map(|commit| commit.tree).collect();
+        let (mut seen, mut elsewhere) = (HashSet::new(), Vec::new());
+        while let Some(id) = waiting.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            match objects.trees.get(&id).or_else(|| base.trees.get(&id)) {
+                Some(entries) => {
+                    let directories = entries.iter().filter(|entry| entry.mode == TREE);
+                    waiting.extend(directories.map(|entry| entry.id));
+                }
+                None => elsewhere.push(id),
+            }
+            if elsewhere.len() > MOST_TAKEN_UP {
+                return Err(
+                    "it takes up more directories of the server's than a push may".to_owned(),
+                );
+            }
+        }
+        Ok(elsewhere)
+    }
+
     /// What all of it changes. `base` holds what the commits that it builds upon hold, and what the server said of
     /// directories.
-    pub(super) fn changes(&self, objects: &Objects, base: &Objects) -> Result<Changes, Unknown> {
+    pub(super) fn changes(&self, objects: &Objects, base: &Objects) -> Result<Changes, String> {
         let mut differ = Differ {
             objects,
             base,
             paths: BTreeMap::new(),
             steps: 0,
-            taken_up: BTreeSet::new(),
             files: Vec::new(),
             commit: objects.format.null(),
         };
@@ -174,7 +182,7 @@ impl Walk {
                 .map(tree)
                 .collect::<Result<Vec<_>, _>>()?;
             let parents: Vec<_> = parents.into_iter().map(Some).collect();
-            differ.trees(&mut Vec::new(), commit.tree, &parents)?;
+            differ.trees(&mut Vec::new(), Some(commit.tree), &parents)?;
             commits.push(PushedCommit {
                 id: id.to_string(),
                 author: commit.author.clone(),
@@ -182,9 +190,6 @@ impl Walk {
                 parents: commit.parents.len(),
                 signed: commit.is_signed,
             });
-        }
-        if !differ.taken_up.is_empty() {
-            return Err(Unknown::Directories(differ.taken_up.into_iter().collect()));
         }
         commits.sort_by(|one, two| one.id.cmp(&two.id));
         Ok(Changes {
@@ -216,8 +221,6 @@ struct Differ<'o> {
     paths: BTreeMap<Vec<u8>, BTreeSet<PathChange>>,
     /// How many directories were compared. One can stand in many places, and in itself.
     steps: usize,
-    /// Those of which only the server knows what they hold. Nothing below them is looked at.
-    taken_up: BTreeSet<ObjectId>,
     /// Of files that say what runs where, in the commit that is looked at.
     files: Vec<Versions>,
     commit: ObjectId,
@@ -228,15 +231,15 @@ type Held = Option<(u16, ObjectId)>;
 type Names = BTreeMap<Vec<u8>, (u16, ObjectId)>;
 
 impl Differ<'_> {
-    /// Compares a tree to what its place held in each parent, which may be none. What is as in one of them came
-    /// by its commits.
+    /// Compares a tree to what its place held in each parent; each may be none. What is as in one of them came by
+    /// its commits.
     fn trees(
         &mut self,
         place: &mut Vec<u8>,
-        tree: ObjectId,
+        tree: Option<ObjectId>,
         parents: &[Option<ObjectId>],
     ) -> Result<(), String> {
-        if parents.contains(&Some(tree)) {
+        if parents.contains(&tree) {
             return Ok(());
         }
         self.steps += 1;
@@ -246,16 +249,11 @@ impl Differ<'_> {
         if place.iter().filter(|byte| **byte == b'/').count() > DEEPEST {
             return Err("its directories are deeper than is read of a push".to_owned());
         }
-        let own = self.names(tree)?;
-        let parents = parents
-            .iter()
-            .map(|parent| {
-                parent.map_or_else(|| Ok(Some(Names::new())), |parent| self.names(parent))
-            })
-            .collect::<Result<Option<Vec<_>>, _>>()?;
-        let (Some(own), Some(parents)) = (own, parents) else {
-            return Ok(());
+        let names = |tree: &Option<ObjectId>| {
+            tree.map_or_else(|| Ok(Names::new()), |tree| self.names(tree))
         };
+        let own = names(&tree)?;
+        let parents = parents.iter().map(names).collect::<Result<Vec<_>, _>>()?;
         let names: BTreeSet<_> = own
             .keys()
             .chain(parents.iter().flat_map(BTreeMap::keys))
@@ -281,53 +279,35 @@ impl Differ<'_> {
         Ok(())
     }
 
-    /// One name that is in no parent as it is now.
+    /// One name that is in no parent as it is now: a directory in one place and a file in another are compared
+    /// each by itself.
     fn entry(&mut self, place: &mut Vec<u8>, held: Held, before: &[Held]) -> Result<(), String> {
         let tree = |held: &Held| held.filter(|(mode, _)| *mode == TREE).map(|(_, id)| id);
         let file = |held: &Held| held.filter(|(mode, _)| *mode != TREE);
         let trees: Vec<_> = before.iter().map(tree).collect();
-        match tree(&held) {
-            Some(id) => self.trees(place, id, &trees)?,
-            // A directory that is gone, or is none any more.
-            None if trees.iter().any(Option::is_some) => self.gone(place, &trees)?,
-            None => {}
+        if tree(&held).is_some() || trees.iter().any(Option::is_some) {
+            self.trees(place, tree(&held), &trees)?;
         }
-        let files: Vec<_> = before.iter().filter_map(file).collect();
+        let files: Vec<_> = before.iter().map(file).collect();
+        let held = file(&held);
+        if files.contains(&held) || (files.is_empty() && held.is_none()) {
+            return Ok(());
+        }
         let path = String::from_utf8_lossy(place);
-        if infrastructure::is(&path) && (file(&held).is_some() || !files.is_empty()) {
+        if infrastructure::is(&path) {
             self.files.push(Versions {
                 commit: self.commit,
                 path: path.into_owned(),
-                before: before.first().and_then(file).map(|(_, id)| id),
-                after: file(&held).map(|(_, id)| id),
+                before: files.first().copied().flatten().map(|(_, id)| id),
+                after: held.map(|(_, id)| id),
             });
         }
-        match file(&held) {
-            Some((mode, id)) => {
-                let change = if files.is_empty() {
-                    PathChanged::Added
-                } else {
-                    PathChanged::Changed
-                };
-                self.say(place, change, Some((mode, id)))
-            }
-            None if !files.is_empty() => self.say(place, PathChanged::Removed, None),
-            None => Ok(()),
-        }
-    }
-
-    /// Everything below what is no directory any more.
-    fn gone(&mut self, place: &mut Vec<u8>, trees: &[Option<ObjectId>]) -> Result<(), String> {
-        for tree in trees.iter().flatten() {
-            for (name, held) in self.names(*tree)?.unwrap_or_default() {
-                let length = place.len();
-                place.push(b'/');
-                place.extend_from_slice(&name);
-                self.entry(place, None, &[Some(held)])?;
-                place.truncate(length);
-            }
-        }
-        Ok(())
+        let change = match held {
+            None => PathChanged::Removed,
+            Some(_) if files.iter().any(Option::is_some) => PathChanged::Changed,
+            Some(_) => PathChanged::Added,
+        };
+        self.say(place, change, held)
     }
 
     fn say(
@@ -358,24 +338,14 @@ impl Differ<'_> {
         Ok(())
     }
 
-    /// What a directory holds. `None` where only the server knows it, of which a note is made.
-    fn names(&mut self, tree: ObjectId) -> Result<Option<Names>, String> {
+    fn names(&self, tree: ObjectId) -> Result<Names, String> {
         let found = self
             .objects
             .trees
             .get(&tree)
             .or_else(|| self.base.trees.get(&tree));
-        let Some(entries) = found else {
-            self.taken_up.insert(tree);
-            return if self.taken_up.len() > MOST_TAKEN_UP {
-                Err(
-                    "it takes up more directories that only the server has than a push may"
-                        .to_owned(),
-                )
-            } else {
-                Ok(None)
-            };
-        };
+        let entries =
+            found.ok_or("it takes up a directory of which only the server knows what it holds")?;
         let mut names = Names::new();
         for Entry { name, mode, id } in entries {
             if !is_name(name) {
@@ -385,7 +355,7 @@ impl Differ<'_> {
                 return Err("a name stands twice in one of its directories".to_owned());
             }
         }
-        Ok(Some(names))
+        Ok(names)
     }
 }
 
@@ -408,6 +378,9 @@ pub(super) fn is_name(name: &[u8]) -> bool {
         && !is_of_git(name)
 }
 
+#[cfg(test)]
+#[path = "histories_tests.rs"]
+mod histories;
 #[cfg(test)]
 #[path = "paths_tests.rs"]
 mod tests;
