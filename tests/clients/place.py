@@ -56,6 +56,13 @@ class Place:
         (project / "tally").write_text("one\n")
         self.outside("git", "-C", str(project), "add", ".")
         self.outside("git", "-C", str(project), "commit", "--quiet", "--message", "one")
+        # Beside it, a branch of directories of its own.
+        self.outside("git", "-C", str(project), "checkout", "--quiet", "-b", "other")
+        (project / "lib").mkdir()
+        (project / "lib/tally").write_text("two\n")
+        self.outside("git", "-C", str(project), "add", ".")
+        self.outside("git", "-C", str(project), "commit", "--quiet", "--message", "other")
+        self.outside("git", "-C", str(project), "checkout", "--quiet", "main")
         self.outside("git", "clone", "--quiet", "--bare", str(project), str(bare))
         self.outside("git", "-C", str(bare), "config", "http.receivepack", "true")
         # As every large host has it: the gate asks for directories without their files.

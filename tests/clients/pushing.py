@@ -1,21 +1,30 @@
-"""Clients that push without git: to a branch of the session's own, and to one that is not. The server's refs tell."""
+"""Clients that push without git: to a branch of the session's own, and to one that is not. The server's refs tell.
+
+A second word has them commit the whole directory of another of the server's branches, which they leave out of a pack."""
 
 import shutil
 from dataclasses import dataclass
 
 URL = "https://git.test/git/tally.git"
 PROTECTED = "refs/heads/main"
+OTHER = "other"
 
 DULWICH = f"""
 import sys, tempfile
 from dulwich import porcelain
+from dulwich.repo import Repo
 
 at, who = tempfile.mkdtemp(), b"Ada <ada@example.org>"
 porcelain.clone("{URL}", at).close()
-with open(at + "/dulwich", "w") as file:
-    file.write("one\\n")
-porcelain.add(at, [at + "/dulwich"])
-porcelain.commit(at, message=b"two", author=who, committer=who)
+if len(sys.argv) > 2:
+    repository = Repo(at)
+    other = repository[repository.refs[b"refs/remotes/origin/" + sys.argv[2].encode()]]
+    repository.get_worktree().commit(message=b"two", author=who, committer=who, tree=other.tree)
+else:
+    with open(at + "/dulwich", "w") as file:
+        file.write("one\\n")
+    porcelain.add(at, [at + "/dulwich"])
+    porcelain.commit(at, message=b"two", author=who, committer=who)
 porcelain.push(at, "{URL}", "HEAD:" + sys.argv[1], errstream=sys.stdout.buffer)
 """
 PYGIT2 = f"""
@@ -30,18 +39,22 @@ class Told(pygit2.RemoteCallbacks):
         print(text)
 
 repository = pygit2.clone_repository("{URL}", tempfile.mkdtemp())
-blob = repository.create_blob(sys.argv[1].encode())
-tree = repository.TreeBuilder(repository.head.peel().tree)
-tree.insert("pygit2", blob, pygit2.GIT_FILEMODE_BLOB)
+if len(sys.argv) > 2:
+    tree = repository.branches["origin/" + sys.argv[2]].peel().tree.id
+else:
+    blob = repository.create_blob(sys.argv[1].encode())
+    builder = repository.TreeBuilder(repository.head.peel().tree)
+    builder.insert("pygit2", blob, pygit2.GIT_FILEMODE_BLOB)
+    tree = builder.write()
 who = pygit2.Signature("Ada", "ada@example.org")
-repository.create_commit("refs/heads/work", who, who, "two", tree.write(), [repository.head.target])
+repository.create_commit("refs/heads/work", who, who, "two", tree, [repository.head.target])
 repository.remotes["origin"].push(["refs/heads/work:" + sys.argv[1]], callbacks=Told())
 """
 ISOMORPHIC = f"""
 const git = require('./push/node_modules/isomorphic-git')
 const http = require('./push/node_modules/isomorphic-git/http/node')
 const fs = require('fs'), path = require('path')
-const url = '{URL}', remoteRef = process.argv[2]
+const url = '{URL}', [remoteRef, other] = process.argv.slice(2)
 const dir = fs.mkdtempSync(path.join(process.env.TMPDIR, 'isomorphic-'))
 const author = {{ name: 'Ada', email: 'ada@example.org' }}
 
@@ -49,7 +62,9 @@ async function main() {{
   await git.clone({{ fs, http, dir, url }})
   fs.writeFileSync(path.join(dir, 'isomorphic'), 'two\\n')
   await git.add({{ fs, dir, filepath: 'isomorphic' }})
-  await git.commit({{ fs, dir, message: 'two', author }})
+  const taken = other && await git.resolveRef({{ fs, dir, ref: `refs/remotes/origin/${{other}}` }})
+  const tree = taken && (await git.readCommit({{ fs, dir, oid: taken }})).commit.tree
+  await git.commit({{ fs, dir, message: 'two', author, tree }})
   const onMessage = text => console.log(text)
   const told = await git.push({{ fs, http, dir, url, ref: 'main', remoteRef, force: true, onMessage }})
   console.log(JSON.stringify(told))
@@ -95,17 +110,20 @@ def play(findings, options, place, server):
             print(f"absent  {pusher.name}: it was not installed, or could not be")
             continue
         own = f"refs/heads/agent/$AGENTGUARD_AGENT/$(printf %.8s $AGENTGUARD_SESSION)/{pusher.name}"
-        findings.expect(f"{pusher.name} pushes to its own branch", allowed(place, pusher, own))
+        findings.expect(f"{pusher.name} pushes to its own branch", allowed(place, pusher, own, ""))
+        taken = allowed(place, pusher, own, "-taken", OTHER)
+        findings.expect(f"{pusher.name} pushes what another branch holds", taken)
         findings.expect(f"{pusher.name} does not push to main", refused(place, pusher))
     server.heard()
 
 
-def allowed(place, pusher, own):
+def allowed(place, pusher, own, end, *words):
     """What is not as it should be of a push to a branch of the session's own."""
     before = refs(place)
-    code, said = place.run(f"{pusher.program} {pusher.file} {own}")
+    command = [pusher.program, pusher.file, own + end, *words]
+    code, said = place.run(" ".join(command))
     new = {name: held for name, held in refs(place).items() if before.get(name) != held}
-    is_there = len(new) == 1 and all(name.endswith(f"/{pusher.name}") for name in new)
+    is_there = len(new) == 1 and all(name.endswith(f"/{pusher.name}{end}") for name in new)
     return [] if code == 0 and is_there else [said, f"exit code {code}, and the server has {new}"]
 
 

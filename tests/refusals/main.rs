@@ -47,6 +47,7 @@ mod lifetime;
 mod names;
 mod network;
 mod outside;
+mod packed;
 mod pinned;
 mod pins;
 mod processes;

@@ -408,7 +408,7 @@ fn a_repository_whose_objects_are_named_by_sha_256_is_judged_the_same() {
 }
 
 /// A push as bytes, without a client of git: `body NAME COMMIT` of what main does not have.
-const BODY: &str = "body() {
+pub(crate) const BODY: &str = "body() {
     line=\"$(printf %040d 0) $2 $1\"; caps=' report-status'
     printf '%04x%s\\000%s0000' $((${#line} + 1 + ${#caps} + 4)) \"$line\" \"$caps\"
     printf '%s\\n^%s\\n' $2 $(git rev-parse main) | git pack-objects --revs --stdout -q

@@ -45,6 +45,13 @@ pub(super) fn directories(wanted: &[ObjectId]) -> Vec<u8> {
     done(bytes)
 }
 
+/// Asks for directories by themselves, with those below them, and for no file.
+pub(super) fn below(wanted: &[ObjectId]) -> Vec<u8> {
+    let mut bytes = fetch(wanted);
+    pkt::put(&mut bytes, b"filter blob:none\n");
+    done(bytes)
+}
+
 /// Asks for files.
 pub(super) fn files(wanted: &[ObjectId]) -> Vec<u8> {
     done(fetch(wanted))

@@ -227,6 +227,14 @@ impl Received {
         (!wanted.is_empty()).then(|| base::directories(&wanted))
     }
 
+    /// What it is asked where the push takes up directories from elsewhere there: what they hold is known by their
+    /// ids, whoever tells it.
+    pub(super) fn about_taken_up(&self) -> Result<Option<Vec<u8>>, Box<Unread>> {
+        let wanted = self.walk.taken_up(&self.objects, &self.base);
+        let wanted = wanted.map_err(|why| Unread::new(&why))?;
+        Ok((!wanted.is_empty()).then(|| base::below(&wanted)))
+    }
+
     /// What it is asked before it is known what files hold that say what runs where.
     pub(super) fn about_files(&mut self) -> Result<Option<Vec<u8>>, Box<Unread>> {
         let changes = self.walk.changes(&self.objects, &self.base);
@@ -386,6 +394,13 @@ fn good(answer: Response<Incoming>) -> Result<Incoming, Box<Unread>> {
             status.as_u16()
         ))),
     }
+}
+
+/// Says how a client sends along what a server does not tell by itself.
+pub(super) fn with_directories(unread: Box<Unread>) -> Box<Unread> {
+    unread.with_remedy(
+        "push with `git -c pack.useBitmaps=false push`, which sends along what a directory holds",
+    )
 }
 
 fn unknown(why: String) -> Box<Unread> {

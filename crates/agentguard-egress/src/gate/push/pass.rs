@@ -196,6 +196,11 @@ impl Connection {
             let answer = self.asked(upstream, question, read, version).await?;
             received.hear(answer).await?;
         }
+        if let Some(question) = received.about_taken_up()? {
+            let answer = self.asked(upstream, question, read, version).await?;
+            let heard = received.hear(answer).await;
+            heard.map_err(super::with_directories)?;
+        }
         if let Some(question) = received.about_files()? {
             let answer = self.asked(upstream, question, read, version).await?;
             received.hear(answer).await?;

@@ -13,6 +13,8 @@ use super::pack::{Entry, Objects};
 const MOST_PATHS: usize = 10_000;
 const MOST_COMMITS: usize = 2_000;
 const MOST_STEPS: usize = 200_000;
+/// How many directories that are only on the server may be taken up from there: it is asked for each.
+const MOST_TAKEN_UP: usize = 1000;
 /// How deep a path is.
 const DEEPEST: usize = 100;
 const TREE: u16 = 0o040_000;
@@ -123,7 +125,38 @@ impl Walk {
         Some(Ancestry::Upon(upon))
     }
 
-    /// What all of it changes. `base` holds what the commits that it builds upon hold.
+    /// The directories that its commits take up from elsewhere on the server: what packs a push leaves out what the
+    /// server has. `base` holds what the commits that it builds upon hold.
+    pub(super) fn taken_up(
+        &self,
+        objects: &Objects,
+        base: &Objects,
+    ) -> Result<Vec<ObjectId>, String> {
+        let commits = self.new.iter().filter_map(|id| objects.commits.get(id));
+        let mut waiting: Vec<_> = commits.map(|commit| commit.tree).collect();
+        let (mut seen, mut elsewhere) = (HashSet::new(), Vec::new());
+        while let Some(id) = waiting.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            match objects.trees.get(&id).or_else(|| base.trees.get(&id)) {
+                Some(entries) => {
+                    let directories = entries.iter().filter(|entry| entry.mode == TREE);
+                    waiting.extend(directories.map(|entry| entry.id));
+                }
+                None => elsewhere.push(id),
+            }
+            if elsewhere.len() > MOST_TAKEN_UP {
+                return Err(
+                    "it takes up more directories of the server's than a push may".to_owned(),
+                );
+            }
+        }
+        Ok(elsewhere)
+    }
+
+    /// What all of it changes. `base` holds what the commits that it builds upon hold, and what the server said of
+    /// directories.
     pub(super) fn changes(&self, objects: &Objects, base: &Objects) -> Result<Changes, String> {
         let mut differ = Differ {
             objects,
@@ -149,7 +182,7 @@ impl Walk {
                 .map(tree)
                 .collect::<Result<Vec<_>, _>>()?;
             let parents: Vec<_> = parents.into_iter().map(Some).collect();
-            differ.trees(&mut Vec::new(), commit.tree, &parents)?;
+            differ.trees(&mut Vec::new(), Some(commit.tree), &parents)?;
             commits.push(PushedCommit {
                 id: id.to_string(),
                 author: commit.author.clone(),
@@ -195,17 +228,18 @@ struct Differ<'o> {
 
 /// What stands under one name: its mode and its object.
 type Held = Option<(u16, ObjectId)>;
+type Names = BTreeMap<Vec<u8>, (u16, ObjectId)>;
 
 impl Differ<'_> {
-    /// Compares a tree to what its place held in each parent, which may be none. What is as in one of them came
-    /// by its commits.
+    /// Compares a tree to what its place held in each parent; each may be none. What is as in one of them came by
+    /// its commits.
     fn trees(
         &mut self,
         place: &mut Vec<u8>,
-        tree: ObjectId,
+        tree: Option<ObjectId>,
         parents: &[Option<ObjectId>],
     ) -> Result<(), String> {
-        if parents.contains(&Some(tree)) {
+        if parents.contains(&tree) {
             return Ok(());
         }
         self.steps += 1;
@@ -215,11 +249,11 @@ impl Differ<'_> {
         if place.iter().filter(|byte| **byte == b'/').count() > DEEPEST {
             return Err("its directories are deeper than is read of a push".to_owned());
         }
-        let own = self.names(tree)?;
-        let parents = parents
-            .iter()
-            .map(|parent| parent.map_or_else(|| Ok(BTreeMap::new()), |parent| self.names(parent)))
-            .collect::<Result<Vec<_>, _>>()?;
+        let names = |tree: &Option<ObjectId>| {
+            tree.map_or_else(|| Ok(Names::new()), |tree| self.names(tree))
+        };
+        let own = names(&tree)?;
+        let parents = parents.iter().map(names).collect::<Result<Vec<_>, _>>()?;
         let names: BTreeSet<_> = own
             .keys()
             .chain(parents.iter().flat_map(BTreeMap::keys))
@@ -245,53 +279,35 @@ impl Differ<'_> {
         Ok(())
     }
 
-    /// One name that is in no parent as it is now.
+    /// One name that is in no parent as it is now: a directory in one place and a file in another are compared
+    /// each by itself.
     fn entry(&mut self, place: &mut Vec<u8>, held: Held, before: &[Held]) -> Result<(), String> {
         let tree = |held: &Held| held.filter(|(mode, _)| *mode == TREE).map(|(_, id)| id);
         let file = |held: &Held| held.filter(|(mode, _)| *mode != TREE);
         let trees: Vec<_> = before.iter().map(tree).collect();
-        match tree(&held) {
-            Some(id) => self.trees(place, id, &trees)?,
-            // A directory that is gone, or is none any more.
-            None if trees.iter().any(Option::is_some) => self.gone(place, &trees)?,
-            None => {}
+        if tree(&held).is_some() || trees.iter().any(Option::is_some) {
+            self.trees(place, tree(&held), &trees)?;
         }
-        let files: Vec<_> = before.iter().filter_map(file).collect();
+        let files: Vec<_> = before.iter().map(file).collect();
+        let held = file(&held);
+        if files.contains(&held) || (files.is_empty() && held.is_none()) {
+            return Ok(());
+        }
         let path = String::from_utf8_lossy(place);
-        if infrastructure::is(&path) && (file(&held).is_some() || !files.is_empty()) {
+        if infrastructure::is(&path) {
             self.files.push(Versions {
                 commit: self.commit,
                 path: path.into_owned(),
-                before: before.first().and_then(file).map(|(_, id)| id),
-                after: file(&held).map(|(_, id)| id),
+                before: files.first().copied().flatten().map(|(_, id)| id),
+                after: held.map(|(_, id)| id),
             });
         }
-        match file(&held) {
-            Some((mode, id)) => {
-                let change = if files.is_empty() {
-                    PathChanged::Added
-                } else {
-                    PathChanged::Changed
-                };
-                self.say(place, change, Some((mode, id)))
-            }
-            None if !files.is_empty() => self.say(place, PathChanged::Removed, None),
-            None => Ok(()),
-        }
-    }
-
-    /// Everything below what is no directory any more.
-    fn gone(&mut self, place: &mut Vec<u8>, trees: &[Option<ObjectId>]) -> Result<(), String> {
-        for tree in trees.iter().flatten() {
-            for (name, held) in self.names(*tree)? {
-                let length = place.len();
-                place.push(b'/');
-                place.extend_from_slice(&name);
-                self.entry(place, None, &[Some(held)])?;
-                place.truncate(length);
-            }
-        }
-        Ok(())
+        let change = match held {
+            None => PathChanged::Removed,
+            Some(_) if files.iter().any(Option::is_some) => PathChanged::Changed,
+            Some(_) => PathChanged::Added,
+        };
+        self.say(place, change, held)
     }
 
     fn say(
@@ -322,7 +338,7 @@ impl Differ<'_> {
         Ok(())
     }
 
-    fn names(&self, tree: ObjectId) -> Result<BTreeMap<Vec<u8>, (u16, ObjectId)>, String> {
+    fn names(&self, tree: ObjectId) -> Result<Names, String> {
         let found = self
             .objects
             .trees
@@ -330,7 +346,7 @@ impl Differ<'_> {
             .or_else(|| self.base.trees.get(&tree));
         let entries =
             found.ok_or("it takes up a directory of which only the server knows what it holds")?;
-        let mut names = BTreeMap::new();
+        let mut names = Names::new();
         for Entry { name, mode, id } in entries {
             if !is_name(name) {
                 return Err("it holds a name that is none".to_owned());
@@ -362,6 +378,9 @@ pub(super) fn is_name(name: &[u8]) -> bool {
         && !is_of_git(name)
 }
 
+#[cfg(test)]
+#[path = "histories_tests.rs"]
+mod histories;
 #[cfg(test)]
 #[path = "paths_tests.rs"]
 mod tests;

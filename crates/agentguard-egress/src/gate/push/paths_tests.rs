@@ -7,22 +7,28 @@ use std::{env, fs, io::Write as _, process};
 
 use gix_hash::Kind as Hash;
 
+use super::histories::Stream;
 use super::*;
 
 /// A repository of this test's own, gone when dropped.
-struct Repository(PathBuf);
+pub(super) struct Repository(pub(super) PathBuf);
 
 impl Repository {
     fn new(name: &str) -> Self {
+        Self::of(name, Hash::Sha1)
+    }
+
+    pub(super) fn of(name: &str, format: Hash) -> Self {
         let path = env::temp_dir().join(format!("agentguard-pushed-{}-{name}", process::id()));
         fs::create_dir_all(&path).unwrap();
         let repository = Self(path);
-        repository.git(&["init", "-q", "-b", "main"]);
+        let format = format!("--object-format={format}");
+        repository.git(&["init", "-q", &format, "-b", "main"]);
         repository
     }
 
     #[expect(clippy::disallowed_methods, reason = "git is what it is compared to")]
-    fn command(&self, words: &[&str]) -> Command {
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("git");
         command
             .args([
@@ -32,6 +38,10 @@ impl Repository {
                 "user.email=a@example.org",
                 "-c",
                 "commit.gpgsign=false",
+                "-c",
+                "core.fsync=none",
+                "-c",
+                "pack.threads=1",
             ])
             .args(words)
             .current_dir(&self.0)
@@ -41,14 +51,14 @@ impl Repository {
         command
     }
 
-    fn git(&self, words: &[&str]) -> String {
+    pub(super) fn git(&self, words: &[&str]) -> String {
         let output = self.command(words).output().unwrap();
         assert!(output.status.success(), "{words:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// The pack of what `new` leads to and `old` does not, complete in itself.
-    fn pack(&self, new: &[&str], old: &[&str]) -> Vec<u8> {
+    pub(super) fn pack(&self, new: &[&str], old: &[&str]) -> Vec<u8> {
         let mut command = self.command(&[
             "pack-objects",
             "--revs",
@@ -74,49 +84,6 @@ impl Repository {
         output.stdout
     }
 
-    /// What git says of the commits: every path that one of them changes.
-    fn raw(&self, new: &[&str], old: &[&str]) -> BTreeSet<String> {
-        let mut words = vec![
-            "log",
-            "-c",
-            "--raw",
-            "--root",
-            "--no-renames",
-            "--no-abbrev",
-            "--format=",
-            "-z",
-        ];
-        words.extend(new);
-        words.push("--not");
-        words.extend(old);
-        let said = self.git(&words);
-        let mut paths = BTreeSet::new();
-        let mut fields = said.split('\0');
-        while let Some(field) = fields.next() {
-            if field.trim_start().starts_with(':') {
-                paths.insert(fields.next().unwrap().to_owned());
-            }
-        }
-        paths
-    }
-
-    /// The objects of a pack, as git indexes it.
-    fn strictly(&self, pack: &[u8]) -> BTreeSet<String> {
-        fs::write(self.0.join(".git/one.pack"), pack).unwrap();
-        self.git(&[
-            "index-pack",
-            "--strict",
-            "-o",
-            ".git/one.idx",
-            ".git/one.pack",
-        ]);
-        let listed = self.git(&["verify-pack", "-v", ".git/one.idx"]);
-        let is_id =
-            |word: &&str| word.len() == 40 && word.bytes().all(|digit| digit.is_ascii_hexdigit());
-        let words = listed.lines().filter_map(|line| line.split(' ').next());
-        words.filter(is_id).map(str::to_owned).collect()
-    }
-
     fn write(&self, path: &str, text: &str) {
         let path = self.0.join(path);
         let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
@@ -133,7 +100,7 @@ impl Repository {
         fs::write(path, text).unwrap();
     }
 
-    fn id(&self, name: &str) -> String {
+    pub(super) fn id(&self, name: &str) -> String {
         self.git(&["rev-parse", name]).trim().to_owned()
     }
 }
@@ -145,21 +112,25 @@ impl Drop for Repository {
 }
 
 fn read(pack: &[u8]) -> Result<Objects, String> {
-    let mut objects = Objects::new(Hash::Sha1);
+    read_of(pack, Hash::Sha1)
+}
+
+pub(super) fn read_of(pack: &[u8], format: Hash) -> Result<Objects, String> {
+    let mut objects = Objects::new(format);
     objects.read(pack, &AtomicBool::new(false))?;
     Ok(objects)
 }
 
-fn update(old: Option<&str>, new: &str) -> RefUpdate {
+pub(super) fn update(old: Option<&str>, new: &str) -> RefUpdate {
     let own = |id: &str| id.to_owned();
     RefUpdate::new(old.map(own), Some(own(new)), "refs/heads/x").unwrap()
 }
 
 /// A small number that depends on nothing but how often it was asked for.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, most: usize) -> usize {
+    pub(super) fn below(&mut self, most: usize) -> usize {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -168,21 +139,8 @@ impl Dice {
     }
 }
 
-const PLACES: [&str; 9] = [
-    "a",
-    "b/c",
-    "b/d/e",
-    "b",
-    "d",
-    "d/e/f",
-    ".github/workflows/ci.yml",
-    "x/.github",
-    "b/d",
-];
-
 /// Commits that change, move and remove files, on branches that are merged: `main` goes on from where it is.
 fn history(repository: &Repository, dice: &mut Dice, commits: usize) {
-    let mut stream = String::new();
     let mut made: Vec<String> = Vec::new();
     let begun = repository
         .command(&["rev-parse", "-q", "--verify", "main"])
@@ -191,112 +149,9 @@ fn history(repository: &Repository, dice: &mut Dice, commits: usize) {
     if begun.status.success() {
         made.push(String::from_utf8(begun.stdout).unwrap().trim().to_owned());
     }
-    for number in 1..=commits {
-        stream.push_str(&format!(
-            "commit refs/heads/main\nmark :{number}\ncommitter a <a@example.org> {number} +0000\ndata 1\nx\n"
-        ));
-        // From one of the last, and what others have is taken up: a side that is merged at some time.
-        if let Some(last) = made.last() {
-            stream.push_str(&format!("from {last}\n"));
-        }
-        if made.len() > 3 && dice.below(3) == 0 {
-            let back = made.len() - 2 - dice.below(2);
-            stream.push_str(&format!("merge {}\n", made[back]));
-        }
-        for _ in 0..=dice.below(3) {
-            let place = PLACES[dice.below(PLACES.len())];
-            stream.push_str(&match dice.below(8) {
-                0 | 1 => format!("D {place}\n"),
-                2 => format!("M 100755 inline {place}\ndata 2\n{}\n\n", dice.below(5)),
-                3 => format!("M 120000 inline {place}\ndata 1\n{}\n", dice.below(5)),
-                _ => format!("M 100644 inline {place}\ndata 2\n{}\n\n", dice.below(5)),
-            });
-        }
-        stream.push('\n');
-        made.push(format!(":{number}"));
-        // Beside what comes next.
-        if number > 2 && number < commits && dice.below(3) == 0 {
-            made.swap_remove(made.len() - 2);
-        }
-    }
-    let mut importing = repository
-        .command(&["fast-import", "--quiet", "--force"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = importing.stdin.take().unwrap();
-    stdin.write_all(stream.as_bytes()).unwrap();
-    drop(stdin);
-    assert!(importing.wait().unwrap().success(), "{stream}");
-}
-
-/// Compares what is made of the pack of a history to what git makes of it.
-fn compare(repository: &Repository, new: &str, old: Option<&str>) -> (usize, usize) {
-    let olds: Vec<_> = old.into_iter().collect();
-    let pack = repository.pack(&[new], &olds);
-    let objects = read(&pack).unwrap();
-    assert_eq!(ids(&objects), repository.strictly(&pack), "from {old:?}");
-    let refs = [update(old, new)];
-    let walk = Walk::over(&objects, &refs).unwrap();
-    let parents = walk.parents(&objects);
-    // All that the parents hold, as a server sends it for one commit.
-    let mut ground = Objects::new(Hash::Sha1);
-    for parent in &parents {
-        let all = read(&repository.pack(&[&parent.to_string()], &[])).unwrap();
-        ground.commits.extend(all.commits);
-        ground.trees.extend(all.trees);
-    }
-    let changes = walk.changes(&objects, &ground).unwrap();
-    let told = changes.paths.iter().map(|change| change.path.clone());
-    assert_eq!(
-        told.collect::<BTreeSet<_>>(),
-        repository.raw(&[new], &olds),
-        "from {old:?}"
-    );
-    let count = repository.git(&[&["rev-list", "--count", new, "--not"][..], &olds].concat());
-    assert_eq!(changes.commits.len().to_string(), count.trim());
-    let is_above = old.is_some_and(|old| {
-        let words = ["merge-base", "--is-ancestor", old, new];
-        repository.command(&words).status().unwrap().success()
-    });
-    assert_eq!(walk.is_forward(&objects, &refs[0]), is_above);
-    (changes.commits.len(), changes.paths.len())
-}
-
-fn ids(objects: &Objects) -> BTreeSet<String> {
-    let all = objects.commits.keys().chain(objects.trees.keys());
-    let all = all.chain(objects.blobs.keys()).chain(objects.tags.keys());
-    all.map(ToString::to_string).collect()
-}
-
-#[test]
-fn what_a_push_changes_is_what_git_says() {
-    // For long runs.
-    let rounds = env::var("AGENTGUARD_HISTORIES");
-    let rounds = rounds.map_or(100, |rounds| rounds.parse().unwrap());
-    let mut dice = Dice(7);
-    for round in 0..rounds {
-        let repository = Repository::new(&format!("history-{round}"));
-        history(&repository, &mut dice, 8);
-        let base = repository.id("main");
-        history(&repository, &mut dice, 6);
-        let new = repository.id("main");
-        for old in [None, Some(base.as_str())] {
-            println!("round {round}");
-            compare(&repository, &new, old);
-        }
-    }
-}
-
-#[test]
-#[ignore = "takes a repository: AGENTGUARD_HISTORY_OF=PATH"]
-fn what_the_history_of_a_repository_changes_is_what_git_says() {
-    let of = env::var("AGENTGUARD_HISTORY_OF").unwrap();
-    let repository = Repository::new("real");
-    repository.git(&["-c", "safe.directory=*", "fetch", "-q", &of, "HEAD"]);
-    let new = repository.id("FETCH_HEAD");
-    let (commits, paths) = compare(&repository, &new, None);
-    println!("{commits} commits, {paths} paths");
+    let mut stream = Stream::of(Hash::Sha1);
+    stream.grow(dice, ("main", &mut made), commits);
+    stream.import(repository);
 }
 
 #[test]
@@ -337,6 +192,9 @@ fn a_directory_that_nobody_knows_is_not_taken_for_one_without_changes() {
     ground.trees.clear();
     let why = walk.changes(&objects, &ground).unwrap_err();
     assert!(why.contains("only the server knows"), "{why}");
+    let moved = repository.id("HEAD~1:x");
+    let taken_up = walk.taken_up(&objects, &ground).unwrap();
+    assert_eq!(taken_up, [ObjectId::from_hex(moved.as_bytes()).unwrap()]);
 }
 
 #[test]
