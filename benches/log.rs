@@ -105,8 +105,12 @@ fn verifies(places: &Places) {
         let outcome = OutcomeOf::Started {
             program: Digest::of(b"program"),
         };
-        log.append(Class::Covered, None, |_| Event::Outcome { of, outcome })
-            .unwrap();
+        log.append(Class::Covered, None, |_| Event::Outcome {
+            of,
+            outcome,
+            text: None,
+        })
+        .unwrap();
     }
     let directory = log.directory().to_owned();
     let started = Instant::now();

@@ -99,6 +99,21 @@ PACKAGES = [
         says=registries.SAYS,
     ),
     Client(
+        "bun add",
+        "npm/bun",
+        "rm -rf bun && mkdir bun && cd bun && echo '{}' > package.json && ../npm/bun add tally && ../npm/bun node_modules/tally",
+        [f"GET {registries.NPM}/tally", f"GET {registries.NPM}/tally/-/tally-1.0.0.tgz"],
+        says=registries.SAYS,
+    ),
+    Client(
+        "deno add",
+        "npm/deno",
+        "rm -rf deno && mkdir deno && cd deno && echo '{}' > deno.json && ../npm/deno add npm:tally"
+        " && ../npm/deno eval \"import 'tally'\"",
+        [f"GET {registries.NPM}/tally", f"GET {registries.NPM}/tally/-/tally-1.0.0.tgz"],
+        says=registries.SAYS,
+    ),
+    Client(
         "pip install",
         "venv/bin/pip",
         "rm -rf pip && venv/bin/python -m pip --no-cache-dir install -q --target pip tally"

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::process::Stdio;
 
-use agentguard::core::{CredentialAct, Event, Level};
+use agentguard::core::{CredentialAct, Event};
 
 use crate::lifetime::{parent, until};
 use crate::scene::{Ran, Scene, as_everyone, level};
@@ -50,23 +50,6 @@ fn add_both(scene: &Scene) {
     let named = "add named --host api.test --variable NAMED_TOKEN --from-env NAMED";
     let named: Vec<_> = named.split(' ').collect();
     assert_eq!(credential(scene, &named, "").code, Some(0));
-}
-
-/// Runs a test of sessions that are lent credentials. Without a gate nothing is lent.
-fn where_lent(test: impl Fn(&Scene)) {
-    as_everyone(|scene| match level() {
-        Level::Full => test(scene),
-        Level::NoNamespaces | Level::OldKernel => nothing_is_lent(scene),
-    });
-}
-
-fn nothing_is_lent(scene: &Scene) {
-    add_both(scene);
-    let policy = scene.policy("package agentguard.sandbox\n\ncredentials contains \"kept\"\n");
-    let ran = scene.run_with(&[&policy], &["sh", "-c", "echo ${KEPT_TOKEN-none}"]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "none\n"));
-    let told = "credential `kept` is not lent: the session has no gate";
-    assert!(ran.stderr.contains(told), "{}", ran.stderr);
 }
 
 /// Whether the memory of a process holds `token`, as far as we may read it.
@@ -118,7 +101,7 @@ fn arguments(process: u32) -> String {
 
 #[test]
 fn inside_there_is_what_stands_for_a_token_and_the_token_nowhere() {
-    where_lent(|scene| {
+    as_everyone(|scene| {
         add_both(scene);
         let script = "env; cat /proc/self/environ /proc/[0-9]*/environ; cat \"$HOME\"/.local/state/agentguard/credentials/*; \
                       grep -rs -e KEPTkept -e NAMEDnamed \"$HOME\" /tmp /var/tmp /dev/shm /run . ; true";
@@ -164,7 +147,7 @@ fn inside_there_is_what_stands_for_a_token_and_the_token_nowhere() {
 
 #[test]
 fn no_process_of_a_session_has_a_token_in_its_memory() {
-    where_lent(|scene| {
+    as_everyone(|scene| {
         add_both(scene);
         let policy = policy(scene, &["kept", "named"]);
         let script =
@@ -206,7 +189,7 @@ fn no_process_of_a_session_has_a_token_in_its_memory() {
 
 #[test]
 fn what_cannot_be_lent_is_told_and_the_session_goes_without_it() {
-    where_lent(|scene| {
+    as_everyone(|scene| {
         for (name, host, more) in [
             ("others", "api.test", "--agent=ci-7"),
             ("far", "other.test", "--variable=FAR"),

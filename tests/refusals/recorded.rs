@@ -31,6 +31,7 @@ fn entries(scene: &Scene) -> Vec<(Value, Option<Value>)> {
             } else if let Event::Outcome {
                 of: decision,
                 outcome,
+                ..
             } = event
                 && Some(*decision) == of
             {
@@ -72,7 +73,7 @@ fn a_request_is_one_entry_with_all_that_it_is_and_nothing_private_in_it() {
             [format!("POST /{PRIVATE}/x?key={PRIVATE} HTTP/1.1")]
         );
         let entries = entries(scene);
-        let [(decision, Some(text)), (outcome, None)] = &entries[..] else {
+        let [(decision, Some(text)), (outcome, Some(bodies))] = &entries[..] else {
             panic!("{entries:?}");
         };
         // Who, for whom, when, in which session; the rule; and a salted digest of the rest.
@@ -118,6 +119,10 @@ fn a_request_is_one_entry_with_all_that_it_is_and_nothing_private_in_it() {
             (&json!(200), &json!(form.len()), &json!(7))
         );
         assert!(outcome["milliseconds"].is_u64());
+        // And their digests, beside the log.
+        let passed = |body: &str| json!({"bytes": body.len(), "sha256": Digest::of(body.as_bytes()).to_string()});
+        let expected = json!({"sent": passed(&form), "received": passed("reached")});
+        assert_eq!(*bodies, expected);
         for (entry, _) in &entries {
             assert!(!entry.to_string().contains(PRIVATE), "{entry}");
         }
@@ -152,6 +157,14 @@ fn what_policy_says_is_private_is_sent_and_not_written_down() {
             .iter()
             .filter_map(|(_, text)| text.as_ref())
             .collect();
+        // What could be found by the digest of all that was sent has none.
+        let (texts, bodies): (Vec<_>, Vec<_>) = texts
+            .into_iter()
+            .partition(|text| text.get("action").is_some());
+        assert_eq!(bodies.len(), 2);
+        for bodies in bodies {
+            assert!(bodies["sent"].is_null() && bodies["received"]["sha256"].is_string());
+        }
         let instead = "[redacted:policy]";
         for text in &texts {
             assert_eq!(text["action"]["path"], json!(["people", instead, "notes"]));

@@ -150,12 +150,18 @@ fn select(directory: &Path, selection: &Selection<'_>) -> Result<Vec<u64>, Error
         let Some(commitment) = commitment_of(&entry.event) else {
             return Ok(true);
         };
-        if !selection.entries.contains(index) {
-            return Ok(index < selection.entries.last);
+        let is_meant = selection.entries.contains(index);
+        // What came of a request says by digests what it said.
+        let comes_along = matches!(
+            &entry.event,
+            Event::Outcome { of, .. } if selected.binary_search(of).is_ok()
+        );
+        if !is_meant && !comes_along {
+            return Ok(true);
         }
         let found = texts.find(index, commitment);
         match found.map_err(|e| Error::io("read", &path, e))? {
-            Found::Text(text) if (selection.matches)(&text) => selected.push(index),
+            Found::Text(text) if comes_along || (selection.matches)(&text) => selected.push(index),
             Found::Text(_) | Found::Erased(_) | Found::Nothing => {}
             Found::Other => {
                 let problem = "its text is not what it commits to, and is not erased";

@@ -53,8 +53,8 @@ pub(crate) fn commitment_of(event: &Event) -> Option<&Commitment> {
         | Event::Decision { text, .. }
         | Event::Question { text, .. }
         | Event::Difference { text, .. } => Some(text),
-        Event::Outcome { .. }
-        | Event::Repeat { .. }
+        Event::Outcome { text, .. } => text.as_ref(),
+        Event::Repeat { .. }
         | Event::Refs { .. }
         | Event::Credential { .. }
         | Event::Finding { .. }

@@ -7,13 +7,14 @@ use agentguard::SystemClock;
 use agentguard::core::{
     AgentName, Binding, Clock as _, CredentialName, Host, Secret, Slot, Timestamp,
 };
-use agentguard::credentials::{Kept, Known, Shelf, Source, Terms, trimmed};
+use agentguard::credentials::{Keeping, Kept, Known, Shelf, Source, Terms, trimmed};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{
     AWS, Arguments, BASIC, EXPIRES, FOR, FOR_AGENT, FROM_COMMAND, FROM_ENV, FROM_FILE,
-    FROM_KEYRING, FROM_STDIN, HEADER, HOST, IN_QUERY, JSON, METHOD, PATH, VARIABLE,
+    FROM_KEYRING, FROM_STDIN, HEADER, HOST, IDENTITY, IN_QUERY, JSON, KEEP, METHOD, PATH, USER,
+    VARIABLE,
 };
 use crate::places::Places;
 use crate::voice::{Voice, Word};
@@ -26,22 +27,26 @@ pub(crate) fn add(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     let shelf = Shelf::make(&Places::of_process()?.state)?;
     let terms = terms(arguments)?;
     let handed = match terms.source {
-        Source::Kept => Some(handed()?),
+        Source::Kept { .. } => Some(handed()?),
         Source::File { .. }
         | Source::Variable { .. }
         | Source::Keyring { .. }
         | Source::Command { .. } => None,
     };
     let kept = shelf.add(terms, handed.as_ref(), seconds())?;
-    tell(&kept, arguments, voice)
+    tell(&kept, false, arguments, voice)
 }
 
 /// Lists the credentials.
 pub(crate) fn list(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
     let shelf = Shelf::open(&Places::of_process()?.state)?;
-    let all = shelf.map_or(Ok(Vec::new()), |shelf| shelf.list())?;
-    for kept in &all {
-        tell(kept, arguments, voice)?;
+    let all = shelf.map_or(Ok(Vec::new()), |shelf| {
+        let looked = |kept: Kept| Ok((shelf.is_gone(&kept)?, kept));
+        let all = shelf.list()?.into_iter().map(looked);
+        all.collect::<Result<Vec<_>, Failure>>()
+    })?;
+    for (is_gone, kept) in &all {
+        tell(kept, *is_gone, arguments, voice)?;
     }
     if all.is_empty() {
         let text = "there are no credentials yet; `agentguard credential add` adds one";
@@ -55,7 +60,7 @@ pub(crate) fn revoke(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, F
     let name = name(arguments)?;
     let shelf = Shelf::make(&Places::of_process()?.state)?;
     let kept = shelf.revoke(&name, seconds())?;
-    tell(&kept, arguments, voice)
+    tell(&kept, false, arguments, voice)
 }
 
 fn name(arguments: &Arguments) -> Result<CredentialName, Failure> {
@@ -78,7 +83,18 @@ fn terms(arguments: &Arguments) -> Result<Terms, Failure> {
         agents: agents.collect::<Result<_, _>>()?,
         source: source(arguments)?,
         expires: arguments.text(&EXPIRES).map(expires).transpose()?,
+        user: user(arguments, known.as_ref()),
     })
+}
+
+/// Whom git says it is: what is said here, or what the service wants where git may go to it.
+fn user(arguments: &Arguments, known: Option<&Known>) -> Option<String> {
+    let given = arguments.text(&USER);
+    // A path is one of its API's, as in `bound`.
+    let known = known.filter(|_| !arguments.has(&PATH));
+    given
+        .or_else(|| known.and_then(|known| known.user))
+        .map(str::to_owned)
 }
 
 /// Every host with every path: whichever it is, the token stands in the same place.
@@ -184,7 +200,8 @@ fn path(text: &str) -> Result<Vec<String>, Failure> {
 fn source(arguments: &Arguments) -> Result<Source, Failure> {
     let mut given = Vec::new();
     if arguments.has(&FROM_STDIN) {
-        given.push(Source::Kept);
+        let keeping = keeping(arguments)?;
+        given.push(Source::Kept { keeping });
     }
     if let Some(path) = arguments.text(&FROM_FILE) {
         let path = std::path::absolute(path)?;
@@ -211,11 +228,37 @@ fn source(arguments: &Arguments) -> Result<Source, Failure> {
                 "pipe it in, or use `--from-file`, `--from-env`, `--from-keyring` or `--from-command`; it is never an argument",
             ))
         }
-        (None, _) => Ok(Source::Kept),
+        (None, _) => Ok(Source::Kept {
+            keeping: keeping(arguments)?,
+        }),
+        (Some(Source::Kept { keeping }), None) => Ok(Source::Kept { keeping }),
+        (Some(_), None) if arguments.has(&KEEP) || arguments.has(&IDENTITY) => {
+            Err(Failure::new("only what is handed over on stdin is kept")
+                .with_hint("leave `--keep` and `--identity` out: it is read from where it is"))
+        }
         (Some(source), None) => Ok(source),
         (Some(_), Some(_)) => {
             Err(Failure::new("the token is in one place").with_hint("use one `--from-…`"))
         }
+    }
+}
+
+/// Where it is kept. A file of the guard's unless somebody says otherwise: it is there after a restart with nobody at
+/// hand, and needs nothing else.
+fn keeping(arguments: &Arguments) -> Result<Keeping, Failure> {
+    let identity = arguments.text(&IDENTITY);
+    match (arguments.text(&KEEP), identity) {
+        (None | Some("file"), None) => Ok(Keeping::File),
+        (Some("keyring"), None) => Ok(Keeping::Keyring),
+        (Some("age"), Some(path)) => {
+            let identity = std::path::absolute(path)?;
+            Ok(Keeping::Age { identity })
+        }
+        (Some("age"), None) => Err(Failure::new("nothing says what opens it again").with_hint(
+            "name a file that `age-keygen` wrote with `--identity`; it is read at each session's start",
+        )),
+        (_, _) => Err(Failure::new("`--identity` opens what `--keep age` keeps")
+            .with_hint("use both, or neither")),
     }
 }
 
@@ -254,9 +297,18 @@ fn seconds() -> u64 {
     SystemClock.now().unix_micros / 1_000_000
 }
 
-fn tell(kept: &Kept, arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
+fn tell(
+    kept: &Kept,
+    is_gone: bool,
+    arguments: &Arguments,
+    voice: &mut Voice,
+) -> Result<Exit, Failure> {
     if arguments.has(&JSON) {
-        voice.json(&object(kept)?)?;
+        let mut object = object(kept)?;
+        if let (true, Some(object)) = (is_gone, object.as_object_mut()) {
+            object.insert("gone".to_owned(), true.into());
+        }
+        voice.json(&object)?;
         return Ok(Exit::Done);
     }
     let terms = &kept.terms;
@@ -270,7 +322,14 @@ fn tell(kept: &Kept, arguments: &Arguments, voice: &mut Voice) -> Result<Exit, F
     for agent in &terms.agents {
         voice.line(&format!("agent       {agent}"))?;
     }
-    voice.line(&format!("token       {}", terms.source.describe()))?;
+    if let Some(user) = &terms.user {
+        voice.line(&format!("git's user  {user}"))?;
+    }
+    let gone = match is_gone {
+        true => "; it is gone from there: add it again",
+        false => "",
+    };
+    voice.line(&format!("token       {}{gone}", terms.source.describe()))?;
     let used = kept
         .used
         .map(|used| format!(", last before {}", time(used)));

@@ -149,6 +149,9 @@ pub enum Event {
         of: u64,
         /// What came of it.
         outcome: OutcomeOf,
+        /// Commits to the text: [`Bodies`], where something passed of one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<Commitment>,
     },
     /// The same refusal again, so many more times.
     #[serde(rename = "repeat")]
@@ -329,6 +332,35 @@ pub enum OutcomeOf {
         /// The signal's number.
         signal: i32,
     },
+}
+
+/// What passed of the bodies of a request and of its answer: beside the log, since whoever knows what may have been
+/// said could find it by its digest.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Bodies {
+    /// What was sent on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Passed>,
+    /// What was handed back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Passed>,
+}
+
+impl Bodies {
+    /// Nothing passed, or nobody looked.
+    pub const UNKNOWN: Self = Self {
+        sent: None,
+        received: None,
+    };
+}
+
+/// What passed of one body.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Passed {
+    /// How many bytes.
+    pub bytes: u64,
+    /// Their digest.
+    pub sha256: Digest,
 }
 
 /// Where a session stands.

@@ -57,8 +57,8 @@ pub use confinement::{
 pub use credential::{Binding, Credential, CredentialName, InvalidCredentialName, Slot};
 pub use digest::{Commitment, Digest, InvalidDigest, Salt};
 pub use entry::{
-    Change, ChangeKind, Class, CommitSeen, CredentialAct, Entry, Event, Origin, OutcomeOf, RefMove,
-    SessionStatus, Span, Tally,
+    Bodies, Change, ChangeKind, Class, CommitSeen, CredentialAct, Entry, Event, Origin, OutcomeOf,
+    Passed, RefMove, SessionStatus, Span, Tally,
 };
 pub use gate::{
     Admitted, Approve, Gate, Index, Judge, NobodyToAsk, Permit, Record, Refusal, Undecided,

@@ -23,7 +23,7 @@
 //! # Ok::<(), agentguard_credentials::Error>(())
 //! ```
 //!
-//! *Credentials* are what agents put to use and never read. A [`Shelf`] keeps them as files of the guard's, or keeps
+//! *Credentials* are what agents put to use and never read. A [`Shelf`] keeps them, or keeps
 //! where they are read from; a [`placeholder`] stands for one inside.
 //!
 //! It puts no token into a request, and it verifies none of a platform: what it learns from the environment is
@@ -40,7 +40,7 @@ mod vkey;
 pub use agent::{AgentKey, Identity, list, revoke, rotate, session_statement, show};
 pub use error::Error;
 pub use kept::{
-    Ended, Kept, Known, Shelf, Source, Terms, check, check_variable, digest, git_settings,
+    Ended, Keeping, Kept, Known, Shelf, Source, Terms, check, check_variable, digest, git_settings,
     placeholder, trimmed,
 };
 pub use trigger::{Terminal, detect};

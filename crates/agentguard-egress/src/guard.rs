@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use agentguard_core::{
-    Api, CredentialName, Digest, Forcing, Index, OutcomeOf, Permit, Push, Reach, ReachedBy, Rule,
-    Unrecorded,
+    Api, Bodies, CredentialName, Digest, Forcing, Index, OutcomeOf, Permit, Push, Reach, ReachedBy,
+    Rule, Unrecorded,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -116,12 +116,12 @@ pub trait Govern: Sync {
         None
     }
 
-    /// What came of a request that was permitted, or of a reach that was.
+    /// What came of a request that was permitted, or of a reach that was, and what passed of its bodies.
     ///
     /// # Errors
     ///
     /// Returns why it could not be recorded.
-    fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded>;
+    fn outcome(&self, of: Index, outcome: OutcomeOf, bodies: &Bodies) -> Result<(), Unrecorded>;
 }
 
 /// What the agent is told of a refusal.
@@ -303,7 +303,8 @@ fn attend<G: Govern>(
     for index in left {
         let why = "the gate ended".to_owned();
         let outcome = OutcomeOf::Unanswered { why };
-        govern.outcome(Index(index), outcome).map_err(unrecorded)?;
+        let recorded = govern.outcome(Index(index), outcome, &Bodies::UNKNOWN);
+        recorded.map_err(unrecorded)?;
     }
     ended?;
     woken
@@ -429,8 +430,15 @@ fn settle<G: Govern>(
             answering.held.withdraw((govern, open), Ticket(ticket))?;
             return Ok(None);
         }
-        Asked::Outcome { of, outcome } => {
-            let record = || govern.outcome(Index(of), outcome).map_err(unrecorded);
+        Asked::Outcome {
+            of,
+            outcome,
+            bodies,
+        } => {
+            let record = || {
+                let recorded = govern.outcome(Index(of), outcome, &bodies);
+                recorded.map_err(unrecorded)
+            };
             return match open.close(of, record)? {
                 true => Ok(None),
                 false => Err(Error::Garbled),
@@ -474,7 +482,8 @@ fn never<G: Govern>(govern: &G, permit: Permit<G::Action>) -> Result<Answer, Err
     let reason = "the rules allow it, and the session was not granted it";
     let why = reason.to_owned();
     let outcome = OutcomeOf::Unanswered { why };
-    govern.outcome(index, outcome).map_err(unrecorded)?;
+    let recorded = govern.outcome(index, outcome, &Bodies::UNKNOWN);
+    recorded.map_err(unrecorded)?;
     let rule = Rule::new("gate/not-granted", reason)
         .with_remedy("add it to `hosts` of `agentguard.sandbox`");
     Ok(Answer::Refused {

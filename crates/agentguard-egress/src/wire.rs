@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use agentguard_core::{
-    Api, Binding, CredentialName, Digest, Forcing, HostGrant, HostName, OutcomeOf, Place, Push,
-    Reach, Rule, Secret,
+    Api, Binding, Bodies, CredentialName, Digest, Forcing, HostGrant, HostName, OutcomeOf, Place,
+    Push, Reach, Rule, Secret,
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -89,7 +89,11 @@ pub(crate) enum Asked {
     /// Whoever sent a request that is held does not wait any more.
     Withdraw { ticket: u64 },
     /// What came of a request that was permitted.
-    Outcome { of: u64, outcome: OutcomeOf },
+    Outcome {
+        of: u64,
+        outcome: OutcomeOf,
+        bodies: Bodies,
+    },
 }
 
 impl Asked {

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use agentguard_core::{
-    Action, Api, Clock as _, Confinement, CredentialName, Digest, Index, Judge as _, Network,
-    OutcomeOf, Permit, Push, Reach, ReachedBy, Record as _, Rule, Ruling, SessionId, Unrecorded,
-    Verdict,
+    Action, Api, Bodies, Clock as _, Confinement, CredentialName, Digest, Index, Judge as _,
+    Network, OutcomeOf, Permit, Push, Reach, ReachedBy, Record as _, Rule, Ruling, SessionId,
+    Unrecorded, Verdict,
 };
 use agentguard_egress::{
     Authority, Gate, Govern, Listeners, Patience, Refused, Requested, Settings, Ticket,
@@ -237,8 +237,8 @@ impl Govern for Supervisor<'_> {
         self.withdrawn(ticket)
     }
 
-    fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {
-        self.record.outcome(of, outcome)
+    fn outcome(&self, of: Index, outcome: OutcomeOf, bodies: &Bodies) -> Result<(), Unrecorded> {
+        self.record.outcome_with(of, outcome, bodies)
     }
 }
 

@@ -80,10 +80,10 @@ impl Lending {
             }
         }
         if let Some(gate) = &arranged.gate {
-            tell_git(
-                &mut arranged.plan.environment,
-                &git_settings(&gate.credentials),
-            );
+            let settings = git_settings(&gate.credentials, |name| {
+                lending.lent.get(name)?.kept.terms.user.as_deref()
+            });
+            tell_git(&mut arranged.plan.environment, &settings);
         }
         let names = lending.lent.keys().cloned().collect();
         arranged.confined.confinement.credentials = names;

@@ -25,6 +25,11 @@ impl Private {
         }
     }
 
+    /// Whether something may be private that stands in a body.
+    pub(crate) fn is_in_bodies(&self) -> bool {
+        !self.names.is_empty()
+    }
+
     /// The input of a decision about a request, without what is private.
     ///
     /// # Errors

@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use agentguard_audit::SessionLog;
 use agentguard_core::{
-    Action, Brought, Change, Class, CommitSeen, Commitment, CredentialAct, CredentialName, Digest,
-    Event, Forcing, Index, OutcomeOf, Program, Promise, Record, RefMove, Rule, RuleId, Ruling,
-    Start, Tally, Timestamp, Unrecorded,
+    Action, Bodies, Brought, Change, Class, CommitSeen, Commitment, CredentialAct, CredentialName,
+    Digest, Event, Forcing, Index, OutcomeOf, Program, Promise, Record, RefMove, Rule, RuleId,
+    Ruling, Start, Tally, Timestamp, Unrecorded,
 };
 use agentguard_credentials::{AgentKey, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
@@ -71,6 +71,17 @@ impl SessionRecord {
 
     /// What came of a decision.
     pub(crate) fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {
+        self.outcome_with(of, outcome, &Bodies::UNKNOWN)
+    }
+
+    /// The same, with what passed of bodies. Where policy names something as private that may stand in what was sent,
+    /// that has no digest: it could be found by it.
+    pub(crate) fn outcome_with(
+        &self,
+        of: Index,
+        outcome: OutcomeOf,
+        bodies: &Bodies,
+    ) -> Result<(), Unrecorded> {
         let class = match outcome {
             OutcomeOf::Killed { .. } => {
                 self.count(|tally| tally.killed += 1);
@@ -87,8 +98,15 @@ impl SessionRecord {
             | OutcomeOf::Exited { .. }
             | OutcomeOf::Signaled { .. } => Class::Covered,
         };
-        self.append(class, None, |_| Event::Outcome { of: of.0, outcome })
-            .map(|_| ())
+        let bodies = Bodies {
+            sent: bodies.sent.clone().filter(|_| !self.private.is_in_bodies()),
+            received: bodies.received.clone(),
+        };
+        let text = Some(&bodies).filter(|bodies| **bodies != Bodies::UNKNOWN);
+        let text = text.map(json).transpose()?;
+        let of = of.0;
+        let event = |text| Event::Outcome { of, outcome, text };
+        self.append(class, text.as_deref(), event).map(|_| ())
     }
 
     /// Files of the workspace changed.

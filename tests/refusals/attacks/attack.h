@@ -52,6 +52,7 @@ attack signals, reach, shared_memory, terminal, daemons, stay, devices;
 attack unix_stream, unix_datagram, abstract, tcp, sockets;
 attack late, own, receive, waiting, network, connects, births, naive;
 attack interfaces, clones, legacy, listener, kernel_files;
+attack keys, apart, forget;
 attack say, rise, run, memory, deleted, by_descriptor, environment, explained, spawned, full_outputs;
 attack fifo, most_arguments, full_terminal;
 attack mark, race;

@@ -101,6 +101,9 @@ static const struct {
 	{ "lease", lease },
 	{ "queues", queues },
 	{ "consoles", consoles },
+	{ "keys", keys },
+	{ "apart", apart },
+	{ "forget", forget },
 };
 
 static const struct {

@@ -73,6 +73,40 @@ fn a_session_that_runs_keeps_its_texts() {
 }
 
 #[test]
+fn what_came_of_an_action_is_erased_with_it() {
+    let home = Home::new();
+    let log = home.log();
+    begin(&log);
+    for text in ["hunter2", "make"] {
+        let of = act(&log, Class::Critical, text);
+        let digests = format!("{{\"sent\":\"of {text}\"}}").replace("hunter2", "it");
+        log.append(Class::Critical, Some(&digests), |text| came(of, text))
+            .unwrap();
+    }
+    log.append(Class::Critical, None, |_| session_end())
+        .unwrap();
+    let directory = log.directory().to_owned();
+    log.end().unwrap();
+    assert!(home.verify(&directory).is_verified());
+    let erased = erase_matching(&home, &directory, WHOLE, "hunter2").unwrap();
+    assert_eq!(
+        erased.unwrap().entries,
+        [1, 3].map(|index| Span {
+            first: index,
+            last: index
+        }),
+        "the decision, and what came of it"
+    );
+    let texts = texts(&directory);
+    assert!(
+        !texts.contains("of it") && texts.contains("of make"),
+        "{texts}"
+    );
+    let report = home.verify(&directory);
+    assert!(report.is_verified(), "{report:#?}");
+}
+
+#[test]
 fn what_is_erased_is_gone_and_recorded_and_everything_verifies() {
     let home = Home::new();
     let (directory, other) = (session_of(&home, 300), session_of(&home, 2));

@@ -170,7 +170,17 @@ pub(crate) fn outcome(of: u64) -> Event {
     let outcome = OutcomeOf::Started {
         program: Digest::of(b"program"),
     };
-    Event::Outcome { of, outcome }
+    Event::Outcome {
+        of,
+        outcome,
+        text: None,
+    }
+}
+
+/// What came of a request, with a text.
+pub(crate) fn came(of: u64, text: Option<Commitment>) -> Event {
+    let outcome = OutcomeOf::Done;
+    Event::Outcome { of, outcome, text }
 }
 
 pub(crate) fn session_end() -> Event {

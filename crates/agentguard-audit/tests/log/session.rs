@@ -364,6 +364,7 @@ fn entries_that_make_no_sense_together_are_found() {
                 Event::Outcome {
                     of: 1,
                     outcome: OutcomeOf::Untold,
+                    text: None,
                 },
             ],
             None,

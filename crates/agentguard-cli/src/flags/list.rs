@@ -284,6 +284,24 @@ pub(crate) static FROM_STDIN: Flag = flag(
     Value::None,
     "take the token from stdin, and keep it (default unless that is a terminal)",
 );
+/// Where a token is kept.
+pub(crate) static KEEP: Flag = flag(
+    "keep",
+    Value::Choice("WHERE", &["file", "keyring", "age"]),
+    "as it is (default), until a restart, or encrypted",
+);
+/// What opens a token that is kept encrypted.
+pub(crate) static IDENTITY: Flag = flag(
+    "identity",
+    Value::Text("PATH"),
+    "what `--keep age` encrypts to, by `age-keygen`; read at each session's start",
+);
+/// Whom git says it is.
+pub(crate) static USER: Flag = flag(
+    "user",
+    Value::Text("NAME"),
+    "the user as whom git sends it, where it goes as Basic authentication",
+);
 /// The token in a file.
 pub(crate) static FROM_FILE: Flag = flag(
     "from-file",

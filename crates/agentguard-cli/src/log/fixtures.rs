@@ -111,7 +111,14 @@ pub(crate) fn started(of: u64) -> Told {
     let outcome = OutcomeOf::Started {
         program: Digest::of(b"program"),
     };
-    (Event::Outcome { of, outcome }, None)
+    (
+        Event::Outcome {
+            of,
+            outcome,
+            text: None,
+        },
+        None,
+    )
 }
 
 /// A push of these commits.
@@ -150,7 +157,14 @@ pub(crate) fn pushed(commits: &[&str], is_allowed: bool) -> Told {
 /// It was done.
 pub(crate) fn done(of: u64) -> Told {
     let outcome = OutcomeOf::Done;
-    (Event::Outcome { of, outcome }, None)
+    (
+        Event::Outcome {
+            of,
+            outcome,
+            text: None,
+        },
+        None,
+    )
 }
 
 /// A commit that was made.

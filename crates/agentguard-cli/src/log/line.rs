@@ -60,7 +60,7 @@ pub(crate) fn told(event: &Event, text: Option<&Value>) -> String {
             rule,
             ..
         } => asked(id, kind, rule, text),
-        Event::Outcome { of, outcome } => format!("{} {of}", came(outcome)),
+        Event::Outcome { of, outcome, .. } => format!("{} {of}", came(outcome)),
         Event::Repeat { of, count: 1 } => format!("refused {of} again"),
         Event::Repeat { of, count } => format!("refused {of} again, {count} times"),
         Event::Difference {

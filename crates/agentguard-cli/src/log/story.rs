@@ -219,7 +219,12 @@ mod tests {
         let (event, text) = started(1);
         assert!(lines(&recorded(2, event, text)).is_empty());
         let outcome = OutcomeOf::Failed { errno: 2 };
-        let event = Event::Outcome { of: 1, outcome };
+        let text = None;
+        let event = Event::Outcome {
+            of: 1,
+            outcome,
+            text,
+        };
         assert_eq!(lines(&recorded(2, event, None)).len(), 1);
     }
 

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use agentguard_core::{Binding, Credential, Slot};
+use agentguard_core::{Binding, Credential, CredentialName, Slot};
 use base64ct::{Base64, Encoding as _};
 
-/// Whom git says it is. GitHub and GitLab want a name beside an access token, and look at none.
+/// Whom git says it is, where nobody says otherwise. GitHub wants this name; others want one, and look at none.
 const USER: &str = "x-access-token";
 /// What git asks with: it looks up what there is, and then fetches or sends.
 const METHODS: [&str; 2] = ["GET", "POST"];
 
-/// The settings by which git sends what stands for these credentials, each to where it is bound as Basic
+/// The settings by which git sends what stands for these credentials, as the user that `user` says, each to where it is bound as Basic
 /// authentication and to nowhere else. What the human's own settings would send there is not sent beside it: two
 /// answers to who asks are none.
 ///
@@ -18,11 +18,15 @@ const METHODS: [&str; 2] = ["GET", "POST"];
 ///
 /// - git-config(1), `http.extraHeader` and `http.<url>.*`
 #[must_use]
-pub fn git_settings(lent: &[Credential]) -> Vec<(String, String)> {
+pub fn git_settings<'a>(
+    lent: &[Credential],
+    user: impl Fn(&CredentialName) -> Option<&'a str>,
+) -> Vec<(String, String)> {
     let mut headers = BTreeMap::new();
     for credential in lent {
         for url in credential.bound.iter().filter_map(url) {
-            let both = format!("{USER}:{}", credential.placeholder);
+            let user = user(&credential.name).unwrap_or(USER);
+            let both = format!("{user}:{}", credential.placeholder);
             let header = format!(
                 "Authorization: Basic {}",
                 Base64::encode_string(both.as_bytes())
@@ -74,7 +78,7 @@ fn escaped(segment: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use agentguard_core::{CredentialName, Host, Secret};
+    use agentguard_core::{Host, Secret};
 
     use super::*;
 
@@ -104,7 +108,7 @@ mod tests {
         let header = Slot::Header {
             name: "authorization".to_owned(),
         };
-        let told = git_settings(&[lent(&[
+        let lent = [lent(&[
             ("git.example.org", 443, "", &[], Slot::Basic),
             (
                 "git.example.org",
@@ -118,7 +122,8 @@ mod tests {
             ("one.example.org", 443, "acme", &[], Slot::Basic),
             ("two.example.org", 443, "*/acme/**", &[], Slot::Basic),
             ("three.example.org", 443, "", &["GET"], Slot::Basic),
-        ])]);
+        ])];
+        let told = git_settings(&lent, |_| None);
         let keys: Vec<_> = told.iter().map(|(key, _)| key.as_str()).collect();
         let [whole, below] = [
             "http.https://git.example.org/.extraHeader",
@@ -131,13 +136,17 @@ mod tests {
         );
         let values: Vec<_> = told.iter().map(|(_, value)| value.as_str()).collect();
         assert_eq!(values, ["", header.as_str(), "", header.as_str()]);
+        // As another user, where the credential says so.
+        let told = git_settings(&lent, |name| (name.as_str() == "git").then_some("oauth2"));
+        let both = Base64::encode_string(b"oauth2:ghp_stands");
+        assert_eq!(told[1].1, format!("Authorization: Basic {both}"));
     }
 
     #[test]
     fn one_place_is_sent_one_credential() {
         let place = ("git.example.org", 443, "", &[][..], Slot::Basic);
         let both = [(); 2].map(|()| lent(std::slice::from_ref(&place)));
-        let told = git_settings(&both);
+        let told = git_settings(&both, |_| None);
         assert_eq!(told.len(), 2);
     }
 }

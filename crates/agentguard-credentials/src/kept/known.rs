@@ -11,6 +11,8 @@ pub struct Known {
     pub bound: Vec<(&'static str, Slot)>,
     /// The variables that its clients read.
     pub variables: &'static [&'static str],
+    /// Whom git says it is there.
+    pub user: Option<&'static str>,
 }
 
 impl Known {
@@ -26,6 +28,7 @@ impl Known {
     /// - <https://ai.google.dev/api>, "Authentication"
     /// - <https://docs.github.com/en/rest/authentication/authenticating-to-the-rest-api>
     /// - <https://docs.gitlab.com/api/rest/authentication/>, "Personal, project, and group access tokens"
+    /// - <https://docs.gitlab.com/api/oauth2/>, "Access Git over HTTPS with access token"
     /// - <https://platform.openai.com/docs/api-reference/authentication>
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
@@ -71,11 +74,18 @@ impl Known {
             ),
             _ => return None,
         };
+        // To GitLab it says of which kind the token is; tokens of its interface go with any name.
+        let user = match word {
+            "github" => Some("x-access-token"),
+            "gitlab" => Some("oauth2"),
+            _ => None,
+        };
         let word = Self::WORDS.iter().find(|known| **known == word)?;
         Some(Self {
             word,
             bound,
             variables,
+            user,
         })
     }
 }

@@ -1,10 +1,13 @@
 //! Credentials that agents put to use and never read: kept, read from where they are, and stood for.
 
+mod bech32;
 mod command;
 mod git;
+mod keeping;
 mod keyring;
 mod known;
 mod placeholder;
+mod sealed;
 mod shelf;
 mod source;
 mod terms;
@@ -13,6 +16,7 @@ mod tests;
 mod token;
 
 pub use git::git_settings;
+pub use keeping::Keeping;
 pub use known::Known;
 pub use placeholder::placeholder;
 pub use shelf::{Ended, Shelf};

@@ -1,7 +1,7 @@
 //! The credentials of one guard: files of its own, below its state.
 //!
-//! `credentials/<name>.json` says what is known of one, and `credentials/<name>.token` holds the token where that was
-//! handed to us. Every change is made by whoever holds the directory's lock.
+//! `credentials/<name>.json` says what is known of one; a token that was handed to us lies beside it, as it is or
+//! encrypted, or in the kernel's keyring. Every change is made by whoever holds the directory's lock.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use agentguard_core::{CredentialName, Secret};
 
 use super::source::Source;
 use super::terms::{Kept, Terms};
-use super::token::{self, LONGEST, trimmed};
+use super::token;
 use crate::Error;
 use crate::store::{Folder, random_error};
 
@@ -57,8 +57,8 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Taken`] where one of this name can still be lent, and [`Error::Token`] where the token cannot
-    /// stand in a request.
+    /// Returns [`Error::Taken`] where one of this name can still be lent, [`Error::Token`] where the token cannot
+    /// stand in a request, and what keeps it from being kept.
     pub fn add(&self, terms: Terms, handed: Option<&Secret>, now: u64) -> Result<Kept, Error> {
         terms.check()?;
         let (name, source) = (&terms.name, &terms.source);
@@ -67,13 +67,16 @@ impl Shelf {
         };
         let read = match handed {
             Some(_) => None,
-            None => Some(source.read(|| Err(nothing()))?),
+            None => Some(source.read(|_| Err(nothing()))?),
         };
         let token = handed.or(read.as_ref()).ok_or_else(nothing)?;
         token::check(token, &terms.slots())?;
         let _lock = self.folder.lock()?;
-        if self.find(name)?.is_some_and(|kept| !kept.is_over(now)) {
-            return Err(Error::Taken { name: name.clone() });
+        if let Some(before) = self.find(name)? {
+            if !before.is_over(now) && !self.is_gone(&before)? {
+                return Err(Error::Taken { name: name.clone() });
+            }
+            self.forget(&before)?;
         }
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(random_error)?;
@@ -87,17 +90,8 @@ impl Shelf {
             terms,
         };
         // The token first: what is described can be lent.
-        match kept.terms.source {
-            Source::Kept => {
-                let bytes = token.danger_reveal();
-                self.folder.replace(&token_file(&kept.terms.name), bytes)?;
-            }
-            Source::File { .. }
-            | Source::Variable { .. }
-            | Source::Keyring { .. }
-            | Source::Command { .. } => {
-                self.folder.remove(&token_file(&kept.terms.name))?;
-            }
+        if let Source::Kept { keeping } = &kept.terms.source {
+            keeping.keep(&self.folder, &kept, token)?;
         }
         self.write(&kept)?;
         Ok(kept)
@@ -147,14 +141,11 @@ impl Shelf {
     ///
     /// Returns what keeps it from being read, or [`Error::Token`] where what was read cannot stand in a request.
     pub fn token(&self, kept: &Kept) -> Result<Secret, Error> {
-        let name = &kept.terms.name;
-        let token = kept.terms.source.read(|| {
-            let limit = u16::try_from(LONGEST).unwrap_or(u16::MAX);
-            let bytes = self.folder.read(&token_file(name), limit)?;
+        let token = kept.terms.source.read(|keeping| {
             let missing = || Error::Token {
-                problem: "is gone from where it was kept",
+                problem: "is gone from where it was kept: add the credential again",
             };
-            Ok(trimmed(&bytes.ok_or_else(missing)?))
+            keeping.token(&self.folder, kept)?.ok_or_else(missing)
         })?;
         token::check(&token, &kept.terms.slots())?;
         Ok(token)
@@ -172,8 +163,25 @@ impl Shelf {
         kept.revoked = Some(now);
         // The mark first: a session that reads it lends no more.
         self.write(&kept)?;
-        self.folder.remove(&token_file(name))?;
+        self.forget(&kept)?;
         Ok(kept)
+    }
+
+    /// Whether its token was kept, and is there no more though nobody revoked it: the kernel's keyring was emptied.
+    ///
+    /// # Errors
+    ///
+    /// Returns what keeps that from being found out.
+    pub fn is_gone(&self, kept: &Kept) -> Result<bool, Error> {
+        match &kept.terms.source {
+            Source::Kept { keeping } => {
+                Ok(kept.revoked.is_none() && !keeping.is_there(&self.folder, kept)?)
+            }
+            Source::File { .. }
+            | Source::Variable { .. }
+            | Source::Keyring { .. }
+            | Source::Command { .. } => Ok(false),
+        }
     }
 
     /// Whether one that was lent may be used no more.
@@ -205,6 +213,17 @@ impl Shelf {
         self.write(&kept)
     }
 
+    /// Removes its token, where it was kept.
+    fn forget(&self, kept: &Kept) -> Result<(), Error> {
+        match &kept.terms.source {
+            Source::Kept { keeping } => keeping.forget(&self.folder, kept),
+            Source::File { .. }
+            | Source::Variable { .. }
+            | Source::Keyring { .. }
+            | Source::Command { .. } => Ok(()),
+        }
+    }
+
     fn write(&self, kept: &Kept) -> Result<(), Error> {
         let file = file(&kept.terms.name);
         let text = serde_json::to_string(kept).map_err(|error| Error::Io {
@@ -221,8 +240,4 @@ impl Shelf {
 
 fn file(name: &CredentialName) -> String {
     format!("{name}.json")
-}
-
-fn token_file(name: &CredentialName) -> String {
-    format!("{name}.token")
 }

@@ -9,6 +9,7 @@ use rustix::fs::{self, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::keeping::Keeping;
 use super::token::{LONGEST, trimmed};
 use super::{command, keyring};
 use crate::Error;
@@ -17,8 +18,12 @@ use crate::Error;
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum Source {
-    /// A file of the guard's own, to which it was handed.
-    Kept,
+    /// It was handed over, and is kept.
+    Kept {
+        /// Where.
+        #[serde(default = "Keeping::file", skip_serializing_if = "Keeping::is_file")]
+        keeping: Keeping,
+    },
     /// A file.
     File {
         /// Its absolute path.
@@ -45,10 +50,10 @@ impl Source {
     /// Reads the token. `kept` reads what is kept.
     pub(crate) fn read(
         &self,
-        kept: impl FnOnce() -> Result<Secret, Error>,
+        kept: impl FnOnce(&Keeping) -> Result<Secret, Error>,
     ) -> Result<Secret, Error> {
         match self {
-            Self::Kept => kept(),
+            Self::Kept { keeping } => kept(keeping),
             Self::File { path } => {
                 let failed = |source| Error::Io {
                     doing: "read",
@@ -87,7 +92,7 @@ impl Source {
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            Self::Kept => "kept in a file of the guard's, mode 0600, not encrypted".to_owned(),
+            Self::Kept { keeping } => keeping.describe(),
             Self::File { path } => {
                 format!("read from `{}` when a session starts", path.display())
             }

@@ -21,6 +21,9 @@ pub struct Terms {
     pub source: Source,
     /// When it ends, in seconds since 1970.
     pub expires: Option<u64>,
+    /// Whom git says it is, where it sends this as a password. Servers that look at none take any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 impl Terms {
@@ -60,6 +63,14 @@ impl Terms {
             }
             if !binding.methods.iter().all(|method| is_method(method)) {
                 return refused("has a method that is none: write `GET`, `POST`");
+            }
+        }
+        if let Some(user) = &self.user {
+            if !self.bound.iter().any(|bound| bound.slot == Slot::Basic) {
+                return refused("has a user, and goes nowhere as Basic authentication");
+            }
+            if !is_user(user) {
+                return refused("has a user that is none: a word, without `:`");
             }
         }
         self.variables
@@ -159,6 +170,12 @@ fn is_header(name: &str) -> bool {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
     };
     !name.is_empty() && name.len() <= 64 && name.bytes().all(is_plain) && !NEVER.contains(&name)
+}
+
+/// RFC 7617, section 2: a colon ends it.
+fn is_user(user: &str) -> bool {
+    let is_fine = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+    !user.is_empty() && user.len() <= 128 && user.bytes().all(is_fine)
 }
 
 fn is_segment(part: &str) -> bool {

@@ -52,6 +52,13 @@ fn terms(source: Source) -> Terms {
         agents: Vec::new(),
         source,
         expires: None,
+        user: None,
+    }
+}
+
+fn kept_in_file() -> Source {
+    Source::Kept {
+        keeping: Keeping::File,
     }
 }
 
@@ -151,7 +158,7 @@ fn a_token_is_kept_in_a_private_file_until_it_is_revoked() {
     let state = State::new();
     let shelf = state.shelf();
     let token = secret("ghp_16C7e42F292c6912E7710c838347Ae178B4a");
-    let kept = shelf.add(terms(Source::Kept), Some(&token), 10).unwrap();
+    let kept = shelf.add(terms(kept_in_file()), Some(&token), 10).unwrap();
     let file = state.0.join("credentials/github.token");
     assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
     let directory = fs::metadata(state.0.join("credentials")).unwrap();
@@ -160,7 +167,7 @@ fn a_token_is_kept_in_a_private_file_until_it_is_revoked() {
     assert!(!described.contains("ghp_"), "{described}");
     assert!(shelf.token(&kept).unwrap().is(token.danger_reveal()));
     assert_eq!(shelf.ended(&kept, 11).unwrap(), None);
-    let taken = shelf.add(terms(Source::Kept), Some(&token), 11);
+    let taken = shelf.add(terms(kept_in_file()), Some(&token), 11);
     assert!(matches!(taken, Err(Error::Taken { .. })));
     shelf.revoke(&kept.terms.name, 12).unwrap();
     assert!(!file.exists());
@@ -169,7 +176,7 @@ fn a_token_is_kept_in_a_private_file_until_it_is_revoked() {
     let twice = shelf.revoke(&kept.terms.name, 13);
     assert!(matches!(twice, Err(Error::NoCredential { .. })));
     // Another of the same name is not the one that was lent.
-    let other = shelf.add(terms(Source::Kept), Some(&token), 14).unwrap();
+    let other = shelf.add(terms(kept_in_file()), Some(&token), 14).unwrap();
     assert_eq!(shelf.ended(&kept, 14).unwrap(), Some(Ended::Revoked));
     assert_eq!(shelf.ended(&other, 14).unwrap(), None);
 }
@@ -178,7 +185,7 @@ fn a_token_is_kept_in_a_private_file_until_it_is_revoked() {
 fn a_credential_ends_at_its_time_and_its_uses_are_counted() {
     let state = State::new();
     let shelf = state.shelf();
-    let mut short = terms(Source::Kept);
+    let mut short = terms(kept_in_file());
     short.expires = Some(100);
     let kept = shelf.add(short, Some(&secret("token")), 10).unwrap();
     assert_eq!(shelf.ended(&kept, 99).unwrap(), None);
@@ -196,7 +203,7 @@ fn what_is_open_to_others_or_no_description_is_not_read() {
     let state = State::new();
     let shelf = state.shelf();
     let kept = shelf
-        .add(terms(Source::Kept), Some(&secret("token")), 10)
+        .add(terms(kept_in_file()), Some(&secret("token")), 10)
         .unwrap();
     let described = state.0.join("credentials/github.json");
     fs::set_permissions(&described, fs::Permissions::from_mode(0o644)).unwrap();
@@ -241,7 +248,7 @@ fn a_command_is_run_without_a_shell_and_its_failure_is_told() {
     ];
     let read = |typed: &[&str]| {
         let source = Source::command(&words(typed), &search)?;
-        source.read(|| unreachable!())
+        source.read(|_| unreachable!())
     };
     assert!(read(&["echo", "$HOME;id"]).unwrap().is(b"$HOME;id"));
     assert!(read(&["pwd"]).unwrap().is(b"/"));
@@ -256,12 +263,24 @@ fn a_command_is_run_without_a_shell_and_its_failure_is_told() {
 #[test]
 fn terms_that_bind_to_nothing_or_to_what_carries_no_token_are_refused() {
     let changed = |change: &dyn Fn(&mut Terms)| {
-        let mut terms = terms(Source::Kept);
+        let mut terms = terms(kept_in_file());
         change(&mut terms);
         terms.check()
     };
     assert!(changed(&|_| ()).is_ok());
     assert!(changed(&|terms| terms.bound.clear()).is_err());
+    let user = |user: &str, slot: Slot| {
+        let user = user.to_owned();
+        changed(&move |terms| {
+            terms.user = Some(user.clone());
+            terms.bound[0].slot = slot.clone();
+        })
+    };
+    assert!(user("oauth2", Slot::Basic).is_ok());
+    assert!(user("oauth2", header()).is_err());
+    for name in ["", "a:b", "a b", "a\n"] {
+        assert!(user(name, Slot::Basic).is_err(), "{name:?}");
+    }
     assert!(changed(&|terms| terms.bound[0].port = 80).is_err());
     assert!(changed(&|terms| terms.bound[0].path = vec!["..".to_owned()]).is_err());
     assert!(changed(&|terms| terms.bound[0].methods = vec!["get".to_owned()]).is_err());
@@ -285,7 +304,7 @@ fn terms_that_bind_to_nothing_or_to_what_carries_no_token_are_refused() {
         );
     }
     let agent = |name: &str| AgentName::parse(name).unwrap();
-    let mut bound = terms(Source::Kept);
+    let mut bound = terms(kept_in_file());
     assert!(bound.is_for(&agent("local")));
     bound.agents = vec![agent("ci-7")];
     assert!(bound.is_for(&agent("ci-7")) && !bound.is_for(&agent("local")));
@@ -297,7 +316,7 @@ fn a_command_that_leaves_its_output_open_is_not_waited_for() {
     let number = state.0.join("number");
     let shell = |script: String| {
         let words = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
-        Source::Command { words }.read(|| unreachable!())
+        Source::Command { words }.read(|_| unreachable!())
     };
     // It holds the output for longer than anybody would wait, and says nothing any more.
     let left = shell(format!(

@@ -21,6 +21,7 @@ use super::dns::{self, Asked, Code, Kind, Question};
 use super::kept::Kept;
 use super::leaf::{Leaves, Servers};
 use super::lent::Lent;
+use super::measured::Beside;
 use super::misplaced::Misplaced;
 use super::names::Names;
 use super::path::Slash;
@@ -52,6 +53,8 @@ pub(super) struct Shared {
     pub(super) servers: Servers,
     pub(super) kept: Arc<Kept>,
     pub(super) lent: Arc<Lent>,
+    /// Where long bodies are digested.
+    pub(super) digests: Beside,
     pub(super) patience: Patience,
     /// A file for each push that is on its way: it is read whole.
     pub(super) spools: Arc<Spools>,
@@ -107,6 +110,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         servers: Servers::new(&plan.roots)?,
         kept: Arc::default(),
         lent: Arc::new(Lent::new(plan.credentials)?),
+        digests: Beside::start()?,
         patience: plan.patience,
         spools: Arc::new(handed.spools),
         pushes: Semaphore::new(MOST_PUSHES),

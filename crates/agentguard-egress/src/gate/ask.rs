@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::held::Held;
 use super::line::Line;
+use super::measured::{self, Measured};
 use crate::wire::{Answer, Asked};
 
 /// One of the guard's lines broke: nothing more can be asked, and the gate ends.
@@ -76,6 +77,8 @@ pub(super) struct Permitted {
     entry: u64,
     begun: Instant,
     is_told: bool,
+    /// What is sent of its body.
+    sent: Option<Arc<Measured>>,
 }
 
 impl Guard {
@@ -176,6 +179,7 @@ impl Guard {
                 entry,
                 begun: Instant::now(),
                 is_told: false,
+                sent: None,
             })),
             Answer::Refused {
                 rule,
@@ -224,21 +228,35 @@ impl Permitted {
         self.entry
     }
 
-    /// Tells what came of it.
-    pub(super) fn tell(mut self, outcome: OutcomeOf) {
-        self.send(outcome);
+    /// Its body is sent, and measured by this. Whatever comes of it, what was sent is told.
+    pub(super) fn sends(&mut self, body: &Arc<Measured>) {
+        self.sent = Some(Arc::clone(body));
     }
 
-    fn send(&mut self, outcome: OutcomeOf) {
+    /// Tells what came of it.
+    pub(super) fn tell(mut self, outcome: OutcomeOf) {
+        self.send(outcome, None);
+    }
+
+    /// The same, with what was handed back.
+    pub(super) fn tell_of(mut self, outcome: OutcomeOf, received: Arc<Measured>) {
+        self.send(outcome, Some(received));
+    }
+
+    fn send(&mut self, outcome: OutcomeOf, received: Option<Arc<Measured>>) {
         self.is_told = true;
-        // Where nobody is there to be told, the gate is about to end.
-        let _ = self.guard.questions.send(Question {
-            asked: Asked::Outcome {
-                of: self.entry,
-                outcome,
-            },
-            waiting: None,
-            held: None,
+        let (questions, of) = (self.guard.questions.clone(), self.entry);
+        measured::say(self.sent.take(), received, move |bodies| {
+            // Where nobody is there to be told, the gate is about to end.
+            let _ = questions.send(Question {
+                asked: Asked::Outcome {
+                    of,
+                    outcome,
+                    bodies,
+                },
+                waiting: None,
+                held: None,
+            });
         });
     }
 }
@@ -246,9 +264,8 @@ impl Permitted {
 impl Drop for Permitted {
     fn drop(&mut self) {
         if !self.is_told {
-            self.send(OutcomeOf::Unanswered {
-                why: "whoever asked for it did not wait".to_owned(),
-            });
+            let why = "whoever asked for it did not wait".to_owned();
+            self.send(OutcomeOf::Unanswered { why }, None);
         }
     }
 }

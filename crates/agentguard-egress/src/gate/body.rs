@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use super::ask::Permitted;
+use super::measured::Measured;
 use super::push::Heard;
 use super::request;
 use super::through::Through;
@@ -47,7 +47,7 @@ pub(super) struct Passing {
     /// What was read of it already.
     first: VecDeque<Bytes>,
     rest: Incoming,
-    counted: Arc<AtomicU64>,
+    counted: Arc<Measured>,
     patience: Duration,
     idle: Pin<Box<Sleep>>,
     answer: Option<Answer>,
@@ -66,7 +66,7 @@ pub(super) struct Passing {
 pub(super) struct Answer {
     pub(super) permitted: Permitted,
     pub(super) status: u16,
-    pub(super) sent: Arc<AtomicU64>,
+    pub(super) sent: Arc<Measured>,
 }
 
 /// Waits for the next piece of a body's data. How long is for whoever sends it to say, within reason.
@@ -101,7 +101,7 @@ impl Body {
     pub(super) fn passing(
         first: VecDeque<Bytes>,
         rest: Incoming,
-        counted: Arc<AtomicU64>,
+        counted: Arc<Measured>,
         patience: Duration,
         answer: Option<Answer>,
         through: Through,
@@ -226,15 +226,16 @@ impl Passing {
             return;
         };
         let milliseconds = answer.permitted.begun().elapsed().as_millis();
-        answer.permitted.tell(match broken {
+        let outcome = match broken {
             None => OutcomeOf::Answered {
                 status: answer.status,
-                sent: answer.sent.load(Ordering::Relaxed),
-                received: self.counted.load(Ordering::Relaxed),
+                sent: answer.sent.bytes(),
+                received: self.counted.bytes(),
                 milliseconds: u64::try_from(milliseconds).unwrap_or(u64::MAX),
             },
             Some(why) => OutcomeOf::Unanswered { why },
-        });
+        };
+        answer.permitted.tell_of(outcome, Arc::clone(&self.counted));
     }
 }
 
@@ -263,11 +264,11 @@ impl hyper::body::Body for Body {
         let polled = passing.poll_next(context);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                let length = frame.data_ref().map_or(0, Bytes::len);
-                let length = u64::try_from(length).unwrap_or(u64::MAX);
-                passing.counted.fetch_add(length, Ordering::Relaxed);
-                if let (Some(heard), Some(data)) = (&mut passing.heard, frame.data_ref()) {
-                    heard.take(data);
+                if let Some(data) = frame.data_ref() {
+                    passing.counted.take(data);
+                    if let Some(heard) = &mut passing.heard {
+                        heard.take(data);
+                    }
                 }
                 let later = Instant::now() + passing.patience;
                 passing.idle.as_mut().reset(later);

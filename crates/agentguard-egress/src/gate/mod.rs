@@ -19,6 +19,7 @@ mod kept;
 mod leaf;
 mod lent;
 mod line;
+mod measured;
 mod misplaced;
 mod multipart;
 mod names;

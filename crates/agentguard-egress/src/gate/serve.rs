@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use agentguard_core::{Api, OutcomeOf, Rule, Scheme};
@@ -28,6 +27,7 @@ use super::encoded::Coding;
 use super::forward::{Upstream, Way};
 use super::graphql;
 use super::lent::{Unfit, Uses};
+use super::measured::Measured;
 use super::misplaced::{self, Alarm, Misplaced, Watch};
 use super::push;
 use super::redact;
@@ -62,7 +62,7 @@ pub(super) struct Connection {
 pub(super) struct Sending<'r> {
     pub(super) permitted: Permitted,
     /// How much of its body was sent.
-    pub(super) sent: Arc<AtomicU64>,
+    pub(super) sent: Arc<Measured>,
     /// Tells where a placeholder is met in its body.
     pub(super) alarm: Option<Alarm>,
     /// What it asks to go over to.
@@ -71,10 +71,10 @@ pub(super) struct Sending<'r> {
 
 impl Sending<'_> {
     /// Of a request whose body is known whole.
-    pub(super) fn whole(permitted: Permitted) -> Self {
+    pub(super) fn whole(shared: &Shared, permitted: Permitted) -> Self {
         Self {
             permitted,
-            sent: Arc::default(),
+            sent: shared.digests.measure(),
             alarm: None,
             upgrade: None,
         }
@@ -284,7 +284,7 @@ impl Connection {
             first,
             rest,
             mut watch,
-            permitted,
+            mut permitted,
             pushing,
         } = judged;
         let uri = match self.lend(&uses, &mut read, version, &first) {
@@ -302,7 +302,7 @@ impl Connection {
             };
             return Box::pin(self.push(arriving, permitted)).await;
         }
-        let sent = Arc::new(AtomicU64::new(0));
+        let sent = self.shared.digests.measure();
         let alarm = watch
             .as_mut()
             .map(|watch| watch.arm(&self.shared, &self.origin));
@@ -314,6 +314,7 @@ impl Connection {
         *request.uri_mut() = uri;
         *request.version_mut() = version;
         *request.headers_mut() = read.headers;
+        permitted.sends(&sent);
         let sending = Sending {
             permitted,
             sent,
@@ -586,7 +587,7 @@ impl Connection {
             status: parts.status.as_u16(),
             sent,
         };
-        let received = Arc::default();
+        let received = self.shared.digests.measure();
         let body = Body::passing(first, body, received, patience, Some(told), through);
         let mut answer = Response::new(body);
         *answer.status_mut() = parts.status;

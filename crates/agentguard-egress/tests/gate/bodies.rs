@@ -1,10 +1,12 @@
 //! What policy sees of bodies: compressed ones, GraphQL, and that it was not shown one.
 
-use agentguard_core::{Api, GraphqlOperation};
+use std::io::Write as _;
+
+use agentguard_core::{Api, Bodies, Digest, GraphqlOperation, OutcomeOf, Passed};
 use serde_json::json;
 
 use crate::client::{json as told, status};
-use crate::scene::{Plan, Scene};
+use crate::scene::{Entry, Plan, Scene};
 use crate::server::Server;
 
 const NAME: &str = "api.test";
@@ -230,4 +232,51 @@ fn graphql_that_cannot_be_read_is_not_sent() {
         );
     }
     assert!(server.received().is_empty());
+}
+
+fn passed(bytes: &[u8]) -> Option<Passed> {
+    Some(Passed {
+        bytes: u64::try_from(bytes.len()).unwrap(),
+        sha256: Digest::of(bytes),
+    })
+}
+
+#[test]
+fn what_passed_of_bodies_is_told_by_digest_also_what_policy_does_not_see() {
+    let (scene, server) = scene();
+    let long: Vec<u8> = (0..500_000u32).flat_map(u32::to_le_bytes).collect();
+    for body in [&b"short"[..], &long] {
+        // The server says it back.
+        let (answer, api) = post(&scene, "/a", "", body);
+        assert_eq!((status(&answer), api.unwrap().body_seen), (200, false));
+        let is_told = |entry: &Entry| entry.outcome.is_some() && entry.bodies.sent == passed(body);
+        assert_eq!(scene.entry(is_told).bodies.received, passed(body));
+    }
+    let (_, api) = post(&scene, "/a", "", b"");
+    assert!(api.is_some());
+    scene.entry(|entry| entry.outcome.is_some() && entry.bodies == Bodies::UNKNOWN);
+    assert_eq!(server.received().len(), 3);
+}
+
+#[test]
+fn what_was_sent_is_told_of_a_client_that_does_not_wait_for_an_answer() {
+    let (scene, server) = scene();
+    let long: Vec<u8> = (0..50_000u32).flat_map(u32::to_le_bytes).collect();
+    let mut tls = scene.tls(NAME);
+    let head = format!(
+        "POST /wait HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
+        scene.host(NAME),
+        long.len()
+    );
+    tls.write_all(&[head.as_bytes(), &long].concat()).unwrap();
+    tls.flush().unwrap();
+    let is_sent = || server.received().pop().is_some_and(|one| one.body == long);
+    while !is_sent() {
+        // Nothing tells when a server has read something.
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    drop(tls);
+    let entry = scene.entry(|entry| entry.outcome.is_some());
+    assert!(matches!(entry.outcome, Some(OutcomeOf::Unanswered { .. })));
+    assert_eq!(entry.bodies.sent, passed(&long));
 }

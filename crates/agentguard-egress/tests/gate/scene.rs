@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use agentguard_core::{
-    Action, Api, Credential, CredentialName, Forcing, HostGrant, HostName, Index, Judge,
+    Action, Api, Bodies, Credential, CredentialName, Forcing, HostGrant, HostName, Index, Judge,
     NobodyToAsk, OutcomeOf, Permit, Place, Push, Reach, Record, Refusal, Rule, Ruling, Undecided,
     Unrecorded, Verdict,
 };
@@ -28,6 +28,7 @@ pub(crate) struct Entry {
     pub(crate) action: Action,
     pub(crate) ruling: Ruling,
     pub(crate) outcome: Option<OutcomeOf>,
+    pub(crate) bodies: Bodies,
 }
 
 impl Entry {
@@ -71,6 +72,7 @@ impl Record<Action> for &Log {
             action: action.clone(),
             ruling: ruling.clone(),
             outcome: None,
+            bodies: Bodies::UNKNOWN,
         });
         Ok(Index(u64::try_from(entries.len() - 1).unwrap()))
     }
@@ -133,13 +135,14 @@ impl Govern for Guard {
         self.admit(Action::Push(Box::new(push)), Arc::clone(&self.says))
     }
 
-    fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {
+    fn outcome(&self, of: Index, outcome: OutcomeOf, bodies: &Bodies) -> Result<(), Unrecorded> {
         if self.log.is_full.load(Ordering::SeqCst) {
             return Err(Unrecorded::new("no space left on device"));
         }
         let mut entries = self.log.entries.lock().unwrap();
         let entry = &mut entries[usize::try_from(of.0).unwrap()];
         assert!(entry.outcome.replace(outcome).is_none(), "one outcome each");
+        entry.bodies = bodies.clone();
         Ok(())
     }
 }

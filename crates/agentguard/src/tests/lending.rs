@@ -5,7 +5,7 @@ use std::time::Duration;
 use agentguard_core::{
     AddressClass, Api, Binding, CredentialAct, CredentialName, Host, Scheme, Secret, Slot,
 };
-use agentguard_credentials::{Kept, Shelf, Source, Terms, digest};
+use agentguard_credentials::{Keeping, Kept, Shelf, Source, Terms, digest};
 use agentguard_egress::{Govern as _, Refused};
 
 use super::*;
@@ -35,8 +35,11 @@ fn add(shelf: &Shelf, expires: Option<u64>) -> Kept {
         }],
         variables: Vec::new(),
         agents: Vec::new(),
-        source: Source::Kept,
+        source: Source::Kept {
+            keeping: Keeping::File,
+        },
         expires,
+        user: None,
     };
     let token = Secret::new(TOKEN.to_vec());
     shelf.add(terms, Some(&token), 1).unwrap()

@@ -60,7 +60,7 @@ impl Connection {
                 let body = Body::whole(Bytes::from_static(super::PROBE));
                 let request = self.again((read, uri, version), body);
                 return self
-                    .send(upstream, request, Sending::whole(permitted))
+                    .send(upstream, request, Sending::whole(&self.shared, permitted))
                     .await;
             }
             Err(unread) => return self.unread(unread, permitted).await,
@@ -120,7 +120,7 @@ impl Connection {
         let Way::Open(upstream) = &self.way else {
             return Err(Unsent::Gone);
         };
-        let sending = Sending::whole(going.permitted);
+        let sending = Sending::whole(&self.shared, going.permitted);
         let answer = self.send(upstream, going.request, sending).await?;
         Ok(heard(answer, changing, going.commands))
     }
