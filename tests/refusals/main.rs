@@ -36,6 +36,7 @@ mod files;
 mod forced;
 mod gated;
 mod held;
+mod held_execs;
 mod hung;
 mod kernel;
 mod learned;
