@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use agentguard_audit::Places;
 use agentguard_core::{
-    Answered, Approval, Approver, Clock as _, Digest, Evidence, Index, Rule, Ruling, Session,
-    TierDigest, Timestamp, Unrecorded, Waiting,
+    Action, Answered, Approval, Approver, Clock as _, Digest, Evidence, Index, Rule, Ruling,
+    Session, TierDigest, Timestamp, Unrecorded, Waiting,
 };
 use agentguard_policy::Question as Judged;
 
@@ -44,6 +44,10 @@ struct Open {
     question: Question,
     /// The same for the same action in the same form, where its form is known whole.
     same: Option<Digest>,
+    /// Whether whoever waits looks after it, and is not told.
+    is_looked_after: bool,
+    /// The same for an action that a human said no to, however it comes again.
+    denied: Option<Digest>,
     /// Who waits for it, first come first.
     waiting: Vec<Waits>,
     answer: Option<Approval>,
@@ -112,11 +116,14 @@ impl Book {
         record: impl FnOnce(&str, &Rule, Timestamp) -> Result<Index, Unrecorded>,
     ) -> Asking {
         let mut pages = self.pages();
+        let is_looked_after = matches!(action.action().action(), Action::Exec(_));
+        let input = same(&action, Digest::of(b""));
         let same = whole.map(|whole| same(&action, whole));
-        let known = same.and_then(|same| {
-            let is_same = |open: &Open| open.same == Some(same) && !open.is_over();
-            pages.open.iter().position(is_same)
-        });
+        let is_known = |open: &Open| {
+            let is_same = same.is_some() && open.same == same;
+            !open.is_over() && (is_same || is_looked_after && open.denied == Some(input))
+        };
+        let known = pages.open.iter().position(is_known);
         if let Some(place) = known {
             return self.join(&mut pages, place, action);
         }
@@ -135,6 +142,8 @@ impl Book {
         pages.open.push(Open {
             question: question.clone(),
             same,
+            is_looked_after,
+            denied: None,
             waiting: vec![Waits {
                 ticket,
                 action,
@@ -150,13 +159,43 @@ impl Book {
         }
     }
 
-    /// What came of questions meanwhile.
+    /// What came of a question that is looked after, once.
+    pub(crate) fn look_at(&self, ticket: u64) -> Option<Settled> {
+        let mut pages = self.pages();
+        let Pages { own, open, .. } = &mut *pages;
+        let own = own.as_ref()?;
+        let waits = |open: &Open| open.waiting.iter().any(|one| one.ticket == ticket);
+        let place = open.iter().position(waits)?;
+        let one = open.get_mut(place)?;
+        one.hear(own);
+        if one.answer.is_none() && one.is_over() {
+            one.close(own);
+        }
+        let mut settled = Vec::new();
+        one.settle(&mut settled, self.patience);
+        let settled = settled.pop()?;
+        // Nobody else waits for it.
+        one.close(own);
+        match one.answer.as_ref().map(|approval| approval.answer) {
+            // Whoever asks again gets the same answer.
+            Some(Answered::Denied) => {
+                one.denied = Some(same(&settled.action, Digest::of(b"")));
+                one.until = later(SystemClock.now().boot_nanos, VALID);
+            }
+            Some(_) | None => {
+                open.remove(place);
+            }
+        }
+        Some(settled)
+    }
+
+    /// What came of all others meanwhile.
     pub(crate) fn look(&self) -> Vec<Settled> {
         let mut pages = self.pages();
         let Pages { own, open, .. } = &mut *pages;
         let Some(own) = own else { return Vec::new() };
         let mut settled = Vec::new();
-        for open in open.iter_mut() {
+        for open in open.iter_mut().filter(|open| !open.is_looked_after) {
             open.hear(own);
             open.settle(&mut settled, self.patience);
             if open.answer.is_none() && (open.is_over() || open.is_left()) {
@@ -164,7 +203,7 @@ impl Book {
                 open.settle(&mut settled, self.patience);
             }
         }
-        open.retain(|open| !open.is_over());
+        open.retain(|open| !open.is_over() || open.is_looked_after && !open.waiting.is_empty());
         settled
     }
 
@@ -172,16 +211,17 @@ impl Book {
     pub(crate) fn withdraw(&self, ticket: u64) -> Option<Settled> {
         let mut pages = self.pages();
         let Pages { own, open, .. } = &mut *pages;
-        let open = open
-            .iter_mut()
-            .find(|open| open.waiting.iter().any(|one| one.ticket == ticket))?;
-        let place = open.waiting.iter().position(|one| one.ticket == ticket)?;
-        let waits = open.waiting.remove(place);
-        let settled = open.refuse(waits, Answered::Withdrawn, "whoever asked waits no more");
+        let waits = |open: &Open| open.waiting.iter().any(|one| one.ticket == ticket);
+        let question = open.iter().position(waits)?;
+        let one = open.get_mut(question)?;
+        let place = one.waiting.iter().position(|one| one.ticket == ticket)?;
+        let waits = one.waiting.remove(place);
+        let settled = one.refuse(waits, Answered::Withdrawn, "whoever asked waits no more");
         if let Some(own) = own
-            && open.is_left()
+            && one.is_left()
         {
-            open.close(own);
+            one.close(own);
+            open.remove(question);
         }
         Some(settled)
     }
