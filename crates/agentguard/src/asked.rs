@@ -129,6 +129,22 @@ impl Supervisor<'_> {
         Some(self.told(concluded, words, is_first).map_err(to_agent))
     }
 
+    /// Whoever made a call waits no more.
+    pub(crate) fn run_withdrawn(&self, ticket: u64) {
+        if let Some(settled) = self.book.withdraw(ticket) {
+            // Where it cannot be written, nothing happens of it either way.
+            let _ = self.gate.conclude(settled.action, settled.ruling);
+        }
+    }
+
+    /// The session is over: whatever still waits is answered by that.
+    pub(crate) fn all_withdrawn(&self) {
+        for settled in self.book.withdraw_all() {
+            // Where it cannot be written, nothing happens of it either way.
+            let _ = self.gate.conclude(settled.action, settled.ruling);
+        }
+    }
+
     /// What humans answered meanwhile, or did not in time.
     pub(crate) fn heard(&self) -> Vec<(Ticket, Result<Permit<Question>, Refused>)> {
         let settled = self.book.look().into_iter();

@@ -238,10 +238,7 @@ impl Supervise for Supervisor<'_> {
     }
 
     fn no_longer_waits(&self, ticket: u64) {
-        if let Some(settled) = self.book.withdraw(ticket) {
-            // Where it cannot be written, nothing happens of it either way.
-            let _ = self.gate.conclude(settled.action, settled.ruling);
-        }
+        self.run_withdrawn(ticket);
     }
 
     fn name(&self, making: Making) -> Result<Permit<Question>, Refused> {

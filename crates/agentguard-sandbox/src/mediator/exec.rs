@@ -20,6 +20,7 @@ use super::attributes::Trees;
 use super::caller::{Named, Processes};
 use super::calling::Callings;
 use super::explain::{Telling, Told};
+use super::held::changed;
 use super::image::{Image, Images, Shebang};
 use super::names::Names;
 use super::peers::Peers;
@@ -219,6 +220,9 @@ impl Worker<'_> {
             return self.tell_outcome(entry, gone());
         }
         let Some(image) = again else {
+            let path = &exec.script.as_ref().unwrap_or(&exec.program).path;
+            let told = &self.shared.told;
+            told.tell(notification.thread, path, &changed(entry));
             listener.refuse(notification, libc::EACCES);
             return self.tell_outcome(entry, OutcomeOf::Killed { rule: differs() });
         };
@@ -662,7 +666,7 @@ fn unverifiable() -> Rule {
     )
 }
 
-fn differs() -> Rule {
+pub(super) fn differs() -> Rule {
     Rule::new(
         "guard/not-what-was-judged",
         "what was about to run is not what was judged, and was refused",

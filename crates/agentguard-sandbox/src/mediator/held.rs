@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use agentguard_core::Exec;
 
-use super::exec::Worker;
+use super::exec::{Worker, differs};
 use super::seats::Seat;
 use crate::sys::Notification;
-use crate::wire::FromWorker;
+use crate::wire::{Answer, FromWorker};
 
 /// How soon an answer, or the end of whoever asked, is seen. A human answers in seconds.
 const TURN: Duration = Duration::from_millis(100);
@@ -63,5 +63,21 @@ impl Worker<'_> {
 
     fn withdraw(&self, ticket: u64) {
         self.shared.seats.tell(&FromWorker::Withdrawn { ticket });
+    }
+}
+
+/// What the agent is told where what was approved is not there any more.
+pub(super) fn changed(entry: u64) -> Answer {
+    let rule = differs().id;
+    let text = format!(
+        "agentguard: refused: what a human approved changed while it waited (rule `{rule}`)\n\
+         agentguard: note: entry {entry}\n"
+    );
+    Answer {
+        allow: false,
+        entry: Some(entry),
+        rule: rule.as_str().to_owned(),
+        text,
+        held: None,
     }
 }

@@ -22,6 +22,9 @@ use crate::human::login_of;
 const MOST: usize = 64;
 /// How long a question can be answered though nobody waits, and the very same be asked for again.
 const VALID: Duration = Duration::from_secs(10 * 60);
+/// How long a program that nobody answered about is not asked about again. Shells look for a program that they were
+/// refused in the next directory of `PATH`, which often is the same one by another name.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The questions of one session.
 pub(crate) struct Book {
@@ -46,8 +49,8 @@ struct Open {
     same: Option<Digest>,
     /// Whether whoever waits looks after it, and is not told.
     is_looked_after: bool,
-    /// The same for an action that a human said no to, however it comes again.
-    denied: Option<Digest>,
+    /// The same for an action that was refused and is so again, however it comes.
+    refused: Option<Digest>,
     /// Who waits for it, first come first.
     waiting: Vec<Waits>,
     answer: Option<Approval>,
@@ -121,7 +124,7 @@ impl Book {
         let same = whole.map(|whole| same(&action, whole));
         let is_known = |open: &Open| {
             let is_same = same.is_some() && open.same == same;
-            !open.is_over() && (is_same || is_looked_after && open.denied == Some(input))
+            !open.is_over() && (is_same || is_looked_after && open.refused == Some(input))
         };
         let known = pages.open.iter().position(is_known);
         if let Some(place) = known {
@@ -143,7 +146,7 @@ impl Book {
             question: question.clone(),
             same,
             is_looked_after,
-            denied: None,
+            refused: None,
             waiting: vec![Waits {
                 ticket,
                 action,
@@ -164,27 +167,33 @@ impl Book {
         let mut pages = self.pages();
         let Pages { own, open, .. } = &mut *pages;
         let own = own.as_ref()?;
-        let waits = |open: &Open| open.waiting.iter().any(|one| one.ticket == ticket);
-        let place = open.iter().position(waits)?;
+        let (place, until) = open.iter().enumerate().find_map(|(place, open)| {
+            let waits = open.waiting.iter().find(|one| one.ticket == ticket)?;
+            Some((place, waits.until))
+        })?;
         let one = open.get_mut(place)?;
+        let now = SystemClock.now().boot_nanos;
         one.hear(own);
-        if one.answer.is_none() && one.is_over() {
+        // Whoever is first, the clock or a human, is right.
+        if one.answer.is_none() && (until <= now || one.is_over()) {
             one.close(own);
         }
+        let answer = one.answer.as_ref()?.answer;
         let mut settled = Vec::new();
         one.settle(&mut settled, self.patience);
         let settled = settled.pop()?;
-        // Nobody else waits for it.
-        one.close(own);
-        match one.answer.as_ref().map(|approval| approval.answer) {
+        let keep = match answer {
+            Answered::Denied => Some(VALID),
+            Answered::Expired => Some(SILENCE),
+            Answered::Approved | Answered::Withdrawn | Answered::Void => None,
+        };
+        match keep {
             // Whoever asks again gets the same answer.
-            Some(Answered::Denied) => {
-                one.denied = Some(same(&settled.action, Digest::of(b"")));
-                one.until = later(SystemClock.now().boot_nanos, VALID);
+            Some(keep) => {
+                one.refused = Some(same(&settled.action, Digest::of(b"")));
+                one.until = later(now, keep);
             }
-            Some(_) | None => {
-                open.remove(place);
-            }
+            None => drop(open.remove(place)),
         }
         Some(settled)
     }
@@ -224,6 +233,17 @@ impl Book {
             open.remove(question);
         }
         Some(settled)
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn withdraw_all(&self) -> Vec<Settled> {
+        let tickets: Vec<_> = {
+            let pages = self.pages();
+            let waiting = pages.open.iter().flat_map(|open| &open.waiting);
+            waiting.map(|waits| waits.ticket).collect()
+        };
+        let withdrawn = tickets.into_iter().filter_map(|one| self.withdraw(one));
+        withdrawn.collect()
     }
 
     /// An action that was asked about before, in the very same form.
