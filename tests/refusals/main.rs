@@ -37,6 +37,7 @@ mod forced;
 mod gated;
 mod git_server;
 mod held;
+mod held_execs;
 mod hung;
 mod kept;
 mod kernel;

@@ -55,6 +55,27 @@ pub trait Supervise: Sync {
         instead_of: Option<Index>,
     ) -> Result<Permit<Self::Action>, Refused>;
 
+    /// As [`Supervise::exec`], of a call that can wait until a human has answered.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the agent is told of a refusal.
+    fn exec_or_wait(&self, exec: Exec, is_first: bool) -> Result<MayRun<Self::Action>, Refused> {
+        self.exec(exec, is_first, None).map(MayRun::Permit)
+    }
+
+    /// What came of a call that waits, once. `None` while nobody has answered.
+    fn answered(
+        &self,
+        _ticket: u64,
+        _is_first: bool,
+    ) -> Option<Result<Permit<Self::Action>, Refused>> {
+        None
+    }
+
+    /// Whoever made it does not wait any more.
+    fn no_longer_waits(&self, _ticket: u64) {}
+
     /// May this name come into being?
     ///
     /// # Errors
@@ -99,6 +120,15 @@ pub trait Supervise: Sync {
     fn early_end(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+}
+
+/// What becomes of an exec that can wait.
+#[derive(Debug)]
+pub enum MayRun<A> {
+    /// It may run.
+    Permit(Permit<A>),
+    /// A human is asked; by this it is known.
+    Held(u64),
 }
 
 /// What the agent is told of a refusal.
@@ -454,13 +484,31 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
             FromWorker::Judge {
                 exec,
                 is_first,
+                can_wait,
                 instead_of,
             } => {
-                let judged = supervise.exec(exec.into_owned(), is_first, instead_of.map(Index));
-                if !tell(&line, judged)? {
+                let exec = exec.into_owned();
+                let judged = match can_wait {
+                    true => supervise.exec_or_wait(exec, is_first),
+                    false => supervise
+                        .exec(exec, is_first, instead_of.map(Index))
+                        .map(MayRun::Permit),
+                };
+                if !tell_or_hold(&line, judged)? {
                     return Ok(());
                 }
             }
+            FromWorker::Waits { ticket, is_first } => {
+                let answered = supervise.answered(ticket, is_first);
+                let judged = match answered {
+                    Some(judged) => judged.map(MayRun::Permit),
+                    None => Ok(MayRun::Held(ticket)),
+                };
+                if !tell_or_hold(&line, judged)? {
+                    return Ok(());
+                }
+            }
+            FromWorker::Withdrawn { ticket } => supervise.no_longer_waits(ticket),
             FromWorker::Name { making } => {
                 if !tell(&line, supervise.name(making))? {
                     return Ok(());
@@ -480,6 +528,27 @@ fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Err
     Ok(())
 }
 
+/// Tells a worker what was decided, or that it waits.
+fn tell_or_hold<A>(
+    line: &Line<BorrowedFd<'_>>,
+    judged: Result<MayRun<A>, Refused>,
+) -> Result<bool, Error> {
+    match judged {
+        Ok(MayRun::Permit(permit)) => tell(line, Ok(permit)),
+        Ok(MayRun::Held(ticket)) => say(
+            line,
+            &Answer {
+                allow: false,
+                entry: None,
+                rule: String::new(),
+                text: String::new(),
+                held: Some(ticket),
+            },
+        ),
+        Err(refused) => tell::<A>(line, Err(refused)),
+    }
+}
+
 /// Tells a worker what was decided, and whether it was still there. Whoever asked may be gone, with its
 /// session: nothing of what it asked happens. Where the mediator was lost, its own line says so.
 fn tell<A>(line: &Line<BorrowedFd<'_>>, judged: Result<Permit<A>, Refused>) -> Result<bool, Error> {
@@ -489,15 +558,21 @@ fn tell<A>(line: &Line<BorrowedFd<'_>>, judged: Result<Permit<A>, Refused>) -> R
             entry: Some(permit.spend().1.0),
             rule: String::new(),
             text: String::new(),
+            held: None,
         },
         Err(refused) => Answer {
             allow: false,
             entry: refused.entry.map(|entry| entry.0),
             rule: refused.rule.as_str().to_owned(),
             text: refused.text,
+            held: None,
         },
     };
-    match line.send(&answer) {
+    say(line, &answer)
+}
+
+fn say(line: &Line<BorrowedFd<'_>>, answer: &Answer) -> Result<bool, Error> {
+    match line.send(answer) {
         Ok(()) => Ok(true),
         Err(Error::Io { .. }) => Ok(false),
         Err(error) => Err(error),

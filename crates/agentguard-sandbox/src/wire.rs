@@ -31,8 +31,22 @@ pub(crate) enum FromWorker<'e> {
         exec: Cow<'e, Exec>,
         /// Whether it is the session's own command.
         is_first: bool,
+        /// Whether whoever makes the call can wait until a human has answered.
+        can_wait: bool,
         /// The entry of the verdict that this follows, where the image differs from what was judged.
         instead_of: Option<u64>,
+    },
+    /// What did the human say who was asked about an exec? Answered by [`Answer`].
+    Waits {
+        /// By which it is known.
+        ticket: u64,
+        /// Whether it is the session's own command.
+        is_first: bool,
+    },
+    /// Whoever made that call waits no more. Not answered.
+    Withdrawn {
+        /// By which it is known.
+        ticket: u64,
     },
     /// May this name come into being? Answered by [`Answer`].
     Name {
@@ -68,6 +82,8 @@ pub(crate) struct Answer {
     pub(crate) rule: String,
     /// What the agent is told of a refusal.
     pub(crate) text: String,
+    /// By what it is known until a human has answered. Until then it is not allowed.
+    pub(crate) held: Option<u64>,
 }
 
 /// What the mediator tells of the session as a whole.

@@ -1,14 +1,16 @@
-//! Requests and pushes that a rule leaves to a human: they wait, and the session goes on.
+//! Programs, requests and pushes that a rule leaves to a human: they wait, and the session goes on.
 
 use agentguard_core::{
-    Action, Admitted, Api, CredentialName, Digest, OutcomeOf, Permit, Push, Rule, Unrecorded,
+    Action, Admitted, Api, CredentialName, Digest, Exec, OutcomeOf, Permit, Push, Rule, Unrecorded,
     Waiting,
 };
 use agentguard_egress::{Refused, Requested, Ticket};
 use agentguard_policy::Question;
+use agentguard_sandbox::MayRun;
 
 use crate::approvals::{Asking, Settled};
-use crate::supervise::Supervisor;
+use crate::supervise::{Supervisor, to_agent};
+use crate::text::command_line;
 
 impl Supervisor<'_> {
     /// Puts a request through the gate, and asks a human where a rule says so.
@@ -86,8 +88,65 @@ impl Supervisor<'_> {
         Ok(permit)
     }
 
+    /// Puts an exec through the gate, and asks a human where a rule says so. Only this very call waits: another one of the
+    /// same is asked about anew.
+    pub(crate) fn run_or_ask(
+        &self,
+        exec: Exec,
+        is_first: bool,
+    ) -> Result<MayRun<Question>, agentguard_sandbox::Refused> {
+        let words = run_words(&exec);
+        let question = self.judge.question(Action::Exec(exec));
+        let admitted = match self.gate.admit_or_wait(question) {
+            Ok(Admitted::Permit(permit)) => Ok(permit),
+            Ok(Admitted::Waiting(waiting)) => {
+                let question = waiting.action().clone();
+                let record =
+                    |id: &str, rule: &Rule, until| self.record.asked(&question, id, rule, until);
+                match self.book.ask(waiting, &words, None, record) {
+                    Asking::Held { ticket, new, .. } => {
+                        new.iter().for_each(|asked| self.tell.asked(asked));
+                        return Ok(MayRun::Held(ticket));
+                    }
+                    Asking::Ruled(settled) => self.gate.conclude(settled.action, settled.ruling),
+                }
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let permit = self.told(admitted, words, is_first).map_err(to_agent)?;
+        Ok(MayRun::Permit(permit))
+    }
+
+    /// What a human answered about a call, or did not in time.
+    pub(crate) fn run_answered(
+        &self,
+        ticket: u64,
+        is_first: bool,
+    ) -> Option<Result<Permit<Question>, agentguard_sandbox::Refused>> {
+        let settled = self.book.look_at(ticket)?;
+        let words = words(settled.action.action().action());
+        let concluded = self.gate.conclude(settled.action, settled.ruling);
+        Some(self.told(concluded, words, is_first).map_err(to_agent))
+    }
+
+    /// Whoever made a call waits no more.
+    pub(crate) fn run_withdrawn(&self, ticket: u64) {
+        if let Some(settled) = self.book.withdraw(ticket) {
+            // Where it cannot be written, nothing happens of it either way.
+            let _ = self.gate.conclude(settled.action, settled.ruling);
+        }
+    }
+
+    /// The session is over: whatever still waits is answered by that.
+    pub(crate) fn all_withdrawn(&self) {
+        for settled in self.book.withdraw_all() {
+            // Where it cannot be written, nothing happens of it either way.
+            let _ = self.gate.conclude(settled.action, settled.ruling);
+        }
+    }
+
     /// What humans answered meanwhile, or did not in time.
-    pub(crate) fn answered(&self) -> Vec<(Ticket, Result<Permit<Question>, Refused>)> {
+    pub(crate) fn heard(&self) -> Vec<(Ticket, Result<Permit<Question>, Refused>)> {
         let settled = self.book.look().into_iter();
         settled
             .map(|settled| (Ticket(settled.ticket), self.conclude(settled)))
@@ -151,16 +210,24 @@ pub(crate) fn request_words(api: &Api) -> String {
     format!("{} `{}`", api.method, api.url())
 }
 
+/// A program with its arguments.
+pub(crate) fn run_words(exec: &Exec) -> String {
+    let words = match exec.argv.as_slice() {
+        [] => command_line(std::slice::from_ref(&exec.program.path)),
+        argv => command_line(argv),
+    };
+    format!("`{words}`")
+}
+
 /// An action that can wait, in words.
 fn words(action: &Action) -> String {
     match action {
         Action::Api(api) => request_words(api),
         Action::Push(push) => push.words(),
-        Action::Session(_)
-        | Action::Exec(_)
-        | Action::File(_)
-        | Action::Connect(_)
-        | Action::Reach(_) => action.kind().to_owned(),
+        Action::Exec(exec) => run_words(exec),
+        Action::Session(_) | Action::File(_) | Action::Connect(_) | Action::Reach(_) => {
+            action.kind().to_owned()
+        }
     }
 }
 

@@ -230,7 +230,7 @@ impl Govern for Supervisor<'_> {
     }
 
     fn settled(&self) -> Vec<(Ticket, Result<Permit<Question>, Refused>)> {
-        self.answered()
+        self.heard()
     }
 
     fn withdraw(&self, ticket: Ticket) -> Option<Refused> {

@@ -180,6 +180,7 @@ fn lend_and_run(
     supervisor.lending.begin(supervisor.record)?;
     let over = gated::beside(way_out, supervisor, session);
     supervisor.lending.end();
+    supervisor.all_withdrawn();
     let (mut ended, cut_off) = over?;
     if let Some(ending) = supervisor
         .lending

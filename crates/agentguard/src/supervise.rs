@@ -7,14 +7,14 @@ use agentguard_core::{
     NobodyToAsk, OutcomeOf, Permit, RefMove, Refusal, Rule, Ruling, Undecided, Unrecorded, Verdict,
 };
 use agentguard_policy::{Confined, Question, SessionJudge};
-use agentguard_sandbox::{Difference, Refused, Supervise};
+use agentguard_sandbox::{Difference, MayRun, Refused, Supervise};
 
 use crate::approvals::Book;
+use crate::asked::run_words;
 use crate::ending::Ending;
 use crate::lending::Lending;
 use crate::record::SessionRecord;
 use crate::run::{Tell, Told};
-use crate::text::command_line;
 
 /// Policy's judge, with the floors that policy sets for every session.
 pub(crate) struct Floors<'j> {
@@ -84,11 +84,11 @@ impl Approve<Question> for Answers<'_> {
         }
     }
 
-    /// Requests and pushes wait beside all others. A program that is started would keep one of the mediator's workers, and a
-    /// shadow only says what would be asked.
+    /// These wait beside all others. A name that is made would keep one of the mediator's workers, and a shadow only says
+    /// what would be asked.
     fn can_ask(&self, question: &Question) -> bool {
         match (question.action(), self.enforcement) {
-            (Action::Api(_), Enforcement::Policy) => self.book.can_ask(),
+            (Action::Api(_) | Action::Exec(_), Enforcement::Policy) => self.book.can_ask(),
             // Where it does not wait, the very same can be pushed again.
             (Action::Push(_), Enforcement::Policy) => true,
             (
@@ -197,7 +197,7 @@ impl Supervisor<'_> {
 }
 
 /// What the agent is told of it.
-fn to_agent(told: Told) -> Refused {
+pub(crate) fn to_agent(told: Told) -> Refused {
     Refused {
         entry: told.entry.map(Index),
         text: told.lines(),
@@ -224,12 +224,21 @@ impl Supervise for Supervisor<'_> {
         is_first: bool,
         _: Option<Index>,
     ) -> Result<Permit<Question>, Refused> {
-        let words = match exec.argv.as_slice() {
-            [] => command_line(std::slice::from_ref(&exec.program.path)),
-            argv => command_line(argv),
-        };
-        self.admit(Action::Exec(exec), format!("`{words}`"), is_first)
+        let words = run_words(&exec);
+        self.admit(Action::Exec(exec), words, is_first)
             .map_err(to_agent)
+    }
+
+    fn exec_or_wait(&self, exec: Exec, is_first: bool) -> Result<MayRun<Question>, Refused> {
+        self.run_or_ask(exec, is_first)
+    }
+
+    fn answered(&self, ticket: u64, is_first: bool) -> Option<Result<Permit<Question>, Refused>> {
+        self.run_answered(ticket, is_first)
+    }
+
+    fn no_longer_waits(&self, ticket: u64) {
+        self.run_withdrawn(ticket);
     }
 
     fn name(&self, making: Making) -> Result<Permit<Question>, Refused> {

@@ -20,6 +20,7 @@ use super::attributes::Trees;
 use super::caller::{Named, Processes};
 use super::calling::Callings;
 use super::explain::{Telling, Told};
+use super::held::changed;
 use super::image::{Image, Images, Shebang};
 use super::names::Names;
 use super::peers::Peers;
@@ -173,7 +174,19 @@ impl Worker<'_> {
             // Where our own program lies outside is nobody's business inside.
             expected.exec.caller = "agentguard".to_owned();
         }
-        let answer = self.ask(&expected.exec, is_first, None)?;
+        let answer = self.shared.seats.ask(
+            &self.seat,
+            &FromWorker::Judge {
+                exec: Cow::Borrowed(&expected.exec),
+                is_first,
+                can_wait: true,
+                instead_of: None,
+            },
+        )?;
+        if let Some(ticket) = answer.held {
+            self.hold(notification, expected.exec, (ticket, is_first));
+            return Ok(());
+        }
         let Some(entry) = answer.entry.filter(|_| answer.allow) else {
             return self.refuse(notification, &expected.exec, &answer, is_first);
         };
@@ -183,6 +196,37 @@ impl Worker<'_> {
             image: expected.image,
         };
         self.let_go(notification, &judged, is_first)
+    }
+
+    /// Lets a call go on that a human was asked about, where it still is what was asked.
+    pub(super) fn go_on(
+        &self,
+        notification: &Notification,
+        (exec, entry): (Exec, u64),
+        is_first: bool,
+    ) -> Result<(), Error> {
+        // The caller's memory, and what lies at the path, may be others' by now.
+        let mut again = read_call(notification).ok();
+        let again = again.as_mut().and_then(|call| {
+            let expected = self.expect(notification.thread, call).ok()?;
+            let is_same = Exec {
+                caller: exec.caller.clone(),
+                ..expected.exec
+            } == exec;
+            is_same.then_some(expected.image)
+        });
+        let listener = &self.shared.listener;
+        if !listener.still_waits(notification) {
+            return self.tell_outcome(entry, gone());
+        }
+        let Some(image) = again else {
+            let path = &exec.script.as_ref().unwrap_or(&exec.program).path;
+            let told = &self.shared.told;
+            told.tell(notification.thread, path, &changed(entry));
+            listener.refuse(notification, libc::EACCES);
+            return self.tell_outcome(entry, OutcomeOf::Killed { rule: differs() });
+        };
+        self.let_go(notification, &Judged { entry, exec, image }, is_first)
     }
 
     fn is_first(&self, thread: Pid) -> bool {
@@ -195,6 +239,7 @@ impl Worker<'_> {
             &FromWorker::Judge {
                 exec: Cow::Borrowed(exec),
                 is_first,
+                can_wait: false,
                 instead_of,
             },
         )
@@ -228,7 +273,7 @@ impl Worker<'_> {
     }
 
     /// The session's own command is explained by the guard, on the same descriptor.
-    fn refuse(
+    pub(super) fn refuse(
         &self,
         notification: &Notification,
         exec: &Exec,
@@ -621,7 +666,7 @@ fn unverifiable() -> Rule {
     )
 }
 
-fn differs() -> Rule {
+pub(super) fn differs() -> Rule {
     Rule::new(
         "guard/not-what-was-judged",
         "what was about to run is not what was judged, and was refused",

@@ -109,7 +109,7 @@ impl Seat {
         Ok(Some(answer))
     }
 
-    /// Tells the guard. Whether this worker still could.
+    /// Tells the guard, where this worker can. Whether it could.
     pub(super) fn tell(&self, message: &FromWorker<'_>) -> Result<bool, Error> {
         match &self.at().line {
             Some(line) => line.send(message).map(|()| true),
@@ -150,6 +150,15 @@ impl Seats {
             work.seen = 0;
         }
         answer.unwrap_or(Err(Error::Garbled))
+    }
+
+    /// Tells the guard on any worker's line.
+    pub(super) fn tell(&self, message: &FromWorker<'_>) {
+        let others = self.all().clone();
+        // Where no line is left, the guard is gone, and so is whatever it should know.
+        let _ = others
+            .iter()
+            .find(|seat| matches!(seat.tell(message), Ok(true)));
     }
 
     pub(super) fn leave(&self, seat: &Arc<Seat>) {
@@ -249,6 +258,7 @@ fn refuse(shared: &Arc<Shared>, asked: &Notification) {
             entry: None,
             rule: too_late().id.as_str().to_owned(),
             text: text.to_owned(),
+            held: None,
         };
         let _ = shared.told.tell(asked.thread, "", &answer);
     }

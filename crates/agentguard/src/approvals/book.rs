@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use agentguard_audit::Places;
 use agentguard_core::{
-    Answered, Approval, Approver, Clock as _, Digest, Evidence, Index, Rule, Ruling, Session,
-    TierDigest, Timestamp, Unrecorded, Waiting,
+    Action, Answered, Approval, Approver, Clock as _, Digest, Evidence, Index, Rule, Ruling,
+    Session, TierDigest, Timestamp, Unrecorded, Waiting,
 };
 use agentguard_policy::Question as Judged;
 
@@ -22,6 +22,9 @@ use crate::human::login_of;
 const MOST: usize = 64;
 /// How long a question can be answered though nobody waits, and the very same be asked for again.
 const VALID: Duration = Duration::from_secs(10 * 60);
+/// How long a program that nobody answered about is not asked about again. Shells look for a program that they were
+/// refused in the next directory of `PATH`, which often is the same one by another name.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The questions of one session.
 pub(crate) struct Book {
@@ -44,6 +47,10 @@ struct Open {
     question: Question,
     /// The same for the same action in the same form, where its form is known whole.
     same: Option<Digest>,
+    /// Whether whoever waits looks after it, and is not told.
+    is_looked_after: bool,
+    /// The same for an action that was refused and is so again, however it comes.
+    refused: Option<Digest>,
     /// Who waits for it, first come first.
     waiting: Vec<Waits>,
     answer: Option<Approval>,
@@ -112,11 +119,14 @@ impl Book {
         record: impl FnOnce(&str, &Rule, Timestamp) -> Result<Index, Unrecorded>,
     ) -> Asking {
         let mut pages = self.pages();
+        let is_looked_after = matches!(action.action().action(), Action::Exec(_));
+        let input = same(&action, Digest::of(b""));
         let same = whole.map(|whole| same(&action, whole));
-        let known = same.and_then(|same| {
-            let is_same = |open: &Open| open.same == Some(same) && !open.is_over();
-            pages.open.iter().position(is_same)
-        });
+        let is_known = |open: &Open| {
+            let is_same = same.is_some() && open.same == same;
+            !open.is_over() && (is_same || is_looked_after && open.refused == Some(input))
+        };
+        let known = pages.open.iter().position(is_known);
         if let Some(place) = known {
             return self.join(&mut pages, place, action);
         }
@@ -135,6 +145,8 @@ impl Book {
         pages.open.push(Open {
             question: question.clone(),
             same,
+            is_looked_after,
+            refused: None,
             waiting: vec![Waits {
                 ticket,
                 action,
@@ -150,13 +162,49 @@ impl Book {
         }
     }
 
-    /// What came of questions meanwhile.
+    /// What came of a question that is looked after, once.
+    pub(crate) fn look_at(&self, ticket: u64) -> Option<Settled> {
+        let mut pages = self.pages();
+        let Pages { own, open, .. } = &mut *pages;
+        let own = own.as_ref()?;
+        let (place, until) = open.iter().enumerate().find_map(|(place, open)| {
+            let waits = open.waiting.iter().find(|one| one.ticket == ticket)?;
+            Some((place, waits.until))
+        })?;
+        let one = open.get_mut(place)?;
+        let now = SystemClock.now().boot_nanos;
+        one.hear(own);
+        // Whoever is first, the clock or a human, is right.
+        if one.answer.is_none() && (until <= now || one.is_over()) {
+            one.close(own);
+        }
+        let answer = one.answer.as_ref()?.answer;
+        let mut settled = Vec::new();
+        one.settle(&mut settled, self.patience);
+        let settled = settled.pop()?;
+        let keep = match answer {
+            Answered::Denied => Some(VALID),
+            Answered::Expired => Some(SILENCE),
+            Answered::Approved | Answered::Withdrawn | Answered::Void => None,
+        };
+        match keep {
+            // Whoever asks again gets the same answer.
+            Some(keep) => {
+                one.refused = Some(same(&settled.action, Digest::of(b"")));
+                one.until = later(now, keep);
+            }
+            None => drop(open.remove(place)),
+        }
+        Some(settled)
+    }
+
+    /// What came of all others meanwhile.
     pub(crate) fn look(&self) -> Vec<Settled> {
         let mut pages = self.pages();
         let Pages { own, open, .. } = &mut *pages;
         let Some(own) = own else { return Vec::new() };
         let mut settled = Vec::new();
-        for open in open.iter_mut() {
+        for open in open.iter_mut().filter(|open| !open.is_looked_after) {
             open.hear(own);
             open.settle(&mut settled, self.patience);
             if open.answer.is_none() && (open.is_over() || open.is_left()) {
@@ -164,7 +212,7 @@ impl Book {
                 open.settle(&mut settled, self.patience);
             }
         }
-        open.retain(|open| !open.is_over());
+        open.retain(|open| !open.is_over() || open.is_looked_after && !open.waiting.is_empty());
         settled
     }
 
@@ -172,18 +220,30 @@ impl Book {
     pub(crate) fn withdraw(&self, ticket: u64) -> Option<Settled> {
         let mut pages = self.pages();
         let Pages { own, open, .. } = &mut *pages;
-        let open = open
-            .iter_mut()
-            .find(|open| open.waiting.iter().any(|one| one.ticket == ticket))?;
-        let place = open.waiting.iter().position(|one| one.ticket == ticket)?;
-        let waits = open.waiting.remove(place);
-        let settled = open.refuse(waits, Answered::Withdrawn, "whoever asked waits no more");
+        let waits = |open: &Open| open.waiting.iter().any(|one| one.ticket == ticket);
+        let question = open.iter().position(waits)?;
+        let one = open.get_mut(question)?;
+        let place = one.waiting.iter().position(|one| one.ticket == ticket)?;
+        let waits = one.waiting.remove(place);
+        let settled = one.refuse(waits, Answered::Withdrawn, "whoever asked waits no more");
         if let Some(own) = own
-            && open.is_left()
+            && one.is_left()
         {
-            open.close(own);
+            one.close(own);
+            open.remove(question);
         }
         Some(settled)
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn withdraw_all(&self) -> Vec<Settled> {
+        let tickets: Vec<_> = {
+            let pages = self.pages();
+            let waiting = pages.open.iter().flat_map(|open| &open.waiting);
+            waiting.map(|waits| waits.ticket).collect()
+        };
+        let withdrawn = tickets.into_iter().filter_map(|one| self.withdraw(one));
+        withdrawn.collect()
     }
 
     /// An action that was asked about before, in the very same form.
