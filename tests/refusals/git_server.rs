@@ -163,6 +163,9 @@ impl Request {
         let settings = [
             ("http.receivepack", "true"),
             ("receive.advertisePushOptions", "true"),
+            // Takes signed pushes, for which each request is another process.
+            ("receive.certNonceSeed", "seed"),
+            ("receive.certNonceSlop", "3600"),
             ("receive.denyCurrentBranch", "ignore"),
             ("uploadpack.allowFilter", "true"),
             ("safe.directory", "*"),

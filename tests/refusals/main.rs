@@ -56,6 +56,7 @@ mod processes;
 mod programs;
 mod provenance;
 mod pushes;
+mod pushing;
 mod races;
 mod recorded;
 mod resolved;

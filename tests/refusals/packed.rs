@@ -1,7 +1,7 @@
 //! What is in a pack, and what is not: a push is judged by what its commits hold, wherever that is.
 
 use crate::git_server::Server;
-use crate::pushes::{BODY, push, refused_by, with_server};
+use crate::pushes::{BODY, push, refused_by, watching, with_server};
 use crate::scene::Scene;
 
 /// Branches of others: one with directories of its own, and one with a workflow.
@@ -90,4 +90,169 @@ fn a_directory_that_nobody_has_is_not_taken_for_an_empty_one() {
             );
         }
     });
+}
+
+/// Packs that are small and grow, made by hand: `bomb KIND NAME COMMIT` writes the push that carries one.
+const BOMB: &str = r#"cat > bomb.py <<'END'
+import hashlib, struct, sys, zlib
+
+MIB = 1 << 20
+
+def head(kind, size):
+    byte, out = kind << 4 | size & 15, b""
+    size >>= 4
+    while size:
+        out += bytes([byte | 128])
+        byte, size = size & 127, size >> 7
+    return out + bytes([byte])
+
+def number(size):
+    out = b""
+    while size > 127:
+        out, size = out + bytes([size & 127 | 128]), size >> 7
+    return out + bytes([size])
+
+def back(distance):
+    out, distance = [distance & 127], distance >> 7
+    while distance:
+        out, distance = [128 | distance - 1 & 127, *out], distance - 1 >> 7
+    return bytes(out)
+
+def zeros(size):
+    """So many of them, compressed by repeating a piece."""
+    one = zlib.compressobj(9)
+    begin = one.compress(bytes(MIB)) + one.flush(zlib.Z_FULL_FLUSH)
+    again = one.compress(bytes(MIB)) + one.flush(zlib.Z_FULL_FLUSH)
+    end = one.flush()[:-4] + struct.pack(">I", size % 65521 << 16 | 1)
+    return begin + again * (size // MIB - 1) + end
+
+def difference(before, after):
+    """Made of pieces of what was there before."""
+    words, at = number(before) + number(after), 0
+    while at < after:
+        size = min(after - at, before, 0xffffff)
+        words += b"\xff" + struct.pack("<I", 0) + struct.pack("<I", size)[:3]
+        at += size
+    return words
+
+def chain(sizes):
+    entries, before, last = [head(3, sizes[0]) + zlib.compress(bytes(sizes[0]))], sizes[0], None
+    for number, after in enumerate(sizes[1:]):
+        words = difference(before, after)
+        if before == after:
+            # Each is another.
+            words = words[:-8] + words[-8:-3] + struct.pack("<I", before - 4)[:3] + b"\x04" + struct.pack("<I", number)
+        entries.append(head(6, len(words)) + back(len(entries[-1])) + zlib.compress(words))
+        before = after
+    return entries
+
+def named(entries):
+    """The same by names, which nobody knows before they were made."""
+    content, made = bytes(100), entries[:1]
+    for number in range(len(entries) - 1):
+        base = hashlib.sha1(b"blob 100\0" + content).digest()
+        content = content[:96] + struct.pack("<I", number)
+        words = b"dd\xff" + bytes(4) + b"\x60\0\0\x04" + content[96:]
+        made.append(head(7, len(words)) + base + zlib.compress(words))
+    return made
+
+kind, name, new = sys.argv[1:]
+entries = {
+    "small": lambda: chain([MIB, 2 * MIB]),
+    "inflated": lambda: [head(3, 4096 * MIB) + zeros(4096 * MIB)],
+    "many": lambda: [head(3, (100 + n) * MIB) + zeros((100 + n) * MIB) for n in range(30)],
+    "said": lambda: [head(3, 4096 * MIB) + zlib.compress(b"x")],
+    "doubled": lambda: chain([MIB << n for n in range(13)]),
+    "directory": lambda: [head(2, 1024 * MIB) + zeros(1024 * MIB)],
+    "commit": lambda: [head(1, 1024 * MIB) + zeros(1024 * MIB)],
+    "deep": lambda: chain([100] * 5_000),
+    "named": lambda: named(chain([100] * 66_000)),
+    "held": lambda: chain([MIB] * 400),
+}[kind]()
+pack = b"PACK" + struct.pack(">II", 2, len(entries)) + b"".join(entries)
+line = f"{'0' * 40} {new} {name}\0 report-status".encode()
+with open("body", "wb") as file:
+    file.write(b"%04x%b0000%b%b" % (len(line) + 4, line, pack, hashlib.sha1(pack).digest()))
+print(kind, len(pack) >> 10, "KiB")
+END
+bomb() { /usr/bin/python3 bomb.py "$@"; }
+"#;
+
+#[test]
+fn what_grows_in_the_gate_is_not_read_and_the_gate_does_not_grow() {
+    with_server(|scene, server| {
+        let before = (server.refs(scene), objects(scene, server));
+        for kind in [
+            "inflated",
+            "many",
+            "said",
+            "doubled",
+            "directory",
+            "commit",
+            "deep",
+            "named",
+            "held",
+        ] {
+            let script = format!(
+                "{BODY}{BOMB}bomb {kind} refs/heads/$own/x $(git rev-parse HEAD); post < body"
+            );
+            let begun = std::time::Instant::now();
+            let (ran, memory) = watching(|| push(scene, server, &script));
+            println!(
+                "{kind}: {} KiB of no file's, {:?}",
+                memory.1,
+                begun.elapsed()
+            );
+            let now = (server.refs(scene), objects(scene, server));
+            assert_eq!(now, before, "{kind}: {}", ran.stderr);
+            assert!(
+                ran.stdout.contains("agentguard: ") && ran.stdout.contains("gate/push"),
+                "{kind}: {}{}",
+                ran.stdout,
+                ran.stderr
+            );
+            assert!(
+                memory.1 > 0 && memory.1 < 128 << 10,
+                "{kind}: {} KiB",
+                memory.1
+            );
+        }
+        let small =
+            format!("{BODY}{BOMB}bomb small refs/heads/$own/x $(git rev-parse HEAD); post < body");
+        let ran = push(scene, server, &small);
+        assert!(
+            server.refs(scene).contains("/x "),
+            "{}{}",
+            ran.stdout,
+            ran.stderr
+        );
+    });
+}
+
+#[test]
+fn a_pack_that_is_too_large_is_refused_in_gits_own_words() {
+    with_server(|scene, server| {
+        let before = (server.refs(scene), objects(scene, server));
+        let commit = "git config core.compression 0; git config core.bigFileThreshold 1m\n\
+             for n in $(seq 26); do (echo $n; head -c 20M /dev/zero) > big$n; done; git add .; git commit -qm big";
+        assert_eq!(scene.run_bare(&["sh", "-ec", commit]).code, Some(0));
+        let script = "git push origin HEAD:refs/heads/$own/x || true";
+        let (ran, memory) = watching(|| push(scene, server, script));
+        let now = (server.refs(scene), objects(scene, server));
+        assert_eq!(now, before, "{}", ran.stderr);
+        for told in [
+            "larger than 512 MiB",
+            "push in smaller steps",
+            "[remote rejected]",
+        ] {
+            assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
+        }
+        assert!(memory.1 > 0 && memory.1 < 64 << 10, "{} KiB", memory.1);
+    });
+}
+
+/// What lies in the server's repository.
+fn objects(scene: &Scene, server: &Server) -> String {
+    let at = server.repository.join("objects").display().to_string();
+    scene.run_bare(&["find", &at, "-type", "f"]).stdout
 }

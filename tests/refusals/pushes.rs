@@ -593,6 +593,18 @@ fn watched(is_over: &AtomicBool) -> (u64, u64) {
     most
 }
 
+/// What was done, and how much memory gates held meanwhile, as above.
+pub(crate) fn watching<T>(work: impl FnOnce() -> T) -> (T, (u64, u64)) {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let watching = std::thread::spawn({
+        let is_over = Arc::clone(&is_over);
+        move || watched(&is_over)
+    });
+    let done = work();
+    is_over.store(true, Ordering::SeqCst);
+    (done, watching.join().unwrap())
+}
+
 #[test]
 fn a_large_pack_is_judged_and_sent_from_a_file() {
     with_server(|scene, server| {
@@ -613,14 +625,8 @@ fn a_large_pack_is_judged_and_sent_from_a_file() {
             "{}",
             ran.stderr
         );
-        let is_over = Arc::new(AtomicBool::new(false));
-        let watching = std::thread::spawn({
-            let is_over = Arc::clone(&is_over);
-            move || watched(&is_over)
-        });
-        let ran = push(scene, server, "wire HEAD:refs/heads/$own/x");
-        is_over.store(true, Ordering::SeqCst);
-        let (all, anonymous) = watching.join().unwrap();
+        let (ran, (all, anonymous)) =
+            watching(|| push(scene, server, "wire HEAD:refs/heads/$own/x"));
         assert!(
             server.refs(scene).contains("/x "),
             "{}{}",

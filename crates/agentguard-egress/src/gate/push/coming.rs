@@ -5,10 +5,11 @@ use std::io;
 
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap};
+use tokio::time::timeout;
 
 use super::commands::{self, Commands};
 use super::spool::{self, Spool, Spooled};
-use super::{PROBE, Unread};
+use super::{PATIENCE, PROBE, Unread};
 use crate::gate::body;
 use crate::gate::encoded::Unzip;
 
@@ -41,6 +42,22 @@ pub(super) async fn all(
     headers: &HeaderMap,
     spool: Spool,
 ) -> Result<Came, Box<Unread>> {
+    let came = gather(first, &mut rest, headers, spool).await;
+    if came.is_err() {
+        // git reads no answer before it has sent all, and would say only that the connection broke.
+        let over = async { while let Some(Ok(_)) = body::next(&mut rest).await {} };
+        // Whoever does not end is not waited for, and hears nothing.
+        let _ = timeout(PATIENCE, over).await;
+    }
+    came
+}
+
+async fn gather(
+    first: VecDeque<Bytes>,
+    rest: &mut Incoming,
+    headers: &HeaderMap,
+    spool: Spool,
+) -> Result<Came, Box<Unread>> {
     let mut unzip = unzip(headers)?;
     let mut coming = Coming {
         head: Vec::new(),
@@ -51,7 +68,7 @@ pub(super) async fn all(
     for bytes in first {
         coming = coming.pass(bytes, &mut unzip).await?;
     }
-    while let Some(next) = body::next(&mut rest).await {
+    while let Some(next) = body::next(rest).await {
         let next = next.map_err(|_| Unread::new("its body breaks off"))?;
         coming = coming.pass(next, &mut unzip).await?;
     }

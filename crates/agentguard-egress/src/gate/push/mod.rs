@@ -136,7 +136,9 @@ pub(super) async fn receive(
         Came::Probe => return Ok(Arrived::Probe),
         Came::Push(came) => *came,
     };
-    let received = in_time(move |late| read(came, late)).await?;
+    let commands = came.0.clone();
+    let received = in_time(move |late| read(came, late)).await;
+    let received = received.map_err(|unread| unread.of(commands))?;
     Ok(Arrived::Push(Box::new(received)))
 }
 

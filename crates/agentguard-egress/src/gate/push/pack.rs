@@ -20,6 +20,11 @@ const LARGEST_OBJECT: usize = 32 << 20;
 const LARGEST_WHOLE: u64 = 2 << 30;
 /// What all that are differences to others, and to which others are again, may take: they may be held at once.
 const LARGEST_HELD: u64 = 256 << 20;
+/// Of how many differences one may be made. git itself makes no longer chains (git-pack-objects(1), `--depth`).
+const DEEPEST: u32 = 4095;
+/// How many differences there may be where some are to others by name: each could be to the one before it, and no
+/// longer chain is followed.
+const MOST_NAMED: u32 = 65_000;
 /// How many entries all trees may have.
 const MOST_ENTRIES: usize = 2_000_000;
 const MOST_OBJECTS: u32 = 500_000;
@@ -239,6 +244,11 @@ struct Growth<'p> {
     held: u64,
     /// How much comes of each difference to which there is no other yet, by its place.
     differences: HashMap<u64, u64>,
+    /// Of how many differences each is made, by its place.
+    depths: HashMap<u64, u32>,
+    /// How many differences there are, and whether one is to another by name.
+    count: u32,
+    is_named: bool,
 }
 
 impl<'p> Growth<'p> {
@@ -249,6 +259,9 @@ impl<'p> Growth<'p> {
             whole: 0,
             held: 0,
             differences: HashMap::new(),
+            depths: HashMap::new(),
+            count: 0,
+            is_named: false,
         })
     }
 
@@ -258,6 +271,13 @@ impl<'p> Growth<'p> {
         let size = match input.header {
             Header::OfsDelta { base_distance } => {
                 let base = input.pack_offset.checked_sub(base_distance).ok_or(broken)?;
+                let depth = self.depths.get(&base).map_or(1, |depth| depth + 1);
+                if depth > DEEPEST {
+                    return Err(
+                        "one of its differences is made of more others than is read of a push",
+                    );
+                }
+                self.depths.insert(input.pack_offset, depth);
                 self.held += self.differences.remove(&base).unwrap_or(0);
                 let size = self.comes_of(input).ok_or(broken)?;
                 self.differences.insert(input.pack_offset, size);
@@ -267,10 +287,15 @@ impl<'p> Growth<'p> {
             Header::RefDelta { .. } => {
                 let size = self.comes_of(input).ok_or(broken)?;
                 self.held += size;
+                self.is_named = true;
                 size
             }
             Header::Commit | Header::Tree | Header::Blob | Header::Tag => input.decompressed_size,
         };
+        self.count += u32::from(input.header.is_delta());
+        if self.is_named && self.count > MOST_NAMED {
+            return Err("it holds more differences than are read of a push");
+        }
         self.whole += size.max(input.decompressed_size);
         if self.whole > LARGEST_WHOLE || self.held > LARGEST_HELD {
             return Err(grows);
