@@ -28,6 +28,8 @@ deny contains {
 	input.session.branch in lib.protected_branches
 	not names_a_branch(command)
 	not command.flags["--tags"]
+	# git's own, below a push over HTTPS: what is pushed is said to it on its standard input.
+	not command.flags["--stateless-rpc"]
 }
 
 deny contains {

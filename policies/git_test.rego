@@ -41,6 +41,9 @@ test_a_push_without_a_name_depends_on_where_the_session_began if {
 	ids == set() with input as with_command(some_push, "topic")
 	named := {"subcommand": ["push"], "targets": ["origin", "HEAD:agent/x"]}
 	ids == set() with input as with_command(named, "main")
+	flags := {"--stateless-rpc": [], "--stdin": []}
+	below := {"subcommand": ["send-pack"], "targets": ["https://host/repo"], "flags": flags}
+	ids == set() with input as with_command(below, "main")
 }
 
 test_what_others_pushed_stays if {

@@ -90,6 +90,17 @@ def run_gated(agent, scene, agentguard, policy, root):
     return run(scene, command, variables | {"SSL_CERT_FILE": str(root)})
 
 
+def run_pushing(agent, scene, agentguard, pushed, event):
+    """Runs the agent under agentguard as a platform does: the event says who asked."""
+    variables = {k: v for k, v in agent.variables(0).items() if not v.startswith("http") and k != agent.key}
+    command = [agentguard, "exec", "--agent", f"{agent.name}-test", "--approval-timeout", "0"]
+    command += ["--profile", agent.name, "--workspace", str(scene.workspace), "--policy", str(pushed.policy)]
+    for name in variables:
+        command += ["--env", name]
+    command += ["--", *agent.command(0)]
+    return run(scene, command, variables | event | {"SSL_CERT_FILE": str(pushed.root)})
+
+
 def run(scene, command, variables):
     """Runs `command` in the workspace to its end, or until it takes too long. What it says goes to
     a file: a pipe would wait for whatever it left behind."""

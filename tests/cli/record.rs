@@ -302,6 +302,7 @@ fn the_page_on_the_format_shows_entries_as_they_are() {
         "repeat",
         "session.end",
         "session.start",
+        "signature",
     ];
     assert_eq!(kinds, all);
 }

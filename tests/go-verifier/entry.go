@@ -49,6 +49,13 @@ type entry struct {
 		Rule   struct {
 			ID string `json:"id"`
 		} `json:"rule"`
+		// Of a signature for git: the agent's key, and what was signed.
+		Key     string `json:"key"`
+		Message string `json:"message"`
+		// Of refs that moved: the entries by which commits that appeared were signed.
+		Commits []struct {
+			Signature *int64 `json:"signature"`
+		} `json:"commits"`
 		// Of a push: the commits that came with it.
 		Brings struct {
 			Commits []string `json:"commits"`
@@ -82,6 +89,7 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, e
 	parts := strings.SplitN(point.origin, "/", 3)
 	decided := map[int64]string{}
 	questions := questions{}
+	signatures := signatures{}
 	shadow := false
 	for place, data := range entries {
 		index := int64(place)
@@ -100,6 +108,9 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, e
 		case "session.start":
 			shadow = event.Enforcement == "shadow"
 			err = checkStart(parsed)
+			if err == nil {
+				err = signatures.begin(event.Agent)
+			}
 		case "decision":
 			decided[index] = event.Ruling.Ruling
 			err = checkRuling(event.Ruling.Ruling, shadow)
@@ -108,6 +119,13 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, e
 			}
 		case "question":
 			questions[index] = &question{action: event.Action, rule: event.Rule.ID}
+		case "signature":
+			if event.Ruling.Ruling == "deny" {
+				decided[index] = "deny"
+			}
+			err = signatures.see(index, parsed)
+		case "refs":
+			err = signatures.check(parsed)
 		case "erasure":
 			err = checkErasure(point.origin, parsed)
 		case "outcome", "repeat":

@@ -177,6 +177,7 @@ fn the_log_of_a_session_ends_once_everything_is_dead_and_told() {
                 | Event::Repeat { .. }
                 | Event::Question { .. }
                 | Event::Refs { .. }
+                | Event::Signature { .. }
                 | Event::Credential { .. }
                 | Event::Finding { .. }
                 | Event::Anchor { .. }

@@ -96,6 +96,23 @@ fn a_session_pushes_to_its_own_branch_and_the_server_has_it() {
 }
 
 #[test]
+fn a_session_that_began_on_the_main_branch_pushes_to_its_own() {
+    with_server(|scene, server| {
+        assert_eq!(
+            scene.run_bare(&["git", "checkout", "-q", "main"]).code,
+            Some(0)
+        );
+        let ran = push(
+            scene,
+            server,
+            "git push -q origin HEAD~1:refs/heads/$own/fix",
+        );
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert!(server.refs(scene).contains("/fix "));
+    });
+}
+
+#[test]
 fn no_other_ref_is_changed_by_any_spelling() {
     with_server(|scene, server| {
         let before = server.refs(scene);

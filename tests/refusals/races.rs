@@ -56,6 +56,7 @@ fn race(scene: &Scene, kind: &str) {
         | Event::Difference { .. }
         | Event::Question { .. }
         | Event::Refs { .. }
+        | Event::Signature { .. }
         | Event::Credential { .. }
         | Event::Finding { .. }
         | Event::Anchor { .. }

@@ -333,6 +333,10 @@ impl Scene {
                 ruling: Ruling::Deny { rule, .. },
                 ..
             }
+            | Event::Signature {
+                ruling: Ruling::Deny { rule, .. },
+                ..
+            }
             | Event::Outcome {
                 outcome: OutcomeOf::Killed { rule },
                 ..
@@ -340,6 +344,7 @@ impl Scene {
             | Event::Finding { rule, .. } => rules.push(rule.id.as_str().to_owned()),
             Event::Start { .. }
             | Event::Decision { .. }
+            | Event::Signature { .. }
             | Event::Outcome { .. }
             | Event::Repeat { .. }
             | Event::Difference { .. }

@@ -57,6 +57,7 @@ pub(crate) fn commitment_of(event: &Event) -> Option<&Commitment> {
         Event::Repeat { .. }
         | Event::Refs { .. }
         | Event::Credential { .. }
+        | Event::Signature { .. }
         | Event::Finding { .. }
         | Event::Anchor { .. }
         | Event::Erasure { .. }

@@ -67,6 +67,7 @@ mod tests {
             committer: "a@example.org".to_owned(),
             parents: 1,
             signed: false,
+            signer: None,
         };
         Push {
             by: PushedBy::Git,

@@ -129,6 +129,9 @@ pub struct Confinement {
     /// Unix sockets of the host, by absolute paths at which they also appear inside, to which it may connect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sockets: Vec<PathBuf>,
+    /// Whether its commits are signed by its agent's key, which it never reads.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub signs_commits: bool,
     /// Hosts that it reaches through the gate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostGrant>,
@@ -153,6 +156,11 @@ pub struct Confinement {
     pub ends_on: Vec<RuleId>,
     /// Bounds on use.
     pub limits: Limits,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+fn is_not(word: &bool) -> bool {
+    !*word
 }
 
 /// How connections come to the gate, whatever a program does to get past it.

@@ -110,7 +110,7 @@ impl Commitment {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| match nibble {
         0..10 => char::from(b'0' + nibble),
         _ => char::from(b'a' + nibble - 10),
@@ -123,7 +123,7 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
-fn unhex<const N: usize>(digits: &str) -> Option<[u8; N]> {
+pub(crate) fn unhex<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let digits = digits.as_bytes();
     if digits.len() != N * 2 {
         return None;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Agent, AgentName, Brought, Commitment, CredentialName, Digest, Enforcement, Evidence, Forcing,
-    Held, Human, Level, Network, ProgramClass, Promise, RefOutcome, Rule, RuleId, Ruling,
-    SessionId, TierDigest, Timestamp, Trigger,
+    Held, Human, Level, MessageDigest, Network, ProgramClass, Promise, RefOutcome, Rule, RuleId,
+    Ruling, SessionId, TierDigest, Timestamp, Trigger,
 };
 
 /// How soon an entry is durable.
@@ -180,6 +180,17 @@ pub enum Event {
         moved: Vec<RefMove>,
         /// Commits that first appeared in this workspace now.
         commits: Vec<CommitSeen>,
+    },
+    /// The agent's key was asked to sign something for git.
+    #[serde(rename = "signature")]
+    Signature {
+        /// The key's name, as `ssh-keygen -l` shows it.
+        key: String,
+        /// What is signed, where it was to be signed for git.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<MessageDigest>,
+        /// What was decided, and by which rule.
+        ruling: Ruling,
     },
     /// A credential was minted, used or revoked.
     #[serde(rename = "credential")]
@@ -414,6 +425,9 @@ pub struct CommitSeen {
     pub id: String,
     /// How it came.
     pub origin: Origin,
+    /// The entry by which what is signed of it was signed in this session, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<u64>,
 }
 
 /// How a commit came into a workspace.

@@ -44,6 +44,7 @@ mod network;
 mod push;
 mod secret;
 mod session;
+pub mod ssh;
 mod verdict;
 
 pub use action::{Action, Connect, Exec, MadeBy, Making, Program, ProgramClass, Start};
@@ -76,4 +77,5 @@ pub use push::{
 };
 pub use secret::Secret;
 pub use session::{InvalidSessionId, Session, SessionId};
+pub use ssh::MessageDigest;
 pub use verdict::{InvalidRuleId, Rule, RuleId, Ruling, Verdict};

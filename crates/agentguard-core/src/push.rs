@@ -107,8 +107,12 @@ pub struct PushedCommit {
     pub committer: String,
     /// How many parents it has.
     pub parents: usize,
-    /// Whether it bears a signature. Whose it is, and whether it fits, is not looked at.
+    /// Whether it bears a signature, of whatever kind.
     pub signed: bool,
+    /// Whose that is, where it is one of SSH's by a key of Ed25519 and fits the commit: the key's name as
+    /// `ssh-keygen -l` shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
 }
 
 /// A path that a commit changes, compared to each of its parents.

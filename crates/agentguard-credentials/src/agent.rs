@@ -7,7 +7,7 @@ use std::path::Path;
 
 use agentguard_core::{Agent, AgentName, Commitment, SessionId};
 use base64ct::{Base64, Encoding as _};
-use ed25519_dalek::{SECRET_KEY_LENGTH, Signer as _, SigningKey};
+use ed25519_dalek::{SECRET_KEY_LENGTH, Signer as _, SigningKey, VerifyingKey};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -69,6 +69,14 @@ impl AgentKey {
             name: self.name.clone(),
             key: vkey::encode(self.name.as_str(), &self.key.verifying_key()),
         }
+    }
+
+    pub(crate) fn signing_key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    pub(crate) fn verifying_key(&self) -> VerifyingKey {
+        self.key.verifying_key()
     }
 
     fn from_seed(name: &AgentName, seed: &[u8; SECRET_KEY_LENGTH]) -> Self {

@@ -33,6 +33,7 @@
 mod agent;
 mod error;
 mod kept;
+mod signing;
 mod store;
 mod trigger;
 mod vkey;
@@ -43,6 +44,7 @@ pub use kept::{
     Ended, Keeping, Kept, Known, Shelf, Source, Terms, check, check_variable, digest, git_settings,
     placeholder, trimmed,
 };
+pub use signing::Signing;
 pub use trigger::{Terminal, detect};
 pub use vkey::verify;
 

@@ -203,6 +203,7 @@ struct Tiered {
     ports: Option<BTreeSet<u64>>,
     host_network: Option<bool>,
     sockets: Option<BTreeSet<String>>,
+    signs: Option<BTreeSet<String>>,
     hosts: Option<Hosts>,
     addresses: Option<Addresses>,
     credentials: Option<BTreeSet<String>>,
@@ -229,6 +230,9 @@ const LIMITS: [&str; 5] = [
 
 /// The one finding that is made while a session runs, and that nothing honest causes.
 const MISPLACED: &str = "credential/misplaced";
+
+/// What a session can have signed.
+const COMMITS: &str = "commits";
 
 impl Tiered {
     fn read(tier: &TierEngine, input: &tier::Input<'_>) -> Result<Self, Error> {
@@ -270,6 +274,7 @@ impl Tiered {
             environment: reader.strings("environment", &is_variable)?,
             ports: reader.numbers("ports")?,
             sockets: reader.strings("sockets", &is_absolute)?,
+            signs: reader.strings("signs", &|what| what == COMMITS)?,
             hosts: reader
                 .strings("hosts", &|_| true)?
                 .map(Hosts::parse)
@@ -311,6 +316,7 @@ impl Tiered {
         let common =
             |a: BTreeSet<String>, b: BTreeSet<String>| a.intersection(&b).cloned().collect();
         both(&mut self.sockets, lower.sockets, common);
+        both(&mut self.signs, lower.signs, common);
         both(&mut self.mute, lower.mute, common);
         both(&mut self.credentials, lower.credentials, common);
         both(&mut self.hosts, lower.hosts, |a, b| a.and(&b));
@@ -377,6 +383,7 @@ impl Tiered {
             mute: self.mute.unwrap_or_default().into_iter().collect(),
             ports,
             sockets: sockets.into_iter().map(PathBuf::from).collect(),
+            signs_commits: self.signs.is_some_and(|signs| signs.contains(COMMITS)),
             hosts: way.hosts,
             addresses: way.addresses,
             credentials: named(self.credentials.unwrap_or_default()),

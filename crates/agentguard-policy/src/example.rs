@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use agentguard_core::ssh::fingerprint_of;
 use agentguard_core::{
     Access, Action, AddressClass, Agent, AgentName, Api, Confinement, Connect, CredentialName,
     Digest, Enforcement, Evidence, Exec, FileChange, Grant, GraphqlField, GraphqlOperation, Held,
@@ -165,6 +166,9 @@ fn of_api(api: Api) -> Value {
     })
 }
 
+/// The verifier key of its agent.
+const KEY: &str = "ci-7+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+
 /// The input of `agentguard.push`: a branch comes into being.
 pub(crate) fn push() -> Value {
     let new = "3b18e512dba79e4c8300dd08aeb37f8e728b8dad".to_owned();
@@ -183,7 +187,8 @@ pub(crate) fn push() -> Value {
             author: "ann@example.org".to_owned(),
             committer: "agent@example.org".to_owned(),
             parents: 1,
-            signed: false,
+            signed: true,
+            signer: fingerprint_of(KEY),
         }],
         paths: vec![PathChange {
             path: "src/lib.rs".to_owned(),
@@ -325,7 +330,7 @@ pub(crate) fn a_session() -> Option<Session> {
         },
         agent: Agent {
             name: AgentName::parse("ci-7").ok()?,
-            key: "ci-7+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW".to_owned(),
+            key: KEY.to_owned(),
         },
         trigger: Trigger {
             kind: TriggerKind::Github,
@@ -366,6 +371,7 @@ fn confinement() -> Confinement {
         variables: [("DISABLE_TELEMETRY".to_owned(), "1".to_owned())].into(),
         mute: words(&["opencode"]),
         ports: vec![8080],
+        signs_commits: false,
         sockets: vec![PathBuf::from("/run/user/1000/ssh-agent")],
         hosts: HostGrant::parse("api.github.com").into_iter().collect(),
         addresses: address().into_iter().collect(),

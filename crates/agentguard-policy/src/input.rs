@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use agentguard_core::ssh::fingerprint_of;
 use agentguard_core::{Action, Exec, Session};
 
 use crate::command::{Command, parse, tool_name};
@@ -28,6 +29,9 @@ pub(crate) struct Facts {
     pub(crate) commands: Vec<Command>,
     /// Git's configuration given with the command: by `-c`, `--config-env`, or the environment.
     pub(crate) git_config: Vec<Setting>,
+    /// Whose signatures the session's agent makes, about a push.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signer: Option<String>,
 }
 
 /// One setting.
@@ -45,11 +49,13 @@ impl Facts {
         match action {
             Action::Exec(exec) => Self::of_exec(exec),
             Action::Session(start) => Self::of_argv(&start.command, &session.workspace),
-            Action::File(_)
-            | Action::Connect(_)
-            | Action::Reach(_)
-            | Action::Api(_)
-            | Action::Push(_) => Self::default(),
+            Action::File(_) | Action::Connect(_) | Action::Reach(_) | Action::Api(_) => {
+                Self::default()
+            }
+            Action::Push(_) => Self {
+                signer: fingerprint_of(&session.agent.key),
+                ..Self::default()
+            },
         }
     }
 
@@ -65,6 +71,7 @@ impl Facts {
             names,
             commands,
             git_config,
+            signer: None,
         }
     }
 

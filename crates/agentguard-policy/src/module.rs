@@ -56,6 +56,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "require_evidence",
     "require_level",
     "seconds",
+    "signs",
     "sockets",
     "switched_off",
     "temporary_bytes",

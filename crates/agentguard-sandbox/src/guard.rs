@@ -7,8 +7,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use agentguard_core::{
-    CommitSeen, Connect, Exec, Index, Making, Network, OutcomeOf, Permit, RefMove, RuleId,
-    Unrecorded,
+    Connect, Exec, Index, Making, Network, OutcomeOf, Permit, RefMove, RuleId, Unrecorded,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -24,6 +23,7 @@ use crate::forcing::GateListeners;
 use crate::mediator::NAME;
 use crate::plan::{KnownIdentity, Plan, User};
 use crate::relay::Relay;
+use crate::repository::CommitFound;
 use crate::sys::{self, Signals};
 use crate::wire::{
     Ahead, Answer, FromGuard, FromMediator, FromWorker, Line, Outcome, Reached, receive,
@@ -112,7 +112,7 @@ pub trait Supervise: Sync {
     fn moved(
         &self,
         moved: Vec<RefMove>,
-        commits: Vec<CommitSeen>,
+        commits: Vec<CommitFound>,
         complete: bool,
     ) -> Result<(), Unrecorded>;
 
@@ -165,6 +165,7 @@ impl HeldSignals {
 pub struct Prepared {
     launched: Launched,
     init: OwnedFd,
+    mediator: Pid,
     listeners: Vec<OwnedFd>,
     /// Where the session's network leads, if it leads to a gate. Unless somebody takes them they stay open, and
     /// are never answered.
@@ -174,6 +175,15 @@ pub struct Prepared {
     pub refs: Vec<String>,
     /// The branch checked out.
     pub branch: Option<String>,
+}
+
+impl Prepared {
+    /// The mediator's process, which connects for whoever is inside. Without namespaces it is a child of the one that
+    /// was started.
+    #[must_use]
+    pub fn mediator(&self) -> Pid {
+        self.mediator
+    }
 }
 
 /// How a session ended. Everything in it is dead; what held it may still be on its way out, and is waited for
@@ -333,10 +343,12 @@ impl Building {
                 refs,
                 branch,
                 init,
+                mediator,
                 forcing,
                 listeners,
             }) => {
                 let init = Pid::from_raw(init).ok_or(Error::Garbled)?;
+                let mediator = Pid::from_raw(mediator).ok_or(Error::Garbled)?;
                 let init = pidfd_open(init, PidfdFlags::empty())
                     .map_err(|error| Error::io("watch the session's pid 1")(error.into()))?;
                 let [listeners, connections, lookups, lookup_connections, callers] =
@@ -352,6 +364,7 @@ impl Building {
                 Ok(Prepared {
                     launched,
                     init,
+                    mediator,
                     listeners,
                     gate,
                     seconds,

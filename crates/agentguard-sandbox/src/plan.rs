@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use agentguard_core::{Confinement, Level};
 use serde::{Deserialize, Serialize};
 
+/// Where the socket appears on which the guard signs, where there are mounts.
+const SIGNING: &str = "/run/agentguard/signing";
 /// Where the session's own temporary directory on a disk appears, where there are mounts.
 pub(crate) const TEMPORARY: &str = "/var/tmp";
 
@@ -18,6 +20,9 @@ pub struct Plan {
     /// The host's directory that is `/var/tmp` inside: on a disk, and for this session only. Without mounts it is
     /// itself inside, at its own place.
     pub temporary: PathBuf,
+    /// The host's socket on which the guard signs, where the session's commits are signed.
+    #[serde(default)]
+    pub signing: Option<PathBuf>,
     /// The human's home, of which parts may appear in the agent's.
     pub human_home: PathBuf,
     /// Where the command starts.
@@ -45,6 +50,16 @@ impl Plan {
             Level::Full => PathBuf::from(TEMPORARY),
             Level::NoNamespaces | Level::OldKernel => self.temporary.clone(),
         }
+    }
+
+    /// Where the socket lies on which the guard signs, as its processes see it.
+    #[must_use]
+    pub fn signing_inside(&self) -> Option<PathBuf> {
+        let signing = self.signing.as_ref()?;
+        Some(match self.confinement.level {
+            Level::Full => PathBuf::from(SIGNING),
+            Level::NoNamespaces | Level::OldKernel => signing.clone(),
+        })
     }
 }
 

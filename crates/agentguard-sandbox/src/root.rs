@@ -100,9 +100,11 @@ pub(crate) fn open_sources(
             grant.access,
         )?;
     }
-    for path in &plan.confinement.sockets {
+    let sockets = plan.confinement.sockets.iter();
+    let sockets = sockets.map(|path| (path, path.clone()));
+    for (path, target) in sockets.chain(plan.signing.iter().zip(plan.signing_inside())) {
         let order = sources.len();
-        let source = open_socket(path)?;
+        let source = open_socket(path, &target)?;
         sources.extend(source.map(|source| Source { order, ..source }));
     }
     let order = sources.len();
@@ -151,7 +153,7 @@ fn open_workspace(path: &Path, owners: Option<&Owners<'_>>) -> Result<Source, Fa
 
 /// Opens a unix socket that policy grants; nothing where nothing is. Links on the way are refused: where an
 /// agent could write, an earlier session may have put one there, to another socket.
-fn open_socket(path: &Path) -> Result<Option<Source>, Failure> {
+fn open_socket(path: &Path, target: &Path) -> Result<Option<Source>, Failure> {
     let shown = || format!("open the socket `{}`", path.display());
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let place = match fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
@@ -171,7 +173,7 @@ fn open_socket(path: &Path) -> Result<Option<Source>, Failure> {
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH;
     let tree = open_tree(&place, "", flags).step(shown())?;
-    show(tree, path, Access::Read, true, None).map(Some)
+    show(tree, target, Access::Read, true, None).map(Some)
 }
 
 /// Makes a detached tree what it is to be inside.

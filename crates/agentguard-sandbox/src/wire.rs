@@ -5,13 +5,14 @@
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use agentguard_core::{CommitSeen, Connect, Exec, Forcing, Making, Network, OutcomeOf, RefMove};
+use agentguard_core::{Connect, Exec, Forcing, Making, Network, OutcomeOf, RefMove};
 use rustix::io::{Errno, read, write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::difference::Difference;
 use crate::error::{Error, Failure};
 use crate::plan::{KnownIdentity, User};
+use crate::repository::CommitFound;
 
 /// More than the largest argument list the kernel takes, as JSON: 6 MiB, of which each byte may become six.
 const LONGEST: usize = 64 << 20;
@@ -97,6 +98,8 @@ pub(crate) enum FromMediator {
         branch: Option<String>,
         /// The session's pid 1, as seen outside.
         init: i32,
+        /// The process that connects for callers, as seen outside.
+        mediator: i32,
         /// How connections come to the gate, where there is to be one.
         forcing: Option<Forcing>,
         /// How many descriptors follow: listeners for the plan's ports, for a gate's connections, lookups, and lookups
@@ -126,7 +129,7 @@ pub(crate) enum FromMediator {
         /// Which.
         moved: Vec<RefMove>,
         /// What appeared with them.
-        commits: Vec<CommitSeen>,
+        commits: Vec<CommitFound>,
         /// Whether these are all.
         complete: bool,
     },

@@ -19,7 +19,7 @@ use crate::denied::Denied;
 use crate::environment;
 use crate::layout::{Layout, refuse_level};
 use crate::programs::Programs;
-use crate::{Error, Run, gated, human, workspace};
+use crate::{Error, Run, gated, human, signing, workspace};
 
 /// Where an organisation's policy lies.
 const ORGANISATION: &str = "/etc/agentguard/policy";
@@ -51,6 +51,8 @@ pub struct Arranged {
     /// What its gate will be told, where it is to have one.
     pub(crate) gate: Option<Settings>,
     pub(crate) programs: Programs,
+    /// Why its commits are not signed, where policy would have them signed.
+    pub(crate) unsigned: Option<Rule>,
 }
 
 impl Arranged {
@@ -80,6 +82,7 @@ impl Arranged {
             .cloned()
             .collect();
         confined.confinement.masks.extend(seen);
+        let unsigned = signing::look(places, &session.id, &mut confined.confinement, &search);
         // Not for policy to say: a directory of that name is where git works, and cannot be held whole.
         if workspace::names_its_repository(&directory) {
             confined.confinement.pins.push(PathBuf::from(".git"));
@@ -113,6 +116,7 @@ impl Arranged {
             denied,
             gate,
             programs,
+            unsigned,
         })
     }
 }
@@ -250,6 +254,7 @@ fn plan(
         confinement,
         private_home: layout.home.clone(),
         temporary: layout.temporary.clone(),
+        signing: None,
         human_home: human_home.to_owned(),
         directory: workspace.to_owned(),
         command: confined

@@ -12,15 +12,17 @@ use agentguard_core::{
 use agentguard_egress::Gate;
 use agentguard_policy::{Confined, Sources};
 use agentguard_sandbox::{Ended, HeldSignals, Launched};
+use rustix::process::Pid;
 
 use crate::approvals::Book;
 use crate::arrange::{sources, user_for_agents};
 use crate::lending::Lending;
 use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
+use crate::signing::Signer;
 use crate::supervise::{Supervisor, session_gate};
 use crate::text::command_line;
-use crate::{Arranged, Error, SystemClock, gated, limits, temporary};
+use crate::{Arranged, Error, SystemClock, gated, limits, signing, temporary};
 
 /// Guards the sessions of one user.
 #[derive(Clone, Debug)]
@@ -98,6 +100,7 @@ impl Guard {
         let mut arranged = Arranged::new(&self.places, run)?;
         let _temporary = Temporary(arranged.own.clone());
         let lending = Lending::of(&self.places, &mut arranged, tell)?;
+        let signer = Signer::of(&self.places, &mut arranged, tell)?;
         // It builds while we open the log.
         let building = launched.build(&arranged.plan, arranged.group.as_ref())?;
         let Arranged {
@@ -130,6 +133,7 @@ impl Guard {
             confined: confined.clone(),
             refs: prepared.refs.clone(),
             forcing: prepared.gate.as_ref().map(|gate| gate.forcing),
+            unsigned: arranged.unsigned,
         };
         let book = self.book(&session, &beginning, run);
         let record = SessionRecord::new(log, beginning);
@@ -140,8 +144,9 @@ impl Guard {
             Err(refusal) => return Err(refused(record, &refusal, &arranged.plan.command, tell)),
         };
         let supervisor = Supervisor::new((&gate, &judge), (&record, &book, &lending), tell);
+        let beside = (way_out, (signer, prepared.mediator()));
         let session_runs = || prepared.start(permit, &supervisor, signals);
-        let (ended, cut_off) = match lend_and_run(way_out, &supervisor, session_runs) {
+        let (ended, cut_off) = match lend_and_run(beside, &supervisor, session_runs) {
             Ok(over) => over,
             Err(error) => return Err(broken(record, error)),
         };
@@ -173,12 +178,14 @@ impl Drop for Temporary {
 
 /// Runs a session between what is lent to it and what it used of that.
 fn lend_and_run(
-    way_out: Option<Gate>,
+    (way_out, signer): (Option<Gate>, (Option<Signer>, Pid)),
     supervisor: &Supervisor<'_>,
     session: impl FnOnce() -> Result<Ended, agentguard_sandbox::Error>,
 ) -> Result<(Ended, Option<Rule>), Error> {
     supervisor.lending.begin(supervisor.record)?;
-    let over = gated::beside(way_out, supervisor, session);
+    let over = signing::beside(signer, supervisor, || {
+        gated::beside(way_out, supervisor, session)
+    });
     supervisor.lending.end();
     supervisor.all_withdrawn();
     let (mut ended, cut_off) = over?;

@@ -254,7 +254,7 @@ fn set(environment: &mut Vec<Vec<u8>>, variables: &[String], credential: &Creden
 /// # References
 ///
 /// - git's `config.c`, `git_config_from_parameters`: `'NAME=VALUE'`, as shells quote, divided by blanks
-fn tell_git(environment: &mut Vec<Vec<u8>>, settings: &[(String, String)]) {
+pub(crate) fn tell_git(environment: &mut Vec<Vec<u8>>, settings: &[(String, String)]) {
     const PARAMETERS: &[u8] = b"GIT_CONFIG_PARAMETERS=";
     if settings.is_empty() {
         return;
@@ -270,7 +270,7 @@ fn tell_git(environment: &mut Vec<Vec<u8>>, settings: &[(String, String)]) {
         } else {
             " "
         };
-        // A URL whose other characters are escaped, and Base64: there is no quote in either.
+        // A URL whose other characters are escaped, Base64, and words of ours: there is no quote in any of them.
         line.extend_from_slice(format!("{blank}'{key}={value}'").as_bytes());
     }
     environment.push(line);

@@ -46,6 +46,7 @@ mod programs;
 mod provenance;
 mod record;
 mod run;
+mod signing;
 mod supervise;
 mod temporary;
 #[cfg(test)]

@@ -1,18 +1,19 @@
 //! The record of one session: what the gate writes down before anything happens, and what comes of it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use agentguard_audit::SessionLog;
+use agentguard_core::ssh::fingerprint_of;
 use agentguard_core::{
     Action, Bodies, Brought, Change, Class, CommitSeen, Commitment, CredentialAct, CredentialName,
-    Digest, Event, Forcing, Index, OutcomeOf, Program, Promise, Record, RefMove, Rule, RuleId,
-    Ruling, Start, Tally, Timestamp, Unrecorded,
+    Digest, Event, Forcing, Index, MessageDigest, OutcomeOf, Program, Promise, Record, RefMove,
+    Rule, RuleId, Ruling, Start, Tally, Timestamp, Unrecorded,
 };
-use agentguard_credentials::{AgentKey, session_statement};
+use agentguard_credentials::{AgentKey, Signing, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
-use agentguard_sandbox::Difference;
+use agentguard_sandbox::{CommitFound, Difference};
 
 use crate::bundle;
 use crate::planted::Planted;
@@ -24,6 +25,9 @@ const MOST_REFUSALS: usize = 10_000;
 const MOST_MOVES: usize = 100;
 const MOST_COMMITS: usize = 400;
 
+/// Signatures that are remembered until their commits are seen.
+const MOST_SIGNATURES: usize = 10_000;
+
 /// What a session's first entry says besides the session.
 pub(crate) struct Beginning {
     pub(crate) key: AgentKey,
@@ -32,6 +36,8 @@ pub(crate) struct Beginning {
     pub(crate) refs: Vec<String>,
     /// How its connections come to the gate.
     pub(crate) forcing: Option<Forcing>,
+    /// Why its commits are not signed, where policy would have them signed.
+    pub(crate) unsigned: Option<Rule>,
 }
 
 /// Writes a session's entries.
@@ -42,6 +48,10 @@ pub(crate) struct SessionRecord {
     tally: Mutex<Tally>,
     planted: Mutex<Planted>,
     private: Private,
+    /// Which entry was written before what was signed.
+    signatures: Mutex<HashMap<MessageDigest, Index>>,
+    /// Findings that are written once.
+    found: Mutex<HashSet<RuleId>>,
 }
 
 /// The same refusal, so many times.
@@ -66,6 +76,8 @@ impl SessionRecord {
             tally: Mutex::default(),
             planted: Mutex::new(planted),
             private,
+            signatures: Mutex::default(),
+            found: Mutex::default(),
         }
     }
 
@@ -144,9 +156,10 @@ impl SessionRecord {
     pub(crate) fn moved(
         &self,
         moved: &[RefMove],
-        commits: &[CommitSeen],
+        commits: Vec<CommitFound>,
         complete: bool,
     ) -> Result<(), Unrecorded> {
+        let commits: Vec<_> = commits.into_iter().map(|found| self.seen(found)).collect();
         let mut moves = moved.chunks(MOST_MOVES);
         let mut commits = commits.chunks(MOST_COMMITS);
         loop {
@@ -167,6 +180,31 @@ impl SessionRecord {
         );
         self.append(Class::Normal, None, |_| Event::Finding { rule, of: None })
             .map(|_| ())
+    }
+
+    /// A commit that appeared, with the entry by which it was signed.
+    fn seen(&self, found: CommitFound) -> CommitSeen {
+        let signatures = self
+            .signatures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let signed = found.signed.and_then(|message| signatures.get(&message));
+        CommitSeen {
+            id: found.id,
+            origin: found.origin,
+            signature: signed.map(|index| index.0),
+        }
+    }
+
+    /// The key of the session's agent.
+    pub(crate) fn key(&self) -> &AgentKey {
+        &self.beginning.key
+    }
+
+    /// Whether this was not asked about before.
+    pub(crate) fn is_first(&self, rule: &Rule) -> bool {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.insert(rule.id.clone())
     }
 
     /// A credential was lent, used or ended.
@@ -226,6 +264,15 @@ impl SessionRecord {
         Ok(tally)
     }
 
+    fn begin(&self, start: &Start, ruling: &Ruling) -> Result<Index, Unrecorded> {
+        let index = self.start(start, ruling)?;
+        // What is not as policy would have it is found where it began.
+        if let Some(rule) = &self.beginning.unsigned {
+            self.finding(rule.clone())?;
+        }
+        Ok(index)
+    }
+
     fn start(&self, start: &Start, ruling: &Ruling) -> Result<Index, Unrecorded> {
         let Beginning {
             key,
@@ -233,6 +280,7 @@ impl SessionRecord {
             confined,
             refs,
             forcing,
+            ..
         } = &self.beginning;
         let text = json(&serde_json::json!({
             "session": start.session,
@@ -322,7 +370,16 @@ impl SessionRecord {
             rule.id,
             rule.reason
         );
-        let key = Digest::of(key.as_bytes());
+        self.counted(Digest::of(key.as_bytes()), || {
+            self.write_decision(Class::Critical, program, question, ruling)
+        })
+    }
+
+    fn counted(
+        &self,
+        key: Digest,
+        write: impl FnOnce() -> Result<Index, Unrecorded>,
+    ) -> Result<Index, Unrecorded> {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = refusals.get_mut(&key) {
             known.total += 1;
@@ -334,7 +391,7 @@ impl SessionRecord {
             }
             return Ok(known.first);
         }
-        let first = self.write_decision(Class::Critical, program, question, ruling)?;
+        let first = write()?;
         if refusals.len() < MOST_REFUSALS {
             refusals.insert(
                 key,
@@ -407,7 +464,7 @@ impl SessionRecord {
 impl Record<Question> for SessionRecord {
     fn record(&self, question: &Question, ruling: &Ruling) -> Result<Index, Unrecorded> {
         match question.action() {
-            Action::Session(start) => self.start(start, ruling),
+            Action::Session(start) => self.begin(start, ruling),
             Action::Exec(exec) => self.decision(Some(&exec.program), question, ruling),
             Action::File(_)
             | Action::Connect(_)
@@ -415,6 +472,38 @@ impl Record<Question> for SessionRecord {
             | Action::Api(_)
             | Action::Push(_) => self.decision(None, question, ruling),
         }
+    }
+}
+
+impl Record<Signing> for SessionRecord {
+    /// It is on the disk before anything is signed.
+    fn record(&self, signing: &Signing, ruling: &Ruling) -> Result<Index, Unrecorded> {
+        let write = || {
+            let event = |_| Event::Signature {
+                key: fingerprint_of(&self.key().agent().key).unwrap_or_default(),
+                message: signing.message().ok(),
+                ruling: ruling.clone(),
+            };
+            self.append(Class::Critical, None, event)
+        };
+        if !ruling.is_allow() {
+            self.count(|tally| tally.refused += 1);
+            let rule = ruling.rule();
+            let key = format!("signature\n{}\n{}", rule.id, rule.reason);
+            return self.counted(Digest::of(key.as_bytes()), write);
+        }
+        self.count(|tally| tally.allowed += 1);
+        let index = write()?;
+        if let Ok(message) = signing.message() {
+            let mut signatures = self
+                .signatures
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if signatures.len() < MOST_SIGNATURES {
+                signatures.insert(message, index);
+            }
+        }
+        Ok(index)
     }
 }
 

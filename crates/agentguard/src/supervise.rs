@@ -3,11 +3,11 @@
 use std::os::fd::BorrowedFd;
 
 use agentguard_core::{
-    Action, Approve, CommitSeen, Connect, Enforcement, Exec, Gate, Index, Judge, MadeBy, Making,
-    NobodyToAsk, OutcomeOf, Permit, RefMove, Refusal, Rule, Ruling, Undecided, Unrecorded, Verdict,
+    Action, Approve, Connect, Enforcement, Exec, Gate, Index, Judge, MadeBy, Making, NobodyToAsk,
+    OutcomeOf, Permit, RefMove, Refusal, Rule, Ruling, Undecided, Unrecorded, Verdict,
 };
 use agentguard_policy::{Confined, Question, SessionJudge};
-use agentguard_sandbox::{Difference, MayRun, Refused, Supervise};
+use agentguard_sandbox::{CommitFound, Difference, MayRun, Refused, Supervise};
 
 use crate::approvals::Book;
 use crate::asked::run_words;
@@ -264,10 +264,10 @@ impl Supervise for Supervisor<'_> {
     fn moved(
         &self,
         moved: Vec<RefMove>,
-        commits: Vec<CommitSeen>,
+        commits: Vec<CommitFound>,
         complete: bool,
     ) -> Result<(), Unrecorded> {
-        self.record.moved(&moved, &commits, complete)
+        self.record.moved(&moved, commits, complete)
     }
 
     fn early_end(&self) -> Option<BorrowedFd<'_>> {

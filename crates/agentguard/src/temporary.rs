@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use agentguard_audit::{LogState, Places, find};
 use agentguard_core::SessionId;
 
-use crate::Error;
 use crate::arrange::private_directory;
+use crate::{Error, signing};
 
 const KIND: &str = "temporary";
 
@@ -42,6 +42,7 @@ fn remove_what_is_over(places: &Places) {
             .is_ok_and(|log| matches!(log.state, LogState::Ended | LogState::Lost));
         if is_over {
             remove(&entry.path());
+            signing::remove_of(places, &other);
         }
     }
 }

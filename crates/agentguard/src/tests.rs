@@ -170,6 +170,7 @@ fn recorded(evidence: Evidence, requires: Option<&str>) -> Recorded {
         confined: confined.clone(),
         refs: vec!["refs/heads/main 00".to_owned()],
         forcing: None,
+        unsigned: None,
     };
     let record = SessionRecord::new(log, beginning);
     Recorded {

@@ -10,6 +10,7 @@ use agentguard_core::{
 use super::lean::{Lean, LeanEvent, Middle};
 use super::questions::Questions;
 use super::report::{Fault, Remark, Report};
+use super::signatures::Signatures;
 
 /// Checks entries one after the other.
 pub(crate) struct Meaning<'c> {
@@ -21,6 +22,7 @@ pub(crate) struct Meaning<'c> {
     decided: Vec<Decided>,
     credentials: BTreeMap<String, CredentialAct>,
     questions: Questions,
+    signatures: Signatures,
     ended: bool,
     anchored: BTreeMap<String, (u64, SessionStatus)>,
 }
@@ -62,6 +64,7 @@ impl<'c> Meaning<'c> {
             decided: Vec::new(),
             credentials: BTreeMap::new(),
             questions: Questions::default(),
+            signatures: Signatures::default(),
             ended: false,
             anchored: BTreeMap::new(),
         }
@@ -210,6 +213,7 @@ impl<'c> Meaning<'c> {
         {
             head.required = *require_evidence;
             head.enforcement = *enforcement;
+            self.signatures = Signatures::of(agent);
             let is_same = human.id == entry.human
                 && human.evidence == entry.evidence
                 && agent.name == entry.agent;
@@ -258,11 +262,17 @@ impl<'c> Meaning<'c> {
                 self.see_approval(index, event, bytes, report);
             }
             "question" => self.questions.see(index, bytes),
+            "signature" => self.see_signature(index, bytes, report),
+            "refs" => {
+                if let Err(detail) = self.signatures.check(bytes) {
+                    report.find(Fault::Entry, index, detail);
+                }
+            }
             "outcome" | "repeat" => self.see_outcome(index, event, report),
             "credential" => self.see_credential(index, event, report),
             "session.start" if index == 0 => {}
             "session.end" => self.ended = true,
-            "difference" | "refs" | "finding" => {}
+            "difference" | "finding" => {}
             kind => {
                 let detail = format!(
                     "an entry of kind `{}` may not stand here",
@@ -307,6 +317,19 @@ impl<'c> Meaning<'c> {
         }
         if let Some(last) = self.decided.last_mut() {
             *last = decided;
+        }
+    }
+
+    fn see_signature(&mut self, index: u64, bytes: &[u8], report: &mut Report) {
+        match self.signatures.see(index, bytes) {
+            Ok(false) => {}
+            // It can be repeated, as what was decided to be refused.
+            Ok(true) => {
+                if let Some(last) = self.decided.last_mut() {
+                    *last = Decided::Refused;
+                }
+            }
+            Err(detail) => report.find(Fault::Entry, index, detail),
         }
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod lean;
 mod meaning;
 mod questions;
 mod report;
+mod signatures;
 
 use std::path::Path;
 

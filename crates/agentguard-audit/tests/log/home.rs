@@ -90,6 +90,9 @@ pub(crate) fn author() -> Author {
     }
 }
 
+/// The agent's verifier key.
+pub(crate) const KEY: &str = "ci-7+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+
 pub(crate) fn start(text: Option<Commitment>) -> Event {
     start_requiring(text, Evidence::None)
 }
@@ -98,7 +101,7 @@ pub(crate) fn start_requiring(text: Option<Commitment>, require_evidence: Eviden
     Event::Start {
         agent: Agent {
             name: AgentName::parse("ci-7").unwrap(),
-            key: "ci-7+00000000+AA==".to_owned(),
+            key: KEY.to_owned(),
         },
         human: Human {
             id: "local:1000@desk".to_owned(),

@@ -9,8 +9,10 @@ use agentguard_audit::{
     Entries, Error, Fault, Keys, LogState, Remark, SessionLog, find, logs, prove, verify,
     verify_receipt, verify_with,
 };
+use agentguard_core::ssh::{fingerprint, fingerprint_of};
 use agentguard_core::{
-    Class, CredentialAct, Digest, Enforcement, Event, Evidence, Index, OutcomeOf, Ruling,
+    Class, CommitSeen, CredentialAct, Digest, Enforcement, Event, Evidence, Index, MessageDigest,
+    Origin, OutcomeOf, Ruling,
 };
 
 use crate::home::*;
@@ -373,6 +375,47 @@ fn entries_that_make_no_sense_together_are_found() {
             vec![session_end(), mint()],
             Some((Fault::AfterEnd, Some(2))),
         ),
+    ] {
+        let shown = format!("{events:?}");
+        assert_eq!(fault_of(events), expected, "{shown}");
+    }
+}
+
+#[test]
+fn signatures_are_by_the_agents_key_and_before_the_commits_that_name_them() {
+    let signature = |key: Option<String>, message: Option<&[u8]>, ruling| Event::Signature {
+        key: key.unwrap_or_default(),
+        message: message.map(MessageDigest::of),
+        ruling,
+    };
+    let own = || fingerprint_of(KEY);
+    let other = || Some(fingerprint(&[7; 32]));
+    let made = || signature(own(), Some(b"tree"), allowed());
+    let denied = || signature(own(), None, refused());
+    let seen = |signature| Event::Refs {
+        moved: Vec::new(),
+        commits: vec![CommitSeen {
+            id: "aaaa".to_owned(),
+            origin: Origin::Made,
+            signature,
+        }],
+    };
+    let at = |index| Some((Fault::Entry, Some(index)));
+    for (events, expected) in [
+        (vec![made(), seen(Some(1)), seen(None)], None),
+        (vec![seen(Some(2)), made()], at(1)),
+        (vec![seen(Some(0))], at(1)),
+        (vec![denied(), seen(Some(1))], at(2)),
+        (vec![signature(other(), Some(b"tree"), allowed())], at(1)),
+        (vec![signature(other(), None, refused())], at(1)),
+        (vec![signature(own(), None, allowed())], at(1)),
+        (vec![signature(own(), Some(b"tree"), unenforced())], at(1)),
+        (vec![denied(), Event::Repeat { of: 1, count: 3 }], None),
+        (
+            vec![made(), Event::Repeat { of: 1, count: 3 }],
+            Some((Fault::Outcome, Some(2))),
+        ),
+        (vec![made(), outcome(1)], Some((Fault::Outcome, Some(2)))),
     ] {
         let shown = format!("{events:?}");
         assert_eq!(fault_of(events), expected, "{shown}");

@@ -105,6 +105,9 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .sockets
         .iter()
         .map(|socket| format!("socket     {}", socket.display()));
+    let signs = confinement
+        .signs_commits
+        .then(|| "signs      commits".to_owned());
     let variables = confinement
         .environment
         .iter()
@@ -122,6 +125,7 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .chain(masks)
         .chain(pins)
         .chain(sockets)
+        .chain(signs)
         .chain(way_out(confinement))
         .chain(variables)
         .chain(set)

@@ -21,6 +21,12 @@ const fn repeated(long: &'static str, value: Value, help: &'static str) -> Flag 
 
 /// One object a line instead of text.
 pub(crate) static JSON: Flag = flag("json", Value::None, "write one JSON object a line");
+/// Keys as SSH takes them.
+pub(crate) static SSH: Flag = flag(
+    "ssh",
+    Value::None,
+    "write its keys as lines of SSH's allowed signers",
+);
 /// Who acts.
 pub(crate) static AGENT: Flag = flag(
     "agent",

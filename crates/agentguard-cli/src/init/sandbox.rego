@@ -29,6 +29,10 @@ seconds contains 7200
 #
 #     hosts contains "*.crates.io"
 
+# Commits that are signed by the agent's key, which nobody inside has:
+#
+#     signs contains "commits"
+
 # A unix socket of the host. Each connection to it is recorded; what its server does is out of our hands:
 #
 #     sockets contains "/run/user/1000/ssh-agent"

@@ -73,6 +73,7 @@ pub(crate) fn kind_of(event: &Event) -> &'static str {
         Event::Repeat { .. } => "repeat",
         Event::Difference { .. } => "difference",
         Event::Refs { .. } => "refs",
+        Event::Signature { .. } => "signature",
         Event::Credential { .. } => "credential",
         Event::Finding { .. } => "finding",
         Event::Anchor { .. } => "anchor",
@@ -89,6 +90,7 @@ fn action_of(event: &Event) -> Option<&str> {
         | Event::Repeat { .. }
         | Event::Difference { .. }
         | Event::Refs { .. }
+        | Event::Signature { .. }
         | Event::Credential { .. }
         | Event::Finding { .. }
         | Event::Anchor { .. }
@@ -99,7 +101,9 @@ fn action_of(event: &Event) -> Option<&str> {
 
 fn rule_of(event: &Event) -> Option<&str> {
     let id = match event {
-        Event::Start { ruling, .. } | Event::Decision { ruling, .. } => &ruling.rule().id,
+        Event::Start { ruling, .. }
+        | Event::Decision { ruling, .. }
+        | Event::Signature { ruling, .. } => &ruling.rule().id,
         Event::Difference { covered_by, .. } => covered_by,
         Event::Finding { rule, .. }
         | Event::Question { rule, .. }
@@ -124,7 +128,10 @@ fn is_named(rule: &str, wanted: &str) -> bool {
 }
 
 fn is_ruled(event: &Event, wanted: &str) -> bool {
-    let (Event::Start { ruling, .. } | Event::Decision { ruling, .. }) = event else {
+    let (Event::Start { ruling, .. }
+    | Event::Decision { ruling, .. }
+    | Event::Signature { ruling, .. }) = event
+    else {
         return false;
     };
     match ruling {

@@ -2,8 +2,8 @@
 
 use agentguard::core::{
     Agent, AgentName, Brought, Change, ChangeKind, CommitSeen, Commitment, Digest, Enforcement,
-    Entry, Event, Evidence, Held, Human, Level, Network, Origin, OutcomeOf, RefMove, Rule, RuleId,
-    Ruling, SessionId, Tally, Tier, TierDigest, Timestamp, Trigger, TriggerKind,
+    Entry, Event, Evidence, Held, Human, Level, MessageDigest, Network, Origin, OutcomeOf, RefMove,
+    Rule, RuleId, Ruling, SessionId, Tally, Tier, TierDigest, Timestamp, Trigger, TriggerKind,
 };
 use serde_json::json;
 
@@ -216,6 +216,16 @@ fn decision(line: &str, ruling: Ruling) -> Told {
     (event, Some(json!({"argv": argv}).to_string()))
 }
 
+/// Something of git's was signed.
+pub(crate) fn signed() -> Told {
+    let event = Event::Signature {
+        key: "SHA256:x".to_owned(),
+        message: Some(MessageDigest::of(b"tree")),
+        ruling: allowed("signing/git"),
+    };
+    (event, None)
+}
+
 fn refs(id: &str, origin: Origin) -> Told {
     let moved = RefMove {
         name: "refs/heads/main".to_owned(),
@@ -225,6 +235,7 @@ fn refs(id: &str, origin: Origin) -> Told {
     let commit = CommitSeen {
         id: id.to_owned(),
         origin,
+        signature: None,
     };
     let event = Event::Refs {
         moved: vec![moved],

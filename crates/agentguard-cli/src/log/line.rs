@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use agentguard::core::{
-    Answered, Api, Brought, Change, ChangeKind, CredentialAct, Digest, Entry, Event, Human, Origin,
-    OutcomeOf, Push, RefMove, RefOutcome, Rule, Ruling, SessionStatus, Span, Tally, Timestamp,
+    Answered, Api, Brought, Change, ChangeKind, CredentialAct, Digest, Entry, Event, Human,
+    MessageDigest, Origin, OutcomeOf, Push, RefMove, RefOutcome, Rule, Ruling, SessionStatus, Span,
+    Tally, Timestamp,
 };
 use serde_json::Value;
 
@@ -71,11 +72,23 @@ pub(crate) fn told(event: &Event, text: Option<&Value>) -> String {
         } => changed(*files, *complete, covered_by.as_str(), text),
         Event::Refs { moved, commits } => {
             let refs = moved.iter().map(moved_ref);
-            let commits = commits.iter().map(|commit| match commit.origin {
-                Origin::Made => format!("made {}", short(&commit.id)),
-                Origin::Received => format!("received {}", short(&commit.id)),
+            let commits = commits.iter().map(|commit| {
+                let came = match commit.origin {
+                    Origin::Made => "made",
+                    Origin::Received => "received",
+                };
+                let signed = commit.signature.map(|index| format!(", signed by {index}"));
+                format!("{came} {}{}", short(&commit.id), signed.unwrap_or_default())
             });
             format!("moved {}", some_of(refs.chain(commits)))
+        }
+        Event::Signature {
+            message, ruling, ..
+        } => {
+            let what = message.map_or_else(String::new, |message| {
+                format!(" of {}", short_digest(&message))
+            });
+            format!("{} signature{what} ({})", ruled(ruling), ruling.rule().id)
         }
         Event::Credential { act, handle, .. } => format!("{} credential {handle}", acted(*act)),
         Event::Finding { rule, of } => {
@@ -122,6 +135,11 @@ pub(crate) fn person(human: &Human) -> String {
         human.id,
         human.evidence.as_str()
     )
+}
+
+/// `sha512:` and the first digits.
+fn short_digest(message: &MessageDigest) -> String {
+    message.to_string().chars().take(19).collect()
 }
 
 /// The first digits of an id, enough for people.

@@ -21,7 +21,7 @@ pub(crate) fn lines(recorded: &Recorded) -> Vec<String> {
             lines.push(recorded.line());
             lines
         }
-        Event::Decision { ruling, .. } => {
+        Event::Decision { ruling, .. } | Event::Signature { ruling, .. } => {
             let mut lines = vec![recorded.line()];
             lines.extend(reason(ruling));
             lines

@@ -11,6 +11,9 @@ use crate::log::{Readable as _, changes, workspace};
 /// How many actions before an effect are kept: the last ones.
 pub(crate) const KEPT: usize = 32;
 
+/// How many signatures are kept until their commits are seen: as many as the guard remembers.
+const KEPT_SIGNATURES: usize = 10_000;
+
 /// What is asked about.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Wanted {
@@ -46,6 +49,8 @@ pub(crate) struct Trace {
     pub(crate) actions: usize,
     /// What came of it, where it is a decision.
     pub(crate) outcome: Option<Recorded>,
+    /// For a commit, the entry by which it was signed.
+    pub(crate) signature: Option<Recorded>,
 }
 
 /// Sees a session's entries one after the other.
@@ -57,6 +62,8 @@ pub(crate) struct Follower<'a> {
     before: VecDeque<Recorded>,
     actions: usize,
     found: Vec<Trace>,
+    /// Signatures that no commit was seen of yet: the last ones.
+    signatures: VecDeque<Recorded>,
     /// The ref that pointed at the wanted commit when the session began.
     present: Option<String>,
 }
@@ -71,6 +78,7 @@ impl<'a> Follower<'a> {
             before: VecDeque::new(),
             actions: 0,
             found: Vec::new(),
+            signatures: VecDeque::new(),
             present: None,
         }
     }
@@ -81,6 +89,7 @@ impl<'a> Follower<'a> {
             self.settle(of, &recorded);
         }
         for (subject, origin) in self.subjects(&recorded) {
+            let signature = self.signature(&recorded, &subject);
             let mut trace = Trace {
                 start: self.start.clone(),
                 effect: recorded.clone(),
@@ -90,6 +99,7 @@ impl<'a> Follower<'a> {
                 before: Vec::new(),
                 actions: 0,
                 outcome: None,
+                signature,
             };
             // A push is an action itself: what led to its commits is told where they came into being.
             if is_push(self.wanted, &recorded) {
@@ -147,6 +157,16 @@ impl<'a> Follower<'a> {
         }
     }
 
+    /// The entry by which a commit that appears was signed.
+    fn signature(&self, seen: &Recorded, commit: &str) -> Option<Recorded> {
+        let Event::Refs { commits, .. } = &seen.entry.event else {
+            return None;
+        };
+        let index = commits.iter().find(|one| one.id == commit)?.signature?;
+        let mut signatures = self.signatures.iter();
+        signatures.find(|one| one.index == index).cloned()
+    }
+
     fn is_at(&self, changed: &str, typed: &Path, absolute: &Path) -> bool {
         let root = || workspace(self.start.as_ref()?);
         Path::new(changed) == typed || root().is_some_and(|root| root.join(changed) == absolute)
@@ -162,6 +182,12 @@ impl<'a> Follower<'a> {
                 self.start = Some(recorded);
             }
             (_, Event::Decision { .. }) => self.keep(recorded),
+            (Wanted::Commit(_), Event::Signature { .. }) => {
+                self.signatures.push_back(recorded);
+                if self.signatures.len() > KEPT_SIGNATURES {
+                    self.signatures.pop_front();
+                }
+            }
             // What came before the last look at refs, or at files, led to what that look saw.
             (Wanted::Commit(_), Event::Refs { .. })
             | (Wanted::Path { .. }, Event::Difference { .. }) => {
@@ -221,7 +247,7 @@ fn present(refs: &[String], prefix: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::log::fixtures::{
-        changed, done, ended, exec, pushed, received, refused, seen, session, started, then,
+        changed, done, ended, exec, pushed, received, refused, seen, session, signed, started, then,
     };
 
     fn follow(wanted: &Wanted, events: Vec<Recorded>) -> (Vec<Trace>, Option<String>) {
@@ -287,6 +313,26 @@ mod tests {
         assert_eq!((trace.since, trace.effect.index), (4, 6));
         assert_eq!(indices(&trace.before), [4, 5]);
         assert_eq!(trace.start.as_ref().map(|start| start.index), Some(0));
+    }
+
+    #[test]
+    fn a_commit_is_told_with_the_entry_by_which_it_was_signed() {
+        let mut session = then(vec![
+            session(""),
+            signed(),
+            exec("make"),
+            signed(),
+            seen("aaaa1"),
+        ]);
+        let Event::Refs { commits, .. } = &mut session[4].entry.event else {
+            panic!("{session:?}");
+        };
+        commits[0].signature = Some(1);
+        let (found, _) = follow(&commit("aaaa"), session);
+        let signature = found[0].signature.as_ref();
+        assert_eq!(signature.map(|signature| signature.index), Some(1));
+        let (found, _) = follow(&commit("aaaa"), then(vec![signed(), seen("aaaa1")]));
+        assert!(found[0].signature.is_none());
     }
 
     #[test]

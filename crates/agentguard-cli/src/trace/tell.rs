@@ -11,7 +11,7 @@ use super::follow::{Trace, Wanted, is_push};
 /// One step from the effect back to the human, with what proves it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Step<'a> {
-    /// What the step is: `effect`, `outcome`, `action`, `start`.
+    /// What the step is: `effect`, `outcome`, `signature`, `action`, `start`.
     pub(crate) step: &'static str,
     /// What is traced, in the first step.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +40,10 @@ pub(crate) fn steps(trace: &Trace) -> Vec<Step<'_>> {
     effect.subject = Some(&trace.subject);
     effect.after = after(trace);
     let outcome = trace.outcome.iter().map(|outcome| step("outcome", outcome));
+    let signature = trace
+        .signature
+        .iter()
+        .map(|signature| step("signature", signature));
     let actions = trace
         .before
         .iter()
@@ -49,6 +53,7 @@ pub(crate) fn steps(trace: &Trace) -> Vec<Step<'_>> {
     let start = trace.start.iter().map(|start| step("start", start));
     std::iter::once(effect)
         .chain(outcome)
+        .chain(signature)
         .chain(actions)
         .chain(start)
         .collect()
@@ -63,6 +68,12 @@ pub(crate) fn lines(wanted: &Wanted, trace: &Trace) -> Vec<String> {
             .outcome
             .iter()
             .map(|outcome| format!("  {}", outcome.line())),
+    );
+    lines.extend(
+        trace
+            .signature
+            .iter()
+            .map(|signature| format!("  {}", signature.line())),
     );
     let is_start = |recorded: &&Recorded| matches!(recorded.entry.event, Event::Start { .. });
     let start = Some(&trace.effect)

@@ -91,11 +91,13 @@ impl Peers {
         let own_devices = own
             .iter()
             .map(|path| fs::stat(*path).map(|stat| stat.st_dev));
+        let granted = plan.confinement.sockets.iter().cloned();
+        let granted = granted.chain(plan.signing_inside());
         Ok(Self {
             network: sys::network_of(probe.as_fd()).step(STEP)?,
             is_own: has_own && plan.confinement.network.is_own(),
             own_devices: own_devices.collect::<Result<_, _>>().step(STEP)?,
-            granted: plan.confinement.sockets.iter().filter_map(hold).collect(),
+            granted: granted.filter_map(hold).collect(),
             devices: devices(&read("self/mountinfo").step(STEP)?),
             tools: Mutex::new(Tools { diagnosis, probe }),
         })

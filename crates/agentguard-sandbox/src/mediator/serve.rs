@@ -136,6 +136,7 @@ fn tell_ready(
         refs,
         branch,
         init: stage.init.as_raw_nonzero().get(),
+        mediator: rustix::process::getpid().as_raw_nonzero().get(),
         forcing: gate.map(|gate| gate.forcing),
         listeners: all.map(|some| u32::try_from(some.len()).unwrap_or(0)),
     };

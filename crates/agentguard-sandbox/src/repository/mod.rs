@@ -22,7 +22,7 @@ mod walk;
 use std::os::fd::OwnedFd;
 
 pub use refs::{Refs, moved_refs};
-pub use walk::NewCommits;
+pub use walk::{CommitFound, NewCommits};
 
 use inventory::Inventory;
 

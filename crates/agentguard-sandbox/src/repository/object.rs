@@ -7,6 +7,8 @@
 
 use std::os::fd::BorrowedFd;
 
+use agentguard_core::MessageDigest;
+use agentguard_core::ssh::signed_part;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 use rustix::io::Errno;
@@ -50,13 +52,23 @@ pub(super) enum Kind {
 pub(super) struct Found<'p> {
     pub(super) object: Result<Object, Unread>,
     pub(super) pack: Option<&'p Index>,
+    /// What is signed of a commit that lies by itself.
+    pub(super) signed: Option<MessageDigest>,
 }
 
 /// Finds an object: loose, then in the packs. Alternates are not looked at.
 pub(super) fn find<'p>(common: BorrowedFd<'_>, packs: &'p [Index], id: &Id) -> Found<'p> {
-    let object = loose(common, id);
-    if object != Err(Unread::Absent) {
-        return Found { object, pack: None };
+    let found = loose(common, id);
+    if !matches!(found, Err(Unread::Absent)) {
+        let (object, signed) = match found {
+            Ok((object, signed)) => (Ok(object), signed),
+            Err(unread) => (Err(unread), None),
+        };
+        return Found {
+            object,
+            pack: None,
+            signed,
+        };
     }
     let mut missing = Unread::Absent;
     for pack in packs {
@@ -65,6 +77,7 @@ pub(super) fn find<'p>(common: BorrowedFd<'_>, packs: &'p [Index], id: &Id) -> F
                 return Found {
                     object: pack.read(common, id, offset),
                     pack: Some(pack),
+                    signed: None,
                 };
             }
             Ok(None) => {}
@@ -74,11 +87,13 @@ pub(super) fn find<'p>(common: BorrowedFd<'_>, packs: &'p [Index], id: &Id) -> F
     Found {
         object: Err(missing),
         pack: None,
+        signed: None,
     }
 }
 
-fn loose(common: BorrowedFd<'_>, id: &Id) -> Result<Object, Unread> {
+fn loose(common: BorrowedFd<'_>, id: &Id) -> Result<(Object, Option<MessageDigest>), Unread> {
     let path = id.loose_path();
+    let mut read = None;
     for limit in HEADS {
         let (fd, _) = match open_file(common, path.as_bytes()) {
             Ok(file) => file,
@@ -99,14 +114,36 @@ fn loose(common: BorrowedFd<'_>, id: &Id) -> Result<Object, Unread> {
             Some(b"tree" | b"blob") => Kind::Other,
             _ => return Err(Unread::Broken),
         };
-        if let Some(object) = parse(kind, rest.strip_prefix(b"\0").unwrap_or(rest), id) {
-            return Ok(object);
+        let rest = rest.strip_prefix(b"\0").unwrap_or(rest);
+        read = parse(kind, rest, id).map(|object| (object, None)).or(read);
+        if let Some((_, signed)) = &mut read {
+            let of_commit = Some(rest).filter(|_| kind == Kind::Commit && is_whole);
+            *signed = of_commit.and_then(|commit| digest_of_signed(commit, id));
         }
-        if is_whole {
+        // Of what is signed all has to be there.
+        let is_enough = read.is_some() && !(kind == Kind::Commit && is_signed(rest));
+        if is_enough || is_whole {
             break;
         }
     }
-    Err(Unread::Broken)
+    read.ok_or(Unread::Broken)
+}
+
+/// Whether a commit's beginning says that it is signed.
+fn is_signed(commit: &[u8]) -> bool {
+    let mut head = commit
+        .split(|byte| *byte == b'\n')
+        .take_while(|line| !line.is_empty());
+    head.any(|line| line.starts_with(b"gpgsig"))
+}
+
+fn digest_of_signed(commit: &[u8], id: &Id) -> Option<MessageDigest> {
+    let header = match id.bytes().len() {
+        20 => "gpgsig",
+        _ => "gpgsig-sha256",
+    };
+    let (signed, _) = signed_part(commit, header)?;
+    Some(MessageDigest::of(&signed))
 }
 
 /// Reads what an object leads to from its beginning. None where it is damaged or the beginning too

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
 
-use agentguard_core::{CommitSeen, Origin};
+use agentguard_core::{MessageDigest, Origin};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -23,12 +23,23 @@ const MAX_OTHERS: usize = 10_000;
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct NewCommits {
     /// Which, and how they came.
-    pub commits: Vec<CommitSeen>,
+    pub commits: Vec<CommitFound>,
     /// Objects that could not be read, so that what they lead to is not known: damaged, or beyond the
     /// edge of a shallow clone, or in an alternate.
     pub unreadable: u64,
     /// Whether these are all there are, as far as they could be read.
     pub complete: bool,
+}
+
+/// A commit that appeared.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct CommitFound {
+    /// Its id.
+    pub id: String,
+    /// How it came.
+    pub origin: Origin,
+    /// What is signed of it, where it bears a signature and lies by itself, not in a pack.
+    pub signed: Option<MessageDigest>,
 }
 
 impl Repository {
@@ -76,12 +87,8 @@ impl Repository {
             ..
         } = walk;
         found.iter().for_each(|(id, _)| self.inventory.report(*id));
-        let seen = |(id, origin): (Id, Origin)| CommitSeen {
-            id: id.to_string(),
-            origin,
-        };
         NewCommits {
-            commits: found.into_iter().map(seen).collect(),
+            commits: found.into_iter().map(|(_, commit)| commit).collect(),
             unreadable,
             complete,
         }
@@ -127,7 +134,7 @@ struct Walk<'r> {
     known: BTreeSet<Id>,
     limit: usize,
     others: usize,
-    found: Vec<(Id, Origin)>,
+    found: Vec<(Id, CommitFound)>,
     unreadable: u64,
     complete: bool,
 }
@@ -157,7 +164,12 @@ impl Walk<'_> {
                     } else {
                         origin
                     };
-                    self.found.push((id, origin));
+                    let commit = CommitFound {
+                        id: id.to_string(),
+                        origin,
+                        signed: found.signed,
+                    };
+                    self.found.push((id, commit));
                     waiting.extend(parents.into_iter().rev());
                 }
                 Ok(Object::Tag(target)) => {

@@ -1,10 +1,12 @@
 //! The least guard there can be: it allows every exec and keeps no log.
 
 use agentguard_core::{
-    Action, CommitSeen, Connect, Exec, Gate, Index, Judge, Making, Network, NobodyToAsk, OutcomeOf,
-    Permit, Record, RefMove, Rule, Ruling, Undecided, Unrecorded, Verdict,
+    Action, Connect, Exec, Gate, Index, Judge, Making, Network, NobodyToAsk, OutcomeOf, Permit,
+    Record, RefMove, Rule, Ruling, Undecided, Unrecorded, Verdict,
 };
-use agentguard_sandbox::{Difference, Error, HeldSignals, Launched, Plan, Refused, Supervise};
+use agentguard_sandbox::{
+    CommitFound, Difference, Error, HeldSignals, Launched, Plan, Refused, Supervise,
+};
 
 struct Anything;
 
@@ -52,7 +54,7 @@ impl Supervise for Anything {
         Ok(())
     }
 
-    fn moved(&self, _: Vec<RefMove>, _: Vec<CommitSeen>, _: bool) -> Result<(), Unrecorded> {
+    fn moved(&self, _: Vec<RefMove>, _: Vec<CommitFound>, _: bool) -> Result<(), Unrecorded> {
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ mod pass;
 mod paths;
 mod pkt;
 mod report;
+mod signer;
 mod spool;
 pub(super) mod written;
 mod yaml;

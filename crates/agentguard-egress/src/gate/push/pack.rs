@@ -12,6 +12,8 @@ use gix_pack::data::entry::Header;
 use gix_pack::data::input::{self, BytesToEntriesIter, EntryDataMode, Mode};
 use gix_pack::{cache, data, index};
 
+use super::signer::Signature;
+
 /// The longest pack that is read in memory: what a server says of what a push builds upon.
 pub(super) const LONGEST: usize = 32 << 20;
 /// What one object may take.
@@ -57,7 +59,7 @@ pub(super) struct Commit {
     pub(super) parents: Vec<ObjectId>,
     pub(super) author: String,
     pub(super) committer: String,
-    pub(super) is_signed: bool,
+    pub(super) signature: Signature,
 }
 
 /// A name in a tree.
@@ -334,7 +336,7 @@ fn commit(bytes: &[u8], format: Hash) -> Result<Commit, String> {
         parents: commit.parents().collect(),
         author: address(author.email),
         committer: address(committer.email),
-        is_signed: commit.extra_headers().pgp_signature().is_some(),
+        signature: Signature::of(bytes, format),
     })
 }
 

@@ -188,7 +188,8 @@ impl Walk {
                 author: commit.author.clone(),
                 committer: commit.committer.clone(),
                 parents: commit.parents.len(),
-                signed: commit.is_signed,
+                signed: commit.signature.is_there,
+                signer: commit.signature.signer.clone(),
             });
         }
         commits.sort_by(|one, two| one.id.cmp(&two.id));
