@@ -41,7 +41,7 @@ pub use agent::{AgentKey, Identity, list, revoke, rotate, session_statement, sho
 pub use error::Error;
 pub use kept::{
     Ended, Kept, Known, Shelf, Source, Terms, check, check_variable, digest, git_settings,
-    placeholder, trimmed,
+    host_keys, placeholder, ssh_settings, trimmed,
 };
 pub use trigger::{Terminal, detect};
 pub use vkey::verify;

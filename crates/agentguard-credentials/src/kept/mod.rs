@@ -7,6 +7,7 @@ mod known;
 mod placeholder;
 mod shelf;
 mod source;
+mod ssh;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -17,5 +18,6 @@ pub use known::Known;
 pub use placeholder::placeholder;
 pub use shelf::{Ended, Shelf};
 pub use source::Source;
+pub use ssh::{host_keys, ssh_settings};
 pub use terms::{Kept, Terms, check_variable};
 pub use token::{check, digest, trimmed};
