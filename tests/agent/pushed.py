@@ -149,7 +149,7 @@ def judge(findings, agent, directory, pushed, agentguard):
     code, words = ask(scene, agentguard, "receipt", commit, "--output", str(receipt))
     findings.expect("it has a receipt", code == 0, words)
     _, key = ask(scene, agentguard, "log", "key")
-    _, keys = ask(scene, agentguard, "agent", "show", f"{agent.name}-test", "--ssh")
+    _, keys = ask(scene, agentguard, "agent", "show", f"{agent.name}-test", "--signers")
     allowed.write_text(keys)
     signers = ["-c", f"gpg.ssh.allowedSignersFile={allowed}"]
     code, words = reviewer.run("git", *signers, "verify-commit", commit)

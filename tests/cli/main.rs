@@ -83,7 +83,7 @@ fn bash_completes_words_flags_and_what_flags_take() {
     for (typed, offered) in [
         ("exec --level n", "no-namespaces"),
         ("agent r", "rotate revoke"),
-        ("agent show --", "--ssh --json --help"),
+        ("agent show --", "--signers --json --help"),
         ("exec -- --", ""),
     ] {
         assert_eq!(home.completed_by_bash(typed).trim_end(), offered, "{typed}");

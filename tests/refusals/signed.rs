@@ -26,7 +26,7 @@ fn ours(scene: &Scene, words: &[&str]) -> Ran {
 
 /// What git says of the commits of the workspace, by the keys that agentguard shows: `G` is a good signature, `N` none.
 fn judged(scene: &Scene) -> String {
-    let lines = ours(scene, &["agent", "show", "local", "--ssh"]).stdout;
+    let lines = ours(scene, &["agent", "show", "local", "--signers"]).stdout;
     let file = scene.write("allowed", &lines);
     let allowed = format!("gpg.ssh.allowedSignersFile={}", file.display());
     let words = [

@@ -5,7 +5,7 @@ use agentguard::credentials::{self, AgentKey, Identity};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::flags::{Arguments, JSON, SSH};
+use crate::flags::{Arguments, JSON, SIGNERS};
 use crate::places::Places;
 use crate::voice::{Voice, Word};
 
@@ -30,7 +30,7 @@ pub(crate) fn list(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fai
 /// Shows one agent.
 pub(crate) fn show(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
     let identity = credentials::show(&Places::of_process()?.state, &name(arguments)?)?;
-    if arguments.has(&SSH) {
+    if arguments.has(&SIGNERS) {
         for line in identity.allowed_signers() {
             voice.line(&line)?;
         }

@@ -7,14 +7,14 @@ use agentguard::SystemClock;
 use agentguard::core::{
     AgentName, Binding, Clock as _, CredentialName, Host, Secret, Slot, Timestamp,
 };
-use agentguard::credentials::{Keeping, Kept, Known, Shelf, Source, Terms, trimmed};
+use agentguard::credentials::{Keeping, Kept, Known, Shelf, Source, Terms, host_keys, trimmed};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{
     AWS, Arguments, BASIC, EXPIRES, FOR, FOR_AGENT, FROM_COMMAND, FROM_ENV, FROM_FILE,
-    FROM_KEYRING, FROM_STDIN, HEADER, HOST, IDENTITY, IN_QUERY, JSON, KEEP, METHOD, PATH, USER,
-    VARIABLE,
+    FROM_KEYRING, FROM_STDIN, HEADER, HOST, IDENTITY, IN_QUERY, JSON, KEEP, KNOWN_HOSTS, METHOD,
+    PATH, SSH, USER, VARIABLE,
 };
 use crate::places::Places;
 use crate::voice::{Voice, Word};
@@ -101,12 +101,24 @@ fn user(arguments: &Arguments, known: Option<&Known>) -> Option<String> {
 fn bound(arguments: &Arguments, known: Option<&Known>) -> Result<Vec<Binding>, Failure> {
     let slot = slot(arguments)?;
     let mut hosts = Vec::new();
+    let ssh = arguments.text(&SSH);
+    if ssh.is_none() && arguments.has(&KNOWN_HOSTS) {
+        return Err(
+            Failure::new("`--known-hosts` says by what hosts of SSH are known")
+                .with_hint("use it with `--ssh`"),
+        );
+    }
+    let usual = if ssh.is_some() { "22" } else { "443" };
     for text in arguments.texts(&HOST) {
-        let (host, port) = host(text)?;
-        hosts.push((host, port, slot.clone().unwrap_or_else(authorization)));
+        let (host, port) = host(text, usual)?;
+        let slot = match ssh {
+            Some(user) => known_by(arguments, user, &host, port)?,
+            None => slot.clone().unwrap_or_else(authorization),
+        };
+        hosts.push((host, port, slot));
     }
     if let Some(known) = known {
-        if !hosts.is_empty() || slot.is_some() {
+        if !hosts.is_empty() || slot.is_some() || ssh.is_some() {
             return Err(Failure::new(
                 "`--for` says to which hosts it goes and where it stands, as `--host` and its like do",
             )
@@ -144,6 +156,30 @@ fn bound(arguments: &Arguments, known: Option<&Known>) -> Result<Vec<Binding>, F
     Ok(pairs.map(binding).collect())
 }
 
+/// A key of SSH, for a host that is known by what a file says now. Whoever answers first is believed by nobody.
+fn known_by(arguments: &Arguments, user: &str, host: &Host, port: u16) -> Result<Slot, Failure> {
+    let hint = format!(
+        "`ssh-keyscan -p {port} {host}` asks for them; compare what it says with what the host's owner does"
+    );
+    let Some(path) = arguments.text(&KNOWN_HOSTS) else {
+        let text = "nothing says by which keys the host is known";
+        return Err(
+            Failure::new(text).with_hint(format!("name a file with `--known-hosts`; {hint}"))
+        );
+    };
+    let read = std::fs::read_to_string(path);
+    let text = read.map_err(|error| Failure::new(format!("`--known-hosts {path}`: {error}")))?;
+    let host_keys = host_keys(&text, host, port);
+    if host_keys.is_empty() {
+        let text = format!("`--known-hosts {path}`: no line of it names `{host}` at port {port}");
+        return Err(Failure::new(text).with_hint(hint));
+    }
+    Ok(Slot::Ssh {
+        user: user.to_owned(),
+        host_keys,
+    })
+}
+
 fn authorization() -> Slot {
     Slot::Header {
         name: "authorization".to_owned(),
@@ -161,20 +197,21 @@ fn slot(arguments: &Arguments) -> Result<Option<Slot>, Failure> {
     let aws = arguments.has(&AWS).then_some(Slot::Aws);
     let mut given = [header, query, basic, aws].into_iter().flatten();
     let slot = given.next();
+    let is_ssh = slot.is_some() && arguments.has(&SSH);
     match given.next() {
-        None => Ok(slot),
-        Some(_) => Err(Failure::new("it stands in one place of a request")
-            .with_hint("use one of `--header`, `--basic`, `--query`, `--aws`")),
+        None if !is_ssh => Ok(slot),
+        None | Some(_) => Err(Failure::new("it stands in one place of a request")
+            .with_hint("use one of `--header`, `--basic`, `--query`, `--aws`, `--ssh`")),
     }
 }
 
-/// A host with a port behind a colon, or for that of HTTPS.
-fn host(text: &str) -> Result<(Host, u16), Failure> {
+/// A host with a port behind a colon, or for the usual one.
+fn host(text: &str, usual: &'static str) -> Result<(Host, u16), Failure> {
     let divided = text.rsplit_once(':').filter(|(host, _)| {
         // Not within an IPv6 address that has no port.
         !host.contains(':') || host.ends_with(']')
     });
-    let (name, port) = divided.unwrap_or((text, "443"));
+    let (name, port) = divided.unwrap_or((text, usual));
     let name = name
         .strip_prefix('[')
         .and_then(|name| name.strip_suffix(']'))
@@ -364,12 +401,22 @@ fn time(seconds: u64) -> String {
     Timestamp::from_unix_micros(seconds.saturating_mul(1_000_000)).0
 }
 
+/// Of which types the keys of a host are.
+fn types(host_keys: &[String]) -> String {
+    let types = host_keys.iter().filter_map(|key| key.split(' ').next());
+    types.collect::<Vec<_>>().join(", ")
+}
+
 fn goes_to(binding: &Binding) -> String {
     let slot = match &binding.slot {
         Slot::Header { name } => format!("in the header `{name}`"),
         Slot::Basic => "as Basic authentication".to_owned(),
         Slot::Query { name } => format!("as `{name}` of the query"),
         Slot::Aws => "as the key that signs for AWS".to_owned(),
+        Slot::Ssh { user, host_keys } => format!(
+            "over SSH as `{user}`, where it is known by {}",
+            types(host_keys)
+        ),
     };
     let methods = match binding.methods.is_empty() {
         true => String::new(),
@@ -379,8 +426,9 @@ fn goes_to(binding: &Binding) -> String {
         true => String::new(),
         false => format!("/{}", binding.path.join("/")),
     };
+    let usual = if binding.slot.is_ssh() { 22 } else { 443 };
     let port = match binding.port {
-        443 => String::new(),
+        port if port == usual => String::new(),
         port => format!(":{port}"),
     };
     format!(

@@ -83,12 +83,20 @@ pub struct Credential {
     pub bound: Vec<Binding>,
 }
 
+impl Credential {
+    /// Whether it is a key of SSH.
+    #[must_use]
+    pub fn is_ssh(&self) -> bool {
+        self.bound.iter().any(|bound| bound.slot.is_ssh())
+    }
+}
+
 /// Where a credential may go. All of it must hold for one request.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Binding {
     /// The one host.
     pub host: Host,
-    /// Its port, always over TLS whose certificate was verified.
+    /// Its port, always over TLS whose certificate was verified, or over SSH whose key was.
     pub port: u16,
     /// What its path must match: decoded segments, of which `*` is any one, and `**` at the end any that
     /// follow. Empty for every path.
@@ -120,6 +128,22 @@ pub enum Slot {
     /// As the secret key of AWS, which signs requests (Signature Version 4). The placeholder stands for the
     /// access key's id and for the secret key, and the secret is `id:key`, or `id:key:session-token`.
     Aws,
+    /// In no request: it is a private key of SSH, by which git's own commands are run on the host, whose port is that of
+    /// SSH. Nothing stands for it inside.
+    Ssh {
+        /// As whom.
+        user: String,
+        /// The keys by which the host is known, each its type and its letters, as a line of `known_hosts` has them.
+        host_keys: Vec<String>,
+    },
+}
+
+impl Slot {
+    /// Whether it is a key of SSH.
+    #[must_use]
+    pub fn is_ssh(&self) -> bool {
+        matches!(self, Self::Ssh { .. })
+    }
 }
 
 impl Binding {

@@ -83,6 +83,10 @@ pub struct Api {
     /// Whether it writes to a repository as a push does, and is judged as one as well before it is sent.
     #[serde(default)]
     pub pushes: bool,
+    /// Whether it is carried on over SSH: a server that speaks nothing else is asked by git's own commands, with a key
+    /// among `credentials`.
+    #[serde(default)]
+    pub ssh: bool,
     /// The address that is connected to.
     pub address: String,
     /// What kind of address it is.

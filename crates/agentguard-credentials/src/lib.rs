@@ -42,7 +42,7 @@ pub use agent::{AgentKey, Identity, list, revoke, rotate, session_statement, sho
 pub use error::Error;
 pub use kept::{
     Ended, Keeping, Kept, Known, Shelf, Source, Terms, check, check_variable, digest, git_settings,
-    placeholder, trimmed,
+    host_keys, placeholder, ssh_settings, trimmed,
 };
 pub use signing::Signing;
 pub use trigger::{Terminal, detect};

@@ -1,6 +1,6 @@
 //! The guard's side: it starts the gate when it is first needed, and answers what it asks.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{self, BufReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -10,14 +10,15 @@ use std::thread;
 use std::time::Duration;
 
 use agentguard_core::{
-    Api, Bodies, CredentialName, Digest, Forcing, Index, OutcomeOf, Permit, Push, Reach, ReachedBy,
-    Rule, Unrecorded,
+    Action, Api, Bodies, CredentialName, Digest, Forcing, Index, OutcomeOf, Permit, Push, Reach,
+    ReachedBy, Rule, Unrecorded,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::held::Held;
 use crate::process::Process;
+use crate::ssh::{Allowed, Runner};
 use crate::wire::{self, Answer, Asked, LONGEST};
 use crate::{Error, Settings};
 
@@ -113,6 +114,11 @@ pub trait Govern: Sync {
 
     /// Whoever sent it does not wait any more. `None` where it was settled.
     fn withdraw(&self, _ticket: Ticket) -> Option<Refused> {
+        None
+    }
+
+    /// What was admitted, where it may be carried on over SSH: nothing else is asked there.
+    fn admitted<'a>(&self, _of: &'a Self::Action) -> Option<&'a Action> {
         None
     }
 
@@ -231,7 +237,8 @@ impl Gate {
             }
             starts += 1;
             let mut process = Process::start(&self.settings, &self.listeners)?;
-            if attend(govern, &mut process, stop)? == Woken::Stopped {
+            let runner = Runner::new(&self.settings);
+            if attend((govern, &runner), &mut process, stop)? == Woken::Stopped {
                 return Ok(Served { starts });
             }
         }
@@ -264,7 +271,7 @@ fn wait<'f>(
 
 /// Answers a process until the session is over or it ends. It is dead when this returns.
 fn attend<G: Govern>(
-    govern: &G,
+    (govern, runner): (&G, &Runner<'_>),
     process: &mut Process,
     stop: BorrowedFd<'_>,
 ) -> Result<Woken, Error> {
@@ -272,6 +279,7 @@ fn attend<G: Govern>(
     let lines = process.take_lines();
     let held = Held::new(process.take_held().ok_or(Error::Garbled)?);
     let held = &held;
+    let ssh = process.take_ssh().ok_or(Error::Garbled)?;
     let control = &process.control()?;
     let (woken, ended) = thread::scope(|scope| {
         let (wake, woken) = mpsc::channel();
@@ -286,6 +294,7 @@ fn attend<G: Govern>(
         // It ends with the last line.
         drop(wake);
         answering.push(scope.spawn(move || ending(control, held.watch((govern, open), &woken))));
+        answering.push(scope.spawn(move || ending(control, runner.serve(open, ssh))));
         let woken = wait(stop, std::iter::once(control.as_fd()));
         if matches!(woken, Ok(Woken::Stopped)) {
             open.wait_until_none(PATIENCE);
@@ -300,7 +309,7 @@ fn attend<G: Govern>(
     held.withdraw_all(govern);
     // What it was doing is over as well, whatever it had to say about it.
     let left = std::mem::take(&mut *open.requests());
-    for index in left {
+    for index in left.into_keys() {
         let why = "the gate ended".to_owned();
         let outcome = OutcomeOf::Unanswered { why };
         let recorded = govern.outcome(Index(index), outcome, &Bodies::UNKNOWN);
@@ -313,17 +322,28 @@ fn attend<G: Govern>(
 /// The requests that were permitted and have no outcome yet.
 #[derive(Default)]
 pub(crate) struct Open {
-    requests: Mutex<BTreeSet<u64>>,
+    requests: Mutex<BTreeMap<u64, Option<Allowed>>>,
     /// Told when there is one less.
     fewer: Condvar,
 }
 
 impl Open {
-    pub(crate) fn add(&self, request: u64) {
-        self.requests().insert(request);
+    /// Adds what was permitted, and returns the entry that says so.
+    pub(crate) fn add<G: Govern>(&self, govern: &G, permit: Permit<G::Action>) -> u64 {
+        let (action, Index(entry)) = permit.spend();
+        let allowed = govern.admitted(&action).and_then(Allowed::of);
+        self.requests().insert(entry, allowed);
+        entry
     }
 
-    fn requests(&self) -> std::sync::MutexGuard<'_, BTreeSet<u64>> {
+    /// Looks at what of it may be carried on over SSH.
+    pub(crate) fn with_allowed<T>(&self, look: impl FnOnce(&[&Allowed]) -> T) -> T {
+        let requests = self.requests();
+        let allowed: Vec<_> = requests.values().flatten().collect();
+        look(&allowed)
+    }
+
+    fn requests(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Option<Allowed>>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -334,7 +354,7 @@ impl Open {
         record: impl FnOnce() -> Result<(), Error>,
     ) -> Result<bool, Error> {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if !requests.remove(&request) {
+        if requests.remove(&request).is_none() {
             return Ok(false);
         }
         record()?;
@@ -344,7 +364,7 @@ impl Open {
 
     fn wait_until_none(&self, patience: Duration) {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let some = |requests: &mut BTreeSet<u64>| !requests.is_empty();
+        let some = |requests: &mut BTreeMap<_, _>| !requests.is_empty();
         drop(self.fewer.wait_timeout_while(requests, patience, some));
     }
 }
@@ -358,14 +378,18 @@ struct Answering<'o> {
 
 impl Answering<'_> {
     /// What may be done, or waits.
-    fn requested<A>(&self, requested: Result<Requested<A>, Refused>) -> Answer {
+    fn requested<G: Govern>(
+        &self,
+        govern: &G,
+        requested: Result<Requested<G::Action>, Refused>,
+    ) -> Answer {
         match requested {
             Ok(Requested::Held { ticket, approval }) => {
                 self.held.hold(ticket, &self.wake);
                 let Ticket(ticket) = ticket;
                 Answer::Held { ticket, approval }
             }
-            Ok(Requested::Permit(permit)) => permitted(self.open, Ok(permit)),
+            Ok(Requested::Permit(permit)) => permitted((govern, self.open), Ok(permit)),
             Err(refused) => refused.into(),
         }
     }
@@ -415,7 +439,7 @@ fn settle<G: Govern>(
             Err(refused) => refused.into(),
         },
         Asked::Tunnel(reach) => match reach.by {
-            ReachedBy::Tunnel => permitted(open, govern.reach(reach)),
+            ReachedBy::Tunnel => permitted((govern, open), govern.reach(reach)),
             ReachedBy::Lookup | ReachedBy::Connect => return Err(Error::Garbled),
         },
         Asked::Refuse(reach, rule) => govern.refuse(reach, rule).into(),
@@ -425,7 +449,7 @@ fn settle<G: Govern>(
             return Ok(None);
         }
         Asked::Push(push, whole) => pushed(govern, answering, *push, whole),
-        Asked::Api(api, whole) => answering.requested(govern.request_or_wait(*api, whole)),
+        Asked::Api(api, whole) => answering.requested(govern, govern.request_or_wait(*api, whole)),
         Asked::Withdraw { ticket } => {
             answering.held.withdraw((govern, open), Ticket(ticket))?;
             return Ok(None);
@@ -448,13 +472,14 @@ fn settle<G: Govern>(
 }
 
 /// What the gate may do, and will tell the outcome of.
-fn permitted<A>(open: &Open, permit: Result<Permit<A>, Refused>) -> Answer {
+fn permitted<G: Govern>(
+    (govern, open): (&G, &Open),
+    permit: Result<Permit<G::Action>, Refused>,
+) -> Answer {
     match permit {
-        Ok(permit) => {
-            let (_, Index(entry)) = permit.spend();
-            open.add(entry);
-            Answer::Permitted { entry }
-        }
+        Ok(permit) => Answer::Permitted {
+            entry: open.add(govern, permit),
+        },
         Err(refused) => refused.into(),
     }
 }
@@ -463,7 +488,7 @@ fn permitted<A>(open: &Open, permit: Result<Permit<A>, Refused>) -> Answer {
 fn pushed<G: Govern>(govern: &G, answering: &Answering<'_>, push: Push, whole: Digest) -> Answer {
     let refs = push.refs.clone();
     let asked = push.clone();
-    let mut answer = answering.requested(govern.push_or_wait(push, whole));
+    let mut answer = answering.requested(govern, govern.push_or_wait(push, whole));
     if let Answer::Refused { each, .. } = &mut answer
         && refs.len() > 1
     {

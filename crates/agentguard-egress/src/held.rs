@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use agentguard_core::{Index, Permit};
+use agentguard_core::Permit;
 
 use crate::guard::{Govern, Open, Refused};
 use crate::wire::{self, Answer, Settled};
@@ -79,17 +79,15 @@ impl Held {
 
     fn tell<G: Govern>(
         &self,
-        (_, open): (&G, &Open),
+        (govern, open): (&G, &Open),
         ticket: Ticket,
         settled: Result<Permit<G::Action>, Refused>,
     ) -> Result<(), Error> {
         self.waiting().remove(&ticket);
         let answer = match settled {
-            Ok(permit) => {
-                let (_, Index(entry)) = permit.spend();
-                open.add(entry);
-                Answer::Permitted { entry }
-            }
+            Ok(permit) => Answer::Permitted {
+                entry: open.add(govern, permit),
+            },
             Err(refused) => refused.into(),
         };
         let Ticket(ticket) = ticket;

@@ -22,6 +22,7 @@ mod held;
 mod java;
 mod process;
 mod settings;
+mod ssh;
 mod wire;
 
 #[cfg(test)]

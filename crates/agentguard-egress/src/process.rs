@@ -11,7 +11,7 @@ use crate::Error;
 use crate::gate::NAME;
 use crate::guard::Listeners;
 use crate::settings::Settings;
-use crate::wire::{self, LINES, Lent, Plan};
+use crate::wire::{self, Bound, LINES, Lent, Plan};
 
 /// A test's program has no `main` of ours: it runs the test of this name, which becomes the gate.
 const TEST: &str = "agentguard_gate_entry";
@@ -22,6 +22,7 @@ pub(crate) struct Process {
     control: UnixStream,
     lines: Vec<UnixStream>,
     held: Option<UnixStream>,
+    ssh: Option<UnixStream>,
 }
 
 impl Process {
@@ -50,6 +51,7 @@ impl Process {
             control: control.try_clone().map_err(Error::io("make a line"))?,
             lines: Vec::new(),
             held: None,
+            ssh: None,
         };
         let handing = |error| Error::io("tell the gate what to do")(error);
         wire::send(&mut control, &plan(settings, listeners)).map_err(handing)?;
@@ -61,6 +63,9 @@ impl Process {
         }
         let (ours, other) = UnixStream::pair().map_err(Error::io("make a line"))?;
         process.held = Some(ours);
+        theirs.push(other);
+        let (ours, other) = UnixStream::pair().map_err(Error::io("make a line"))?;
+        process.ssh = Some(ours);
         theirs.push(other);
         let lines = theirs.iter().map(|line| line.as_fd());
         let descriptors: Vec<_> = listeners
@@ -80,6 +85,11 @@ impl Process {
     /// The line on which it is told what came of requests that were held.
     pub(crate) fn take_held(&mut self) -> Option<UnixStream> {
         self.held.take()
+    }
+
+    /// The line on which it says what is to be asked over SSH.
+    pub(crate) fn take_ssh(&mut self) -> Option<UnixStream> {
+        self.ssh.take()
     }
 
     /// What ends when it does.
@@ -111,7 +121,13 @@ fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
         session: authority.session.clone(),
         not_before: authority.not_before,
         key: copy(&authority.key),
-        credentials: settings.credentials.iter().map(lent).collect(),
+        credentials: settings
+            .credentials
+            .iter()
+            .filter(|one| !one.is_ssh())
+            .map(lent)
+            .collect(),
+        ssh: settings.credentials.iter().filter_map(bound).collect(),
         roots: settings.roots.clone(),
         stand_ins: settings.stand_ins,
         patience: settings.patience,
@@ -122,6 +138,14 @@ fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
         callers: listeners.callers.len(),
         spool: settings.spool.clone(),
     }
+}
+
+/// A key of SSH stays with the guard.
+fn bound(credential: &Credential) -> Option<Bound> {
+    credential.is_ssh().then(|| Bound {
+        name: credential.name.clone(),
+        bound: credential.bound.clone(),
+    })
 }
 
 fn lent(credential: &Credential) -> Lent {

@@ -36,6 +36,8 @@ pub struct Settings {
     pub patience: Patience,
     /// A directory of the guard's, on a disk, where pushes lie while they are judged: in files without names.
     pub spool: PathBuf,
+    /// Another, in which a key of SSH lies while a server is asked by it.
+    pub keys: PathBuf,
 }
 
 impl Settings {

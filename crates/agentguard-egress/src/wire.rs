@@ -46,6 +46,7 @@ pub(crate) struct Plan {
     #[serde(with = "secret")]
     pub(crate) key: Secret,
     pub(crate) credentials: Vec<Lent>,
+    pub(crate) ssh: Vec<Bound>,
     pub(crate) roots: String,
     pub(crate) stand_ins: Ipv4Addr,
     pub(crate) patience: Patience,
@@ -55,6 +56,13 @@ pub(crate) struct Plan {
     pub(crate) dns_tcp: usize,
     pub(crate) callers: usize,
     pub(crate) spool: PathBuf,
+}
+
+/// A key of SSH, which the gate does not get.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Bound {
+    pub(crate) name: CredentialName,
+    pub(crate) bound: Vec<Binding>,
 }
 
 /// A credential, on its way to the gate.

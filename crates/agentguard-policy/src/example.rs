@@ -152,6 +152,7 @@ fn an_issue() -> Api {
         body_seen: true,
         graphql: None,
         pushes: false,
+        ssh: false,
         address: "140.82.121.6".to_owned(),
         class: AddressClass::Public,
         caller: "/usr/bin/gh".to_owned(),

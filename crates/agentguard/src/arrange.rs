@@ -90,8 +90,8 @@ impl Arranged {
         let names = (&session.id, &session.agent.name);
         let layout = Layout::make(places, names, &mut confined.confinement, &human_home)?;
         let group = group(&session, &mut confined);
-        let spool = || private_directory(places, "pushes");
-        let gate = gated::settings(&session.id, &confined.confinement, spool)?;
+        let private = |name: &str| private_directory(places, name);
+        let gate = gated::settings(&session.id, &confined.confinement, private)?;
         let homes = (human_home.as_path(), directory.as_path());
         let mut plan = plan(run, &session, (&confined, &layout), homes, &programs)?;
         if let Some(gate) = &gate {

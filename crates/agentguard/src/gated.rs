@@ -29,7 +29,7 @@ const RESOLVER: &str = "nameserver 127.0.0.1\n";
 pub(crate) fn settings(
     session: &SessionId,
     confinement: &Confinement,
-    spool: impl FnOnce() -> Result<PathBuf, Error>,
+    private: impl Fn(&str) -> Result<PathBuf, Error>,
 ) -> Result<Option<Settings>, Error> {
     match confinement.network {
         Network::Isolated | Network::Host => return Ok(None),
@@ -47,7 +47,8 @@ pub(crate) fn settings(
         roots: trusted::roots(),
         stand_ins: Settings::STAND_INS,
         patience: Patience::USUAL,
-        spool: spool()?,
+        spool: private("pushes")?,
+        keys: private("keys")?,
     }))
 }
 
@@ -235,6 +236,10 @@ impl Govern for Supervisor<'_> {
 
     fn withdraw(&self, ticket: Ticket) -> Option<Refused> {
         self.withdrawn(ticket)
+    }
+
+    fn admitted<'a>(&self, of: &'a Question) -> Option<&'a Action> {
+        Some(of.action())
     }
 
     fn outcome(&self, of: Index, outcome: OutcomeOf, bodies: &Bodies) -> Result<(), Unrecorded> {

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use agentguard_core::HostGrant;
+use agentguard_core::{Credential, Host, HostGrant};
 use agentguard_sandbox::InsideFile;
 
 /// Where it lies inside.
@@ -18,6 +18,23 @@ pub(crate) fn file(hosts: &[HostGrant]) -> InsideFile {
     InsideFile {
         path: SETTINGS.into(),
         content: settings(hosts).into_bytes(),
+    }
+}
+
+/// Takes out what would lead elsewhere than a key of SSH that is lent: git is told of that by itself.
+pub(crate) fn leave_to_ssh(files: &mut [InsideFile], hosts: &[HostGrant], lent: &[Credential]) {
+    let keys = || lent.iter().filter(|credential| credential.is_ssh());
+    let is_left = |grant: &&HostGrant| {
+        let name = grant.by_name().map(|name| Host::Name(name.clone()));
+        let mut bound = keys().flat_map(|key| &key.bound);
+        !bound.any(|bound| Some(&bound.host) == name.as_ref())
+    };
+    let hosts: Vec<_> = hosts.iter().filter(is_left).cloned().collect();
+    for place in files
+        .iter_mut()
+        .filter(|file| file.path.as_os_str() == SETTINGS)
+    {
+        *place = file(&hosts);
     }
 }
 

@@ -8,11 +8,11 @@ use agentguard_audit::Places;
 use agentguard_core::{
     Class, Clock as _, Credential, CredentialAct, CredentialName, Digest, Network, Rule, Unrecorded,
 };
-use agentguard_credentials::{Ended, Kept, Shelf, digest, git_settings, placeholder};
+use agentguard_credentials::{Ended, Kept, Shelf, digest, git_settings, placeholder, ssh_settings};
 
 use crate::ending::Ending;
 use crate::record::SessionRecord;
-use crate::{Arranged, Error, SystemClock, Tell};
+use crate::{Arranged, Error, SystemClock, Tell, git};
 
 /// What was lent to one session. The tokens themselves are its gate's.
 pub(crate) struct Lending {
@@ -80,10 +80,13 @@ impl Lending {
             }
         }
         if let Some(gate) = &arranged.gate {
-            let settings = git_settings(&gate.credentials, |name| {
+            let lent = &gate.credentials;
+            let of_git = git_settings(lent, |name| {
                 lending.lent.get(name)?.kept.terms.user.as_deref()
             });
+            let settings = [of_git, ssh_settings(lent)].concat();
             tell_git(&mut arranged.plan.environment, &settings);
+            git::leave_to_ssh(&mut arranged.plan.files, &gate.hosts, lent);
         }
         let names = lending.lent.keys().cloned().collect();
         arranged.confined.confinement.credentials = names;

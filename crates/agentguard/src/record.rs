@@ -589,6 +589,7 @@ mod tests {
                 body_seen: true,
                 graphql: None,
                 pushes: false,
+                ssh: false,
                 address: "192.0.2.1".to_owned(),
                 class: AddressClass::Public,
                 caller: "unknown".to_owned(),

@@ -8,9 +8,9 @@ use crate::{
 use super::list::{
     AGENT, APPROVAL_TIMEOUT, AWS, BASIC, BY, COMMIT, DENY, ENTRY, ENV, EXPIRES, FOR, FOR_AGENT,
     FROM_COMMAND, FROM_ENV, FROM_FILE, FROM_KEYRING, FROM_STDIN, HEADER, HOST, IDENTITY, IN_QUERY,
-    JSON, KEEP, KEY, KIND, LEARN, LEVEL, MATCHING, METHOD, NETWORK, OUTPUT, PATH, PLAN, POLICY,
-    PORT, PROFILE, QUERY, REASON, RECEIPT, REPORT_FD, RULE, RULING, RUN, SHADOW, SINCE, SSH, TEXTS,
-    TIMEOUT, USER, VARIABLE, VERBOSE, WORKSPACE,
+    JSON, KEEP, KEY, KIND, KNOWN_HOSTS, LEARN, LEVEL, MATCHING, METHOD, NETWORK, OUTPUT, PATH,
+    PLAN, POLICY, PORT, PROFILE, QUERY, REASON, RECEIPT, REPORT_FD, RULE, RULING, RUN, SHADOW,
+    SIGNERS, SINCE, SSH, TEXTS, TIMEOUT, USER, VARIABLE, VERBOSE, WORKSPACE,
 };
 use super::{Command, Group, Operands};
 
@@ -328,7 +328,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         words: &["agent", "show"],
         summary: "show an agent: its verifier key, and those it had before",
         operands: NAME,
-        flags: &[&SSH, &JSON],
+        flags: &[&SIGNERS, &JSON],
         exits: DOES,
         example: "agentguard agent show ci-7",
         failed: Exit::Failed,
@@ -378,6 +378,8 @@ pub(crate) static COMMANDS: &[Command] = &[
             &USER,
             &IN_QUERY,
             &AWS,
+            &SSH,
+            &KNOWN_HOSTS,
             &VARIABLE,
             &FOR_AGENT,
             &EXPIRES,

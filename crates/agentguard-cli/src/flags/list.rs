@@ -22,8 +22,8 @@ const fn repeated(long: &'static str, value: Value, help: &'static str) -> Flag 
 /// One object a line instead of text.
 pub(crate) static JSON: Flag = flag("json", Value::None, "write one JSON object a line");
 /// Keys as SSH takes them.
-pub(crate) static SSH: Flag = flag(
-    "ssh",
+pub(crate) static SIGNERS: Flag = flag(
+    "signers",
     Value::None,
     "write its keys as lines of SSH's allowed signers",
 );
@@ -256,6 +256,18 @@ pub(crate) static AWS: Flag = flag(
     "aws",
     Value::None,
     "it is AWS's `id:key`, or `id:key:session-token`, and signs requests",
+);
+/// As a key of SSH.
+pub(crate) static SSH: Flag = flag(
+    "ssh",
+    Value::Text("USER"),
+    "it is a private key of SSH, by which USER of the host fetches and pushes (port 22)",
+);
+/// By what hosts are known.
+pub(crate) static KNOWN_HOSTS: Flag = flag(
+    "known-hosts",
+    Value::Text("PATH"),
+    "with --ssh: the lines of this file say by which keys the host is known from now on",
 );
 /// Which variables hold what stands for it.
 pub(crate) static VARIABLE: Flag = repeated(

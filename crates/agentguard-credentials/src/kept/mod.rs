@@ -10,6 +10,7 @@ mod placeholder;
 mod sealed;
 mod shelf;
 mod source;
+mod ssh;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -21,5 +22,6 @@ pub use known::Known;
 pub use placeholder::placeholder;
 pub use shelf::{Ended, Shelf};
 pub use source::Source;
+pub use ssh::{host_keys, ssh_settings};
 pub use terms::{Kept, Terms, check_variable};
 pub use token::{check, digest, trimmed};

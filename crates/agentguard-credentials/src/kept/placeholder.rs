@@ -53,6 +53,10 @@ pub fn placeholder(token: &Secret, slots: &[&Slot]) -> Result<String, Error> {
         let alphabet = [UPPER, b"234567"].concat();
         return random(AWS.to_owned(), &[false; 28], &alphabet);
     }
+    if slots.iter().any(|slot| slot.is_ssh()) {
+        // It stands for nothing that could be sent: it is to be told from others, and no more.
+        return random("ssh-key-".to_owned(), &[false; 28], LOWER);
+    }
     let bytes = token.danger_reveal();
     let prefix = PREFIXES
         .iter()

@@ -4,6 +4,7 @@ use agentguard_core::{AgentName, Binding, CredentialName, Digest, Host, Slot};
 use serde::{Deserialize, Serialize};
 
 use super::source::Source;
+use super::ssh;
 use crate::Error;
 
 /// How a credential may be used, as its human says it.
@@ -39,6 +40,21 @@ impl Terms {
         self.agents.is_empty() || self.agents.contains(agent)
     }
 
+    /// A key of SSH stands in no request, so that nothing is to be said of where.
+    fn check_ssh(&self) -> Result<(), Error> {
+        let refused = |problem| Err(Error::invalid("credential", problem));
+        if !self.bound.iter().all(|binding| binding.slot.is_ssh()) {
+            return refused("is a key of SSH, and would stand in requests as well");
+        }
+        if self.bound.iter().any(|binding| !binding.methods.is_empty()) {
+            return refused("is a key of SSH, which has no methods");
+        }
+        match self.variables.is_empty() {
+            true => Ok(()),
+            false => refused("is a key of SSH, and nothing stands for it in a variable"),
+        }
+    }
+
     /// Refuses terms under which it could be used nowhere, or everywhere.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refused = |problem| Err(Error::invalid("credential", problem));
@@ -53,6 +69,7 @@ impl Terms {
                 Slot::Query { name } if name.is_empty() => {
                     return refused("names no name of the query");
                 }
+                Slot::Ssh { user, host_keys } => ssh::check(user, host_keys)?,
                 Slot::Header { .. } | Slot::Query { .. } | Slot::Basic | Slot::Aws => {}
             }
             if binding.port == 80 {
@@ -72,6 +89,9 @@ impl Terms {
             if !is_user(user) {
                 return refused("has a user that is none: a word, without `:`");
             }
+        }
+        if self.bound.iter().any(|binding| binding.slot.is_ssh()) {
+            self.check_ssh()?;
         }
         self.variables
             .iter()

@@ -3,6 +3,7 @@
 use agentguard_core::{Digest, Secret, Slot};
 use zeroize::Zeroizing;
 
+use super::ssh;
 use crate::Error;
 
 /// The longest token. Servers take headers of this length at most.
@@ -29,6 +30,9 @@ pub fn check(token: &Secret, slots: &[&Slot]) -> Result<(), Error> {
     }
     if bytes.len() > LONGEST {
         return refused("is longer than 16384 bytes");
+    }
+    if slots.iter().any(|slot| slot.is_ssh()) {
+        return ssh::check_key(bytes).map_or(Ok(()), refused);
     }
     if bytes.contains(&b'\n') || bytes.contains(&b'\r') {
         return refused("has more than one line, and stands in one line of a request");

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::ask::{Gone, Guard};
+use super::bridge::Ssh;
 use super::callers::Callers;
 use super::connection;
 use super::dns::{self, Asked, Code, Kind, Question};
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     pub(super) lent: Arc<Lent>,
     /// Where long bodies are digested.
     pub(super) digests: Beside,
+    pub(super) ssh: Arc<Ssh>,
     pub(super) patience: Patience,
     /// A file for each push that is on its way: it is read whole.
     pub(super) spools: Arc<Spools>,
@@ -111,6 +113,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         kept: Arc::default(),
         lent: Arc::new(Lent::new(plan.credentials)?),
         digests: Beside::start()?,
+        ssh: Arc::new(Ssh::new(plan.ssh, handed.ssh, plan.patience.server)),
         patience: plan.patience,
         spools: Arc::new(handed.spools),
         pushes: Semaphore::new(MOST_PUSHES),

@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use super::accept::Shared;
 use super::ask::Told;
 use super::body::Body;
+use super::bridge;
 use super::leaf::{self, Protocol};
 use super::request::Origin;
 use super::resolve::Vetted;
@@ -84,7 +85,9 @@ impl Upstream {
                 is_kept: AtomicBool::new(is_kept),
             })
         };
-        if let Some((at, sender)) = shared.kept.take(origin, addresses, protocols) {
+        let is_kept = !shared.ssh.leads_to(origin);
+        let kept = is_kept.then(|| shared.kept.take(origin, addresses, protocols));
+        if let Some((at, sender)) = kept.flatten() {
             return open(at, sender, true);
         }
         let mut failed = None;
@@ -124,11 +127,12 @@ impl Upstream {
             }
         }
         let unsent = match self.try_send(request).await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => return bridge::answered(answer),
             Err((why, unsent)) => unsent.or(again).ok_or(why)?,
         };
         self.renew().await?;
-        self.try_send(unsent).await.map_err(|(why, _)| why)
+        let answer = self.try_send(unsent).await.map_err(|(why, _)| why)?;
+        bridge::answered(answer)
     }
 
     /// Connects again, to the same address, unless somebody else has.
@@ -173,7 +177,9 @@ impl Upstream {
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        if let Some(sender) = self.sender.get_mut().take() {
+        if let Some(sender) = self.sender.get_mut().take()
+            && !self.shared.ssh.leads_to(&self.origin)
+        {
             self.shared.kept.give(&self.origin, self.at, sender);
         }
     }
@@ -234,6 +240,14 @@ async fn dial(
     protocols: &[Protocol],
 ) -> io::Result<Sender> {
     let late = |what: &'static str| move |_| io::Error::new(io::ErrorKind::TimedOut, what);
+    if shared.ssh.leads_to(origin) {
+        if origin.scheme == Scheme::Http || !protocols.contains(&Protocol::Http1) {
+            return Err(io::Error::other(
+                "it speaks SSH, and is asked as HTTP/1.1 asks",
+            ));
+        }
+        return open(bridge::open(&shared.ssh, origin), Protocol::Http1).await;
+    }
     let patience = shared.patience.server;
     let stream = timeout(patience, TcpStream::connect(at.address)).await;
     let stream = stream.map_err(late("nobody answers at its address"))??;

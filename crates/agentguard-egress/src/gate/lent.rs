@@ -52,6 +52,8 @@ impl From<Misplaced> for Unfit {
 pub(super) struct Uses {
     credentials: BTreeSet<usize>,
     puts: Vec<Put>,
+    /// The key by which it is carried on over SSH.
+    key: Option<CredentialName>,
 }
 
 /// Where a secret is put.
@@ -295,7 +297,17 @@ impl Uses {
     /// What the credentials are called.
     pub(super) fn names(&self, lent: &Lent) -> Vec<CredentialName> {
         let names = self.credentials.iter().filter_map(|one| lent.name(*one));
-        names.cloned().collect()
+        names.cloned().chain(self.key.clone()).collect()
+    }
+
+    /// It is carried on by this key.
+    pub(super) fn carry(&mut self, key: Option<CredentialName>) {
+        self.key = key;
+    }
+
+    /// Whether it is carried on over SSH.
+    pub(super) fn is_carried(&self) -> bool {
+        self.key.is_some()
     }
 
     /// Whether it can be signed only once its body is known.
@@ -395,7 +407,7 @@ impl Asked<'_> {
         let is_scheme = scheme.bytes().all(is_of_token) && before.len() <= scheme.len() + 1;
         let is_bound = self.may(credential, |slot| match slot {
             Slot::Header { name: bound } => bound.eq_ignore_ascii_case(name.as_str()),
-            Slot::Basic | Slot::Query { .. } | Slot::Aws => false,
+            Slot::Basic | Slot::Query { .. } | Slot::Aws | Slot::Ssh { .. } => false,
         });
         let is_plain = is_scheme && self.lent.in_bytes(scheme.as_bytes()).is_none();
         (is_plain && is_bound).then(|| {
@@ -442,7 +454,7 @@ impl Asked<'_> {
             find(name, "a name of its query")?;
             let is_bound = |slot: &Slot| match slot {
                 Slot::Query { name: bound } => decoded(name) == bound.as_bytes(),
-                Slot::Header { .. } | Slot::Basic | Slot::Aws => false,
+                Slot::Header { .. } | Slot::Basic | Slot::Aws | Slot::Ssh { .. } => false,
             };
             match self.exactly(&decoded(value)) {
                 Some(credential) if self.may(credential, is_bound) => {

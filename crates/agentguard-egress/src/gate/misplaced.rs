@@ -76,6 +76,8 @@ fn place(bound: &Binding) -> String {
         Slot::Basic => "Basic authentication".to_owned(),
         Slot::Query { name } => format!("`{name}` of the query"),
         Slot::Aws => "a signature of AWS".to_owned(),
+        // The gate has no such key.
+        Slot::Ssh { .. } => "nothing".to_owned(),
     };
     let methods = match bound.methods.is_empty() {
         true => String::new(),

@@ -4,6 +4,7 @@ mod accept;
 mod ask;
 mod aws;
 mod body;
+mod bridge;
 mod callers;
 mod confine;
 mod connection;

@@ -35,6 +35,8 @@ pub(super) struct Handed {
     pub(super) lines: Vec<OwnedFd>,
     /// On which it is told of what was held.
     pub(super) held: Vec<OwnedFd>,
+    /// On which it says what is to be asked over SSH.
+    pub(super) ssh: OwnedFd,
     /// Where pushes lie while they are judged.
     pub(super) spools: Spools,
     /// It ends with the guard, and the gate with it.
@@ -52,6 +54,7 @@ fn run() -> io::Result<()> {
         Ok(descriptors.split_off(rest))
     };
     // The last stand first.
+    let ssh = take(1)?.pop().ok_or(io::ErrorKind::InvalidData)?;
     let held = take(1)?;
     let lines = take(LINES)?;
     let callers = take(plan.callers)?;
@@ -72,6 +75,7 @@ fn run() -> io::Result<()> {
         callers,
         lines,
         held,
+        ssh,
         spools,
         control,
     };

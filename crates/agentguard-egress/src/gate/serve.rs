@@ -340,7 +340,8 @@ impl Connection {
             read.headers.remove(ACCEPT_ENCODING);
         }
         let lent = &self.shared.lent;
-        let uses = lent.uses(&self.origin, &parts.headers, &read)?;
+        let mut uses = lent.uses(&self.origin, &parts.headers, &read)?;
+        uses.carry(self.shared.ssh.key_for(&self.origin, &read)?);
         lent.narrow(&self.origin, &mut read.headers);
         let at = match &self.way {
             Way::Open(upstream) => upstream.at(),
@@ -451,6 +452,7 @@ impl Connection {
             body_seen: shown.is_all && !is_unread,
             graphql,
             pushes: false,
+            ssh: uses.is_carried(),
             address: at.address.ip().to_string(),
             class: at.class,
             caller: self.origin.caller.path.clone(),

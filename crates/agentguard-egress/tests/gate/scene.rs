@@ -261,6 +261,7 @@ impl Scene {
             stand_ins: STAND_INS,
             patience: plan.patience,
             spool: std::env::temp_dir(),
+            keys: std::env::temp_dir(),
         };
         let log = Arc::new(Log::default());
         let (stop, stopped) = UnixStream::pair().unwrap();

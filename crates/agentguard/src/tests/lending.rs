@@ -58,6 +58,7 @@ fn asks(credentials: Vec<CredentialName>) -> Api {
         body_seen: true,
         graphql: None,
         pushes: false,
+        ssh: false,
         upgrade: None,
         body: None,
         form: None,

@@ -267,7 +267,7 @@ fn commit(content: &[u8]) -> Commit {
         parents: ids("parent "),
         author: String::new(),
         committer: String::new(),
-        is_signed: false,
+        signature: Default::default(),
     }
 }
 

@@ -13,7 +13,7 @@ mod infrastructure;
 mod pack;
 mod pass;
 mod paths;
-mod pkt;
+pub(super) mod pkt;
 mod report;
 mod signer;
 mod spool;

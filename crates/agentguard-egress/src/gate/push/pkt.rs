@@ -7,7 +7,7 @@ const MOST_IN_BAND: usize = LONGEST - 5;
 
 /// One packet line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Line<'b> {
+pub(in crate::gate) enum Line<'b> {
     /// Bytes, which may be none.
     Data(&'b [u8]),
     /// The end of a list.
@@ -20,7 +20,7 @@ pub(super) enum Line<'b> {
 
 /// Why there is no line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum NoLine {
+pub(in crate::gate) enum NoLine {
     /// Not all of it has come.
     Unfinished,
     /// It is none.
@@ -28,7 +28,7 @@ pub(super) enum NoLine {
 }
 
 /// Takes the first line off `bytes`.
-pub(super) fn take<'b>(bytes: &mut &'b [u8]) -> Result<Line<'b>, NoLine> {
+pub(in crate::gate) fn take<'b>(bytes: &mut &'b [u8]) -> Result<Line<'b>, NoLine> {
     let (digits, rest) = bytes.split_at_checked(4).ok_or(NoLine::Unfinished)?;
     // `from_str_radix` takes a sign, and git does not.
     let is_hexadecimal = digits.iter().all(u8::is_ascii_hexdigit);
@@ -55,19 +55,19 @@ pub(super) fn take<'b>(bytes: &mut &'b [u8]) -> Result<Line<'b>, NoLine> {
 }
 
 /// Appends a line. What is longer than a line is cut.
-pub(super) fn put(into: &mut Vec<u8>, data: &[u8]) {
+pub(in crate::gate) fn put(into: &mut Vec<u8>, data: &[u8]) {
     let data = data.get(..LONGEST - 4).unwrap_or(data);
     into.extend_from_slice(format!("{:04x}", data.len() + 4).as_bytes());
     into.extend_from_slice(data);
 }
 
 /// Appends the end of a list.
-pub(super) fn flush(into: &mut Vec<u8>) {
+pub(in crate::gate) fn flush(into: &mut Vec<u8>) {
     into.extend_from_slice(b"0000");
 }
 
 /// Appends data in a band of the side band, in as many lines as it takes.
-pub(super) fn put_in_band(into: &mut Vec<u8>, band: u8, data: &[u8]) {
+pub(in crate::gate) fn put_in_band(into: &mut Vec<u8>, band: u8, data: &[u8]) {
     for piece in data.chunks(MOST_IN_BAND) {
         put(into, &[&[band], piece].concat());
     }

@@ -29,6 +29,7 @@ fn request(host: &str, method: &str, target: &str, body: Option<serde_json::Valu
         graphql: graphql.ok()?,
         form: None,
         pushes: false,
+        ssh: false,
         address: "192.0.2.1".to_owned(),
         class: AddressClass::Public,
         caller: "curl".to_owned(),

@@ -1,0 +1,256 @@
+//! Conversations over SSH that are under way.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use agentguard_core::{Binding, Credential, Host, HostName, Place, Slot};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::client::{self, Talk};
+use super::errand::{self, Begun, Errand, Service};
+use crate::guard::Open;
+use crate::wire::{self, LONGEST};
+use crate::{Error, Settings};
+
+/// More conversations at once are not begun.
+const MOST: usize = 16;
+/// How soon it is seen that one ended by itself.
+const TURN: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 200_000_000,
+};
+/// What whoever pushes says first where there is nothing to push.
+const NOTHING: &[u8] = b"0000";
+
+/// Has servers asked, by the keys that the session was lent.
+pub(crate) struct Runner<'s> {
+    keys: Vec<&'s Credential>,
+    addresses: &'s BTreeMap<HostName, Place>,
+    directory: &'s Path,
+    patience: Duration,
+}
+
+/// One conversation. It ends with this.
+struct Running {
+    child: Child,
+    /// At its end when the gate wants no more of it.
+    life: UnixStream,
+    _files: [Lying; 2],
+}
+
+/// A file for the client to read. It is gone with this.
+struct Lying(PathBuf);
+
+/// What the gate gets.
+type Ends = Vec<OwnedFd>;
+
+impl<'s> Runner<'s> {
+    pub(crate) fn new(settings: &'s Settings) -> Self {
+        let keys = settings.credentials.iter().filter(|one| one.is_ssh());
+        Self {
+            keys: keys.collect(),
+            addresses: &settings.addresses,
+            directory: &settings.keys,
+            patience: settings.patience.server,
+        }
+    }
+
+    /// Does what the gate asks for on `line`, as far as `open` allows it, until that ends.
+    pub(crate) fn serve(&self, open: &Open, mut line: UnixStream) -> Result<(), Error> {
+        let mut running: Vec<Running> = Vec::new();
+        loop {
+            running.retain_mut(Running::goes_on);
+            if !is_asked(&line, &running).map_err(Error::io("wait for what is to be asked"))? {
+                continue;
+            }
+            let errand: Errand = match wire::receive(&mut line, LONGEST) {
+                Ok(Some(errand)) => errand,
+                Ok(None) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Err(Error::Garbled);
+                }
+                Err(error) => return Err(Error::io("hear the gate")(error)),
+            };
+            let begun = match running.len() < MOST {
+                true => self.begin(open, &errand),
+                false => Err("too many conversations over SSH are under way".to_owned()),
+            };
+            let (answer, ends) = match begun {
+                Ok((one, ends)) => {
+                    running.push(one);
+                    (Begun::Talking, ends)
+                }
+                Err(why) => (Begun::Not(why), Ends::new()),
+            };
+            match answered(&mut line, &answer, &ends) {
+                Ok(()) => {}
+                Err(error) if wire::is_end(&error) => return Ok(()),
+                Err(error) => return Err(Error::io("answer the gate")(error)),
+            }
+        }
+    }
+
+    /// Begins a conversation, where a verdict allowed it that is not over.
+    fn begin(&self, open: &Open, errand: &Errand) -> Result<(Running, Ends), String> {
+        let path = client::path(&errand.repository)?;
+        let (credential, slot, at) = open.with_allowed(|allowed| {
+            let way = errand::way(allowed, errand).ok_or("no verdict allows it")?;
+            let lent = self
+                .keys
+                .iter()
+                .filter(|key| way.credentials.contains(&key.name));
+            let bound = lent.flat_map(|key| key.bound.iter().map(move |bound| (*key, bound)));
+            let mut fits = bound.filter(|(_, bound)| is_bound(bound, errand));
+            let (key, bound) = fits.next().ok_or("no key is lent for it")?;
+            let port = self.port_of(&bound.host, bound.port);
+            Ok::<_, &str>((key, &bound.slot, SocketAddr::new(way.address, port)))
+        })?;
+        let Slot::Ssh { user, host_keys } = slot else {
+            return Err("no key is lent for it".to_owned());
+        };
+        let program = client::installed().ok_or(
+            "OpenSSH's client is not installed here, and git's server speaks nothing but SSH: install `ssh`",
+        )?;
+        let failed = |error: io::Error| format!("the client of SSH cannot be started: {error}");
+        let line = |key: &String| format!("{} {key}\n", errand.host);
+        let hosts: String = host_keys.iter().map(line).collect();
+        let key = credential.secret.danger_reveal();
+        let files = [
+            Lying::write(self.directory, &[key, b"\n"]).map_err(failed)?,
+            Lying::write(self.directory, &[hosts.as_bytes()]).map_err(failed)?,
+        ];
+        let [key, known_hosts] = &files;
+        let talk = Talk {
+            host: &errand.host,
+            user,
+            at,
+            key: &key.0,
+            known_hosts: &known_hosts.0,
+            service: errand.service,
+            repository: &path,
+            is_second: errand.is_second,
+            patience: self.patience,
+        };
+        let (child, life, ends) = start(&program, &talk).map_err(failed)?;
+        let running = Running {
+            child,
+            life,
+            _files: files,
+        };
+        Ok((running, ends))
+    }
+
+    /// The port that is connected to: policy may say where a name is.
+    fn port_of(&self, host: &Host, port: u16) -> u16 {
+        let place = match host {
+            Host::Name(name) => self.addresses.get(name),
+            Host::Address(_) => None,
+        };
+        place.map_or(port, |place| place.at(port).port())
+    }
+}
+
+/// Whether a key is for this repository.
+fn is_bound(bound: &Binding, errand: &Errand) -> bool {
+    let mut path = errand.repository.clone();
+    path.push(errand.service.command().to_owned());
+    bound.slot.is_ssh()
+        && bound.host.to_string() == errand.host
+        && bound.covers(&bound.host, errand.port, "", &path)
+}
+
+/// Starts the client, and makes what the gate talks by. What takes a push and was asked what it could take is told that
+/// there is nothing, and by nobody anything else.
+fn start(program: &Path, talk: &Talk<'_>) -> io::Result<(Child, UnixStream, Ends)> {
+    let pipe = || pipe_with(PipeFlags::CLOEXEC);
+    let (stdin, input) = pipe()?;
+    let (output, stdout) = pipe()?;
+    let (errors, stderr) = pipe()?;
+    let (life, held) = UnixStream::pair()?;
+    let mut ends = vec![output, errors, held.into()];
+    match talk.service {
+        Service::ReceiveNothing => fs::File::from(input).write_all(NOTHING)?,
+        Service::Receive | Service::Upload => ends.push(input),
+    }
+    let child = client::start(program, talk, [stdin, stdout, stderr])?;
+    Ok((child, life, ends))
+}
+
+/// Waits until something is asked, or something else may have happened.
+fn is_asked(line: &UnixStream, running: &[Running]) -> io::Result<bool> {
+    let lives = running.iter().map(|one| one.life.as_fd());
+    let mut polled: Vec<_> = std::iter::once(line.as_fd())
+        .chain(lives)
+        .map(|one| PollFd::from_borrowed_fd(one, PollFlags::IN))
+        .collect();
+    let turn = (!running.is_empty()).then_some(&TURN);
+    match poll(&mut polled, turn) {
+        Ok(_) => {}
+        Err(Errno::INTR) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(polled
+        .first()
+        .is_some_and(|line| !line.revents().is_empty()))
+}
+
+fn answered(line: &mut UnixStream, answer: &Begun, ends: &Ends) -> io::Result<()> {
+    wire::send(line, answer)?;
+    if ends.is_empty() {
+        return Ok(());
+    }
+    let ends: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
+    wire::send_descriptors(line, &ends)
+}
+
+impl Running {
+    /// Whether it goes on. Where the gate wants no more of it, it does not.
+    fn goes_on(&mut self) -> bool {
+        let mut polled = [PollFd::new(&self.life, PollFlags::IN)];
+        let is_left = poll(&mut polled, Some(&Timespec::default())) != Ok(0);
+        !is_left && matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Lying {
+    fn write(directory: &Path, pieces: &[&[u8]]) -> io::Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!("{}-{number}", std::process::id()));
+        // One of a guard that was killed, which had this number.
+        let _ = fs::remove_file(&path);
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        let lying = Self(path);
+        pieces.iter().try_for_each(|piece| file.write_all(piece))?;
+        Ok(lying)
+    }
+}
+
+impl Drop for Lying {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
