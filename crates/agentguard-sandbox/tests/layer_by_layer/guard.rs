@@ -2,7 +2,7 @@
 
 use agentguard_core::{
     Action, CommitSeen, Connect, Exec, Gate, Index, Judge, Making, Network, NobodyToAsk, OutcomeOf,
-    Permit, Record, RefMove, Rule, Ruling, Undecided, Unrecorded, Verdict,
+    Permit, Reach, Record, RefMove, Rule, Ruling, Undecided, Unrecorded, Verdict,
 };
 use agentguard_sandbox::{Difference, Error, HeldSignals, Launched, Plan, Refused, Supervise};
 
@@ -45,6 +45,10 @@ impl Supervise for Anything {
     }
 
     fn outcome(&self, _: Index, _: OutcomeOf) -> Result<(), Unrecorded> {
+        Ok(())
+    }
+
+    fn nowhere(&self, _: Reach) -> Result<(), Unrecorded> {
         Ok(())
     }
 
