@@ -134,6 +134,30 @@ fn without_a_kernel_that_turns_connections_it_says_at_which_ports_hosts_are_reac
     }
 }
 
+/// Nothing that every session needs: what goes without them is said, and everything else is as it was.
+#[test]
+fn without_ipv6_or_a_keyring_it_says_what_goes_without_them() {
+    let no_ipv6 = Filter::new(libc::EAFNOSUPPORT).on_value(libc::SYS_socket, 0, libc::AF_INET6);
+    let no_keys = Filter::new(libc::ENOSYS).on(libc::SYS_keyctl);
+    for place in Place::for_everyone() {
+        let machine = Machine::as_it_is();
+        let free = place.doctor(&machine, None);
+        for (filter, what, effect) in [
+            (&no_ipv6, "ipv6", "programs inside have IPv4 only"),
+            (&no_keys, "keyring", "tokens are kept in files"),
+        ] {
+            assert_eq!(free.about(what)["holds"], true, "{free:#?}");
+            let told = place.doctor(&machine, Some(filter));
+            assert_eq!((told.code, told.level("full")), (Some(0), true.into()));
+            let found = told.about(what);
+            assert_eq!(found["holds"], false, "{found:#}");
+            assert!(text(&found["cause"]).contains(effect), "{found:#}");
+            assert_eq!(place.exec_gated(&machine, Some(filter)).code, Some(0));
+            assert!(place.has_run());
+        }
+    }
+}
+
 /// What the weaker level needs, taken away: it is refused too, with the cause, and the stronger one is not
 /// touched where it needs none of it.
 #[test]

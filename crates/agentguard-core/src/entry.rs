@@ -372,6 +372,9 @@ pub struct Passed {
     pub bytes: u64,
     /// Their digest.
     pub sha256: Digest,
+    /// Of how many, from the first on, where it is not of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u64>,
 }
 
 /// Where a session stands.

@@ -7,7 +7,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use agentguard_core::{
-    Connect, Exec, Index, Making, Network, OutcomeOf, Permit, RefMove, RuleId, Unrecorded,
+    Connect, Exec, Index, Making, Network, OutcomeOf, Permit, Reach, RefMove, RuleId, Unrecorded,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -96,6 +96,13 @@ pub trait Supervise: Sync {
     ///
     /// Returns why it could not be recorded.
     fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded>;
+
+    /// A datagram went nowhere: only lookups are sent as such.
+    ///
+    /// # Errors
+    ///
+    /// Returns why it could not be recorded.
+    fn nowhere(&self, reach: Reach) -> Result<(), Unrecorded>;
 
     /// Files of the workspace changed.
     ///
@@ -635,6 +642,12 @@ impl<S: Supervise> Main<'_, S> {
                             self.supervise
                                 .outcome(Index(of), outcome)
                                 .map_err(Error::unrecorded)?;
+                        }
+                    }
+                    Some(FromMediator::Nowhere(reaches)) => {
+                        for reach in reaches {
+                            let recorded = self.supervise.nowhere(reach);
+                            recorded.map_err(Error::unrecorded)?;
                         }
                     }
                     Some(FromMediator::Changed(found)) => {

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use agentguard_core::{Connect, Exec, Forcing, Making, Network, OutcomeOf, RefMove};
+use agentguard_core::{Connect, Exec, Forcing, Making, Network, OutcomeOf, Reach, RefMove};
 use rustix::io::{Errno, read, write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -122,6 +122,8 @@ pub(crate) enum FromMediator {
     Stopped,
     /// What came of decisions, in the order in which it came.
     Outcomes(Vec<Outcome>),
+    /// Datagrams went nowhere, each with whom it was for.
+    Nowhere(Vec<Reach>),
     /// Files changed.
     Changed(Difference),
     /// Refs moved.

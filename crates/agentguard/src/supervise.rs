@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use agentguard_core::{
     Action, Approve, Connect, Enforcement, Exec, Gate, Index, Judge, MadeBy, Making, NobodyToAsk,
-    OutcomeOf, Permit, RefMove, Refusal, Rule, Ruling, Undecided, Unrecorded, Verdict,
+    OutcomeOf, Permit, Reach, RefMove, Refusal, Rule, Ruling, Undecided, Unrecorded, Verdict,
 };
 use agentguard_policy::{Confined, Question, SessionJudge};
 use agentguard_sandbox::{CommitFound, Difference, MayRun, Refused, Supervise};
@@ -255,6 +255,16 @@ impl Supervise for Supervisor<'_> {
 
     fn outcome(&self, of: Index, outcome: OutcomeOf) -> Result<(), Unrecorded> {
         self.record.outcome(of, outcome)
+    }
+
+    fn nowhere(&self, reach: Reach) -> Result<(), Unrecorded> {
+        let rule = Rule::new("gate/datagram", "nothing but lookups goes out as datagrams")
+            .with_remedy("use TCP: what speaks QUIC falls back to it");
+        let words = format!("send a datagram to `{}`", reach.host);
+        match self.refuse_action(Action::Reach(reach), words, rule).entry {
+            Some(_) => Ok(()),
+            None => Err(Unrecorded::new("a refusal could not be written down")),
+        }
     }
 
     fn changed(&self, difference: Difference) -> Result<(), Unrecorded> {

@@ -18,6 +18,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::hmac;
 use rustix::fs::{self, FileType, Mode, OFlags};
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use super::bech32;
@@ -264,6 +265,11 @@ fn private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     let stat = fs::fstat(&file).map_err(|errno| failed(errno.into()))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(unsafe_file(path, "is not a file", "name a file of keys"));
+    }
+    let owner = stat.st_uid;
+    if owner != geteuid().as_raw() && owner != 0 {
+        let remedy = "name one of your own: whoever has it opens what is kept for it";
+        return Err(unsafe_file(path, "belongs to somebody else", remedy));
     }
     // A group may read it: that is how service managers hand one over.
     if stat.st_mode & 0o027 != 0 {

@@ -73,7 +73,7 @@ impl Shelf {
         token::check(token, &terms.slots())?;
         let _lock = self.folder.lock()?;
         if let Some(before) = self.find(name)? {
-            if !before.is_over(now) && !self.is_gone(&before)? {
+            if !before.is_over(now) && !matches!(self.is_gone(&before), Ok(true)) {
                 return Err(Error::Taken { name: name.clone() });
             }
             self.forget(&before)?;

@@ -12,6 +12,8 @@ use ring::digest::{Context, SHA256};
 
 /// So much of a body is digested at once: it takes less than to ask another thread.
 const AT_ONCE: u64 = 64 << 10;
+/// So much of an answer is digested: more than most files that are fetched have, and less than takes time from the rest.
+const BEGINNING: u64 = 64 << 20;
 /// Pieces that wait to be digested. Who has more waits: no body passes faster than it is digested, and none is kept.
 const MOST_WAITING: usize = 32;
 
@@ -19,6 +21,8 @@ const MOST_WAITING: usize = 32;
 pub(super) struct Measured {
     bytes: AtomicU64,
     digest: Mutex<Context>,
+    /// How much of it is digested.
+    most: u64,
     is_long: AtomicBool,
     beside: Beside,
 }
@@ -41,11 +45,21 @@ impl Beside {
         Ok(Self(sender))
     }
 
-    /// Measures a body of which nothing has passed.
-    pub(super) fn measure(&self) -> Arc<Measured> {
+    /// Measures what is sent on, of which nothing has been: all of it is digested.
+    pub(super) fn sent(&self) -> Arc<Measured> {
+        self.measure(u64::MAX)
+    }
+
+    /// Measures what is handed back: of what is very long, the beginning is digested.
+    pub(super) fn received(&self) -> Arc<Measured> {
+        self.measure(BEGINNING)
+    }
+
+    fn measure(&self, most: u64) -> Arc<Measured> {
         Arc::new(Measured {
             bytes: AtomicU64::new(0),
             digest: Mutex::new(Context::new(&SHA256)),
+            most,
             is_long: AtomicBool::new(false),
             beside: self.clone(),
         })
@@ -69,11 +83,16 @@ impl Measured {
         if before.saturating_add(length) <= AT_ONCE {
             return self.digest(piece);
         }
+        let left = usize::try_from(self.most.saturating_sub(before)).unwrap_or(usize::MAX);
+        if left == 0 {
+            return;
+        }
+        let piece = piece.slice(..left.min(piece.len()));
         self.is_long.store(true, Ordering::Relaxed);
         let work = Work::Piece(Arc::clone(self), piece.clone());
         if self.beside.0.send(work).is_err() {
             // Nobody is there any more, nor was for the pieces before.
-            self.digest(piece);
+            self.digest(&piece);
         }
     }
 
@@ -93,7 +112,12 @@ impl Measured {
         let digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = digest.clone().finish();
         let sha256 = Digest(digest.as_ref().try_into().ok()?);
-        Some(Passed { bytes, sha256 })
+        let first = Some(self.most).filter(|most| *most < bytes);
+        Some(Passed {
+            bytes,
+            sha256,
+            first,
+        })
     }
 }
 
@@ -148,7 +172,7 @@ mod tests {
         let lengths = [1, 65_535, 65_536, 65_537, 200_000, all.len()];
         for length in lengths {
             for piece in [1021, 65_536, 1 << 20] {
-                let (body, none) = (beside.measure(), beside.measure());
+                let (body, none) = (beside.sent(), beside.received());
                 let whole = &all[..length];
                 for piece in whole.chunks(piece) {
                     body.take(&Bytes::copy_from_slice(piece));
@@ -156,11 +180,32 @@ mod tests {
                 let passed = Some(Passed {
                     bytes: u64::try_from(length).unwrap(),
                     sha256: Digest::of(whole),
+                    first: None,
                 });
                 let bodies = said(&body, &none);
                 assert_eq!((bodies.sent, bodies.received), (passed.clone(), None));
                 assert_eq!(said(&none, &body).received, passed);
             }
         }
+    }
+
+    #[test]
+    fn what_is_very_long_is_digested_whole_where_it_is_sent_and_else_its_beginning() {
+        let beside = Beside::start().unwrap();
+        let (sent, received) = (beside.sent(), beside.received());
+        let all: Vec<u8> = (0..18_000_000u32).flat_map(u32::to_le_bytes).collect();
+        for piece in all.chunks((1 << 20) + 7) {
+            let piece = Bytes::copy_from_slice(piece);
+            sent.take(&piece);
+            received.take(&piece);
+        }
+        let Bodies { sent, received } = said(&sent, &received);
+        let (sent, received) = (sent.unwrap(), received.unwrap());
+        assert_eq!((sent.sha256, sent.first), (Digest::of(&all), None));
+        let beginning = &all[..usize::try_from(BEGINNING).unwrap()];
+        assert_eq!(received.sha256, Digest::of(beginning));
+        assert_eq!(received.first, Some(BEGINNING));
+        let length = u64::try_from(all.len()).unwrap();
+        assert_eq!((sent.bytes, received.bytes), (length, length));
     }
 }

@@ -74,7 +74,7 @@ impl Sending<'_> {
     pub(super) fn whole(shared: &Shared, permitted: Permitted) -> Self {
         Self {
             permitted,
-            sent: shared.digests.measure(),
+            sent: shared.digests.sent(),
             alarm: None,
             upgrade: None,
         }
@@ -302,7 +302,7 @@ impl Connection {
             };
             return Box::pin(self.push(arriving, permitted)).await;
         }
-        let sent = self.shared.digests.measure();
+        let sent = self.shared.digests.sent();
         let alarm = watch
             .as_mut()
             .map(|watch| watch.arm(&self.shared, &self.origin));
@@ -589,7 +589,7 @@ impl Connection {
             status: parts.status.as_u16(),
             sent,
         };
-        let received = self.shared.digests.measure();
+        let received = self.shared.digests.received();
         let body = Body::passing(first, body, received, patience, Some(told), through);
         let mut answer = Response::new(body);
         *answer.status_mut() = parts.status;

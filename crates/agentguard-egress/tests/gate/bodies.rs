@@ -238,6 +238,7 @@ fn passed(bytes: &[u8]) -> Option<Passed> {
     Some(Passed {
         bytes: u64::try_from(bytes.len()).unwrap(),
         sha256: Digest::of(bytes),
+        first: None,
     })
 }
 

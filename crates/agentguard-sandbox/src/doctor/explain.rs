@@ -65,6 +65,14 @@ fn known(what: What, failure: &Failure, around: &Surroundings) -> Option<Told> {
         What::Notifications => notifications(errno, around),
         What::Images => images(failure, around),
         What::Gate => gate(failure, around),
+        What::Ipv6 => told(
+            format!(
+                "cannot {}: {}; programs inside have IPv4 only, and so has the way to hosts that are granted",
+                failure.step, failure.reason
+            ),
+            "boot without `ipv6.disable=1`, and set `net.ipv6.conf.all.disable_ipv6=0`",
+        ),
+        What::Keyring => keyring(errno, around),
         What::Limits => told(
             format!(
                 "{}; each process is limited on its own, and temporary files",
@@ -88,6 +96,20 @@ fn gate(failure: &Failure, around: &Surroundings) -> Option<Told> {
         format!("cannot {}: {}; {without}", failure.step, failure.reason),
         "have root load what the kernel has as modules: `modprobe -a nf_tables nft_chain_nat nft_redir`",
     )
+}
+
+fn keyring(errno: i32, around: &Surroundings) -> Option<Told> {
+    let instead =
+        "neither `--keep keyring` nor `--from-keyring` can be used, and tokens are kept in files";
+    let (cause, remedy) = match (filtered(around), errno) {
+        (Some(found), _) => (found.cause, found.remedy),
+        (None, libc::ENOSYS) => (
+            "the kernel was built without keyrings (CONFIG_KEYS)".to_owned(),
+            "keep tokens by `--keep age`, which encrypts them".to_owned(),
+        ),
+        (None, _) => return None,
+    };
+    told(format!("{cause}; {instead}"), remedy)
 }
 
 /// What nobody foresaw: the words of the kernel.

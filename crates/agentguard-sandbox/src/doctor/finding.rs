@@ -42,13 +42,17 @@ pub enum What {
     Images,
     /// A network that the kernel turns to a gate, for sessions that policy grants hosts.
     Gate,
+    /// IPv6, for programs inside and for hosts that have no other address.
+    Ipv6,
     /// Limits on what a session uses as a whole.
     Limits,
+    /// The kernel's keyring, for tokens that are kept there.
+    Keyring,
 }
 
 impl What {
     /// Everything, in order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Outermost,
         Self::Kernel,
         Self::NoNewPrivileges,
@@ -66,7 +70,9 @@ impl What {
         Self::Notifications,
         Self::Images,
         Self::Gate,
+        Self::Ipv6,
         Self::Limits,
+        Self::Keyring,
     ];
 
     /// What it is, in words.
@@ -90,6 +96,8 @@ impl What {
             Self::Notifications => "asking before every exec (seccomp notifications, killable)",
             Self::Images => "a running program cannot be written to",
             Self::Gate => "hosts that policy grants, through a gate (nf_tables: redirect)",
+            Self::Ipv6 => "IPv6, inside and to hosts that policy grants",
+            Self::Keyring => "tokens in the kernel's keyring (`agentguard credential add`)",
             Self::Limits => "limits on memory and processes as a whole (cgroup v2, delegated)",
         }
     }
@@ -111,7 +119,7 @@ impl What {
             | Self::Proc
             | Self::Tracing => &[Level::Full],
             Self::Ordinary | Self::TracingBeside | Self::Scopes => &[Level::NoNamespaces],
-            Self::Kernel | Self::Gate | Self::Limits => &[],
+            Self::Kernel | Self::Gate | Self::Ipv6 | Self::Limits | Self::Keyring => &[],
         }
     }
 }

@@ -40,7 +40,9 @@ pub(super) fn attempt(what: What, subject: &Subject) -> Option<Result<(), Failur
         What::Notifications => notifications(),
         What::Images => image::cannot_be_written(),
         What::Gate => gate(subject),
+        What::Ipv6 => ipv6(subject),
         What::Limits => crate::cgroup::SessionGroup::could_be_made(),
+        What::Keyring => sys::find_user_keyring().step("look for the user's keyring"),
     })
 }
 
@@ -76,6 +78,13 @@ fn enter(subject: &Subject) -> Result<(), Failure> {
 fn gate(subject: &Subject) -> Result<(), Failure> {
     enter(subject)?;
     crate::forcing::try_redirect()
+}
+
+/// In a network as sessions have it, or in this one where there can be none of their own.
+fn ipv6(subject: &Subject) -> Result<(), Failure> {
+    let _ = enter(subject);
+    let bound = std::net::UdpSocket::bind((std::net::Ipv6Addr::LOCALHOST, 0));
+    bound.map(drop).step("listen at `::1`")
 }
 
 fn mounts(subject: &Subject) -> Result<(), Failure> {

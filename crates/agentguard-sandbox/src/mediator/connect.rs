@@ -102,7 +102,7 @@ impl Worker<'_> {
                 return Ok(Err(Errno::ACCESS));
             }
             Ok(None) => {
-                let target = match shared.target(socket.as_fd(), address) {
+                let target = match shared.target(notification.thread, (socket.as_fd(), address)) {
                     Ok(target) => target,
                     Err(errno) => return Ok(Err(errno)),
                 };

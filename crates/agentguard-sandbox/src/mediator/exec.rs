@@ -23,6 +23,7 @@ use super::explain::{Telling, Told};
 use super::held::changed;
 use super::image::{Image, Images, Shebang};
 use super::names::Names;
+use super::nowhere::Nowhere;
 use super::peers::Peers;
 use super::seats::{Seat, Seats};
 use super::verify::{Judged, Seen};
@@ -66,6 +67,8 @@ pub(super) struct Shared {
     pub(super) names: Names,
     /// What came of decisions, and was not told yet.
     pub(super) outcomes: Mutex<Vec<Outcome>>,
+    /// Datagrams that went nowhere, which was not told yet.
+    pub(super) nowhere: Nowhere,
 }
 
 /// One worker.

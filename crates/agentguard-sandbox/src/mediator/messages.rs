@@ -194,7 +194,9 @@ impl Sending {
                 rustix::net::send(socket, &message.bytes, flags)
             }
             (AddressFamily::INET | AddressFamily::INET6, SocketType::DGRAM, Some(name)) => {
-                let Target::Gate(gate) = shared.target(socket, name.clone())? else {
+                let Target::Gate(gate) =
+                    shared.target(notification.thread, (socket, name.clone()))?
+                else {
                     return Err(Errno::INVAL);
                 };
                 shared.tell(shared.look(notification.thread, (socket, name.as_slice())))?;

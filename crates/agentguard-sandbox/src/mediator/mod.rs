@@ -20,6 +20,7 @@ mod init;
 mod messages;
 mod mute;
 mod names;
+mod nowhere;
 mod peers;
 mod places;
 mod resolve;

@@ -23,6 +23,7 @@ use super::exec::{Shared, Worker};
 use super::explain::Told;
 use super::image::Images;
 use super::names::Names;
+use super::nowhere::Nowhere;
 use super::peers::Peers;
 use super::seats::{Seat, Seats};
 use super::setup::{self, Around, Stage, give_up_capabilities};
@@ -237,6 +238,7 @@ fn serve(
         ended: Mutex::new(None),
         names: Names::of(plan),
         outcomes: Mutex::default(),
+        nowhere: Nowhere::default(),
     });
     sys::be_woken().map_err(Error::io("be woken"))?;
     start_thread("waits", {
@@ -369,9 +371,13 @@ fn tell_outcomes(control: BorrowedFd<'_>, shared: &Shared) -> Result<(), Error> 
             .lock()
             .unwrap_or_else(PoisonError::into_inner),
     );
-    match outcomes.is_empty() {
+    if !outcomes.is_empty() {
+        send(control, &FromMediator::Outcomes(outcomes))?;
+    }
+    let nowhere = shared.nowhere.take();
+    match nowhere.is_empty() {
         true => Ok(()),
-        false => send(control, &FromMediator::Outcomes(outcomes)),
+        false => send(control, &FromMediator::Nowhere(nowhere)),
     }
 }
 

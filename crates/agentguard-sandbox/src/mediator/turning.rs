@@ -48,7 +48,11 @@ impl Shared {
     }
 
     /// What a socket that is no unix socket in a directory is connected to, where `address` is asked for.
-    pub(super) fn target(&self, socket: BorrowedFd<'_>, address: Vec<u8>) -> Result<Target, Errno> {
+    pub(super) fn target(
+        &self,
+        thread: Pid,
+        (socket, address): (BorrowedFd<'_>, Vec<u8>),
+    ) -> Result<Target, Errno> {
         let Some(ways) = &self.ways else {
             return Ok(Target::Address(address));
         };
@@ -71,7 +75,11 @@ impl Shared {
             (SocketType::STREAM, _) => ways.connections,
             (SocketType::DGRAM, LOOKUPS) => ways.lookups,
             // As in a network where nobody else is.
-            (SocketType::DGRAM, _) => return Err(Errno::NETUNREACH),
+            (SocketType::DGRAM, _) => {
+                let caller = || self.processes.link(thread, "exe");
+                self.nowhere.note((to, port), caller);
+                return Err(Errno::NETUNREACH);
+            }
             (_, _) => return Err(Errno::ACCESS),
         };
         let gate = match (domain, to) {

@@ -14,8 +14,9 @@ mod trace;
 
 pub(crate) use mount::{Attributes, change_tree, idmap_tree, raise_loopback};
 pub(crate) use process::{
-    Forked, close_above, close_all_but, end, end_scope, fork, fork_into, fork_sibling,
-    most_descriptors, next_dead, process_group, replace_image, share_one_heap, unshare,
+    Forked, close_above, close_all_but, end, end_scope, find_user_keyring, fork, fork_into,
+    fork_sibling, most_descriptors, next_dead, process_group, replace_image, share_one_heap,
+    unshare,
 };
 pub(crate) use seccomp::{
     Listener, Notification, install_filter, install_listener, landlock_version,

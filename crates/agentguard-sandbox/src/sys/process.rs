@@ -52,6 +52,23 @@ pub(crate) fn most_descriptors(process: Pid) -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// Looks for the user's keyring, which there is for everybody where there are any (keyctl(2), user-keyring(7)).
+pub(crate) fn find_user_keyring() -> io::Result<()> {
+    // linux/keyctl.h
+    const KEYCTL_GET_KEYRING_ID: libc::c_int = 0;
+    const KEY_SPEC_USER_KEYRING: libc::c_int = -4;
+    // SAFETY: `keyctl(KEYCTL_GET_KEYRING_ID, ..)` reads its integer arguments and no memory.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_GET_KEYRING_ID,
+            KEY_SPEC_USER_KEYRING,
+            0,
+        )
+    };
+    checked(result).map(drop)
+}
+
 fn clone(flags: libc::c_int) -> io::Result<Forked> {
     let flags = libc::c_long::from(flags | libc::SIGCHLD);
     // SAFETY: without CLONE_VM and with no new stack this is a fork: the child gets a copy of this

@@ -2,7 +2,7 @@
 
 use agentguard_core::{
     Action, Connect, Exec, Gate, Index, Judge, Making, Network, NobodyToAsk, OutcomeOf, Permit,
-    Record, RefMove, Rule, Ruling, Undecided, Unrecorded, Verdict,
+    Reach, Record, RefMove, Rule, Ruling, Undecided, Unrecorded, Verdict,
 };
 use agentguard_sandbox::{
     CommitFound, Difference, Error, HeldSignals, Launched, Plan, Refused, Supervise,
@@ -47,6 +47,10 @@ impl Supervise for Anything {
     }
 
     fn outcome(&self, _: Index, _: OutcomeOf) -> Result<(), Unrecorded> {
+        Ok(())
+    }
+
+    fn nowhere(&self, _: Reach) -> Result<(), Unrecorded> {
         Ok(())
     }
 
