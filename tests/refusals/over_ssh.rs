@@ -89,21 +89,20 @@ fn what_git_fetches_and_pushes_is_carried_on_over_ssh() {
         );
         only_git(server);
         let (mut pushed, mut used, mut carried) = (0, 0, 0);
-        scene.each_event(|event| match event {
-            Event::Outcome {
+        scene.each_event(|event| {
+            if let Event::Outcome {
                 outcome: OutcomeOf::Pushed { refs, .. },
                 ..
-            } => {
+            } = event
+            {
                 pushed += refs.iter().filter(|one| one.refused.is_none()).count();
             }
-            Event::Credential {
-                act: CredentialAct::Use,
-                ..
-            } => used += 1,
-            Event::Decision { action, ruling, .. } if action == "api" => {
-                carried += usize::from(ruling.is_allow());
+            if let Event::Credential { act, .. } = event {
+                used += usize::from(*act == CredentialAct::Use);
             }
-            _ => {}
+            if let Event::Decision { action, ruling, .. } = event {
+                carried += usize::from(action == "api" && ruling.is_allow());
+            }
         });
         assert_eq!(pushed, 4);
         // Each request is one that the key was used for.
@@ -302,14 +301,13 @@ fn nobody_inside_has_the_key_and_none_is_left() {
         let key = server.user_key();
         let letters = key.lines().nth(3).unwrap();
         let (one, other) = letters.split_at(20);
+        let (first, other) = other.split_at(1);
         // It is looked for while a conversation goes on, by a pattern that is not itself what is looked for.
         let script = format!(
-            "git ls-remote origin > refs & p='{one}[{}]{}'\n\
+            "git ls-remote origin > refs & p='{one}[{first}]{other}'\n\
              cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2> none | grep -a -c \"$p\" > found\n\
              grep -r -a -l \"$p\" / --exclude-dir=proc --exclude-dir=sys 2>> none >> found\n\
-             wait; env | grep -i -c 'ssh-key\\|PRIVATE' >> found; cat found",
-            &other[..1],
-            &other[1..]
+             wait; env | grep -i -c 'ssh-key\\|PRIVATE' >> found; cat found"
         );
         let ran = run(scene, server, &script);
         let refs = fs::read_to_string(scene.work().join("refs")).unwrap();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::lent::credential;
@@ -72,20 +72,7 @@ impl Sshd {
         let shell = scene.write("sshd/shell", &shell);
         fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
         let port = free_port();
-        let accept = match differs.is_first_only {
-            true => "",
-            false => "AcceptEnv GIT_PROTOCOL\n",
-        };
-        let at = root.display();
-        let config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\nPidFile none\nStrictModes no\n\
-             AuthorizedKeysFile {at}/user.pub\nUsePAM no\nPasswordAuthentication no\n\
-             KbdInteractiveAuthentication no\nPermitRootLogin yes\nForceCommand {}\n{accept}\
-             SetEnv GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=safe.directory \"GIT_CONFIG_VALUE_0=*\" \
-             GIT_CONFIG_KEY_1=uploadpack.allowFilter GIT_CONFIG_VALUE_1=true \
-             GIT_CONFIG_KEY_2=receive.advertisePushOptions GIT_CONFIG_VALUE_2=true\n",
-            shell.display()
-        );
+        let config = config((&root, port, &shell), differs);
         let config = scene.write("sshd/config", &config);
         let mut sshd = command(PROGRAM);
         sshd.arg("-D")
@@ -181,6 +168,24 @@ impl Drop for Sshd {
         let _ = self.serving.kill();
         let _ = self.serving.wait();
     }
+}
+
+/// How it is told to serve.
+fn config((root, port, shell): (&Path, u16, &Path), differs: Differs) -> String {
+    let accept = match differs.is_first_only {
+        true => "",
+        false => "AcceptEnv GIT_PROTOCOL\n",
+    };
+    let at = root.display();
+    format!(
+        "Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\nPidFile none\nStrictModes no\n\
+         AuthorizedKeysFile {at}/user.pub\nUsePAM no\nPasswordAuthentication no\n\
+         KbdInteractiveAuthentication no\nPermitRootLogin yes\nForceCommand {}\n{accept}\
+         SetEnv GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=safe.directory \"GIT_CONFIG_VALUE_0=*\" \
+         GIT_CONFIG_KEY_1=uploadpack.allowFilter GIT_CONFIG_VALUE_1=true \
+         GIT_CONFIG_KEY_2=receive.advertisePushOptions GIT_CONFIG_VALUE_2=true\n",
+        shell.display()
+    )
 }
 
 /// A port that nobody listens at. Another could come before us, and the server would say so.
