@@ -60,6 +60,7 @@ mod resolved;
 mod scene;
 mod session;
 mod shadow;
+mod signed;
 mod smuggled;
 mod sockets;
 mod table;

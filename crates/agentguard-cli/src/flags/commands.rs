@@ -9,8 +9,8 @@ use super::list::{
     AGENT, APPROVAL_TIMEOUT, AWS, BASIC, BY, COMMIT, DENY, ENTRY, ENV, EXPIRES, FOR, FOR_AGENT,
     FROM_COMMAND, FROM_ENV, FROM_FILE, FROM_KEYRING, FROM_STDIN, HEADER, HOST, IN_QUERY, JSON, KEY,
     KIND, LEARN, LEVEL, MATCHING, METHOD, NETWORK, OUTPUT, PATH, PLAN, POLICY, PORT, PROFILE,
-    QUERY, REASON, RECEIPT, REPORT_FD, RULE, RULING, RUN, SHADOW, SINCE, TEXTS, TIMEOUT, VARIABLE,
-    VERBOSE, WORKSPACE,
+    QUERY, REASON, RECEIPT, REPORT_FD, RULE, RULING, RUN, SHADOW, SIGN, SINCE, TEXTS, TIMEOUT,
+    VARIABLE, VERBOSE, WORKSPACE,
 };
 use super::{Command, Group, Operands};
 
@@ -105,7 +105,7 @@ pub(crate) static COMMANDS: &[Command] = &[
             least: 0,
             most: 1,
         },
-        flags: &[&DENY, &REASON, &JSON],
+        flags: &[&DENY, &REASON, &SIGN, &JSON],
         exits: &[
             (Exit::Done, "answered, or listed"),
             (
