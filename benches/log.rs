@@ -182,6 +182,7 @@ fn start(text: Commitment) -> Event {
         held: None,
         enforcement: Enforcement::Policy,
         require_evidence: Evidence::None,
+        require_approval: Evidence::None,
         covered: Vec::new(),
         profile: None,
         switched_off: Vec::new(),

@@ -45,6 +45,8 @@ type entry struct {
 			Approval *approval `json:"approval"`
 		} `json:"ruling"`
 		// Of a question to a human: the kind of action, and the rule that asks.
+		ID     string `json:"id"`
+		Until  string `json:"until"`
 		Action string `json:"action"`
 		Rule   struct {
 			ID string `json:"id"`
@@ -60,6 +62,9 @@ type entry struct {
 		Brings struct {
 			Commits []string `json:"commits"`
 		} `json:"brings"`
+		// Of a session's start: the policies that decide, and what is required of who says yes.
+		Policy          []policy `json:"policy"`
+		RequireApproval string   `json:"require_approval"`
 		// Of a session's start: "shadow" where only the deny-list is enforced.
 		Enforcement string `json:"enforcement"`
 		Outcome     struct {
@@ -88,8 +93,8 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, e
 	erased := 0
 	parts := strings.SplitN(point.origin, "/", 3)
 	decided := map[int64]string{}
-	questions := questions{}
 	signatures := signatures{}
+	questions := questions{asked: map[int64]*question{}}
 	shadow := false
 	for place, data := range entries {
 		index := int64(place)
@@ -107,6 +112,7 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, e
 		switch event.Kind {
 		case "session.start":
 			shadow = event.Enforcement == "shadow"
+			questions.policies, questions.required = event.Policy, event.RequireApproval
 			err = checkStart(parsed)
 			if err == nil {
 				err = signatures.begin(event.Agent)
@@ -118,7 +124,9 @@ func checkEntries(directory string, point *checkpoint, entries [][]byte) (int, e
 				err = questions.check(parsed)
 			}
 		case "question":
-			questions[index] = &question{action: event.Action, rule: event.Rule.ID}
+			questions.asked[index] = &question{
+				id: event.ID, action: event.Action, rule: event.Rule.ID, until: event.Until, text: event.Text,
+			}
 		case "signature":
 			if event.Ruling.Ruling == "deny" {
 				decided[index] = "deny"

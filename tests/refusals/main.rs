@@ -65,6 +65,7 @@ mod scene;
 mod session;
 mod shadow;
 mod signed;
+mod signed_answers;
 mod smuggled;
 mod sockets;
 mod sshd;

@@ -44,6 +44,7 @@ mod redact;
 mod scribe;
 mod session;
 mod source;
+mod sshsig;
 mod store;
 mod texts;
 mod tile;
@@ -66,6 +67,7 @@ pub use proof::{Receipt, prove, prove_all, verify_receipt, verify_receipts};
 pub use read::{Entries, Recorded};
 pub use scribe::Author;
 pub use session::SessionLog;
+pub use sshsig::{Unsigned, is_signing_key, unframed, verify_sshsig};
 pub use verify::{Fault, Finding, Note, Remark, Report, verify, verify_with};
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use agentguard_core::{Class, Clock, Commitment, Digest, Event, Index, SessionStatus};
+use agentguard_core::{Class, Clock, Commitment, Digest, Event, Index, Salt, SessionStatus};
 
 use crate::anchor::Anchor;
 use crate::derive::Derived;
@@ -104,6 +104,31 @@ impl SessionLog {
         event: impl FnOnce(Option<Commitment>) -> Event,
     ) -> Result<Index, Error> {
         let kept = text.map(Kept::new).transpose()?;
+        self.append_kept(class, kept, event)
+    }
+
+    /// As [`SessionLog::append`], with a text that several entries commit to under one salt: who reads them sees that
+    /// it is the same text, also where it was erased.
+    ///
+    /// # Errors
+    ///
+    /// As [`SessionLog::append`].
+    pub fn append_shared(
+        &self,
+        class: Class,
+        (text, salt): (&str, Salt),
+        event: impl FnOnce(Option<Commitment>) -> Event,
+    ) -> Result<Index, Error> {
+        let kept = Kept::salted(text, salt)?;
+        self.append_kept(class, Some(kept), event)
+    }
+
+    fn append_kept(
+        &self,
+        class: Class,
+        kept: Option<Kept>,
+        event: impl FnOnce(Option<Commitment>) -> Event,
+    ) -> Result<Index, Error> {
         let event = event_json(&event(kept.as_ref().map(|kept| kept.commitment)))?;
         if self.begun.load(Ordering::Acquire) {
             let (seq, _) = self.writer.append(class, &event, kept.as_ref())?;

@@ -30,8 +30,12 @@ pub(crate) struct Kept {
 impl Kept {
     /// Makes `text` ready.
     pub(crate) fn new(text: &str) -> Result<Self, Error> {
+        Self::salted(text, Salt(store::random()?))
+    }
+
+    /// Makes `text` ready, under a salt that nobody knows yet, or that was used for the very same text.
+    pub(crate) fn salted(text: &str, salt: Salt) -> Result<Self, Error> {
         let text = bounded(redact::redact(text).into_owned())?;
-        let salt = Salt(store::random()?);
         let quoted = quoted(&text)?;
         Ok(Self {
             commitment: Commitment::to(&salt, text.as_bytes()),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::flags::{Arguments, DENY, JSON, REASON};
+use crate::flags::{Arguments, DENY, JSON, REASON, SIGN};
 use crate::places::Places;
 use crate::shown;
 use crate::voice::{Voice, Word};
@@ -24,7 +24,10 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     let places = Places::of_process()?.into();
     match arguments.operand()? {
         Some(id) => answer(&places, id, arguments, voice),
-        None if arguments.has(&DENY) || arguments.text(&REASON).is_some() => {
+        None if arguments.has(&DENY)
+            || arguments.text(&REASON).is_some()
+            || arguments.path(&SIGN).is_some() =>
+        {
             Err(Failure::new("it is not said which question is meant")
                 .with_hint("`agentguard approve` lists what waits"))
         }
@@ -64,8 +67,15 @@ fn answer(
         true => (Given::No(reason), "denied"),
         false => (Given::Yes(reason), "approved"),
     };
-    let question = match approvals::answer(places, id, given) {
+    let question = match approvals::answer(places, id, given, arguments.path(&SIGN)) {
         Ok(question) => question,
+        Err(error @ Unanswered::Unsigned { .. }) => {
+            return Err(Failure::from(error).with_hint("sign it: `--sign FILE` names your SSH key"));
+        }
+        Err(error @ Unanswered::Signature { .. }) => {
+            let hint = "whose keys count stands in `allowed_signers` in the configuration";
+            return Err(Failure::from(error).with_hint(hint));
+        }
         Err(error @ (Unanswered::Unknown { .. } | Unanswered::Late { .. })) => {
             let failure = Failure::from(error).with_exit(Exit::No);
             return Err(failure.with_hint("`agentguard approve` lists what waits"));
@@ -101,7 +111,7 @@ pub(crate) fn object(question: &Question) -> Value {
         "action": asked.action, "rule": asked.rule, "entry": asked.entry,
         "input": serde_json::from_str::<Value>(&asked.input).unwrap_or_default(),
         "waits_seconds": left(asked.waits_until), "valid_seconds": left(asked.until),
-        "digest": question.digest,
+        "digest": question.digest, "must_be_signed": asked.must_be_signed,
     })
 }
 
@@ -143,6 +153,12 @@ fn told(question: &Question) -> Vec<String> {
             time(left(asked.until))
         ),
     ];
+    if asked.must_be_signed {
+        lines.push(
+            "    signed   a yes counts with `--sign FILE` only, by an SSH key that is known"
+                .to_owned(),
+        );
+    }
     lines.extend(details(question));
     lines
 }

@@ -237,6 +237,19 @@ pub enum Tier {
     Shipped,
 }
 
+impl Tier {
+    /// The word used in entries.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Repository => "repository",
+            Self::User => "user",
+            Self::Org => "org",
+            Self::Shipped => "shipped",
+        }
+    }
+}
+
 /// Which policy decided, by content.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct TierDigest {

@@ -88,6 +88,9 @@ pub enum Event {
         enforcement: Enforcement,
         /// The least evidence that policy asks for.
         require_evidence: Evidence,
+        /// The least evidence that policy asks for of who approves.
+        #[serde(default = "Evidence::none", skip_serializing_if = "Evidence::is_none")]
+        require_approval: Evidence,
         /// Static rules that refuse without an entry of their own.
         covered: Vec<RuleId>,
         /// The profile of a known agent that held.

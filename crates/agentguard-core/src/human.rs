@@ -19,6 +19,16 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// What stands where nothing is said.
+    pub(crate) fn none() -> Self {
+        Self::None
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+
     /// The word used in policies, entries and flags.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -49,7 +49,7 @@ mod verdict;
 
 pub use action::{Action, Connect, Exec, MadeBy, Making, Program, ProgramClass, Start};
 pub use agent::{Agent, AgentName, InvalidName};
-pub use approval::{Answered, Approval, Approver};
+pub use approval::{Answered, Approval, Approver, Signed, Statement};
 pub use brought::Brought;
 pub use clock::{Clock, FixedClock, Moment, Timestamp};
 pub use confinement::{

@@ -55,6 +55,8 @@ pub struct Confined {
     pub require_level: Level,
     /// The least evidence for the human that any tier requires.
     pub require_evidence: Evidence,
+    /// The least evidence for who approves that any tier requires.
+    pub require_approval: Evidence,
     /// The static rules: what fails as the kernel says, with its reason.
     pub covered: Vec<Rule>,
     /// What holds because a profile was named.
@@ -215,6 +217,7 @@ struct Tiered {
     limits: BTreeMap<&'static str, u64>,
     require_level: Level,
     require_evidence: Evidence,
+    require_approval: Evidence,
     covered: Vec<Rule>,
     profile: Offered,
 }
@@ -297,6 +300,9 @@ impl Tiered {
             require_evidence: reader
                 .most("require_evidence", evidence)?
                 .unwrap_or(Evidence::None),
+            require_approval: reader
+                .most("require_approval", evidence)?
+                .unwrap_or(Evidence::None),
             covered: reader.rules("covered")?,
             profile: Offered::read(reader)?,
         })
@@ -338,6 +344,7 @@ impl Tiered {
         }
         self.require_level = self.require_level.max(lower.require_level);
         self.require_evidence = self.require_evidence.max(lower.require_evidence);
+        self.require_approval = self.require_approval.max(lower.require_approval);
         self.covered.extend(lower.covered);
         self.profile.tighten(&lower.profile);
     }
@@ -397,6 +404,7 @@ impl Tiered {
             confinement,
             require_level: self.require_level,
             require_evidence: self.require_evidence,
+            require_approval: self.require_approval,
             covered,
             profile,
             private: self.private.into_iter().collect(),

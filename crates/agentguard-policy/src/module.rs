@@ -53,6 +53,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "processes",
     "profiles",
     "read",
+    "require_approval",
     "require_evidence",
     "require_level",
     "seconds",

@@ -14,7 +14,7 @@ use agentguard_policy::{Confined, Sources};
 use agentguard_sandbox::{Ended, HeldSignals, Launched};
 use rustix::process::Pid;
 
-use crate::approvals::Book;
+use crate::approvals::{Book, Signers};
 use crate::arrange::{sources, user_for_agents};
 use crate::lending::Lending;
 use crate::record::{Beginning, SessionRecord};
@@ -98,6 +98,9 @@ impl Guard {
     ) -> Result<Finished, Error> {
         let launched = launch(run)?; // it begins while we make its plan
         let mut arranged = Arranged::new(&self.places, run)?;
+        let signers = Signers::read(&self.places).map_err(Error::doing(
+            "read whose approvals count by their signatures",
+        ))?;
         let _temporary = Temporary(arranged.own.clone());
         let lending = Lending::of(&self.places, &mut arranged, tell)?;
         let signer = Signer::of(&self.places, &mut arranged, tell)?;
@@ -135,7 +138,7 @@ impl Guard {
             forcing: prepared.gate.as_ref().map(|gate| gate.forcing),
             unsigned: arranged.unsigned,
         };
-        let book = self.book(&session, &beginning, run);
+        let book = self.book(&session, &beginning, (run, signers));
         let record = SessionRecord::new(log, beginning);
         let way_out = gated::gate(gate, prepared.gate.take());
         let gate = session_gate((&judge, &confined), run.enforcement, &record, &book);
@@ -161,9 +164,16 @@ impl Guard {
 
 impl Guard {
     /// The questions of a session to humans.
-    fn book(&self, session: &Session, beginning: &Beginning, run: &Run) -> Book {
+    fn book(
+        &self,
+        session: &Session,
+        beginning: &Beginning,
+        (run, signers): (&Run, Signers),
+    ) -> Book {
         let policy = beginning.policies.digests();
-        Book::new(self.places.clone(), session.clone(), policy, run.approval)
+        let signing = (signers, beginning.confined.require_approval);
+        let places = self.places.clone();
+        Book::new(places, session.clone(), policy, run.approval, signing)
     }
 }
 

@@ -9,12 +9,13 @@ use agentguard_core::ssh::fingerprint_of;
 use agentguard_core::{
     Action, Bodies, Brought, Change, Class, CommitSeen, Commitment, CredentialAct, CredentialName,
     Digest, Event, Forcing, Index, MessageDigest, OutcomeOf, Program, Promise, Record, RefMove,
-    Rule, RuleId, Ruling, Start, Tally, Timestamp, Unrecorded,
+    Rule, RuleId, Ruling, Salt, Start, Tally, Timestamp, Unrecorded,
 };
 use agentguard_credentials::{AgentKey, Signing, session_statement};
 use agentguard_policy::{Confined, Policies, Question};
 use agentguard_sandbox::{CommitFound, Difference};
 
+use crate::arrange::random;
 use crate::bundle;
 use crate::planted::Planted;
 use crate::private::Private;
@@ -52,6 +53,8 @@ pub(crate) struct SessionRecord {
     signatures: Mutex<HashMap<MessageDigest, Index>>,
     /// Findings that are written once.
     found: Mutex<HashSet<RuleId>>,
+    /// The questions to humans, and under which salt each commits to its text.
+    asked: Mutex<HashMap<u64, (Digest, Salt)>>,
 }
 
 /// The same refusal, so many times.
@@ -78,6 +81,7 @@ impl SessionRecord {
             private,
             signatures: Mutex::default(),
             found: Mutex::default(),
+            asked: Mutex::default(),
         }
     }
 
@@ -231,15 +235,36 @@ impl SessionRecord {
         id: &str,
         rule: &Rule,
         until: Timestamp,
-    ) -> Result<Index, Unrecorded> {
-        let event = |text| Event::Question {
-            id: id.to_owned(),
-            action: question.action().kind().to_owned(),
-            rule: rule.clone(),
-            until,
-            text,
+    ) -> Result<(Index, Commitment), Unrecorded> {
+        let salt = Salt(random().map_err(|error| Unrecorded::new(error.to_string()))?);
+        let text = self.text(question)?;
+        let mut commitment = Commitment(Digest::of(b""));
+        let event = |text: Option<Commitment>| {
+            commitment = text.unwrap_or(commitment);
+            Event::Question {
+                id: id.to_owned(),
+                action: question.action().kind().to_owned(),
+                rule: rule.clone(),
+                until,
+                text: commitment,
+            }
         };
-        self.append_with_text(Class::Critical, &self.text(question)?, event)
+        let appended = self
+            .log
+            .append_shared(Class::Critical, (&text, salt), event);
+        let index = appended.map_err(unrecorded)?;
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert(index.0, (Digest::of(text.as_bytes()), salt));
+        Ok((index, commitment))
+    }
+
+    /// Under which salt a question commits to this text, which it has to be about.
+    fn salt_of(&self, question: u64, text: &str) -> Result<Salt, Unrecorded> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        match asked.get(&question) {
+            Some((digest, salt)) if *digest == Digest::of(text.as_bytes()) => Ok(*salt),
+            Some(_) | None => Err(Unrecorded::new("the question was about something else")),
+        }
     }
 
     /// Something that should not have happened.
@@ -310,6 +335,7 @@ impl SessionRecord {
             held: Some(start.confinement.limits.held),
             enforcement: start.enforcement,
             require_evidence: confined.require_evidence,
+            require_approval: confined.require_approval,
             covered: confined
                 .covered
                 .iter()
@@ -420,7 +446,16 @@ impl SessionRecord {
             brings: brought(question.action()),
             ruling: ruling.clone(),
         };
-        self.append_with_text(class, &self.text(question)?, event)
+        let text = self.text(question)?;
+        let Some(approval) = ruling.approval() else {
+            return self.append_with_text(class, &text, event);
+        };
+        // As its question commits to it: whoever reads both sees that they are about the same.
+        let salt = self.salt_of(approval.question, &text)?;
+        let nothing = Commitment(Digest::of(b""));
+        let event = |text: Option<Commitment>| event(text.unwrap_or(nothing));
+        let appended = self.log.append_shared(class, (&text, salt), event);
+        appended.map_err(unrecorded)
     }
 
     /// What is written down of a question: what policy saw, without what policy says is private.

@@ -15,11 +15,13 @@ use agentguard_core::{
 use agentguard_credentials::AgentKey;
 use agentguard_policy::{Policies, Request, SessionJudge, Sources};
 
+use crate::approvals::{Book, Signers};
 use crate::record::{Beginning, SessionRecord};
 use crate::supervise::session_gate;
 use crate::{SystemClock, workspace};
 
 mod lending;
+mod vectors;
 
 /// A directory of a test's own, removed with it.
 struct Scratch(PathBuf);
@@ -250,8 +252,9 @@ impl Recorded {
     fn admit(&self, action: Action) -> Result<Index, agentguard_core::Refusal> {
         let policy = (&self.judge, &self.confined);
         let nobody = std::time::Duration::ZERO;
-        let book =
-            crate::approvals::Book::new(self.scratch.places(), self.session(), Vec::new(), nobody);
+        let places = self.scratch.places();
+        let signing = (Signers::read(&places).unwrap(), Evidence::None);
+        let book = Book::new(places, self.session(), Vec::new(), nobody, signing);
         let gate = session_gate(policy, Enforcement::Policy, &self.record, &book);
         gate.admit(self.judge.question(action))
             .map(|permit| permit.spend().1)

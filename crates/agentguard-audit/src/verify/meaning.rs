@@ -204,6 +204,8 @@ impl<'c> Meaning<'c> {
                 agent,
                 human,
                 require_evidence,
+                require_approval,
+                policy,
                 enforcement,
                 ruling,
                 ..
@@ -214,6 +216,7 @@ impl<'c> Meaning<'c> {
             head.required = *require_evidence;
             head.enforcement = *enforcement;
             self.signatures = Signatures::of(agent);
+            self.questions.begin(policy, *require_approval);
             let is_same = human.id == entry.human
                 && human.evidence == entry.evidence
                 && agent.name == entry.agent;

@@ -124,6 +124,7 @@ pub(crate) fn start_requiring(text: Option<Commitment>, require_evidence: Eviden
         held: None,
         enforcement: Enforcement::Policy,
         require_evidence,
+        require_approval: Evidence::None,
         covered: Vec::new(),
         profile: None,
         switched_off: Vec::new(),

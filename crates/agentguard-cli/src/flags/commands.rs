@@ -10,7 +10,7 @@ use super::list::{
     FROM_COMMAND, FROM_ENV, FROM_FILE, FROM_KEYRING, FROM_STDIN, HEADER, HOST, IDENTITY, IN_QUERY,
     JSON, KEEP, KEY, KIND, KNOWN_HOSTS, LEARN, LEVEL, MATCHING, METHOD, NETWORK, OUTPUT, PATH,
     PLAN, POLICY, PORT, PROFILE, QUERY, REASON, RECEIPT, REPORT_FD, RULE, RULING, RUN, SHADOW,
-    SIGNERS, SINCE, SSH, TEXTS, TIMEOUT, USER, VARIABLE, VERBOSE, WORKSPACE,
+    SIGN, SIGNERS, SINCE, SSH, TEXTS, TIMEOUT, USER, VARIABLE, VERBOSE, WORKSPACE,
 };
 use super::{Command, Group, Operands};
 
@@ -105,7 +105,7 @@ pub(crate) static COMMANDS: &[Command] = &[
             least: 0,
             most: 1,
         },
-        flags: &[&DENY, &REASON, &JSON],
+        flags: &[&DENY, &REASON, &SIGN, &JSON],
         exits: &[
             (Exit::Done, "answered, or listed"),
             (

@@ -125,6 +125,12 @@ pub(crate) static KEY: Flag = repeated(
     Value::Text("VKEY"),
     "believe this key and no pinned one; may be repeated",
 );
+/// With which key an answer is signed.
+pub(crate) static SIGN: Flag = flag(
+    "sign",
+    Value::Text("FILE"),
+    "sign the answer with this SSH key, as `ssh-keygen -Y sign` does",
+);
 /// Of which commits is asked.
 pub(crate) static COMMIT: Flag = repeated(
     "commit",

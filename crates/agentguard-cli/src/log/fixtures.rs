@@ -74,6 +74,7 @@ pub(crate) fn session(reference: &str) -> Told {
         held: Some(Held::Process),
         enforcement: Enforcement::Policy,
         require_evidence: Evidence::None,
+        require_approval: Evidence::None,
         covered: Vec::new(),
         profile: None,
         switched_off: Vec::new(),

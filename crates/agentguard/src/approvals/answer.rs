@@ -1,12 +1,15 @@
 //! The side of the human: what waits, and the answer.
 
 use std::io;
+use std::path::Path;
 
 use agentguard_audit::Places;
-use agentguard_core::Clock as _;
+use agentguard_core::{Clock as _, Statement};
 
 use super::place::{self, Place, answer_name, question_name};
 use super::question::{Answer, Question, Said, is_id};
+use super::sign::sign;
+use super::signers::Signers;
 use crate::SystemClock;
 
 /// The longest reason, in bytes: it stands in an entry.
@@ -45,6 +48,25 @@ pub enum Unanswered {
     /// A reason that does not fit into an entry.
     #[error("a reason has at most {LONGEST_REASON} bytes")]
     Reason,
+    /// Policy counts a yes only where it is signed.
+    #[error("question `{id}` is answered with yes by a signature only")]
+    Unsigned {
+        /// The id.
+        id: String,
+    },
+    /// The signature does not count.
+    #[error("the signature does not count: {why}")]
+    Signature {
+        /// Why.
+        why: String,
+    },
+    /// It could not be signed.
+    #[error("cannot sign the answer")]
+    Sign {
+        /// What the system said, or `ssh-keygen`.
+        #[source]
+        source: io::Error,
+    },
     /// The files cannot be read or written.
     #[error("cannot answer question `{id}`")]
     Io {
@@ -70,12 +92,17 @@ pub fn waiting(places: &Places) -> Vec<Question> {
     questions
 }
 
-/// Answers a question, and returns what was answered.
+/// Answers a question, signed where a key is given, and returns what was answered.
 ///
 /// # Errors
 ///
 /// Returns why it was not answered.
-pub fn answer(places: &Places, id: &str, given: Given) -> Result<Question, Unanswered> {
+pub fn answer(
+    places: &Places,
+    id: &str,
+    given: Given,
+    key: Option<&Path>,
+) -> Result<Question, Unanswered> {
     let unknown = || Unanswered::Unknown { id: id.to_owned() };
     if !is_id(id) {
         return Err(unknown());
@@ -100,7 +127,13 @@ pub fn answer(places: &Places, id: &str, given: Given) -> Result<Question, Unans
             Err(Unanswered::Unknown { .. }) => continue,
             Err(error) => return Err(error),
         };
-        let answer = Answer::new(&question, said, reason);
+        if key.is_none() && said == Said::Yes && question.asked.must_be_signed {
+            return Err(Unanswered::Unsigned { id: id.to_owned() });
+        }
+        let mut answer = Answer::new(&question, said, reason);
+        answer.sshsig = key
+            .map(|key| signed(places, &question, &answer, key))
+            .transpose()?;
         return match place.write_once(&answer_name(id), &answer) {
             Ok(()) => Ok(question),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -111,6 +144,22 @@ pub fn answer(places: &Places, id: &str, given: Given) -> Result<Question, Unans
         };
     }
     Err(unknown())
+}
+
+/// Signs an answer, and makes sure that it counts before it takes its place.
+fn signed(
+    places: &Places,
+    question: &Question,
+    answer: &Answer,
+    key: &Path,
+) -> Result<String, Unanswered> {
+    let failed = |source| Unanswered::Sign { source };
+    let statement = question.statement(answer.said, answer.reason.as_deref());
+    let sshsig = sign(&statement.bytes(), Statement::NAMESPACE, key).map_err(failed)?;
+    let signers = Signers::read(places).map_err(failed)?;
+    let who = signers.who_signed(&sshsig, &statement);
+    who.map_err(|why| Unanswered::Signature { why })?;
+    Ok(sshsig)
 }
 
 fn find(place: &Place, id: &str) -> Result<Question, Unanswered> {

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use agentguard_audit::Places;
 use agentguard_core::{
-    Action, Answered, Approval, Approver, Clock as _, Digest, Evidence, Index, Rule, Ruling,
-    Session, TierDigest, Timestamp, Unrecorded, Waiting,
+    Action, Answered, Approval, Approver, Clock as _, Commitment, Digest, Evidence, Index, Rule,
+    Ruling, Salt, Session, Signed, TierDigest, Timestamp, Unrecorded, Waiting,
 };
 use agentguard_policy::Question as Judged;
 
-use super::place::{Own, answer_name, question_name};
+use super::place::{Own, Place, answer_name, question_name};
 use super::question::{Answer, Asked, Question, Said, id_of};
+use super::signers::Signers;
 use crate::SystemClock;
 use crate::arrange::random;
 use crate::human::login_of;
@@ -22,6 +23,10 @@ use crate::human::login_of;
 const MOST: usize = 64;
 /// How long a question can be answered though nobody waits, and the very same be asked for again.
 const VALID: Duration = Duration::from_secs(10 * 60);
+/// How long after the time for an answer its entry says that it counts: it is heard, and written down, within that.
+const MARGIN: Duration = Duration::from_secs(2);
+/// What of that is left for writing.
+const TO_WRITE: Duration = Duration::from_secs(1);
 /// How long a program that nobody answered about is not asked about again. Shells look for a program that they were
 /// refused in the next directory of `PATH`, which often is the same one by another name.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -32,14 +37,50 @@ pub(crate) struct Book {
     session: Session,
     policy: Vec<TierDigest>,
     patience: Duration,
+    /// Whose signatures count, and what policy requires of who says yes.
+    signing: (Signers, Evidence),
     pages: Mutex<Pages>,
 }
 
 #[derive(Default)]
 struct Pages {
-    own: Option<Own>,
+    own: Option<Desk>,
     open: Vec<Open>,
     tickets: u64,
+}
+
+/// Where answers come in, and what they have to be.
+struct Desk {
+    own: Own,
+    signers: Signers,
+    required: Evidence,
+}
+
+impl Desk {
+    fn place(&self) -> &Place {
+        self.own.place()
+    }
+
+    /// Who said so, and the signature. `None` where it is none that counts.
+    fn who(
+        &self,
+        question: &Question,
+        answer: &Answer,
+        uid: u32,
+    ) -> Option<(Approver, Option<Signed>)> {
+        let Some(sshsig) = &answer.sshsig else {
+            let by = approver(uid);
+            let is_enough = answer.said == Said::No || by.evidence >= self.required;
+            return is_enough.then_some((by, None));
+        };
+        let statement = question.statement(answer.said, answer.reason.as_deref());
+        let by = self.signers.who_signed(sshsig, &statement).ok()?;
+        let signed = Signed {
+            question: question.digest,
+            sshsig: sshsig.clone(),
+        };
+        Some((by, Some(signed)))
+    }
 }
 
 /// A question that can be answered, or whose answer still counts.
@@ -95,12 +136,14 @@ impl Book {
         session: Session,
         policy: Vec<TierDigest>,
         patience: Duration,
+        signing: (Signers, Evidence),
     ) -> Self {
         Self {
             places,
             session,
             policy,
             patience,
+            signing,
             pages: Mutex::default(),
         }
     }
@@ -116,7 +159,7 @@ impl Book {
         action: Waiting<Judged>,
         words: &str,
         whole: Option<Digest>,
-        record: impl FnOnce(&str, &Rule, Timestamp) -> Result<Index, Unrecorded>,
+        record: impl FnOnce(&str, &Rule, Timestamp) -> Result<(Index, Commitment), Unrecorded>,
     ) -> Asking {
         let mut pages = self.pages();
         let is_looked_after = matches!(action.action().action(), Action::Exec(_));
@@ -184,8 +227,8 @@ impl Book {
         let settled = settled.pop()?;
         let keep = match answer {
             Answered::Denied => Some(VALID),
-            Answered::Expired => Some(SILENCE),
-            Answered::Approved | Answered::Withdrawn | Answered::Void => None,
+            Answered::Expired | Answered::Void => Some(SILENCE),
+            Answered::Approved | Answered::Withdrawn => None,
         };
         match keep {
             // Whoever asks again gets the same answer.
@@ -284,7 +327,7 @@ impl Book {
         pages: &mut Pages,
         action: &Waiting<Judged>,
         (words, whole): (&str, Option<Digest>),
-        record: impl FnOnce(&str, &Rule, Timestamp) -> Result<Index, Unrecorded>,
+        record: impl FnOnce(&str, &Rule, Timestamp) -> Result<(Index, Commitment), Unrecorded>,
     ) -> Result<Question, String> {
         let unshown = |error: &dyn std::fmt::Display| format!("no human can be asked: {error}");
         let id = id_of(&random().map_err(|error| unshown(&error))?);
@@ -292,7 +335,12 @@ impl Book {
             Some(own) => own,
             none => {
                 let own = Own::make(&self.places, &self.session.id);
-                none.insert(own.map_err(|error| unshown(&error))?)
+                let (signers, required) = self.signing.clone();
+                none.insert(Desk {
+                    own: own.map_err(|error| unshown(&error))?,
+                    signers,
+                    required,
+                })
             }
         };
         let now = SystemClock.now().unix_micros;
@@ -300,19 +348,26 @@ impl Book {
             now.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
         };
         let until = at(self.valid(whole));
-        let entry = record(&id, action.rule(), Timestamp::from_unix_micros(until));
-        let Index(entry) = entry.map_err(|error| unshown(&error))?;
+        let over = Timestamp::from_unix_micros(at(self.valid(whole) + MARGIN));
+        let salt = Salt(random().map_err(|error| unshown(&error))?).to_hex();
+        let recorded = record(&id, action.rule(), over.clone());
+        let (Index(entry), text) = recorded.map_err(|error| unshown(&error))?;
         let question = Question::new(Asked {
             id,
             session: self.session.id.clone(),
             agent: self.session.agent.name.clone(),
             human: self.session.human.id.clone(),
+            kind: action.action().action().kind().to_owned(),
             action: words.to_owned(),
             rule: action.rule().clone(),
             policy: self.policy.clone(),
             input: action.action().own_input(),
             whole,
             entry,
+            text,
+            over,
+            must_be_signed: self.signing.1 > Evidence::Asserted,
+            salt,
             waits_until: at(self.patience),
             until,
         });
@@ -360,27 +415,43 @@ impl Open {
         self.until <= SystemClock.now().boot_nanos
     }
 
+    /// Whether what would be allowed now would be written down when nothing comes of an answer any more.
+    fn is_too_late(&self) -> bool {
+        let to_write = u64::try_from(TO_WRITE.as_micros()).unwrap_or(u64::MAX);
+        let now = SystemClock.now().unix_micros.saturating_add(to_write);
+        Timestamp::from_unix_micros(now) > self.question.asked.over
+    }
+
     /// Whether nobody waits for it, and nobody could ask for it again.
     fn is_left(&self) -> bool {
         self.same.is_none() && self.waiting.is_empty()
     }
 
     /// Takes up an answer, if there is one.
-    fn hear(&mut self, own: &Own) {
+    fn hear(&mut self, own: &Desk) {
         if self.answer.is_some() {
             return;
         }
         let id = &self.question.asked.id;
         let read = own.place().read::<Answer>(&answer_name(id));
-        let (answer, by, reason) = match read {
+        let nobody = |answer| (answer, None, None, None);
+        let (answer, by, reason, signed) = match read {
             Ok(None) => return,
-            Ok(Some((answer, uid))) if answer.is_to(&self.question) => match answer.said {
-                Said::Yes => (Answered::Approved, Some(approver(uid)), answer.reason),
-                Said::No => (Answered::Denied, Some(approver(uid)), answer.reason),
-                Said::Over => (Answered::Expired, None, None),
-            },
+            Ok(Some((answer, uid))) if answer.is_to(&self.question) => {
+                let who = own.who(&self.question, &answer, uid);
+                match (answer.said, who) {
+                    (Said::Over, _) => nobody(Answered::Expired),
+                    (_, None) => nobody(Answered::Void),
+                    (Said::Yes, Some((by, signed))) => {
+                        (Answered::Approved, Some(by), answer.reason, signed)
+                    }
+                    (Said::No, Some((by, signed))) => {
+                        (Answered::Denied, Some(by), answer.reason, signed)
+                    }
+                }
+            }
             // Its place is taken, so that nobody else can answer.
-            Ok(Some(_)) | Err(_) => (Answered::Void, None, None),
+            Ok(Some(_)) | Err(_) => nobody(Answered::Void),
         };
         own.place().remove(&question_name(id));
         self.answer = Some(Approval {
@@ -388,11 +459,12 @@ impl Open {
             answer,
             by,
             reason,
+            signed,
         });
     }
 
     /// Takes no answer any more, unless there is one already: whoever makes the file first is right.
-    fn close(&mut self, own: &Own) {
+    fn close(&mut self, own: &Desk) {
         let over = Answer::new(&self.question, Said::Over, None);
         let _ = own
             .place()
@@ -414,6 +486,11 @@ impl Open {
         };
         for waits in std::mem::take(&mut self.waiting) {
             settled.push(match approval.answer {
+                Answered::Approved if self.is_too_late() => self.refuse(
+                    waits,
+                    Answered::Expired,
+                    "a yes came when its time was over",
+                ),
                 Answered::Approved if self.until > 0 => {
                     // Used, and for nobody else.
                     self.until = 0;
@@ -434,9 +511,13 @@ impl Open {
                 ),
                 Answered::Denied => self.refuse(waits, Answered::Denied, "a human said no"),
                 Answered::Void => {
-                    // It can be asked anew.
-                    self.until = 0;
-                    self.refuse(waits, Answered::Void, "its answer was to something else")
+                    // It can be asked anew; by a shell's next try not yet.
+                    self.until = if self.is_looked_after { self.until } else { 0 };
+                    self.refuse(
+                        waits,
+                        Answered::Void,
+                        "its answer was to something else, or not signed as it has to be",
+                    )
                 }
                 Answered::Expired | Answered::Withdrawn => {
                     self.refuse(waits, Answered::Expired, "nobody answered in time")
@@ -452,6 +533,7 @@ impl Open {
             answer,
             by: None,
             reason: None,
+            signed: None,
         });
         let can_be_answered = self.answer.is_none() && self.same.is_some() && !self.is_over();
         let id = &self.question.asked.id;

@@ -1,6 +1,8 @@
 //! A question, and an answer to it, as they lie in their files.
 
-use agentguard_core::{AgentName, Digest, Rule, SessionId, TierDigest};
+use agentguard_core::{
+    AgentName, Commitment, Digest, Rule, SessionId, Statement, TierDigest, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// Letters that are not taken for one another. There are 32.
@@ -19,6 +21,8 @@ pub struct Asked {
     pub agent: AgentName,
     /// The id of the human who started the session.
     pub human: String,
+    /// The kind of action.
+    pub kind: String,
     /// The action in words.
     pub action: String,
     /// The rule that asks.
@@ -31,6 +35,14 @@ pub struct Asked {
     pub whole: Option<Digest>,
     /// The entry that holds the question.
     pub entry: u64,
+    /// Commits to the action, as that entry does.
+    pub text: Commitment,
+    /// When nothing comes of an answer any more, as that entry says.
+    pub over: Timestamp,
+    /// Whether a yes has to be signed.
+    pub must_be_signed: bool,
+    /// Random, so that nobody finds by guessing what a digest of this is of.
+    pub salt: String,
     /// Until when whoever asks waits, in microseconds since 1970. Later it has to be asked for again.
     pub waits_until: u64,
     /// Until when it can be answered, in microseconds since 1970.
@@ -50,6 +62,26 @@ impl Question {
     pub(crate) fn new(asked: Asked) -> Self {
         let digest = digest(&asked);
         Self { asked, digest }
+    }
+
+    /// What a human signs who answers so.
+    pub(crate) fn statement<'s>(&'s self, said: Said, reason: Option<&'s str>) -> Statement<'s> {
+        let asked = &self.asked;
+        Statement {
+            id: &asked.id,
+            session: &asked.session,
+            agent: &asked.agent,
+            human: &asked.human,
+            policy: &asked.policy,
+            action: &asked.kind,
+            text: &asked.text,
+            rule: &asked.rule.id,
+            entry: asked.entry,
+            until: &asked.over,
+            question: self.digest,
+            is_yes: said == Said::Yes,
+            reason,
+        }
     }
 
     /// Whether the digest is of what stands there.
@@ -73,6 +105,9 @@ pub(crate) struct Answer {
     pub(crate) said: Said,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+    /// The human's signature, as in [`agentguard_core::Signed`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sshsig: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -92,6 +127,7 @@ impl Answer {
             digest: question.digest,
             said,
             reason,
+            sshsig: None,
         }
     }
 

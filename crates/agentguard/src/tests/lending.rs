@@ -84,7 +84,9 @@ fn lent(
     lending.begin(&recorded.record).unwrap();
     let policy = (&recorded.judge, &recorded.confined);
     let places = recorded.scratch.places();
-    let book = Book::new(places, recorded.session(), Vec::new(), Duration::ZERO);
+    let signing = (Signers::read(&places).unwrap(), Evidence::None);
+    let nobody = Duration::ZERO;
+    let book = Book::new(places, recorded.session(), Vec::new(), nobody, signing);
     let gate = session_gate(policy, Enforcement::Policy, &recorded.record, &book);
     let of_session = (&recorded.record, &book, &lending);
     let supervisor = Supervisor::new((&gate, &recorded.judge), of_session, &Silent);

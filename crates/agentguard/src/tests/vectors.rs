@@ -1,0 +1,381 @@
+//! Approvals that are none, as logs that everything else is right in: `tests/vectors/approval`, for every verifier.
+//! `UPDATE=1` writes them anew, with a key and signatures of `ssh-keygen`.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::AtomicU64;
+
+use agentguard_audit::{Fault, export};
+use agentguard_core::{
+    Answered, Approval, Approver, Class, Clock, Commitment, Moment, Network, Rule, RuleId, Ruling,
+    Salt, Signed, Statement, Tally, Tier, TierDigest, Timestamp,
+};
+use agentguard_credentials::session_statement;
+
+use super::*;
+use crate::approvals::sign;
+
+const BEGAN: u64 = 1_795_510_519_000_000;
+const SECOND: u64 = 1_000_000;
+const ACTION: &str = r#"{"schema":1,"action":{"kind":"exec","argv":["make","install"]}}"#;
+
+/// The vectors, and what each is refused for. The first two are accepted.
+const VECTORS: [(&str, Option<&str>); 14] = [
+    ("accepted", None),
+    ("accepted-unsigned", None),
+    (
+        "another-actor",
+        Some("no human signed this answer to this question"),
+    ),
+    (
+        "another-session",
+        Some("no human signed this answer to this question"),
+    ),
+    (
+        "another-policy",
+        Some("no human signed this answer to this question"),
+    ),
+    (
+        "another-answer",
+        Some("no human signed this answer to this question"),
+    ),
+    (
+        "another-use",
+        Some("no human signed this answer to this question"),
+    ),
+    (
+        "bad-signature",
+        Some("no human signed this answer to this question"),
+    ),
+    (
+        "another-action",
+        Some("the question that it names was about something else"),
+    ),
+    (
+        "expired",
+        Some("it was allowed after the time for an answer was over"),
+    ),
+    ("twice", Some("one approval allowed it twice")),
+    (
+        "unasked",
+        Some("it names a question that was not asked before it"),
+    ),
+    (
+        "unsigned",
+        Some("it was allowed, and the yes was not signed as policy requires"),
+    ),
+    (
+        "signature-missing",
+        Some("it says that a human signed, and there is no signature"),
+    ),
+];
+
+fn vectors() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/approval")
+}
+
+/// A clock that goes on by a microsecond whenever it is asked.
+struct Ticking(AtomicU64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Moment {
+        let tick = self.0.fetch_add(1, Ordering::Relaxed);
+        Moment {
+            unix_micros: BEGAN + tick,
+            boot_nanos: tick * 1000,
+        }
+    }
+}
+
+/// Where vectors are made: with an agent's key, and a human's.
+struct Maker {
+    scratch: Scratch,
+    agent: AgentKey,
+    human: PathBuf,
+}
+
+impl Maker {
+    #[expect(clippy::disallowed_methods, reason = "it makes a key for vectors")]
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let state = scratch.places().state;
+        let agent = AgentKey::load_or_create(&state, &AgentName::parse("ci-7").unwrap()).unwrap();
+        let human = scratch.0.join("human");
+        let mut command = Command::new("ssh-keygen");
+        command
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(&human);
+        assert!(command.status().unwrap().success());
+        Self {
+            scratch,
+            agent,
+            human,
+        }
+    }
+
+    /// Signs an answer to the question at entry 1, of which something is another in some vectors.
+    fn signed(&self, name: &str, session: &SessionId, text: &Commitment) -> Signed {
+        let (other_session, other_agent) = (
+            SessionId::from_random([9; 16]),
+            AgentName::parse("ci-8").unwrap(),
+        );
+        let other_policy = policy(b"another");
+        let is = |what: &str| name == what;
+        let statement = Statement {
+            id: "7k2m9q4xw8c3t",
+            session: if is("another-session") {
+                &other_session
+            } else {
+                session
+            },
+            agent: if is("another-actor") {
+                &other_agent
+            } else {
+                &self.agent.agent().name
+            },
+            human: "local:1000@desk",
+            policy: if is("another-policy") {
+                &other_policy
+            } else {
+                &policy(b"policy")
+            },
+            action: "exec",
+            text,
+            rule: &RuleId::parse("own/ask").unwrap(),
+            entry: 1,
+            until: &until(),
+            question: Digest::of(b"all that was asked"),
+            is_yes: !is("another-answer"),
+            reason: Some("as agreed"),
+        };
+        let namespace = if is("another-use") {
+            "git"
+        } else {
+            Statement::NAMESPACE
+        };
+        let mut sshsig = sign(&statement.bytes(), namespace, &self.human).unwrap();
+        if is("bad-signature") {
+            // Within the signature, which stands at the end.
+            let at = sshsig.trim_end_matches('=').len() - 8;
+            let other = if sshsig.as_bytes()[at] == b'A' {
+                "B"
+            } else {
+                "A"
+            };
+            sshsig.replace_range(at..=at, other);
+        }
+        Signed {
+            question: Digest::of(b"all that was asked"),
+            sshsig,
+        }
+    }
+
+    fn make(&self, name: &str) {
+        let places = self.scratch.places();
+        let who = human();
+        let session = SessionId::from_random(crate::arrange::random().unwrap());
+        let author = Author {
+            session: session.clone(),
+            agent: self.agent.agent().name,
+            human: who.id.clone(),
+            evidence: who.evidence,
+        };
+        let clock = Arc::new(Ticking(AtomicU64::new(0)));
+        let log = SessionLog::create(&places, author, clock.clone()).unwrap();
+        let begin = |text: Option<Commitment>| {
+            let text = text.unwrap();
+            let statement = session_statement(&session, &who.id, &text);
+            start(
+                &who,
+                (&self.agent.agent(), self.agent.sign(&statement)),
+                text,
+            )
+        };
+        log.append(Class::Critical, Some(r#"{"command":["make"]}"#), begin)
+            .unwrap();
+        let salt = Salt([7; 16]);
+        let mut asked = None;
+        log.append_shared(Class::Critical, (ACTION, salt), |text| {
+            asked = text;
+            question(text.unwrap())
+        })
+        .unwrap();
+        let approval = self.approval(name, &session, &asked.unwrap());
+        let of = match name {
+            "another-action" => ACTION.replace("make", "rm"),
+            _ => ACTION.to_owned(),
+        };
+        if name == "expired" {
+            clock.0.fetch_add(600 * SECOND, Ordering::Relaxed);
+        }
+        for _ in 0..if name == "twice" { 2 } else { 1 } {
+            let event = |text: Option<Commitment>| decision(text.unwrap(), &approval);
+            log.append_shared(Class::Critical, (&of, salt), event)
+                .unwrap();
+        }
+        log.append(Class::Critical, None, |_| Event::End {
+            status: OutcomeOf::Exited { code: 0 },
+            tally: Tally::default(),
+        })
+        .unwrap();
+        let directory = log.directory().to_owned();
+        log.end().unwrap();
+        export(&directory, &vectors().join(name), false).unwrap();
+    }
+
+    fn approval(&self, name: &str, session: &SessionId, text: &Commitment) -> Approval {
+        let is_signed = !matches!(name, "unsigned" | "accepted-unsigned");
+        let is_there = is_signed && name != "signature-missing";
+        let answer = match name {
+            "accepted-unsigned" => Answered::Denied,
+            _ => Answered::Approved,
+        };
+        Approval {
+            question: if name == "unasked" { 0 } else { 1 },
+            answer,
+            by: Some(Approver {
+                id: if is_signed {
+                    "ssh:ada"
+                } else {
+                    "local:1000@desk"
+                }
+                .to_owned(),
+                login: "ada".to_owned(),
+                evidence: if is_signed {
+                    Evidence::Signed
+                } else {
+                    Evidence::Asserted
+                },
+            }),
+            reason: Some("as agreed".to_owned()),
+            signed: is_there.then(|| self.signed(name, session, text)),
+        }
+    }
+}
+
+fn human() -> Human {
+    Human {
+        id: "local:1000@desk".to_owned(),
+        login: "ada".to_owned(),
+        evidence: Evidence::Asserted,
+        via: Vec::new(),
+    }
+}
+
+fn policy(content: &[u8]) -> Vec<TierDigest> {
+    vec![TierDigest {
+        tier: Tier::User,
+        digest: Digest::of(content),
+    }]
+}
+
+fn until() -> Timestamp {
+    Timestamp::from_unix_micros(BEGAN + 600 * SECOND)
+}
+
+fn asks() -> Rule {
+    Rule::new("own/ask", "a human looks at it")
+}
+
+fn start(human: &Human, (agent, signature): (&Agent, String), text: Commitment) -> Event {
+    Event::Start {
+        agent: agent.clone(),
+        human: human.clone(),
+        trigger: Trigger {
+            kind: TriggerKind::Terminal,
+            event: "terminal".to_owned(),
+            reference: "/dev/pts/3".to_owned(),
+            requested: true,
+            facts: Vec::new(),
+        },
+        policy: policy(b"policy"),
+        level: Level::Full,
+        network: Network::Isolated,
+        forcing: None,
+        missing: Vec::new(),
+        held: None,
+        enforcement: Enforcement::Policy,
+        require_evidence: Evidence::None,
+        require_approval: Evidence::Signed,
+        covered: Vec::new(),
+        profile: None,
+        switched_off: Vec::new(),
+        credentials: Vec::new(),
+        ruling: Ruling::Allow {
+            rule: Rule::new("session/start", "a session may start"),
+            approval: None,
+        },
+        refs: Vec::new(),
+        text,
+        signature,
+    }
+}
+
+fn question(text: Commitment) -> Event {
+    Event::Question {
+        id: "7k2m9q4xw8c3t".to_owned(),
+        action: "exec".to_owned(),
+        rule: asks(),
+        until: until(),
+        text,
+    }
+}
+
+fn decision(text: Commitment, approval: &Approval) -> Event {
+    let (rule, given) = (asks(), Some(Box::new(approval.clone())));
+    let ruling = match approval.answer {
+        Answered::Approved => Ruling::Allow {
+            rule,
+            approval: given,
+        },
+        _ => Ruling::Deny {
+            rule,
+            asked: true,
+            approval: given,
+        },
+    };
+    Event::Decision {
+        action: "exec".to_owned(),
+        text,
+        program: Some(Digest::of(b"program")),
+        class: Some(ProgramClass::System),
+        brings: None,
+        ruling,
+    }
+}
+
+fn make_all() {
+    let _ = fs::remove_dir_all(vectors());
+    fs::create_dir_all(vectors()).unwrap();
+    let maker = Maker::new();
+    for (name, _) in VECTORS {
+        maker.make(name);
+    }
+    let keys = Keys::pinned(&maker.scratch.places()).unwrap();
+    let key = keys.all().first().unwrap().to_string();
+    fs::write(vectors().join("key"), format!("{key}\n")).unwrap();
+}
+
+#[test]
+fn an_approval_counts_for_what_was_asked_in_time_once_and_by_whom_it_has_to_be() {
+    if std::env::var_os("UPDATE").is_some() {
+        make_all();
+    }
+    let key = fs::read_to_string(vectors().join("key")).unwrap();
+    let keys = Keys::given([key.trim()]).unwrap();
+    for (name, expected) in VECTORS {
+        let report = crate::verify_session(&vectors().join(name), &keys).unwrap();
+        let found: Vec<_> = report
+            .findings
+            .iter()
+            .map(|finding| (finding.fault, finding.detail.as_str()))
+            .collect();
+        let expected: Vec<_> = expected
+            .map(|why| (Fault::Approval, why))
+            .into_iter()
+            .collect();
+        assert_eq!(found, expected, "{name}");
+    }
+    let there = fs::read_dir(vectors()).unwrap().count();
+    assert_eq!(there, VECTORS.len() + 1, "a vector that nobody names");
+}
