@@ -17,6 +17,10 @@ const ATTACK: &str = include_str!("attacks/signing.py");
 const COMMITS: &str =
     "for one in a b; do echo $one > $one; git add $one; git commit -qm $one; done";
 
+/// How a human signs, with what no session has.
+const OWN_SIGNATURE: &str = "[commit]\n\tgpgsign = true\n[gpg]\n\tformat = openpgp\n\tprogram = /opt/none\n\
+    [gpg \"ssh\"]\n\tprogram = /opt/none\n[user]\n\tsigningkey = 0123456789ABCDEF\n";
+
 /// The command by the one whose sessions they are.
 fn ours(scene: &Scene, words: &[&str]) -> Ran {
     let mut command = scene.command(scene.root.join("agentguard"));
@@ -114,8 +118,10 @@ fn assert_verifies(scene: &Scene) {
 fn commits_are_signed_by_the_agents_key_and_each_has_an_entry_that_names_it() {
     as_everyone(|scene| {
         repository(scene);
+        let own = scene.write("home/.gitconfig", OWN_SIGNATURE);
         let ran = scene.run_with(&[&scene.policy(SIGNS)], &["sh", "-ec", COMMITS]);
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        fs::remove_file(own).unwrap();
         assert_eq!(judged(scene), "G local\nG local\n");
         let events = events(scene);
         let (first, second) = match signatures(&events)[..] {
@@ -345,16 +351,17 @@ fn the_agents_key_is_in_no_process_of_a_session() {
             let place = PathBuf::from(format!("/proc/{process}"));
             let environment = fs::read(place.join("environ")).unwrap_or_default();
             let is_inside = has(&environment, session.as_bytes());
+            let exe = fs::read_link(place.join("exe")).unwrap_or_default();
+            let is_ours = exe.starts_with(&scene.root);
+            // Others are none of this session's, and there are many.
+            if !is_inside && !is_ours {
+                continue;
+            }
             let holds =
                 has(&environment, &key) || memory(&place).iter().any(|area| has(area, &key));
-            let name = fs::read_to_string(place.join("comm")).unwrap_or_default();
-            assert!(!(is_inside && holds), "{name}");
+            assert!(!(is_inside && holds), "{}", exe.display());
             inside += usize::from(is_inside);
-            holding += usize::from(
-                holds
-                    && fs::read_link(place.join("exe"))
-                        .is_ok_and(|exe| exe.starts_with(&scene.root)),
-            );
+            holding += usize::from(holds);
         }
         // The guard has it, and whoever looks for it finds it there; the mediator and the gate are the same program.
         assert!(inside > 0);
