@@ -67,27 +67,45 @@ fn events(scene: &Scene) -> Vec<Event> {
 
 /// What was signed, at its place among the events.
 fn signatures(events: &[Event]) -> Vec<(u64, MessageDigest)> {
-    let made = (0..).zip(events).filter_map(|(index, event)| match event {
-        Event::Signature {
+    let mut made = Vec::new();
+    for (index, event) in (0..).zip(events) {
+        if let Event::Signature {
             message: Some(message),
             ruling: Ruling::Allow { .. },
             ..
-        } => Some((index, *message)),
-        _ => None,
-    });
-    made.collect()
+        } = event
+        {
+            made.push((index, *message));
+        }
+    }
+    made
 }
 
 /// The rules by which signatures were refused, each as often as it stands in the log.
 fn refusals(scene: &Scene) -> Vec<String> {
-    let rules = events(scene).into_iter().filter_map(|event| match event {
-        Event::Signature {
+    let mut rules = Vec::new();
+    for event in events(scene) {
+        if let Event::Signature {
             ruling: Ruling::Deny { rule, .. },
             ..
-        } => Some(rule.id.to_string()),
-        _ => None,
-    });
-    rules.collect()
+        } = event
+        {
+            rules.push(rule.id.to_string());
+        }
+    }
+    rules
+}
+
+/// The entries by which commits that appeared were signed, in order.
+fn signed_by(events: &[Event]) -> Vec<Option<u64>> {
+    let mut signed = Vec::new();
+    for event in events {
+        if let Event::Refs { commits, .. } = event {
+            signed.extend(commits.iter().map(|commit| commit.signature));
+        }
+    }
+    signed.sort();
+    signed
 }
 
 /// A repository in the workspace: none is made from within.
@@ -130,17 +148,7 @@ fn commits_are_signed_by_the_agents_key_and_each_has_an_entry_that_names_it() {
         };
         assert_eq!(first.1, MessageDigest::of(&signed_part(scene, "HEAD~1")));
         assert_eq!(second.1, MessageDigest::of(&signed_part(scene, "HEAD")));
-        let mut seen: Vec<_> = events
-            .iter()
-            .filter_map(|event| match event {
-                Event::Refs { commits, .. } => Some(commits.clone()),
-                _ => None,
-            })
-            .flatten()
-            .map(|commit| commit.signature)
-            .collect();
-        seen.sort();
-        assert_eq!(seen, [Some(first.0), Some(second.0)]);
+        assert_eq!(signed_by(&events), [Some(first.0), Some(second.0)]);
         assert_verifies(scene);
         let traced = ours(scene, &["trace", "HEAD"]);
         let words = format!("{} ", second.0);
