@@ -120,3 +120,11 @@ test_a_setting_that_does_what_git_does_anyway_is_not_refused if {
 	ids == set() with input as setting("core.alternaterefscommand", own)
 	ids == {"git/program-by-configuration"} with input as setting("core.alternaterefscommand", concat("", [own, "; x"]))
 }
+
+test_signing_is_left_to_what_git_signs_with_by_itself if {
+	ids == set() with input as setting("gpg.ssh.program", "ssh-keygen")
+	every value in {"./ssh-keygen", "/tmp/ssh-keygen", "sh"} {
+		ids == {"git/program-by-configuration"} with input as setting("gpg.ssh.program", value)
+	}
+	ids == {"git/program-by-configuration"} with input as setting("gpg.program", "ssh-keygen")
+}

@@ -72,3 +72,49 @@ impl Identity {
         keys.filter_map(line).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use agentguard_core::ssh::{GitSignature, signed_part};
+
+    use super::*;
+    use crate::mutate::fuzz;
+
+    #[test]
+    fn fuzz_nothing_is_signed_but_what_git_asks_for() {
+        let words = [
+            "SSHSIG",
+            "git",
+            "sha512",
+            "\0\0\0\u{3}",
+            "\0\0\0\u{6}",
+            "\0\0\0@",
+            "\0\0\0\0",
+            "gpgsig ",
+            "gpgsig-sha256 ",
+            "\n ",
+            "\n\n",
+            "-----BEGIN SSH SIGNATURE-----",
+            "-----END SSH SIGNATURE-----",
+            "ssh-ed25519",
+            "AAAAC3NzaC1lZDI1NTE5AAAAI",
+        ];
+        fuzz("signature", &words, |bytes| {
+            let asked = match Signing::of(bytes).message() {
+                // There is one way to ask for it.
+                Ok(message) => {
+                    assert_eq!(message.blob_for_git(), bytes);
+                    "git"
+                }
+                Err(why) => why,
+            };
+            let read = GitSignature::parse(bytes).is_some();
+            let part = signed_part(bytes, "gpgsig");
+            if let Some((signed, signature)) = &part {
+                assert!(signed.len() + signature.len() < bytes.len());
+                assert_eq!(signed_part(signed, "gpgsig"), None);
+            }
+            format!("{asked} {read} {}", part.is_some())
+        });
+    }
+}

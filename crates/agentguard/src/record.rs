@@ -188,11 +188,12 @@ impl SessionRecord {
 
     /// A commit that appeared, with the entry by which it was signed.
     fn seen(&self, found: CommitFound) -> CommitSeen {
-        let signatures = self
+        let mut signatures = self
             .signatures
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let signed = found.signed.and_then(|message| signatures.get(&message));
+        // Each commit appears once: its signature makes room for others.
+        let signed = found.signed.and_then(|message| signatures.remove(&message));
         CommitSeen {
             id: found.id,
             origin: found.origin,

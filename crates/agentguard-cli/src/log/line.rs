@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use agentguard::core::{
-    Answered, Api, Brought, Change, ChangeKind, CredentialAct, Digest, Entry, Event, Human,
-    MessageDigest, Origin, OutcomeOf, Push, RefMove, RefOutcome, Rule, Ruling, SessionStatus, Span,
-    Tally, Timestamp,
+    Answered, Api, Brought, Change, ChangeKind, CommitSeen, CredentialAct, Digest, Entry, Event,
+    Human, MessageDigest, Origin, OutcomeOf, Push, RefMove, RefOutcome, Rule, Ruling,
+    SessionStatus, Span, Tally, Timestamp,
 };
 use serde_json::Value;
 
@@ -70,26 +70,10 @@ pub(crate) fn told(event: &Event, text: Option<&Value>) -> String {
             complete,
             ..
         } => changed(*files, *complete, covered_by.as_str(), text),
-        Event::Refs { moved, commits } => {
-            let refs = moved.iter().map(moved_ref);
-            let commits = commits.iter().map(|commit| {
-                let came = match commit.origin {
-                    Origin::Made => "made",
-                    Origin::Received => "received",
-                };
-                let signed = commit.signature.map(|index| format!(", signed by {index}"));
-                format!("{came} {}{}", short(&commit.id), signed.unwrap_or_default())
-            });
-            format!("moved {}", some_of(refs.chain(commits)))
-        }
+        Event::Refs { moved, commits } => appeared(moved, commits),
         Event::Signature {
             message, ruling, ..
-        } => {
-            let what = message.map_or_else(String::new, |message| {
-                format!(" of {}", short_digest(&message))
-            });
-            format!("{} signature{what} ({})", ruled(ruling), ruling.rule().id)
-        }
+        } => signed(message.as_ref(), ruling),
         Event::Credential { act, handle, .. } => format!("{} credential {handle}", acted(*act)),
         Event::Finding { rule, of } => {
             let of = of.map_or(String::new(), |of| format!(" {of}"));
@@ -134,6 +118,31 @@ pub(crate) fn person(human: &Human) -> String {
         human.login,
         human.id,
         human.evidence.as_str()
+    )
+}
+
+/// Refs that moved, and commits that appeared with them.
+fn appeared(moved: &[RefMove], commits: &[CommitSeen]) -> String {
+    let refs = moved.iter().map(moved_ref);
+    let commits = commits.iter().map(|commit| {
+        let came = match commit.origin {
+            Origin::Made => "made",
+            Origin::Received => "received",
+        };
+        let signed = commit.signature.map(|index| format!(", signed by {index}"));
+        format!("{came} {}{}", short(&commit.id), signed.unwrap_or_default())
+    });
+    format!("moved {}", some_of(refs.chain(commits)))
+}
+
+/// `allowed signature of sha512:…`.
+fn signed(message: Option<&MessageDigest>, ruling: &Ruling) -> String {
+    let of = message.map(|message| format!(" of {}", short_digest(message)));
+    format!(
+        "{} signature{} ({})",
+        ruled(ruling),
+        of.unwrap_or_default(),
+        ruling.rule().id
     )
 }
 

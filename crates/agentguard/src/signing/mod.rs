@@ -133,6 +133,8 @@ impl Signer {
             .push(format!("{VARIABLE}={}", inside.display()).into_bytes());
         let settings = [
             ("gpg.format", "ssh".to_owned()),
+            // A human's own may ask a desktop that is not there.
+            ("gpg.ssh.program", PROGRAM.to_owned()),
             (
                 "user.signingkey",
                 format!("key::{}", arranged.key.ssh_word()),

@@ -104,14 +104,14 @@ fn wait(
 fn accept(listener: &UnixListener) -> std::io::Result<Option<UnixStream>> {
     match listener.accept() {
         Ok((stream, _)) => stream.set_nonblocking(true).map(|()| Some(stream)),
-        // No room for another just now: those that are there go on.
-        Err(error) => match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {
-                Ok(None)
-            }
-            _ => Err(error),
-        },
+        Err(error) if is_nobody(&error) => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+/// Whether whoever called is gone again.
+fn is_nobody(error: &std::io::Error) -> bool {
+    is_for_later(error) || error.kind() == ErrorKind::ConnectionAborted
 }
 
 impl Connection {

@@ -18,9 +18,10 @@ pub(super) struct Signature {
 impl Signature {
     /// Reads it from the commit, which is named in this way.
     pub(super) fn of(commit: &[u8], format: Hash) -> Self {
-        let header = match format {
-            Hash::Sha1 => "gpgsig",
-            _ => "gpgsig-sha256",
+        let header = if format == Hash::Sha1 {
+            "gpgsig"
+        } else {
+            "gpgsig-sha256"
         };
         let Some((signed, armored)) = signed_part(commit, header) else {
             return Self::default();
