@@ -92,6 +92,19 @@ PUSHERS = [
 ]
 
 
+# A file that git-lfs sends by its own way before git pushes what stands for it. Hooks and filters would do the same.
+LFS = """
+set -e
+cd $TMPDIR && rm -rf large && git clone -q {url} large && cd large
+to={to}
+git checkout -q -B $to
+head -c 100000 /dev/urandom | git lfs clean > a.bin
+echo 'a.bin filter=lfs' > .gitattributes
+git add . && git commit -qm large
+git lfs push origin $to && git push -q origin HEAD:refs/heads/$to
+"""
+
+
 def bring(directory, workspace):
     """Puts what was installed, and the programs, into the workspace."""
     if (directory / "push").exists():
@@ -114,7 +127,29 @@ def play(findings, options, place, server):
         taken = allowed(place, pusher, own, "-taken", OTHER)
         findings.expect(f"{pusher.name} pushes what another branch holds", taken)
         findings.expect(f"{pusher.name} does not push to main", refused(place, pusher))
+    if not options.only or "git-lfs" in options.only:
+        if shutil.which("git-lfs", path=place.path):
+            play_large(findings, place, server)
+        else:
+            print("absent  git-lfs: it is not installed")
     server.heard()
+
+
+def play_large(findings, place, server):
+    """git-lfs: what is large comes to the server with a branch of the session's own, and with no other."""
+    own = "agent/$AGENTGUARD_AGENT/$(printf %.8s $AGENTGUARD_SESSION)/large"
+    for to, is_let in [("main", False), (own, True)]:
+        before, known = refs(place), place.refusals("api/lfs-upload")
+        code, said = place.run(LFS.format(url=URL, to=to))
+        is_there = any(name.endswith("/large") for name in refs(place))
+        sizes = [len(held) for held in server.large.values()]
+        found = [] if (code == 0) == is_let else [f"exit code {code}"]
+        found += [] if is_there == is_let else [f"the server has {refs(place)}"]
+        found += [] if is_let or refs(place) == before else ["the server's refs changed"]
+        found += [] if sizes == [100000] * is_let else [f"the server has large files of {sizes}"]
+        found += [] if is_let or place.refusals("api/lfs-upload") > known else ["no refusal"]
+        title = "pushes with" if is_let else "does not push with"
+        findings.expect(f"git {title} git-lfs to {to.rpartition('/')[2]}", [said, *found] if found else [])
 
 
 def allowed(place, pusher, own, end, *words):

@@ -1,5 +1,6 @@
 """A server of TLS on loopback that stands for every host of the suite, and writes down what reaches it."""
 
+import json
 import os
 import ssl
 import subprocess
@@ -8,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 REACHED = b'{"reached": true}\n'
 LONGEST_BODY = 64 << 20
+# Where git-lfs asks below a repository's path.
+LARGE = "/info/lfs/"
 # Here whatever is asked for is there.
 ANYTHING = "api.test"
 
@@ -19,6 +22,8 @@ class Server:
         self.files = files
         self.repositories = repositories
         self.requests = []
+        # What came of large files, by its digest.
+        self.large = {}
         self.lock = threading.Lock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Connection)
         self.server.daemon_threads = True
@@ -69,6 +74,8 @@ class Connection(BaseHTTPRequestHandler):
         host = self.headers.get("Host", "").partition(":")[0]
         self.server.owner.hear(f"{self.command} {host}{self.path}")
         path, _, query = self.path.partition("?")
+        if LARGE in path:
+            return self.large(host, path, body)
         if path.startswith("/git/"):
             return self.git(path.removeprefix("/git"), query, body)
         kind, content = "application/json", REACHED
@@ -91,6 +98,23 @@ class Connection(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
         return body
+
+    def large(self, host, path, body):
+        """Takes large files, as git-lfs sends them: its batch says where to."""
+        kind = [("Content-Type", "application/vnd.git-lfs+json")]
+        if self.command == "PUT":
+            self.server.owner.large[path.rpartition("/")[2]] = body
+            return self.send(200, [], b"")
+        if not path.endswith("/objects/batch"):
+            return self.send(404, kind, b"{}")
+        to = f"https://{host}{path.removesuffix('batch')}"
+        asked = [one["oid"] for one in json.loads(body)["objects"]]
+        sizes = [one["size"] for one in json.loads(body)["objects"]]
+        objects = [
+            {"oid": oid, "size": size, "actions": {"upload": {"href": to + oid}}}
+            for oid, size in zip(asked, sizes)
+        ]
+        return self.send(200, kind, json.dumps({"transfer": "basic", "objects": objects}).encode())
 
     def git(self, path, query, body):
         """Hands a request to git's own server."""
