@@ -102,7 +102,7 @@ fn a_request_is_one_entry_with_all_that_it_is_and_nothing_private_in_it() {
                 "accept": "*/*", "user-agent": "client/1", "content-length": form.len().to_string(),
                 "content-type": "application/x-www-form-urlencoded",
             },
-            "form": {"owner": [PRIVATE], "note": ["two words"]}, "body_seen": true, "pushes": false,
+            "form": {"owner": [PRIVATE], "note": ["two words"]}, "body_seen": true, "pushes": false, "ssh": false,
             "address": "127.0.0.1", "class": "local",
             "caller": action["caller"], "caller_sha256": Digest::of(&curl).to_string(),
         });
