@@ -38,6 +38,7 @@ mod gated;
 mod git_server;
 mod held;
 mod hung;
+mod infrastructure;
 mod kernel;
 mod learned;
 mod lent;
