@@ -49,8 +49,8 @@ deny contains {
 
 deny contains {
 	"id": "containers/elsewhere",
-	"reason": sprintf("`%s` takes at `%s` what stands in another file", [file.path, found.service]),
-	"remedy": "write it out",
+	"reason": sprintf("`%s` takes at `%s` what stands elsewhere: `%s`", [file.path, found.service, found.what]),
+	"remedy": "write it out, or build from a directory and a Dockerfile of the repository",
 } if {
 	some file in files
 	some found in elsewhere(file.after) - elsewhere(before(file))
@@ -58,7 +58,7 @@ deny contains {
 
 files := [file | some file in input.action.infrastructure; is_compose(lower(file.path))]
 
-is_compose(path) if regex.match(`(^|/)(docker-)?compose\.([^/]+\.)?ya?ml$`, path)
+is_compose(path) if regex.match(`(^|/)(docker-)?compose([._-][^/]*)?\.ya?ml$`, path)
 
 before(file) := object.get(file, "before", null)
 
@@ -87,6 +87,11 @@ rights(document) := {finding("privileged", name, value) |
 	some name, body in services(document)
 	some key in {"entitlements", "network", "privileged", "secrets", "ssh"}
 	body.build[key]
+} | {finding(key, name, one) |
+	some name, body in services(document)
+	some key in {"post_start", "pre_stop"}
+	some one in body[key]
+	one.privileged != false
 }
 
 # What a variable stands for is not known.
@@ -186,6 +191,20 @@ elsewhere(document) := {finding(key, key, value) |
 } | {finding("extends", name, body.extends) |
 	some name, body in services(document)
 	body.extends
+} | {finding("build", name, body.build[key]) |
+	some name, body in services(document)
+	some key in {"additional_contexts", "cache_from", "dockerfile_inline"}
+	body.build[key]
+} | {finding("build", name, context) |
+	some name, body in services(document)
+	context := body.build
+	is_string(context)
+	regex.match(`://|@|\$|^[^./][^/]*\.[^/]+/`, context)
+} | {finding("build", name, context) |
+	some name, body in services(document)
+	context := body.build.context
+	is_string(context)
+	regex.match(`://|@|\$|^[^./][^/]*\.[^/]+/`, context)
 } | {finding("provider", name, body.provider) |
 	some name, body in services(document)
 	body.provider

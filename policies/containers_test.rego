@@ -83,3 +83,23 @@ test_what_cannot_be_read_is_refused if {
 	}
 	denied({"path": "composer.yaml", "changes": [], "unread": "x"}) == set()
 }
+
+test_nothing_is_built_from_elsewhere if {
+	every build in [
+		"https://example.org/a.git", "github.com/a/b/", "git@example.org:a", {"context": "https://example.org/a.git"}, {"context": "${X}"},
+		{"context": ".", "dockerfile_inline": "FROM a"}, {"context": ".", "additional_contexts": {"a": "docker-image://b"}},
+	] {
+		after := {"services": {"web": {"build": build}}}
+		one := {"path": "docker-compose-dev.yml", "after": after, "changes": []}
+		{rule.id | some rule in containers.deny} == {"containers/elsewhere"} with input as {"action": {"infrastructure": [one]}}
+	}
+	every build in [".", "./web", "web/app", {"context": "./web", "dockerfile": "Dockerfile"}] {
+		one := {"path": "compose.yaml", "after": {"services": {"web": {"build": build}}}, "changes": []}
+		{rule.id | some rule in containers.deny} == set() with input as {"action": {"infrastructure": [one]}}
+	}
+}
+
+test_what_is_run_in_it_later_gets_no_rights_either if {
+	one := {"path": "compose.yaml", "after": {"services": {"web": {"build": ".", "post_start": [{"command": "x", "privileged": true}]}}}, "changes": []}
+	{rule.id | some rule in containers.deny} == {"containers/privileged"} with input as {"action": {"infrastructure": [one]}}
+}

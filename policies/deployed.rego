@@ -96,16 +96,6 @@ ask contains {
 	is_command(change)
 }
 
-# It is not read, so that all of it is asked about. A directory's files are one, and a part of it may lie anywhere.
-ask contains {
-	"id": "deployed/terraform",
-	"reason": sprintf("`%s` says what there is in a cloud, and is not looked into", [change.path]),
-	"remedy": "have a human make this change, and push the rest without it",
-} if {
-	some change in input.action.paths
-	regex.match(`\.(tf|tf\.json|tofu|tofu\.json|tfvars|tfvars\.json|tfbackend)$|(^|/)(\.terraform\.lock|terragrunt)\.hcl$`, lower(change.path))
-}
-
 # Each change of such a file, at its place in the one form that all of them come to: `services`, `routes` or `applications`
 # first, the name of one second.
 changes contains {"path": file.path, "at": at, "place": concat(".", change.at), "change": change} if {

@@ -140,14 +140,10 @@ test_one_change_that_is_let_carries_no_other if {
 	refused("deployed/route", upsun, {"changes": array.concat(good, bad)})
 }
 
-test_what_is_not_read_is_asked_about if {
-	every path in {"main.tf", "a/B.TF", "a/x.tf.json", "prod.tfvars", "x.auto.tfvars.json", "a/terragrunt.hcl", ".terraform.lock.hcl", "x.tofu"} {
-		action := {"paths": [{"path": path, "change": "added", "mode": "100644"}]}
-		{rule.id | some rule in deployed.ask} == {"deployed/terraform"} with input as {"action": action}
-	}
-	every path in {"main.tf.md", "a.hcl", "tf", "x.tfx"} {
-		action := {"paths": [{"path": path, "change": "added", "mode": "100644"}]}
-		{rule.id | some rule in deployed.ask} == set() with input as {"action": action}
+# By an interface: it is not known what it held.
+test_what_is_written_by_an_interface_changes_as_a_whole if {
+	every change in [{"at": []}, {"at": [], "after": {"services": {}}}] {
+		denied(upsun, {"changes": [change], "unseen": "so"}) == {"push/infrastructure"}
 	}
 }
 

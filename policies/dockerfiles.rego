@@ -58,6 +58,17 @@ deny contains {
 	some said in secrets(file.after) - secrets(before(file))
 }
 
+# It may have said another before.
+deny contains {
+	"id": "dockerfiles/root",
+	"reason": sprintf("`%s` has what is in the image run as root, or may take that another ran it: %s", [file.path, file.unseen]),
+	"remedy": "end with a `USER` that is not root, or push it with git",
+} if {
+	some file in files
+	file.unseen
+	is_root(file.after)
+}
+
 files := [file | some file in input.action.infrastructure; is_dockerfile(lower(file.path))]
 
 is_dockerfile(path) if regex.match(`(^|/)(dockerfile|containerfile)(\.[^/]*)?$`, path)
@@ -103,7 +114,7 @@ is_user_set(document) if {
 # Of a variable, it is not known whom it stands for.
 is_root(document) if {
 	said := last_user(document)
-	regex.match(`^["']?(root|0+)?["']?(:|$)|\$`, lower(said[count(said) - 1]))
+	regex.match(`^["']?(root|[+-]?0+)?["']?(:|$)|\$`, lower(said[count(said) - 1]))
 }
 
 is_root(document) if not is_user_set(document)

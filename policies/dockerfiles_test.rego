@@ -76,3 +76,14 @@ test_what_cannot_be_read_is_refused if {
 	}
 	denied({"path": "mydockerfile", "changes": [], "unread": "x"}) == set()
 }
+
+written(user) := {"path": "Dockerfile", "unseen": "so", "changes": [], "after": {
+	"directives": {},
+	"instructions": [{"name": "USER", "flags": [], "text": user, "documents": []}],
+}}
+
+test_what_is_written_by_an_interface_says_who_runs_it if {
+	every user, ids in {"root": {"dockerfiles/root"}, "+0:1": {"dockerfiles/root"}, "app": set()} {
+		{rule.id | some rule in dockerfiles.deny} == ids with input as {"action": {"infrastructure": [written(user)]}}
+	}
+}

@@ -1,5 +1,6 @@
-# What Kubernetes is told, in directories called `k8s` or `kubernetes`. Rights over machines and over the cluster, secrets, and what
-# the world reaches are for humans; kinds that no rule knows need their yes.
+# What Kubernetes is told: what lies in directories called `k8s` or `kubernetes`, what names a kind and a version of the API
+# wherever it lies, and charts and kustomizations. Rights over machines and over the cluster, secrets, and what the world reaches
+# are for humans; kinds that no rule knows need their yes, and so does what elsewhere may be such and cannot be read.
 package agentguard.push.kubernetes
 
 deny contains {
@@ -8,7 +9,30 @@ deny contains {
 	"remedy": "write it so that all readers read the same, or have a human make this change",
 } if {
 	some file in files
+	is_below(file)
 	file.unread
+}
+
+ask contains {
+	"id": "kubernetes/unclear",
+	"reason": sprintf("`%s` may be told to a cluster, and cannot be read: %s", [file.path, file.unread]),
+	"remedy": "write it so that all readers read the same, or have a human make this change",
+} if {
+	some file in files
+	not is_below(file)
+	file.unread
+}
+
+# A limit that was there may be gone.
+ask contains {
+	"id": "kubernetes/unseen",
+	"reason": sprintf("`%s` is gone, and it is not known what it held: %s", [file.path, file.unseen]),
+	"remedy": "push it with git, which shows what it held",
+} if {
+	some file in files
+	file.unseen
+	not "after" in object.keys(file)
+	not file.unread
 }
 
 deny contains {
@@ -18,6 +42,17 @@ deny contains {
 } if {
 	some file in files
 	some found in rights(documents(file, "after")) - rights(documents(file, "before"))
+}
+
+deny contains {
+	"id": "kubernetes/privileged",
+	"reason": sprintf("`%s` takes away what keeps a container from its machine: `%s`", [file.path, found]),
+	"remedy": "leave it, or have a human make this change",
+} if {
+	some file in files
+	some found in limits(documents(file, "before")) - limits(documents(file, "after"))
+	name := regex.replace(found, "^.* of `(.*)`$", "$1")
+	name in names(documents(file, "after"))
 }
 
 deny contains {
@@ -72,7 +107,9 @@ ask contains {
 	}
 }
 
-files := [file | some file in input.action.infrastructure; regex.match(`(^|/)(k8s|kubernetes)/`, lower(file.path))]
+files := [file | some file in input.action.infrastructure; file.kind == "kubernetes"]
+
+is_below(file) if regex.match(`(^|/)(k8s|kubernetes)/`, lower(file.path))
 
 documents(file, when) := [one | some one in object.get(file, when, []); one != null]
 
@@ -94,16 +131,56 @@ kinds(documents, names) := {sprintf("%s: %v", [value.kind, value]) |
 	value.kind in names
 }
 
+names(documents) := {object.get(value, "name", object.get(value, "kind", "")) |
+	walk(documents, [_, value])
+	is_object(value)
+}
+
 rights(documents) := said(documents, {
-	"allowPrivilegeEscalation", "hostIPC", "hostNetwork", "hostPID", "hostPath", "hostPort", "hostUsers", "privileged",
+	"allowPrivilegeEscalation", "hostIPC", "hostNetwork", "hostPID", "hostPath", "hostPort", "hostProcess", "hostUsers", "privileged",
 	"procMount", "sysctls", "unsafeSysctls", "volumeDevices",
 }) | {sprintf("add: %v", [value]) |
 	walk(documents, [at, value])
 	array.slice(at, count(at) - 2, count(at)) == ["capabilities", "add"]
 } | {sprintf("%s: %v", [at[count(at) - 1], value]) |
 	walk(documents, [at, value])
-	[at[count(at) - 1], value] in {["runAsNonRoot", false], ["runAsUser", 0], ["runAsGroup", 0], ["fsGroup", 0], ["type", "Unconfined"]}
+	[at[count(at) - 1], value] in {["type", "Unconfined"], ["runAsNonRoot", false]}
+} | {sprintf("%s: %v", [at[count(at) - 1], value]) |
+	walk(documents, [at, value])
+	at[count(at) - 1] == "runAsNonRoot"
+	not value in {null, true}
+} | {sprintf("%s: %v", [at[count(at) - 1], value]) |
+	walk(documents, [at, value])
+	at[count(at) - 1] in {"fsGroup", "runAsGroup", "runAsUser"}
+	value != null
+	not is_somebody(value)
+} | {sprintf("%s: %v", [at[count(at) - 1], value]) |
+	walk(documents, [at, value])
+	regex.match(`apparmor\.security|seccomp\.security`, sprintf("%v", [at[count(at) - 1]]))
+	contains(lower(sprintf("%v", [value])), "unconfined")
 }
+
+# `00`, `0x0` and `+0` are root as well, for some readers.
+is_somebody(value) if {
+	is_number(value)
+	value > 0
+}
+
+# What keeps a container from its machine, by the container or what it is a part of.
+limits(documents) := {sprintf("%v of `%v`", [key, object.get(value, "name", object.get(value, "kind", ""))]) |
+	walk(documents, [_, value])
+	is_object(value)
+	some key, how in value.securityContext
+	is_limit(key, how)
+} | {sprintf("drop of `%v`", [object.get(value, "name", "")]) |
+	walk(documents, [_, value])
+	is_object(value)
+	value.securityContext.capabilities.drop
+}
+
+is_limit(key, said) if [key, said] in {["runAsNonRoot", true], ["readOnlyRootFilesystem", true], ["allowPrivilegeEscalation", false]}
+
+is_limit(key, _) if key in {"runAsUser", "seccompProfile"}
 
 access(documents) := said(documents, {"automountServiceAccountToken", "serviceAccount", "serviceAccountName", "serviceAccountToken"}) | kinds(documents, {
 	"APIService", "CertificateSigningRequest", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition",

@@ -8,7 +8,7 @@ pod(more) := object.union({"containers": [{"name": "web", "image": image}]}, mor
 
 deployment(more) := {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"template": {"spec": pod(more)}}}
 
-file(after) := {"path": "deploy/k8s/web.yaml", "before": [deployment({})], "after": after, "changes": []}
+file(after) := {"path": "deploy/web.yaml", "kind": "kubernetes", "before": [deployment({})], "after": after, "changes": []}
 
 denied(after) := ids if {
 	ids := {rule.id | some rule in kubernetes.deny} with input as {"action": {"infrastructure": [file(after)]}}
@@ -42,6 +42,29 @@ test_no_container_gets_rights_over_its_machine if {
 	every more in [{"hostNetwork": true}, {"hostPID": true}, {"hostIPC": true}, {"volumes": [{"name": "x", "hostPath": {"path": "/"}}]}] {
 		denied([deployment(more)]) == {"kubernetes/privileged"}
 		denied([{"kind": "List", "items": [deployment(more)]}]) == {"kubernetes/privileged"}
+	}
+}
+
+test_root_is_known_however_it_is_written if {
+	every context in [
+		{"runAsUser": "00"}, {"runAsUser": "0x0"}, {"runAsGroup": "+0"}, {"fsGroup": -0}, {"runAsUser": -1}, {"runAsNonRoot": "no"}, {"runAsNonRoot": "False"},
+	] {
+		container({"securityContext": context}) == {"kubernetes/privileged"}
+	}
+	container({"securityContext": {"runAsUser": 1000, "runAsNonRoot": true, "fsGroup": null}}) == set()
+}
+
+test_what_keeps_a_container_from_its_machine_stays if {
+	every context in [
+		{"runAsNonRoot": true}, {"readOnlyRootFilesystem": true}, {"allowPrivilegeEscalation": false}, {"capabilities": {"drop": ["ALL"]}},
+		{"seccompProfile": {"type": "RuntimeDefault"}},
+	] {
+		kept := deployment({"containers": [{"name": "web", "image": image, "securityContext": context}]})
+		every rest, ids in {"[]": set(), "null": {"kubernetes/privileged"}} {
+			after := [deployment({}) | rest == "null"]
+			one := object.union(file(after), {"before": [kept]})
+			{rule.id | some rule in kubernetes.deny} == ids with input as {"action": {"infrastructure": [one]}}
+		}
 	}
 }
 
@@ -79,9 +102,17 @@ test_what_is_not_known_is_asked_about if {
 	}
 }
 
-test_what_cannot_be_read_is_refused if {
-	unread := {"path": "k8s/a.yaml", "changes": [], "unread": "`a` stands twice"}
+test_what_cannot_be_read_is_refused_or_asked_about if {
+	unread := {"path": "a/k8s/a.yaml", "kind": "kubernetes", "changes": [], "unread": "`a` stands twice"}
 	{rule.id | some rule in kubernetes.deny} == {"kubernetes/unread"} with input as {"action": {"infrastructure": [unread]}}
-	other := object.union(unread, {"path": "mk8s/a.yaml"})
-	{rule.id | some rule in kubernetes.deny} == set() with input as {"action": {"infrastructure": [other]}}
+	elsewhere := object.union(unread, {"path": "chart/templates/a.yaml"})
+	{rule.id | some rule in kubernetes.deny} == set() with input as {"action": {"infrastructure": [elsewhere]}}
+	{rule.id | some rule in kubernetes.ask} == {"kubernetes/unclear"} with input as {"action": {"infrastructure": [elsewhere]}}
+	other := object.union(unread, {"kind": "compose"})
+	{rule.id | some rule in kubernetes.deny | kubernetes.ask} == set() with input as {"action": {"infrastructure": [other]}}
+}
+
+test_what_an_interface_takes_away_is_asked_about if {
+	gone := {"path": "k8s/a.yaml", "kind": "kubernetes", "changes": [], "unseen": "so"}
+	{rule.id | some rule in kubernetes.ask} == {"kubernetes/unseen"} with input as {"action": {"infrastructure": [gone]}}
 }

@@ -32,6 +32,11 @@ is_own_branch(name) if startswith(name, concat("", [own_branch, "/"]))
 # None, if no policy adds one in the same way.
 open_pipelines contains kind if some kind in set()
 
+# Whose providers Terraform may take up. A policy adds its own in the same way.
+terraform_publishers contains "hashicorp"
+
+terraform_publishers contains "opentofu"
+
 # Names by which a cloud's guests ask who they are.
 metadata_hosts := {
 	"instance-data", "instance-data.ec2.internal", "metadata", "metadata.azure.internal", "metadata.google.internal",

@@ -180,15 +180,32 @@ is_file(change) if {
 	change.path in {file.path | some file in input.action.infrastructure}
 }
 
-is_pipeline(path) if {
-	some directory in {".buildkite/", ".circleci/", ".github/actions/", ".github/workflows/", ".gitea/workflows/", ".forgejo/workflows/"}
-	is_at(path, directory)
+# An interface that is given what a file is to hold makes it a file.
+is_file(change) if {
+	input.action.by in {"graphql", "rest"}
+	not change.mode
+	some file in input.action.infrastructure
+	file.path == change.path
+	file.unseen
+	"after" in object.keys(file)
 }
 
 is_pipeline(path) if {
+	some directory in {".buildkite/", ".circleci/", ".github/actions/", ".github/workflows/", ".gitea/workflows/", ".forgejo/workflows/",
+		".azure-pipelines/", ".builds/", ".gitlab/", ".semaphore/", ".tekton/", ".woodpecker/",
+	}
+	is_at(path, directory)
+}
+
+# What others include, by what it is called.
+is_pipeline(path) if regex.match(`\.gitlab-ci\.ya?ml$|(^|/)action\.ya?ml$`, path)
+
+is_pipeline(path) if {
 	path in {
-		".drone.yml", ".gitlab-ci.yml", ".travis.yml", ".woodpecker.yml", "action.yml", "action.yaml",
-		"azure-pipelines.yml", "bitbucket-pipelines.yml", "cloudbuild.yaml", "jenkinsfile",
+		".appveyor.yml", ".build.yml", ".cirrus.star", ".cirrus.yml", ".drone.jsonnet", ".drone.star", ".drone.yaml", ".drone.yml",
+		".travis.yml", ".woodpecker.yaml", ".woodpecker.yml", "appveyor.yml", "azure-pipelines.yaml", "azure-pipelines.yml",
+		"bitbucket-pipelines.yml", "buildspec.yaml", "buildspec.yml", "cloudbuild.yaml", "cloudbuild.yml", "codefresh.yml",
+		"jenkinsfile", "wercker.yml",
 	}
 }
 

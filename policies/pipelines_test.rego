@@ -221,3 +221,14 @@ test_gitlab_gets_nothing_from_elsewhere if {
 	gitlab("/test/script", ["make test"]) == set()
 	gitlab("/lint", {"script": ["make lint"], "image": sprintf("b@%s", [digest])}) == set()
 }
+
+test_what_a_pipeline_includes_is_one if {
+	every path in {".gitlab/ci/build.yml", "ci/build.gitlab-ci.yml", "tools/x/action.yml", ".cirrus.yml", ".woodpecker/a.yaml", ".gitlab"} {
+		action := {"paths": [{"path": path, "change": "changed", "mode": "100644"}], "infrastructure": []}
+		{rule.id | some rule in pipelines.deny} == {"push/pipeline"} with input as {"action": action}
+	}
+	every path in {"gitlab/a.yml", "transaction.yml", "src/action.ts"} {
+		action := {"paths": [{"path": path, "change": "changed", "mode": "100644"}], "infrastructure": []}
+		{rule.id | some rule in pipelines.deny} == set() with input as {"action": action}
+	}
+}

@@ -39,6 +39,7 @@ mod git_server;
 mod held;
 mod held_execs;
 mod hung;
+mod infrastructure;
 mod kept;
 mod kernel;
 mod learned;

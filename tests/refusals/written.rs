@@ -110,7 +110,9 @@ fn ask(scene: &Scene, server: &Server, asked: &[&str]) -> Ran {
         }
     }
     script += "\n";
-    scene.run_with(&[&server.policy(scene)], &["sh", "-c", &script])
+    let policy = server.policy(scene);
+    let flags = [policy.as_str(), "--approval-timeout=0"];
+    scene.run_with(&flags, &["sh", "-c", &script])
 }
 
 /// The rules by which what was asked was decided, as a push.
@@ -147,6 +149,15 @@ POST LAB/commits {"branch": "$own/x", "actions": [{"action": "create", "file_pat
 POST LAB/tags {"tag_name": "v1", "ref": "main"} | push/tag
 POST TEA/contents/a {"branch": "main", "content": "eA=="} | push/protected
 DELETE TEA/branches/main | push/delete
+PUT HUB/contents/main.tf {"branch": "$own/x", "content": "dmFyaWFibGUgImEiIHt9Cg=="} | terraform/unseen
+DELETE HUB/contents/main.tf {"branch": "$own/x", "sha": "1"} | terraform/unseen
+PUT HUB/contents/deploy/web.yaml {"branch": "$own/x", "content": "YXBpVmVyc2lvbjogdjEKa2luZDogUG9kCnNwZWM6IHtob3N0TmV0d29yazogdHJ1ZX0K"} | kubernetes/privileged
+PUT HUB/contents/deploy/web.yaml {"branch": "$own/x", "content": "YXBpVmVyc2lvbjogdjEKa2luZDogUG9kCnNwZWM6IHtob3N0TmV0d29yazogdHJ1."} | kubernetes/unclear
+PUT HUB/contents/Dockerfile {"branch": "$own/x", "sha": "1", "content": "RlJPTSBzY3JhdGNoClVTRVIgcm9vdAo="} | dockerfiles/root
+DELETE HUB/contents/.upsun/config.yaml {"branch": "$own/x", "sha": "1"} | push/infrastructure
+POST LAB/commits {"branch": "$own/x", "actions": [{"action": "create", "file_path": "web.yml", "content": "kind: Pod\napiVersion: v1\nspec: {hostPID: true}\n"}]} | kubernetes/privileged
+POST LAB/commits {"branch": "$own/x", "actions": [{"action": "move", "file_path": "web.yml", "previous_path": "a.txt"}]} | kubernetes/unclear
+POST TEA/contents {"branch": "$own/x", "files": [{"operation": "create", "path": "compose.yaml", "content": "c2VydmljZXM6IHthOiB7YnVpbGQ6IC4sIHByaXZpbGVnZWQ6IHRydWV9fQo="}]} | containers/privileged
 "#;
 
 #[test]

@@ -72,8 +72,8 @@ pub use network::{
     AddressClass, Api, Caller, Calling, GraphqlField, GraphqlOperation, Reach, ReachedBy, Scheme,
 };
 pub use push::{
-    FileChange, PathChange, PathChanged, Push, PushedBy, PushedCommit, RefChange, RefKind,
-    RefOutcome, RefUpdate, ValueChange,
+    FileChange, FileKind, PathChange, PathChanged, Push, PushedBy, PushedCommit, RefChange,
+    RefKind, RefOutcome, RefUpdate, ValueChange,
 };
 pub use secret::Secret;
 pub use session::{InvalidSessionId, Session, SessionId};

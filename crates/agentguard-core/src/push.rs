@@ -133,10 +133,13 @@ pub struct PathChange {
 /// A commit's change to a file that says what runs where: what it said, what it says, and where the two differ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FileChange {
-    /// The commit.
+    /// The commit. There is none yet where it is written by an interface.
     pub commit: String,
     /// The file.
     pub path: String,
+    /// What it is read as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<FileKind>,
     /// What it holds in the commit's first parent, where there is one that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<serde_json::Value>,
@@ -149,6 +152,27 @@ pub struct FileChange {
     /// Why one of the two cannot be read. Then there are no changes here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
+    /// Why it is not known what it held before, where it is not. Then it changes as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<String>,
+}
+
+/// What a file that says what runs where is read as.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileKind {
+    /// What compose starts.
+    Compose,
+    /// The instructions of a Dockerfile.
+    Dockerfile,
+    /// What Kubernetes is told, or what makes that: the documents of a file.
+    Kubernetes,
+    /// A pipeline of GitHub or GitLab.
+    Pipeline,
+    /// Terraform or OpenTofu: its blocks by their names.
+    Terraform,
+    /// What Upsun deploys, or Platform.sh as it was called.
+    Upsun,
 }
 
 /// A place at which two values differ. Where only one of them has it, the other is not there.

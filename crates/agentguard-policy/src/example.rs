@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use agentguard_core::ssh::fingerprint_of;
 use agentguard_core::{
     Access, Action, AddressClass, Agent, AgentName, Api, Confinement, Connect, CredentialName,
-    Digest, Enforcement, Evidence, Exec, FileChange, Grant, GraphqlField, GraphqlOperation, Held,
-    HomeGrant, HostGrant, HostName, Human, Level, Limits, MadeBy, Making, Network, PathChange,
-    PathChanged, Place, Program, ProgramClass, Push, PushedBy, PushedCommit, Reach, ReachedBy,
-    RefUpdate, Rule, RuleId, Scheme, Session, SessionId, Start, Trigger, TriggerKind, ValueChange,
+    Digest, Enforcement, Evidence, Exec, FileChange, FileKind, Grant, GraphqlField,
+    GraphqlOperation, Held, HomeGrant, HostGrant, HostName, Human, Level, Limits, MadeBy, Making,
+    Network, PathChange, PathChanged, Place, Program, ProgramClass, Push, PushedBy, PushedCommit,
+    Reach, ReachedBy, RefUpdate, Rule, RuleId, Scheme, Session, SessionId, Start, Trigger,
+    TriggerKind, ValueChange,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -200,6 +201,7 @@ pub(crate) fn push() -> Value {
         infrastructure: vec![FileChange {
             commit: new_commit,
             path: ".upsun/config.yaml".to_owned(),
+            kind: Some(FileKind::Upsun),
             before: Some(serde_json::json!({"services": {"db": {"type": "postgresql:16.1"}}})),
             after: Some(serde_json::json!({"services": {"db": {"type": "postgresql:16.4"}}})),
             changes: vec![ValueChange {
@@ -208,6 +210,7 @@ pub(crate) fn push() -> Value {
                 after: Some("postgresql:16.4".into()),
             }],
             unread: None,
+            unseen: None,
         }],
         unseen: None,
         options: words(&["ci.skip"]),

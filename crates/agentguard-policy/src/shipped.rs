@@ -40,6 +40,7 @@ const FILES: &[(&str, &str, Option<Purpose>)] = files![
     "secrets.rego" for Some(Purpose::Sandbox),
     "session.rego" for Some(Purpose::Session),
     "sockets.rego" for Some(Purpose::Connect),
+    "terraform.rego" for Some(Purpose::Push),
     "upsun.rego" for Some(Purpose::Api),
 ];
 

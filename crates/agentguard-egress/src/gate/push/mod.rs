@@ -7,9 +7,11 @@ mod coming;
 mod commands;
 mod differ;
 mod dockerfile;
+mod hcl;
 mod heard;
 mod hold;
 mod infrastructure;
+mod manifest;
 mod pack;
 mod pass;
 mod paths;
@@ -243,7 +245,7 @@ impl Received {
         let changes = self.walk.changes(&self.objects, &self.base);
         self.changes = changes.map_err(|why| Unread::new(&why))?;
         let wanted =
-            infrastructure::wanted(&self.changes.files, &self.objects).map_err(Unread::new)?;
+            infrastructure::wanted(&mut self.changes.files, &self.objects).map_err(Unread::new)?;
         Ok((!wanted.is_empty()).then(|| base::files(&wanted)))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The pack comes from whoever pushes. It is read within bounds on all that it could grow to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +13,7 @@ use gix_pack::data::input::{self, BytesToEntriesIter, EntryDataMode, Mode};
 use gix_pack::{cache, data, index};
 
 use super::signer::Signature;
+use super::{infrastructure, manifest};
 
 /// The longest pack that is read in memory: what a server says of what a push builds upon.
 pub(super) const LONGEST: usize = 32 << 20;
@@ -44,8 +45,10 @@ pub(super) struct Objects {
     pub(super) trees: HashMap<ObjectId, Vec<Entry>>,
     /// How long each blob is.
     pub(super) blobs: HashMap<ObjectId, u64>,
-    /// What short ones hold.
+    /// What short ones hold that may say what runs where.
     pub(super) contents: HashMap<ObjectId, Vec<u8>>,
+    /// Others of those that may be told to Kubernetes.
+    pub(super) manifests: HashSet<ObjectId>,
     kept: usize,
     /// What tags are of.
     pub(super) tags: HashMap<ObjectId, ObjectId>,
@@ -88,6 +91,7 @@ impl Objects {
             trees: HashMap::new(),
             blobs: HashMap::new(),
             contents: HashMap::new(),
+            manifests: HashSet::new(),
             kept: 0,
             tags: HashMap::new(),
             entries: 0,
@@ -116,35 +120,61 @@ impl Objects {
             let place = index.lookup(id)?;
             data.entry(index.pack_offset_at_index(place)).ok()
         };
+        let resolve = |id: &gix_hash::oid, _: &mut Vec<u8>| {
+            Ok(within(id).map(data::decode::entry::ResolvedBase::InPack))
+        };
+        let (mut files, known) = (Vec::new(), self.trees.len());
         for place in index.iter() {
             in_time(late)?;
             let entry = data.entry(place.pack_offset).map_err(said)?;
-            let resolve =
+            let resolve_header =
                 |id: &gix_hash::oid| Ok(within(id).map(data::decode::header::ResolvedBase::InPack));
             let header = data
-                .decode_header(entry, &mut inflate, &resolve)
+                .decode_header(entry, &mut inflate, &resolve_header)
                 .map_err(said)?;
             whole += header.object_size;
             if whole > LARGEST_WHOLE {
                 return Err("it grows to more than is read of a push".to_owned());
             }
-            let size = usize::try_from(header.object_size).unwrap_or(usize::MAX);
             if header.kind == Kind::Blob {
                 self.blobs.insert(place.oid, header.object_size);
-                if size > LONGEST_KEPT || self.kept + size > MOST_KEPT {
-                    continue;
-                }
+                files.push((place.oid, place.pack_offset));
+                continue;
             }
             let entry = data.entry(place.pack_offset).map_err(said)?;
-            let resolve = |id: &gix_hash::oid, _: &mut Vec<u8>| {
-                Ok(within(id).map(data::decode::entry::ResolvedBase::InPack))
-            };
             let decoded =
                 data.decode_entry(entry, &mut bytes, &mut inflate, &resolve, &mut cache::Never);
             decoded.map_err(said)?;
             self.add(place.oid, header.kind, &bytes)?;
         }
+        // Only then it is known what they are called. A pack that calls nothing so was asked for, file by file.
+        let called = (self.trees.len() > known).then(|| self.called());
+        files.retain(|(id, _)| called.as_ref().is_none_or(|called| called.contains(id)));
+        for (id, offset) in files {
+            in_time(late)?;
+            let entry = data.entry(offset).map_err(said)?;
+            let decoded =
+                data.decode_entry(entry, &mut bytes, &mut inflate, &resolve, &mut cache::Never);
+            decoded.map_err(said)?;
+            self.keep(id, &bytes);
+        }
         Ok(())
+    }
+
+    /// What is called so that it may say what runs where.
+    fn called(&self) -> HashSet<ObjectId> {
+        let entries = self.trees.values().flatten();
+        let called = entries.filter(|entry| infrastructure::is_called_so(&entry.name));
+        called.map(|entry| entry.id).collect()
+    }
+
+    fn keep(&mut self, id: ObjectId, bytes: &[u8]) {
+        if bytes.len() <= LONGEST_KEPT && self.kept + bytes.len() <= MOST_KEPT {
+            self.kept += bytes.len();
+            self.contents.insert(id, bytes.to_vec());
+        } else if manifest::may_be(bytes) {
+            self.manifests.insert(id);
+        }
     }
 
     /// Whether it holds nothing.
@@ -172,10 +202,8 @@ impl Objects {
                 let target = TagRefIter::from_bytes(bytes, self.format).target_id();
                 self.tags.insert(id, target.map_err(said)?);
             }
-            Kind::Blob => {
-                self.kept += bytes.len();
-                self.contents.insert(id, bytes.to_vec());
-            }
+            // Kept where it is called so.
+            Kind::Blob => {}
         }
         Ok(())
     }

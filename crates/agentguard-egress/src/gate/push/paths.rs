@@ -15,6 +15,8 @@ const MOST_COMMITS: usize = 2_000;
 const MOST_STEPS: usize = 200_000;
 /// How many directories that are only on the server may be taken up from there: it is asked for each.
 const MOST_TAKEN_UP: usize = 1000;
+/// How many versions of files that may say what runs where: the same few can alternate in many commits.
+const MOST_VERSIONS: usize = 50_000;
 /// How deep a path is.
 const DEEPEST: usize = 100;
 const TREE: u16 = 0o040_000;
@@ -36,6 +38,8 @@ pub(super) struct Versions {
     pub(super) path: String,
     pub(super) before: Option<ObjectId>,
     pub(super) after: Option<ObjectId>,
+    /// Whether it is none but a link, or a submodule, in its place.
+    pub(super) is_link: bool,
 }
 
 /// The commits that a push brings, from the ends of its refs, and those that it builds upon: the server has them.
@@ -201,6 +205,10 @@ impl Walk {
     }
 }
 
+fn is_regular(mode: u16) -> bool {
+    mode & 0o170_000 == 0o100_000
+}
+
 /// The commit that a ref is to point to, through its tags.
 fn end_of(objects: &Objects, mut id: ObjectId) -> Result<ObjectId, String> {
     for _ in 0..DEEPEST {
@@ -301,7 +309,11 @@ impl Differ<'_> {
                 path: path.into_owned(),
                 before: files.first().copied().flatten().map(|(_, id)| id),
                 after: held.map(|(_, id)| id),
+                is_link: held.is_some_and(|(mode, _)| !is_regular(mode)),
             });
+            if self.files.len() > MOST_VERSIONS {
+                return Err("it changes more files than a push may".to_owned());
+            }
         }
         let change = match held {
             None => PathChanged::Removed,

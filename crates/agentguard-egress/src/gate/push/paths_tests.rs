@@ -243,6 +243,38 @@ fn names_that_some_system_takes_for_the_repository_are_none() {
 }
 
 #[test]
+fn versions_of_files_are_bounded() {
+    let id = |n: u32| ObjectId::from_hex(format!("{n:040x}").as_bytes()).unwrap();
+    let changes = |last: u32| {
+        let mut objects = Objects::new(Hash::Sha1);
+        for tree in 0..2 {
+            let entry = |n: u32| Entry {
+                name: format!("Dockerfile.{n:03}").into_bytes(),
+                mode: 0o100_644,
+                id: id(tree + 10),
+            };
+            objects
+                .trees
+                .insert(id(tree), (0..200).map(entry).collect());
+        }
+        for n in 1000..=last {
+            let commit = crate::gate::push::pack::Commit {
+                tree: id(n % 2),
+                parents: (n > 1000).then(|| id(n - 1)).into_iter().collect(),
+                author: String::new(),
+                committer: String::new(),
+                signature: Default::default(),
+            };
+            objects.commits.insert(id(n), commit);
+        }
+        let walk = Walk::over(&objects, &[update(None, &id(last).to_string())])?;
+        walk.changes(&objects, &Objects::new(Hash::Sha1))
+    };
+    assert_eq!(changes(1199).unwrap().files.len(), 200 * 200);
+    assert!(changes(1299).is_err());
+}
+
+#[test]
 fn a_pack_that_is_none_is_not_read() {
     let repository = Repository::new("broken");
     history(&repository, &mut Dice(5), 4);

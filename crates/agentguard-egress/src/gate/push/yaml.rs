@@ -33,6 +33,7 @@ pub(super) fn read(text: &str) -> Result<Value, String> {
 ///
 /// Returns why one of them is none, or could be read in more than one way.
 pub(super) fn documents(text: &str) -> Result<Vec<Value>, String> {
+    alike(text)?;
     // YAML knows no tab there, and some readers do.
     let is_indented_by_tab = |line: &str| {
         let indent = line.len() - line.trim_start().len();
@@ -62,6 +63,28 @@ pub(super) fn documents(text: &str) -> Result<Vec<Value>, String> {
         if reader.next()? != Event::DocumentEnd {
             return Err("it goes on behind its end".to_owned());
         }
+    }
+}
+
+/// Refuses what ends a line, or a document, for some readers only.
+fn alike(text: &str) -> Result<(), &'static str> {
+    let without = text.replace("\r\n", "\n");
+    let is_odd = |sign: char| {
+        (sign.is_control() && !matches!(sign, '\n' | '\t'))
+            || matches!(sign, '\u{2028}' | '\u{2029}' | '\u{feff}')
+    };
+    if without.contains(is_odd) {
+        return Err("it holds a sign that ends a line for some readers only");
+    }
+    // Kubernetes takes every such line for an end, and reads nothing more of it.
+    let is_end = |line: &str| {
+        let rest = line.strip_prefix("---").map(str::trim_start);
+        rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('#'))
+    };
+    if without.lines().all(is_end) {
+        Ok(())
+    } else {
+        Err("a line ends a document for some readers only")
     }
 }
 
@@ -200,6 +223,15 @@ mod tests {
             "a: b: c",
             "\ta: 1",
             "a: 1\n b: 2",
+            // Older readers end a line there, and find what is a comment here.
+            "a: 1 # c\u{2028}b: 2",
+            "a: 1 # c\u{85}b: 2",
+            "a: 1 # c\rb: 2",
+            "\u{feff}a: 1",
+            // Kubernetes finds two documents in each.
+            "a: 1\n---x: |\n b: 2",
+            "--- |\n a: 1",
+            "---x: 1",
         ] {
             assert!(read(text).is_err(), "{text:?} is {:?}", read(text));
         }

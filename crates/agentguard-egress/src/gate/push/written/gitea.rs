@@ -1,10 +1,10 @@
 //! The REST of Gitea and Forgejo: contents, branches and tags (docs.gitea.com/api, "repository").
 
-use agentguard_core::{Api, PathChange, PathChanged, RefChange};
+use agentguard_core::{Api, PathChanged, RefChange};
 
 use super::github::NAMED;
 use super::said::Said;
-use super::{Found, Written, branch, changed_by, decoded, file, tag, word};
+use super::{Content, File, Found, Written, branch, changed_by, file, tag, word};
 
 pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
     let [all, owner, name, rest @ ..] = path.as_slice() else {
@@ -19,7 +19,7 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
     match (api.method.as_str(), words.as_slice(), rest) {
         (_, ["contents"], _) => {
             let said = Said::of(api)?;
-            let mut paths = Vec::new();
+            let mut files = Vec::new();
             for one in said.list("files")? {
                 let change = match one.needed("operation")? {
                     "create" | "upload" => PathChanged::Added,
@@ -27,16 +27,16 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
                     "delete" => PathChanged::Removed,
                     other => return Err(format!("`{}` is no operation", other.escape_debug())),
                 };
-                written(one, one.needed("path")?, change, &mut paths)?;
+                written(one, one.needed("path")?, change, &mut files)?;
             }
-            on_branch(said, repository)?.with_paths(paths).map(Some)
+            on_branch(said, repository)?.with_files(files).map(Some)
         }
         (method, ["contents", ..], [_, place @ ..]) => {
             let said = Said::of(api)?;
             let change = changed_by(method)?;
-            let mut paths = Vec::new();
-            written(said, &place.join("/"), change, &mut paths)?;
-            on_branch(said, repository)?.with_paths(paths).map(Some)
+            let mut files = Vec::new();
+            written(said, &place.join("/"), change, &mut files)?;
+            on_branch(said, repository)?.with_files(files).map(Some)
         }
         (_, ["diffpatch"], _) => {
             let on = on_branch(Said::of(api)?, repository)?;
@@ -107,12 +107,12 @@ fn written(
     said: Said<'_>,
     place: &str,
     change: PathChanged,
-    paths: &mut Vec<PathChange>,
+    files: &mut Vec<File>,
 ) -> Result<(), String> {
     if let Some(before) = said.text("from_path")? {
-        paths.push(file(before, PathChanged::Removed, None)?);
+        files.push(file(before, PathChanged::Removed, Content::Unshown)?);
     }
-    let size = said.text("content")?.and_then(decoded);
-    paths.push(file(place, change, size)?);
+    let content = Content::base64(said.text("content")?);
+    files.push(file(place, change, content)?);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use agentguard_core::{Api, PathChanged, RefChange};
 
 use super::said::Said;
-use super::{Found, Written, branch, decoded, file, update, word};
+use super::{Content, Found, Written, branch, file, update, word};
 
 pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
     let (repository, rest) = match path.as_slice() {
@@ -67,7 +67,7 @@ fn contents(
         ("DELETE", _) => PathChanged::Removed,
         _ => return Err("files are not written by this method".to_owned()),
     };
-    let size = said.text("content")?.and_then(decoded);
+    let content = Content::base64(said.text("content")?);
     let at = branch(said.text("branch")?, RefChange::Update)?;
-    Written::new(repository, vec![at]).with_paths(vec![file(place, change, size)?])
+    Written::new(repository, vec![at]).with_files(vec![file(place, change, content)?])
 }

@@ -1,10 +1,10 @@
 //! GitLab's REST: files, commits, branches and tags (docs.gitlab.com/api/repository_files, docs.gitlab.com/api/commits).
 
-use agentguard_core::{Api, PathChange, PathChanged, RefChange, RefUpdate};
+use agentguard_core::{Api, PathChanged, RefChange, RefUpdate};
 
 use super::github::NAMED;
 use super::said::Said;
-use super::{Found, Written, branch, changed_by, decoded, file, tag, without_format, word};
+use super::{Content, File, Found, Written, branch, changed_by, file, tag, without_format, word};
 
 pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
     let [all, project, of, rest @ ..] = path.as_slice() else {
@@ -22,20 +22,20 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
             let said = Said::of(api)?;
             let change = changed_by(method)?;
             let place = place.join("/");
-            let mut paths = vec![file(&place, change, size(said)?)?];
+            let mut files = vec![file(&place, change, content(said)?)?];
             // It may be the ending of the file's name, or of the address.
             if let Some(place) = without_format(&place) {
-                paths.push(file(place, change, None)?);
+                files.push(file(place, change, content(said)?)?);
             }
-            on_branch(said, repository)?.with_paths(paths).map(Some)
+            on_branch(said, repository)?.with_files(files).map(Some)
         }
         (_, ["commits"], _) => {
             let said = Said::of(api)?;
-            let mut paths = Vec::new();
+            let mut files = Vec::new();
             for action in said.list("actions")? {
-                acted(action, &mut paths)?;
+                acted(action, &mut files)?;
             }
-            on_branch(said, repository)?.with_paths(paths).map(Some)
+            on_branch(said, repository)?.with_files(files).map(Some)
         }
         (_, ["commits", _, "cherry_pick" | "revert"], _) => {
             let on = branch(Some(Said::of(api)?.needed("branch")?), RefChange::Update)?;
@@ -43,10 +43,10 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
         }
         (_, ["submodules", _, ..], [_, place @ ..]) => {
             let said = Said::of(api)?;
-            let mut changed = file(&place.join("/"), PathChanged::Changed, None)?;
-            changed.mode = Some("160000".to_owned());
+            let mut changed = file(&place.join("/"), PathChanged::Changed, Content::Unshown)?;
+            changed.change.mode = Some("160000".to_owned());
             on_branch(said, repository)?
-                .with_paths(vec![changed])
+                .with_files(vec![changed])
                 .map(Some)
         }
         ("POST", ["changelog"], _) => {
@@ -120,7 +120,7 @@ fn on_branch(said: Said<'_>, repository: Vec<String>) -> Result<Written, String>
     })
 }
 
-fn acted(said: Said<'_>, paths: &mut Vec<PathChange>) -> Result<(), String> {
+fn acted(said: Said<'_>, files: &mut Vec<File>) -> Result<(), String> {
     let place = said.needed("file_path")?;
     let change = match said.needed("action")? {
         "create" => PathChanged::Added,
@@ -128,21 +128,22 @@ fn acted(said: Said<'_>, paths: &mut Vec<PathChange>) -> Result<(), String> {
         "delete" => PathChanged::Removed,
         "move" => {
             let before = said.needed("previous_path")?;
-            paths.push(file(before, PathChanged::Removed, None)?);
+            files.push(file(before, PathChanged::Removed, Content::Unshown)?);
             PathChanged::Added
         }
         other => return Err(format!("`{}` is no action", other.escape_debug())),
     };
-    paths.push(file(place, change, size(said)?)?);
+    files.push(file(place, change, content(said)?)?);
     Ok(())
 }
 
-fn size(said: Said<'_>) -> Result<Option<u64>, String> {
+fn content(said: Said<'_>) -> Result<Content<'_>, String> {
     let Some(content) = said.text("content")? else {
-        return Ok(None);
+        return Ok(Content::Unshown);
     };
     Ok(match said.text("encoding")? {
-        Some("base64") => decoded(content),
-        Some(_) | None => u64::try_from(content.len()).ok(),
+        None | Some("text") => Content::Plain(content),
+        Some("base64") => Content::Base64(content),
+        Some(_) => Content::Unshown,
     })
 }

@@ -1,10 +1,10 @@
 //! GitHub's GraphQL: mutations that write to a repository (docs.github.com/graphql/reference/mutations).
 
-use agentguard_core::{GraphqlField, GraphqlOperation, PathChange, PathChanged, RefChange};
+use agentguard_core::{GraphqlField, GraphqlOperation, PathChanged, RefChange};
 use serde_json::{Map, Value};
 
 use super::github::NAMED;
-use super::{Found, Written, branch, decoded, file, update};
+use super::{Content, File, Found, Written, branch, file, update};
 
 /// Mutations that write to a repository, by whatever they name.
 const WRITING: [&str; 6] = [
@@ -52,24 +52,24 @@ fn commit(input: &Map<String, Value>) -> Result<Written, String> {
     let repository = repository.split('/').map(str::to_owned).collect();
     let on = branch(Some(text(at, "branchName")?), RefChange::Update)?;
     let files = object(input, "fileChanges")?;
-    let mut paths = Vec::new();
+    let mut changed = Vec::new();
     for (name, change) in [
         ("additions", PathChanged::Changed),
         ("deletions", PathChanged::Removed),
     ] {
         for one in list(files, name)? {
-            paths.push(written(one, change)?);
+            changed.push(written(one, change)?);
         }
     }
-    Written::new(repository, vec![on]).with_paths(paths)
+    Written::new(repository, vec![on]).with_files(changed)
 }
 
-fn written(one: &Map<String, Value>, change: PathChanged) -> Result<PathChange, String> {
-    let size = match one.get("contents") {
-        Some(Value::String(contents)) => decoded(contents),
-        Some(_) | None => None,
+fn written(one: &Map<String, Value>, change: PathChanged) -> Result<File, String> {
+    let content = match one.get("contents") {
+        Some(Value::String(contents)) => Content::Base64(contents),
+        Some(_) | None => Content::Unshown,
     };
-    file(text(one, "path")?, change, size)
+    file(text(one, "path")?, change, content)
 }
 
 fn refs(input: &Map<String, Value>) -> Result<Written, String> {

@@ -6,6 +6,7 @@
 //! object holds counts as unseen. Merges are none of this: they name no file and often no branch, and rules about
 //! requests have a human asked.
 
+mod content;
 mod gitea;
 mod github;
 mod gitlab;
@@ -15,11 +16,13 @@ mod said;
 use std::collections::HashSet;
 
 use agentguard_core::{
-    Api, PathChange, PathChanged, Push, PushedBy, RefChange, RefKind, RefUpdate,
+    Api, FileChange, PathChange, PathChanged, Push, PushedBy, RefChange, RefKind, RefUpdate,
 };
 
 use super::commands::is_ref_name;
+use super::infrastructure;
 use super::paths::is_name;
+use content::Content;
 
 /// How many files one request may write.
 const MOST_FILES: usize = 1000;
@@ -27,12 +30,19 @@ const MOST_FILES: usize = 1000;
 const DEFAULT: &str = "HEAD";
 
 /// What a request writes.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Written {
     repository: Vec<String>,
     refs: Vec<RefUpdate>,
     paths: Vec<PathChange>,
+    infrastructure: Vec<FileChange>,
     unseen: Option<String>,
+}
+
+/// What becomes of a file.
+struct File {
+    change: PathChange,
+    infrastructure: Option<FileChange>,
 }
 
 type Found = Result<Option<Written>, String>;
@@ -139,19 +149,23 @@ impl Written {
             repository,
             refs,
             paths: Vec::new(),
+            infrastructure: Vec::new(),
             unseen: None,
         }
     }
 
     /// Files that are written, of which there is one at least.
-    fn with_paths(mut self, paths: Vec<PathChange>) -> Result<Self, String> {
-        if paths.is_empty() {
+    fn with_files(mut self, files: Vec<File>) -> Result<Self, String> {
+        if files.is_empty() {
             return Err("it writes no file".to_owned());
         }
-        if paths.len() > MOST_FILES {
+        if files.len() > MOST_FILES {
             return Err("it writes more files at once than are read".to_owned());
         }
-        self.paths = paths;
+        for file in files {
+            self.paths.push(file.change);
+            self.infrastructure.extend(file.infrastructure);
+        }
         self.paths.sort();
         self.paths.dedup();
         Ok(self)
@@ -181,7 +195,7 @@ impl Written {
             refs: self.refs,
             commits: Vec::new(),
             paths: self.paths,
-            infrastructure: Vec::new(),
+            infrastructure: self.infrastructure,
             unseen: self.unseen,
             options: Vec::new(),
             atomic: false,
@@ -241,26 +255,27 @@ fn changed_by(method: &str) -> Result<PathChanged, String> {
 }
 
 /// What becomes of a file. A path that a server would take for another is none.
-fn file(path: &str, change: PathChanged, size: Option<u64>) -> Result<PathChange, String> {
+fn file(path: &str, change: PathChanged, content: Content<'_>) -> Result<File, String> {
     if !path.split('/').all(|part| is_name(part.as_bytes())) {
         return Err(format!("`{}` is no path of a file", path.escape_debug()));
     }
-    Ok(PathChange {
-        path: path.to_owned(),
-        change,
-        mode: None,
-        size,
+    let bytes = content.bytes();
+    let held = match (change, &bytes) {
+        (PathChanged::Removed, _) => infrastructure::Held::Gone,
+        (PathChanged::Added | PathChanged::Changed, Ok(bytes)) => {
+            infrastructure::Held::Shown(bytes)
+        }
+        (PathChanged::Added | PathChanged::Changed, Err(why)) => infrastructure::Held::Unshown(why),
+    };
+    Ok(File {
+        infrastructure: infrastructure::written(path, &held),
+        change: PathChange {
+            path: path.to_owned(),
+            change,
+            mode: None,
+            size: bytes.ok().and_then(|bytes| u64::try_from(bytes.len()).ok()),
+        },
     })
-}
-
-/// How long a text in base64 is once it is decoded.
-fn decoded(text: &str) -> Option<u64> {
-    let digits = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
-    let digits = digits.filter(|byte| *byte != b'=').count();
-    u64::try_from(digits)
-        .ok()?
-        .checked_mul(3)
-        .map(|all| all / 4)
 }
 
 #[cfg(test)]
