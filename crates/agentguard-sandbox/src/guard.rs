@@ -26,9 +26,10 @@ use crate::relay::Relay;
 use crate::repository::CommitFound;
 use crate::sys::{self, Signals};
 use crate::wire::{
-    Ahead, Answer, FromGuard, FromMediator, FromWorker, Line, Outcome, Reached, receive,
-    receive_descriptors, send, send_descriptors,
+    Ahead, FromGuard, FromMediator, Outcome, Reached, receive, receive_descriptors, send,
+    send_descriptors,
 };
+use crate::workers;
 
 /// Workers of the mediator: two keep two processors busy, more only wait.
 const WORKERS: usize = 2;
@@ -437,7 +438,7 @@ impl Prepared {
         let served = std::thread::scope(|scope| {
             let answering: Vec<_> = workers
                 .iter()
-                .map(|worker| scope.spawn(|| answer(worker.as_fd(), supervise)))
+                .map(|worker| scope.spawn(|| workers::answer(worker.as_fd(), supervise)))
                 .collect();
             let main = Main {
                 control: control.as_fd(),
@@ -470,19 +471,9 @@ impl Prepared {
     }
 }
 
-fn shut_down(worker: impl AsFd) {
+pub(crate) fn shut_down(worker: impl AsFd) {
     // What was sent before is still read; whoever waits for more learns that there is none.
     let _ = rustix::net::shutdown(worker, rustix::net::Shutdown::Both);
-}
-
-/// Shuts a worker's socket down once nobody answers there any more, however that comes about: whoever waits
-/// for an answer then ends the session.
-struct Answering<'w>(BorrowedFd<'w>);
-
-impl Drop for Answering<'_> {
-    fn drop(&mut self) {
-        shut_down(self.0);
-    }
 }
 
 /// A mediator that failed meanwhile reads nothing more, and said why. Any other error leaves it waiting.
@@ -493,110 +484,6 @@ fn unless_gone(error: Error) -> Result<(), Error> {
         return Ok(());
     }
     Err(error)
-}
-
-/// Answers one worker until it is gone.
-fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Result<(), Error> {
-    let _answering = Answering(worker);
-    let mut line = Line::new(worker);
-    while let Some(message) = line.receive()? {
-        match message {
-            FromWorker::Judge {
-                exec,
-                is_first,
-                can_wait,
-                instead_of,
-            } => {
-                let exec = exec.into_owned();
-                let judged = match can_wait {
-                    true => supervise.exec_or_wait(exec, is_first),
-                    false => supervise
-                        .exec(exec, is_first, instead_of.map(Index))
-                        .map(MayRun::Permit),
-                };
-                if !tell_or_hold(&line, judged)? {
-                    return Ok(());
-                }
-            }
-            FromWorker::Waits { ticket, is_first } => {
-                let answered = supervise.answered(ticket, is_first);
-                let judged = match answered {
-                    Some(judged) => judged.map(MayRun::Permit),
-                    None => Ok(MayRun::Held(ticket)),
-                };
-                if !tell_or_hold(&line, judged)? {
-                    return Ok(());
-                }
-            }
-            FromWorker::Withdrawn { ticket } => supervise.no_longer_waits(ticket),
-            FromWorker::Name { making } => {
-                if !tell(&line, supervise.name(making))? {
-                    return Ok(());
-                }
-            }
-            FromWorker::Connect { connect } => {
-                if !tell(&line, supervise.connect(connect))? {
-                    return Ok(());
-                }
-            }
-            FromWorker::Outcome(Outcome { of, outcome }) => {
-                let told = supervise.outcome(Index(of), outcome);
-                told.map_err(|source| Error::Unrecorded { source })?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Tells a worker what was decided, or that it waits.
-fn tell_or_hold<A>(
-    line: &Line<BorrowedFd<'_>>,
-    judged: Result<MayRun<A>, Refused>,
-) -> Result<bool, Error> {
-    match judged {
-        Ok(MayRun::Permit(permit)) => tell(line, Ok(permit)),
-        Ok(MayRun::Held(ticket)) => say(
-            line,
-            &Answer {
-                allow: false,
-                entry: None,
-                rule: String::new(),
-                text: String::new(),
-                held: Some(ticket),
-            },
-        ),
-        Err(refused) => tell::<A>(line, Err(refused)),
-    }
-}
-
-/// Tells a worker what was decided, and whether it was still there. Whoever asked may be gone, with its
-/// session: nothing of what it asked happens. Where the mediator was lost, its own line says so.
-fn tell<A>(line: &Line<BorrowedFd<'_>>, judged: Result<Permit<A>, Refused>) -> Result<bool, Error> {
-    let answer = match judged {
-        Ok(permit) => Answer {
-            allow: true,
-            entry: Some(permit.spend().1.0),
-            rule: String::new(),
-            text: String::new(),
-            held: None,
-        },
-        Err(refused) => Answer {
-            allow: false,
-            entry: refused.entry.map(|entry| entry.0),
-            rule: refused.rule.as_str().to_owned(),
-            text: refused.text,
-            held: None,
-        },
-    };
-    say(line, &answer)
-}
-
-fn say(line: &Line<BorrowedFd<'_>>, answer: &Answer) -> Result<bool, Error> {
-    match line.send(answer) {
-        Ok(()) => Ok(true),
-        Err(Error::Io { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 struct Main<'s, S> {

@@ -18,6 +18,7 @@ mod repository;
 mod root;
 mod sys;
 mod wire;
+mod workers;
 
 pub use cgroup::{GroupEvents, SessionGroup};
 pub use difference::{
