@@ -41,12 +41,13 @@ fn allow(scene: &Scene, name: &str) {
 /// same was refused once more.
 fn asked(scene: &Scene) -> (usize, Vec<Answered>) {
     let (mut asked, mut ended) = (0, Vec::new());
-    scene.each_event(|event| match event {
-        Event::Question { .. } => asked += 1,
-        Event::Decision { ruling, .. } => {
+    scene.each_event(|event| {
+        if let Event::Question { .. } = event {
+            asked += 1;
+        }
+        if let Event::Decision { ruling, .. } = event {
             ended.extend(ruling.approval().map(|approval| approval.answer));
         }
-        _ => {}
     });
     (asked, ended)
 }

@@ -493,7 +493,8 @@ home_write contains \".ssh\"\nhome_read contains \".cargo/bin\"
 environment contains \"PATH\"\nenvironment contains \"AWS_*\"\nenvironment contains \"LC_ALL\"
 ports contains 22\nnetwork contains \"host\"\nsockets contains \"/run/x\"\nhosts contains \"a.example.org\"\nprocesses contains 100\nprocesses contains 9999999
 masks contains \"/usr/bin/secret\"\nmasks contains \"/root/x\"\npins contains \"src/keys\"
-require_level contains \"no-namespaces\"\nrequire_evidence contains \"event\"";
+require_level contains \"no-namespaces\"\nrequire_evidence contains \"event\"
+require_approval contains \"signed\"";
     let confined = confined("grants", None, more).unwrap();
     let one = confined.confinement;
     let grants: Vec<_> = one
@@ -523,6 +524,7 @@ require_level contains \"no-namespaces\"\nrequire_evidence contains \"event\"";
     );
     assert_eq!(confined.require_level, Level::NoNamespaces);
     assert_eq!(confined.require_evidence, Evidence::Event);
+    assert_eq!(confined.require_approval, Evidence::Signed);
 }
 
 #[test]
@@ -730,6 +732,7 @@ fn what_is_no_confinement_is_an_error() {
         "network contains \"lan\"",
         "require_level contains \"most\"",
         "require_evidence contains \"strong\"",
+        "require_approval contains \"strong\"",
         "environment contains \"A B\"",
         "environment contains \"*\"",
         "variables contains \"A=1\"",

@@ -323,16 +323,17 @@ fn question(text: Commitment) -> Event {
 
 fn decision(text: Commitment, approval: &Approval) -> Event {
     let (rule, given) = (asks(), Some(Box::new(approval.clone())));
-    let ruling = match approval.answer {
-        Answered::Approved => Ruling::Allow {
+    let ruling = if approval.answer == Answered::Approved {
+        Ruling::Allow {
             rule,
             approval: given,
-        },
-        _ => Ruling::Deny {
+        }
+    } else {
+        Ruling::Deny {
             rule,
             asked: true,
             approval: given,
-        },
+        }
     };
     Event::Decision {
         action: "exec".to_owned(),
