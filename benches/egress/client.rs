@@ -10,9 +10,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use crate::git;
 use crate::server::NAME;
 
-/// Where the server is, for a client without a gate: the two ports of the loopback.
+/// Where the server is, for a client without a gate: the three ports of the loopback.
 pub(crate) const PORTS: &str = "AGENTGUARD_BENCH_PORTS";
 /// Who vouches for the server, in a file.
 const ROOTS: &str = "SSL_CERT_FILE";
@@ -49,54 +50,79 @@ impl Took {
     }
 }
 
-trait Stream: Read + Write + Send {}
+pub(crate) trait Stream: Read + Write + Send {}
 
 impl<S: Read + Write + Send> Stream for S {}
 
 /// How to get to the server.
 #[derive(Clone)]
-struct Way {
+pub(crate) struct Way {
     clear: Vec<std::net::SocketAddr>,
     tls: Vec<std::net::SocketAddr>,
+    git: Vec<std::net::SocketAddr>,
     config: Arc<ClientConfig>,
 }
 
 impl Way {
     fn find() -> Self {
         let to = |host: &str, port: u16| (host, port).to_socket_addrs().unwrap().collect();
-        let (clear, tls) = match env::var(PORTS) {
-            Ok(ports) => {
-                let (clear, tls) = ports.split_once(' ').unwrap();
-                (
-                    to("127.0.0.1", clear.parse().unwrap()),
-                    to("127.0.0.1", tls.parse().unwrap()),
-                )
-            }
-            Err(_) => (to(NAME, 80), to(&format!("tls.{NAME}"), 443)),
+        let [clear, tls, git] = match ports() {
+            Some(ports) => ports.map(|port| to("127.0.0.1", port)),
+            None => [
+                to(NAME, 80),
+                to(&format!("tls.{NAME}"), 443),
+                to(git::NAME, 443),
+            ],
         };
         Self {
             clear,
             tls,
+            git,
             config: config(),
         }
     }
 
     fn open(&self, is_tls: bool) -> Box<dyn Stream> {
         let addresses = if is_tls { &self.tls } else { &self.clear };
+        if is_tls {
+            return self.open_tls(addresses, format!("tls.{NAME}"));
+        }
         let stream = TcpStream::connect(addresses.as_slice()).unwrap();
         stream.set_nodelay(true).unwrap();
-        if !is_tls {
-            return Box::new(stream);
-        }
-        let name = ServerName::try_from(format!("tls.{NAME}")).unwrap();
+        Box::new(stream)
+    }
+
+    pub(crate) fn open_git(&self) -> Box<dyn Stream> {
+        self.open_tls(&self.git, git::NAME.to_owned())
+    }
+
+    fn open_tls(&self, addresses: &[std::net::SocketAddr], name: String) -> Box<dyn Stream> {
+        let stream = TcpStream::connect(addresses).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let name = ServerName::try_from(name).unwrap();
         let connection = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
         Box::new(StreamOwned::new(connection, stream))
     }
 }
 
+/// The ports of the server in the clear, over TLS and of git's, where there is no gate.
+fn ports() -> Option<[u16; 3]> {
+    let ports = env::var(PORTS).ok()?;
+    let ports: Vec<_> = ports.split(' ').map(|port| port.parse().unwrap()).collect();
+    Some(ports.try_into().unwrap())
+}
+
+pub(crate) fn port_of_git() -> Option<u16> {
+    ports().map(|[_, _, git]| git)
+}
+
+pub(crate) fn roots() -> std::ffi::OsString {
+    env::var_os(ROOTS).unwrap()
+}
+
 fn config() -> Arc<ClientConfig> {
+    let pem = fs::read(roots()).unwrap();
     let mut roots = RootCertStore::empty();
-    let pem = fs::read(env::var_os(ROOTS).unwrap()).unwrap();
     for root in CertificateDer::pem_slice_iter(&pem) {
         // Not every machine's certificates are to everybody's taste.
         let _ = roots.add(root.unwrap());
@@ -118,6 +144,7 @@ pub(crate) fn run(words: &[String]) {
         "bulk" => bulk(&way, false, words[1].parse().unwrap()),
         "bulk-tls" => bulk(&way, true, words[1].parse().unwrap()),
         "many" => many(&way, number),
+        "push" | "wire" | "large" => git::push(&way, &words[0], number),
         _ => mixed(&way, Duration::from_secs(words[1].parse().unwrap())),
     }
 }
@@ -241,6 +268,16 @@ fn mixed(way: &Way, lasting: Duration) {
         requests += asked;
     }
     report(begun, bytes, u64::try_from(requests).unwrap());
+}
+
+/// Tells of one of several.
+pub(crate) fn took(median: Duration, all: Duration) {
+    Took {
+        median: median.as_secs_f64() * 1e6,
+        seconds: all.as_secs_f64(),
+        ..Took::default()
+    }
+    .print();
 }
 
 #[expect(clippy::cast_precision_loss, reason = "it is shown with two digits")]

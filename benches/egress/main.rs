@@ -6,6 +6,7 @@
 #![expect(clippy::indexing_slicing, reason = "a bench may stop")]
 
 mod client;
+mod git;
 mod memory;
 mod place;
 mod server;
@@ -22,6 +23,10 @@ const ROUNDS: usize = 5;
 const REQUESTS: usize = 400;
 /// How much a client loads at once.
 const BULK: u64 = 1 << 30;
+/// How often a client pushes in a round.
+const PUSHES: usize = 20;
+/// With the first, which is not counted.
+const PUSHED: u32 = 21;
 /// How many connections are open at once.
 const CONNECTIONS: usize = 1000;
 
@@ -37,7 +42,7 @@ fn main() {
         client::run(rest);
         return;
     }
-    let server = Server::start();
+    let server = Server::start(Place::repositories());
     let place = Place::new(&server);
     let is_asked = |name: &str| words.is_empty() || words.iter().any(|word| word == name);
     let requests = REQUESTS.to_string();
@@ -61,6 +66,9 @@ fn main() {
     }
     if is_asked("many") {
         many(&place);
+    }
+    if is_asked("push") {
+        pushes(&place);
     }
     if let Some(at) = words.iter().position(|word| word == "mixed") {
         let seconds = words.get(at + 1).map_or("600", String::as_str);
@@ -99,6 +107,47 @@ fn loaded(place: &Place, what: &str, words: &[&str]) {
         "  gated  {:>6.2} GB/s  guard {}",
         speed(&gated.took),
         gated.memory
+    );
+}
+
+/// Pushes of one small commit, and one of a hundred files of a MiB.
+fn pushes(place: &Place) {
+    place.prepare_pushes();
+    let number = PUSHES.to_string();
+    for (kind, what) in [
+        ("wire", "a push of a commit on an open connection"),
+        ("push", "`git push` of a commit"),
+    ] {
+        let words = [kind, number.as_str()];
+        let (mut bare, mut gated, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..=ROUNDS {
+            let one = place.bare(&words);
+            git::asked();
+            let other = place.gated(&words).took;
+            // The first makes the branch, and asks as well.
+            let questions = git::asked().as_secs_f64() * 1e6 / f64::from(PUSHED);
+            if round > 0 {
+                bare.push(one.median);
+                gated.push(other.median);
+                asked.push(questions);
+            }
+        }
+        let (bare, gated, asked) = (middle(bare), middle(gated), middle(asked));
+        println!("{what}, over TLS, median of {ROUNDS} rounds of {PUSHES}:");
+        println!("  bare   {:>8.1} ms", bare / 1e3);
+        println!(
+            "  gated  {:>8.1} ms  +{:.1} ms, of which the server takes {:.1} to answer the gate",
+            gated / 1e3,
+            (gated - bare) / 1e3,
+            asked / 1e3
+        );
+    }
+    let (bare, gated) = (place.bare(&["large", "0"]), place.gated(&["large", "0"]));
+    println!("`git push` of 100 MiB, over TLS:");
+    println!("  bare   {:>8.2} s", bare.seconds);
+    println!(
+        "  gated  {:>8.2} s  guard {}",
+        gated.took.seconds, gated.memory
     );
 }
 

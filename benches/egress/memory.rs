@@ -10,9 +10,12 @@ use std::time::Duration;
 /// How often it is looked: memory that is held for less is nobody's trouble.
 const OFTEN: Duration = Duration::from_millis(100);
 
+/// In kibibytes, by name: all that each had, and what of it no file stands for.
+type Most = BTreeMap<String, (u64, u64)>;
+
 pub(crate) struct Watch {
     is_over: Arc<AtomicBool>,
-    watching: JoinHandle<(BTreeMap<String, u64>, usize)>,
+    watching: JoinHandle<(Most, usize)>,
 }
 
 impl Watch {
@@ -22,11 +25,12 @@ impl Watch {
         let watching = thread::spawn({
             let is_over = Arc::clone(&is_over);
             move || {
-                let (mut most, mut descriptors) = (BTreeMap::new(), 0);
+                let (mut most, mut descriptors) = (Most::new(), 0);
                 while !is_over.load(Ordering::Relaxed) {
                     for (name, id) in processes(guard) {
-                        let peak = most.entry(name).or_insert(0);
-                        *peak = u64::max(*peak, peak_of(id));
+                        let peak = most.entry(name).or_insert((0, 0));
+                        peak.0 = u64::max(peak.0, kibibytes(id, "VmHWM:"));
+                        peak.1 = u64::max(peak.1, kibibytes(id, "RssAnon:"));
                         descriptors = descriptors.max(open(id));
                     }
                     // Looking without a pause would take the processor from what is measured.
@@ -44,7 +48,9 @@ impl Watch {
         let (most, descriptors) = self.watching.join().unwrap();
         let shown: Vec<_> = most
             .iter()
-            .map(|(name, kibibytes)| format!("{name} {} MiB", kibibytes / 1024))
+            .map(|(name, (all, own))| {
+                format!("{name} {} MiB, {} of no file's", all / 1024, own / 1024)
+            })
             .collect();
         format!("{}, at most {descriptors} descriptors", shown.join(", "))
     }
@@ -78,10 +84,10 @@ fn processes(guard: u32) -> Vec<(String, u32)> {
     all
 }
 
-/// The most it ever had in memory, in kibibytes (`VmHWM`, proc(5)).
-fn peak_of(process: u32) -> u64 {
+/// What it has in memory, in kibibytes (proc(5)): `VmHWM` is the most it ever had, `RssAnon` what no file stands for.
+fn kibibytes(process: u32, field: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
     let number = line.and_then(|line| line.split_whitespace().next());
     number.map_or(0, |number| number.parse().unwrap())
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::{env, fs, process};
 
 use crate::client::{self, Took};
+use crate::git;
 use crate::memory::Watch;
 use crate::server::{NAME, Server};
 
@@ -27,10 +28,19 @@ pub(crate) struct Gated {
 }
 
 impl Place {
+    /// Where the server's repositories are.
+    pub(crate) fn repositories() -> PathBuf {
+        Self::base().join("repositories")
+    }
+
+    fn base() -> PathBuf {
+        env::temp_dir().join(format!("agentguard-bench-{}", process::id()))
+    }
+
     pub(crate) fn new(server: &Server) -> Self {
-        let base = env::temp_dir().join(format!("agentguard-bench-{}", process::id()));
+        let base = Self::base();
         let place = Self {
-            ports: format!("{} {}", server.clear, server.tls),
+            ports: format!("{} {} {}", server.clear, server.tls, server.git),
             roots: base.join("roots.pem"),
             base,
         };
@@ -38,11 +48,14 @@ impl Place {
         fs::create_dir_all(place.base.join("policy")).unwrap();
         fs::write(&place.roots, &server.roots).unwrap();
         fs::copy(env::current_exe().unwrap(), place.work().join("client")).unwrap();
-        let (clear, tls) = (server.clear, server.tls);
+        let (clear, tls, git) = (server.clear, server.tls, server.git);
+        let of_git = git::NAME;
         let policy = format!(
             "package agentguard.sandbox\n\nhosts contains \"{NAME}\"\n\nhosts contains \"tls.{NAME}\"\n\n\
              addresses contains {{\"host\": \"{NAME}\", \"at\": \"127.0.0.1:{clear}\"}}\n\n\
-             addresses contains {{\"host\": \"tls.{NAME}\", \"at\": \"127.0.0.1:{tls}\"}}\n"
+             addresses contains {{\"host\": \"tls.{NAME}\", \"at\": \"127.0.0.1:{tls}\"}}\n\n\
+             hosts contains \"{of_git}\"\n\n\
+             addresses contains {{\"host\": \"{of_git}\", \"at\": \"127.0.0.1:{git}\"}}\n"
         );
         fs::write(place.base.join("policy/bench.rego"), policy).unwrap();
         place
@@ -54,6 +67,11 @@ impl Place {
 
     fn home(&self) -> PathBuf {
         self.base.join("home")
+    }
+
+    /// Makes the repositories of pushes.
+    pub(crate) fn prepare_pushes(&self) {
+        git::prepare(&Self::repositories(), &self.work());
     }
 
     /// Runs a client that goes to the server itself.

@@ -2,12 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::git;
 
 /// What it is called inside.
 pub(crate) const NAME: &str = "bench.test";
@@ -18,19 +21,22 @@ const PIECE: usize = 256 << 10;
 pub(crate) struct Server {
     pub(crate) clear: u16,
     pub(crate) tls: u16,
+    /// Where repositories below a directory are.
+    pub(crate) git: u16,
     /// Who vouches for it, in PEM.
     pub(crate) roots: String,
 }
 
 impl Server {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(repositories: PathBuf) -> Self {
         let authority = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let roots = params.self_signed(&authority).unwrap().pem();
         let issuer = Issuer::new(params, authority);
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![format!("tls.{NAME}")]).unwrap();
+        let params =
+            CertificateParams::new(vec![format!("tls.{NAME}"), git::NAME.to_owned()]).unwrap();
         let leaf = params.signed_by(&key, &issuer).unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = ServerConfig::builder()
@@ -39,11 +45,21 @@ impl Server {
             .unwrap();
         let config = Arc::new(config);
         let clear = listen(serve);
+        let of_git = Arc::clone(&config);
         let tls = listen(move |stream| {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             serve(StreamOwned::new(connection, stream));
         });
-        Self { clear, tls, roots }
+        let git = listen(move |stream| {
+            let connection = ServerConnection::new(Arc::clone(&of_git)).unwrap();
+            git::serve(StreamOwned::new(connection, stream), &repositories);
+        });
+        Self {
+            clear,
+            tls,
+            git,
+            roots,
+        }
     }
 }
 
