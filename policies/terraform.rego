@@ -121,7 +121,14 @@ deny contains {
 	some address in lasting(file) - there(file)
 }
 
-files := [file | some file in input.action.infrastructure; file.kind == "terraform"]
+# Each with what stands in it, where something changes, found once.
+files := [object.union(file, {
+	"leaves": {"before": values(file, "before"), "after": values(file, "after")},
+	"objects": {"before": blocks(file, "before"), "after": blocks(file, "after")},
+}) |
+	some file in input.action.infrastructure
+	file.kind == "terraform"
+]
 
 is_terraform(path) if {
 	regex.match(`\.(tf|tofu|tfvars|tfbackend)(\.json)?$|(^|/)(\.terraform\.lock|root|terragrunt)\.hcl$|\.(tf|tofu)[a-z]*\.hcl(\.json)?$`, path)
@@ -153,22 +160,62 @@ document(file, when) := object.get(file, when, {})
 
 words(at) := [word | some word in at; is_string(word); word != "$"]
 
+leaves(file, when) := file.leaves[when]
+
+objects(file, when) := file.objects[when]
+
 # Each value, at its place: blocks of one name are not told apart.
-leaves(file, when) := {{"at": concat(".", names), "name": names[count(names) - 1], "value": value, "computed": "$" in at} |
-	walk(document(file, when), [at, value])
+values(file, when) := {{"at": concat(".", names), "name": names[count(names) - 1], "value": value, "computed": "$" in at} |
+	some part in parts(file, when)
+	walk(part.value, [below, value])
 	not is_object(value)
 	not is_array(value)
+	at := array.concat(part.at, below)
 	names := words(at)
 	count(names) > 0
 }
 
 # Each block or object, whole, so that what stands beside a value counts.
-objects(file, when) := {{"at": concat(".", words(at)), "value": value} |
-	walk(document(file, when), [at, value])
+blocks(file, when) := {{"at": concat(".", names), "value": value} |
+	some part in parts(file, when)
+	walk(part.value, [below, value])
 	is_object(value)
-	count(at) > 0
 	not "$" in object.keys(value)
+	names := words(array.concat(part.at, below))
+	count(names) > 0
 }
+
+# What is the same before and after is not looked into: whole blocks, as far as they have names.
+parts(file, when) := {{"at": [], "value": document(file, when)} | is_whole(file)} | {{"at": at, "value": value} |
+	not is_whole(file)
+	some at in {stood(file, change) | some change in file.changes}
+	value := object.get(document(file, when), at, "absent")
+	value != "absent"
+}
+
+# Lists have no names.
+stood(file, change) := at if {
+	at := array.slice(change.at, 0, depth(change.at[0]))
+	is_found(file, at)
+}
+
+stood(file, change) := array.slice(change.at, 0, 1) if not is_found(file, array.slice(change.at, 0, depth(change.at[0])))
+
+is_found(file, at) if {
+	some when in {"before", "after"}
+	object.get(document(file, when), at, "absent") != "absent"
+}
+
+is_whole(file) if {
+	some change in file.changes
+	count(change.at) == 0
+}
+
+depth(name) := 3 if name in {"data", "resource"}
+
+depth(name) := 2 if name in {"module", "output", "provider", "variable"}
+
+depth(name) := 1 if not name in {"data", "module", "output", "provider", "resource", "variable"}
 
 runs(file, when) := {one |
 	some one in objects(file, when)

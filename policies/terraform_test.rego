@@ -129,6 +129,22 @@ test_nobody_is_let_in if {
 	changed("aws_security_group", open_at(443), object.union(open_at(443), {"name": "y"})) == set()
 }
 
+# Where only a part of it changes, as a push tells it.
+at(place, before, after) := object.union(file(before, after), {"changes": [{"at": split(place, "/")}]})
+
+test_what_changes_is_looked_into_wherever_it_stands if {
+	every one in [
+		at("resource/aws_security_group/x/0/ingress/0/from_port", resource("aws_security_group", open_at(443)), resource("aws_security_group", open_at(22))),
+		at("locals/0/a", {"locals": [{"a": 1}]}, {"locals": [{"a": "0.0.0.0/0"}]}),
+		at("data/1", {"data": ["a", "b"]}, {"data": ["a", "0.0.0.0/0"]}),
+		at("resource/x/1", {"resource": {"x": ["a", "b"]}}, {"resource": {"x": ["a", "0.0.0.0/0"]}}),
+		at("module/m/0/from", {"module": {"m": [{"source": "./a"}]}}, {"module": {"m": [{"source": "./a", "from": "0.0.0.0/0"}]}}),
+		at("from/0", {"from": ["10.0.0.0/8"]}, {"from": ["0.0.0.0/0"]}),
+	] {
+		{rule.id | some rule in terraform.deny} == {"terraform/open"} with input as push([one])
+	}
+}
+
 test_nothing_becomes_public if {
 	every body in [
 		{"acl": "public-read"}, {"acl": {"$": "var.acl"}}, {"block_public_acls": false}, {"publicly_accessible": true},

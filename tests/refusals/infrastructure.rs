@@ -67,7 +67,7 @@ fn refused() -> Vec<(String, &'static str)> {
             "kubernetes/unclear",
         ),
         (put(hidden, "web.yml"), "kubernetes/unclear"),
-        (put(hidden, "a/k8s/web.yml"), "kubernetes/unread"),
+        (put(hidden, "x/k8s/web.yml"), "kubernetes/unread"),
         (put(&long, "web.yml"), "kubernetes/unclear"),
         (
             "one=$(put a.txt web.yml HEAD 120000)".to_owned(),

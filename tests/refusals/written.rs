@@ -145,7 +145,7 @@ POST HUB/git/refs {"ref": "refs/heads/$own/x", "sha": "1"} | push/unseen
 PATCH HUB/git/refs/heads/main {"sha": "1", "force": true} | push/protected
 DELETE HUB/git/refs/heads/main | push/delete
 POST LAB/commits {"branch": "main", "actions": [{"action": "create", "file_path": "a"}]} | push/protected
-POST LAB/commits {"branch": "$own/x", "actions": [{"action": "create", "file_path": ".gitlab-ci.yml"}]} | push/pipeline
+POST LAB/commits {"branch": "$own/x", "actions": [{"action": "create", "file_path": ".gitlab-ci.yml", "content": "a: {script: [b]}"}]} | push/pipeline
 POST LAB/tags {"tag_name": "v1", "ref": "main"} | push/tag
 POST TEA/contents/a {"branch": "main", "content": "eA=="} | push/protected
 DELETE TEA/branches/main | push/delete
