@@ -16,8 +16,8 @@ use agentguard_core::{Access, Limits, Network};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind, mount_remount,
-    move_mount, open_tree, unmount,
+    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_remount, move_mount,
+    open_tree, unmount,
 };
 
 use crate::difference::{Snapshot, WalkLimits};
@@ -358,19 +358,6 @@ pub(crate) fn try_out() -> Result<(), Failure> {
 pub(crate) fn mount_proc() -> Result<(), Failure> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", format!("{BASE}/proc"), "proc", flags, None).step("mount `/proc`")
-}
-
-/// Covers what the session's `/proc` tells of keyrings. Those belong to a user, whatever namespaces it is in: how its keys
-/// are called is nobody's business inside.
-pub(crate) fn cover_keys() -> Result<(), Failure> {
-    for name in ["keys", "key-users"] {
-        match mount_bind(format!("{BASE}/dev/null"), format!("{BASE}/proc/{name}")) {
-            // A kernel without keyrings.
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno).step(format!("cover `/proc/{name}`")),
-        }
-    }
-    Ok(())
 }
 
 /// Makes the new root the root, and lets go of the old one.

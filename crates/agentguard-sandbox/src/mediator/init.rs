@@ -43,7 +43,6 @@ fn prepare(talk: BorrowedFd<'_>) -> Result<(), Failure> {
     let lost = |_| Failure::new("set up pid 1", "the mediator is gone");
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie pid 1 to the mediator")?;
     root::mount_proc()?;
-    root::cover_keys()?;
     send(talk, &FromInit::Mounted).map_err(lost)?;
     // The mediator makes the new root the root, for this process too, and opens what it needs of it.
     receive::<()>(talk)
