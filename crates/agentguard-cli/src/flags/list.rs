@@ -267,13 +267,13 @@ pub(crate) static AWS: Flag = flag(
 pub(crate) static SSH: Flag = flag(
     "ssh",
     Value::Text("USER"),
-    "it is a private key of SSH, by which USER of the host fetches and pushes (port 22)",
+    "it is a private key of SSH, by which USER fetches and pushes (port 22)",
 );
 /// By what hosts are known.
 pub(crate) static KNOWN_HOSTS: Flag = flag(
     "known-hosts",
     Value::Text("PATH"),
-    "with --ssh: the lines of this file say by which keys the host is known from now on",
+    "with --ssh: this file says by which keys the host is known from now on",
 );
 /// Which variables hold what stands for it.
 pub(crate) static VARIABLE: Flag = repeated(
