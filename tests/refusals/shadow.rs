@@ -39,7 +39,7 @@ fn what_policy_refuses_goes_on_in_a_shadow_and_nowhere_else_and_is_recorded_each
     as_everyone(|scene| {
         let policy = scene.policy(POLICY);
         let script = ["sh", "-c", "touch made; mkdir dir; touch again"];
-        scene.run_with(&[&policy], &script);
+        scene.run_with(&[&policy, "--approval-timeout", "0"], &script);
         assert!(!scene.work().join("made").exists());
         assert!(!scene.work().join("dir").exists());
         assert_eq!(scene.refusals(), ["own/touch", "own/mkdir", "own/touch"]);

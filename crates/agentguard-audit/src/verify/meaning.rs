@@ -225,11 +225,8 @@ impl<'c> Meaning<'c> {
             }
             see_beginning(ruling, entry.evidence < *require_evidence, report);
             if !(self.check)(&entry) {
-                report.find(
-                    Fault::Signature,
-                    0,
-                    "the agent did not sign the session's start",
-                );
+                let detail = "the agent did not sign the session's start";
+                report.find(Fault::Signature, 0, detail);
             }
         } else {
             report.find(
