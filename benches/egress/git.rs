@@ -94,7 +94,7 @@ pub(crate) fn push(way: &Way, kind: &str, number: usize) {
     let clone = Path::new(CLONE);
     let own = match (env::var("AGENTGUARD_AGENT"), env::var("AGENTGUARD_SESSION")) {
         (Ok(agent), Ok(session)) => format!("refs/heads/agent/{agent}/{session:.8}/bench"),
-        _ => "refs/heads/bench".to_owned(),
+        _ => format!("refs/heads/bench/{}", std::process::id()),
     };
     done(clone, &["checkout", "-q", "--detach", "main"]);
     // Each run has commits of its own.

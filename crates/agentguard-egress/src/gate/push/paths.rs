@@ -140,10 +140,11 @@ impl Walk {
         let mut waiting: Vec<_> = commits.map(|commit| commit.tree).collect();
         let (mut seen, mut elsewhere) = (HashSet::new(), Vec::new());
         while let Some(id) = waiting.pop() {
-            if !seen.insert(id) {
+            // With one that the server told came all that is below it.
+            if !seen.insert(id) || base.trees.contains_key(&id) {
                 continue;
             }
-            match objects.trees.get(&id).or_else(|| base.trees.get(&id)) {
+            match objects.trees.get(&id) {
                 Some(entries) => {
                     let directories = entries.iter().filter(|entry| entry.mode == TREE);
                     waiting.extend(directories.map(|entry| entry.id));
