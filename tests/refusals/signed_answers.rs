@@ -86,7 +86,11 @@ fn a_yes_counts_where_it_is_signed_by_a_key_that_is_known_and_for_one_question_o
         let sign = |key: &Path| format!("--sign={}", key.display());
         let by_eve = approve(scene, &[&first, &sign(&eve)]).0;
         assert_eq!(by_eve, Some(2), "nobody knows this key");
-        assert_eq!(waiting(scene, 1), [first.clone()], "it waits still");
+        assert_eq!(
+            waiting(scene, 1),
+            std::slice::from_ref(&first),
+            "it waits still"
+        );
         assert_eq!(approve(scene, &[&first, &sign(&ada)]).0, Some(0));
         let given = fs::read_to_string(place(scene).join(format!("{first}.answer"))).unwrap();
         let given: Value = serde_json::from_str(&given).unwrap();

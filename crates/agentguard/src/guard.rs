@@ -98,9 +98,7 @@ impl Guard {
     ) -> Result<Finished, Error> {
         let launched = launch(run)?; // it begins while we make its plan
         let mut arranged = Arranged::new(&self.places, run)?;
-        let signers = Signers::read(&self.places).map_err(Error::doing(
-            "read whose approvals count by their signatures",
-        ))?;
+        let signers = signers(&self.places)?;
         let _temporary = Temporary(arranged.own.clone());
         let lending = Lending::of(&self.places, &mut arranged, tell)?;
         let signer = Signer::of(&self.places, &mut arranged, tell)?;
@@ -160,6 +158,11 @@ impl Guard {
         let about = (session.id, confined.confinement, run.enforcement);
         finish(about, record, ended, reached)
     }
+}
+
+fn signers(places: &Places) -> Result<Signers, Error> {
+    let doing = Error::doing("read whose approvals count by their signatures");
+    Signers::read(places).map_err(doing)
 }
 
 impl Guard {

@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(names(&ours).unwrap(), ["ada@example.com", "bob"]);
         for bad in [
             "ada@example.com".to_owned(),
-            format!("ada ssh-ed25519 {}", &KEY[..40]),
+            format!("ada ssh-ed25519 {}", KEY.get(..40).unwrap()),
             format!("ada ssh-rsa {KEY}"),
             format!("*@example.com ssh-ed25519 {KEY}"),
             format!("ada,bob ssh-ed25519 {KEY}"),
