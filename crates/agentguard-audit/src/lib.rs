@@ -67,7 +67,7 @@ pub use proof::{Receipt, prove, prove_all, verify_receipt, verify_receipts};
 pub use read::{Entries, Recorded};
 pub use scribe::Author;
 pub use session::SessionLog;
-pub use sshsig::{Unsigned, is_signing_key, unframed, verify_sshsig};
+pub use sshsig::{Unsigned, is_signing_key, verify_sshsig};
 pub use verify::{Fault, Finding, Note, Remark, Report, verify, verify_with};
 
 #[cfg(test)]

@@ -5,20 +5,15 @@
 //! - <https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.sshsig>
 //! - <https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.u2f>, "Signature format"
 
+use agentguard_core::ssh::{self, LONGEST, Parts};
 use base64ct::{Base64, Encoding as _};
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha256, Sha512};
 
-const MAGIC: &[u8; 6] = b"SSHSIG";
-const VERSION: u32 = 1;
 const PLAIN: &[u8] = b"ssh-ed25519";
 const SECURITY_KEY: &[u8] = b"sk-ssh-ed25519@openssh.com";
 /// What a security key signs when it was touched (PROTOCOL.u2f: `SSH_SK_USER_PRESENCE_REQD`).
 const TOUCHED: u8 = 1;
-/// A signature of ours is some 300 bytes; a security key's names its application.
-const LONGEST: usize = 4096;
-const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
-const END: &str = "-----END SSH SIGNATURE-----";
 
 /// Why something is no signature of this message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -34,15 +29,6 @@ pub enum Unsigned {
     Wrong,
 }
 
-/// A signature, read and not verified.
-struct SshSig<'s> {
-    key: &'s [u8],
-    namespace: &'s [u8],
-    reserved: &'s [u8],
-    hash: &'s [u8],
-    signature: &'s [u8],
-}
-
 /// Verifies a signature over `message`, in base64 without its frame, and answers the key that made it, in base64 as
 /// `allowed_signers` has it. Whose key that is, is left to whoever asks.
 ///
@@ -51,24 +37,12 @@ struct SshSig<'s> {
 /// Returns why it is none.
 pub fn verify_sshsig(sshsig: &str, namespace: &str, message: &[u8]) -> Result<String, Unsigned> {
     let blob = decode(sshsig)?;
-    let read = SshSig::read(&blob)?;
+    let read = Parts::read(&blob).ok_or(Unsigned::Malformed("it is not whole, or another"))?;
     if read.namespace != namespace.as_bytes() {
         return Err(Unsigned::Namespace);
     }
-    read.verify(message)?;
+    verify(&read, message)?;
     Ok(Base64::encode_string(read.key))
-}
-
-/// Takes the frame off that `ssh-keygen` writes around a signature.
-///
-/// # Errors
-///
-/// Returns an error where there is none.
-pub fn unframed(framed: &str) -> Result<String, Unsigned> {
-    let bad = Unsigned::Malformed("its frame is missing");
-    let inner = framed.trim().strip_prefix(BEGIN).ok_or(bad)?;
-    let inner = inner.strip_suffix(END).ok_or(bad)?;
-    Ok(inner.split_ascii_whitespace().collect())
 }
 
 /// Whether this is a key, in base64, of a kind that is understood.
@@ -88,63 +62,44 @@ fn decode(base64: &str) -> Result<Vec<u8>, Unsigned> {
     Base64::decode_vec(base64).map_err(|_| Unsigned::Malformed("the base64 is wrong"))
 }
 
-impl<'s> SshSig<'s> {
-    fn read(blob: &'s [u8]) -> Result<Self, Unsigned> {
-        let rest = blob.strip_prefix(MAGIC);
-        let mut fields = Fields(rest.ok_or(Unsigned::Malformed("it begins otherwise"))?);
-        if fields.number()? != VERSION {
-            return Err(Unsigned::Malformed("its version is not 1"));
-        }
-        let read = Self {
-            key: fields.take()?,
-            namespace: fields.take()?,
-            reserved: fields.take()?,
-            hash: fields.take()?,
-            signature: fields.take()?,
-        };
-        fields.end().map(|()| read)
-    }
+/// What was signed in place of the message.
+fn signed(parts: &Parts<'_>, message: &[u8]) -> Result<Vec<u8>, Unsigned> {
+    let digest = match parts.hash {
+        b"sha256" => Sha256::digest(message).to_vec(),
+        b"sha512" => Sha512::digest(message).to_vec(),
+        _ => return Err(Unsigned::Malformed("its hash is neither sha256 nor sha512")),
+    };
+    Ok(ssh::blob(
+        parts.namespace,
+        parts.reserved,
+        parts.hash,
+        &digest,
+    ))
+}
 
-    /// What was signed in place of the message.
-    fn signed(&self, message: &[u8]) -> Result<Vec<u8>, Unsigned> {
-        let digest = match self.hash {
-            b"sha256" => Sha256::digest(message).to_vec(),
-            b"sha512" => Sha512::digest(message).to_vec(),
-            _ => return Err(Unsigned::Malformed("its hash is neither sha256 nor sha512")),
-        };
-        let mut signed = MAGIC.to_vec();
-        for field in [self.namespace, self.reserved, self.hash, &digest] {
-            let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
-            signed.extend_from_slice(&length.to_be_bytes());
-            signed.extend_from_slice(field);
-        }
-        Ok(signed)
+fn verify(parts: &Parts<'_>, message: &[u8]) -> Result<(), Unsigned> {
+    let mut signed = signed(parts, message)?;
+    let (kind, public, application) = public_key(parts.key)?;
+    let mut fields = Fields(parts.signature);
+    if fields.take()? != kind {
+        return Err(Unsigned::Malformed("it is not of its key's kind"));
     }
-
-    fn verify(&self, message: &[u8]) -> Result<(), Unsigned> {
-        let mut signed = self.signed(message)?;
-        let (kind, public, application) = public_key(self.key)?;
-        let mut fields = Fields(self.signature);
-        if fields.take()? != kind {
-            return Err(Unsigned::Malformed("it is not of its key's kind"));
+    let bad = Unsigned::Malformed("its length is wrong");
+    let signature = Signature::from_slice(fields.take()?).map_err(|_| bad)?;
+    if let Some(application) = application {
+        let (flags, counter) = (fields.byte()?, fields.number()?);
+        if flags & TOUCHED == 0 {
+            return Err(Unsigned::Malformed("nobody touched the security key"));
         }
-        let bad = Unsigned::Malformed("its length is wrong");
-        let signature = Signature::from_slice(fields.take()?).map_err(|_| bad)?;
-        if let Some(application) = application {
-            let (flags, counter) = (fields.byte()?, fields.number()?);
-            if flags & TOUCHED == 0 {
-                return Err(Unsigned::Malformed("nobody touched the security key"));
-            }
-            let mut outer = Sha256::digest(application).to_vec();
-            outer.push(flags);
-            outer.extend_from_slice(&counter.to_be_bytes());
-            outer.extend_from_slice(&Sha256::digest(&signed));
-            signed = outer;
-        }
-        fields.end()?;
-        let verified = public.verify_strict(&signed, &signature);
-        verified.map_err(|_| Unsigned::Wrong)
+        let mut outer = Sha256::digest(application).to_vec();
+        outer.push(flags);
+        outer.extend_from_slice(&counter.to_be_bytes());
+        outer.extend_from_slice(&Sha256::digest(&signed));
+        signed = outer;
     }
+    fields.end()?;
+    let verified = public.verify_strict(&signed, &signature);
+    verified.map_err(|_| Unsigned::Wrong)
 }
 
 /// A key's kind, its point, and the application that it is for where it is a security key's.
@@ -171,25 +126,20 @@ struct Fields<'f>(&'f [u8]);
 impl<'f> Fields<'f> {
     const SHORT: Unsigned = Unsigned::Malformed("it ends early");
 
-    fn split(&mut self, length: usize) -> Result<&'f [u8], Unsigned> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(Self::SHORT)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
     fn byte(&mut self) -> Result<u8, Unsigned> {
-        let byte = self.split(1)?.first();
-        byte.copied().ok_or(Self::SHORT)
+        let (byte, rest) = self.0.split_first().ok_or(Self::SHORT)?;
+        self.0 = rest;
+        Ok(*byte)
     }
 
     fn number(&mut self) -> Result<u32, Unsigned> {
-        let bytes = self.split(4)?.try_into();
-        bytes.map(u32::from_be_bytes).map_err(|_| Self::SHORT)
+        let (number, rest) = self.0.split_first_chunk().ok_or(Self::SHORT)?;
+        self.0 = rest;
+        Ok(u32::from_be_bytes(*number))
     }
 
     fn take(&mut self) -> Result<&'f [u8], Unsigned> {
-        let length = usize::try_from(self.number()?).map_err(|_| Self::SHORT)?;
-        self.split(length)
+        ssh::string(&mut self.0).ok_or(Self::SHORT)
     }
 
     fn end(self) -> Result<(), Unsigned> {
@@ -221,7 +171,7 @@ mod tests {
         let kind = if flags.is_some() { SECURITY_KEY } else { PLAIN };
         let digest = Sha512::digest(message);
         let fields = [field(b"ns"), field(b""), field(b"sha512"), field(&digest)];
-        let mut signed = [&MAGIC[..], &fields.concat()].concat();
+        let mut signed = [&b"SSHSIG"[..], &fields.concat()].concat();
         let mut public = [field(kind), field(key().verifying_key().as_bytes())].concat();
         let mut tail = Vec::new();
         if let Some(flags) = flags {
@@ -232,7 +182,7 @@ mod tests {
         }
         let signature = key().sign(&signed).to_bytes();
         let signature = [field(kind), field(&signature), tail].concat();
-        let head = [&MAGIC[..], &VERSION.to_be_bytes(), &field(&public)].concat();
+        let head = [&b"SSHSIG\0\0\0\x01"[..], &field(&public)].concat();
         [
             head,
             field(b"ns"),
@@ -243,7 +193,7 @@ mod tests {
         .concat()
     }
 
-    fn verify(blob: &[u8], namespace: &str, message: &[u8]) -> Result<String, Unsigned> {
+    fn verified(blob: &[u8], namespace: &str, message: &[u8]) -> Result<String, Unsigned> {
         verify_sshsig(&Base64::encode_string(blob), namespace, message)
     }
 
@@ -251,18 +201,18 @@ mod tests {
     fn a_signature_is_of_one_message_one_key_and_one_use() {
         for flags in [None, Some(TOUCHED)] {
             let blob = sign(b"yes", flags);
-            verify(&blob, "ns", b"yes").unwrap();
-            assert_eq!(verify(&blob, "ns", b"no"), Err(Unsigned::Wrong));
-            assert_eq!(verify(&blob, "git", b"yes"), Err(Unsigned::Namespace));
+            verified(&blob, "ns", b"yes").unwrap();
+            assert_eq!(verified(&blob, "ns", b"no"), Err(Unsigned::Wrong));
+            assert_eq!(verified(&blob, "git", b"yes"), Err(Unsigned::Namespace));
             for at in 0..blob.len() {
                 let mut changed = blob.clone();
                 changed[at] ^= 1;
-                assert!(verify(&changed, "ns", b"yes").is_err(), "{at}");
-                assert!(verify(&blob[..at], "ns", b"yes").is_err(), "{at}");
+                assert!(verified(&changed, "ns", b"yes").is_err(), "{at}");
+                assert!(verified(&blob[..at], "ns", b"yes").is_err(), "{at}");
             }
-            assert!(verify(&[blob, vec![0]].concat(), "ns", b"yes").is_err());
+            assert!(verified(&[blob, vec![0]].concat(), "ns", b"yes").is_err());
         }
         // Whoever has the machine has the key in its port as well; not the finger.
-        assert!(verify(&sign(b"yes", Some(0)), "ns", b"yes").is_err());
+        assert!(verified(&sign(b"yes", Some(0)), "ns", b"yes").is_err());
     }
 }

@@ -28,8 +28,8 @@ pub const ED25519: &[u8] = b"ssh-ed25519";
 const VERSION: u32 = 1;
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
 const END: &str = "-----END SSH SIGNATURE-----";
-/// One of Ed25519 takes some 300 bytes.
-const LONGEST: usize = 4096;
+/// One of Ed25519 takes some 300 bytes; a security key's names its application.
+pub const LONGEST: usize = 4096;
 
 /// The SHA-512 digest of what is signed, written as `sha512:` and 128 hexadecimal digits.
 #[derive(Clone, Copy, Eq, Hash, PartialEq, Serialize, Deserialize)]
@@ -67,11 +67,7 @@ impl MessageDigest {
     /// What is signed of it: `for_git(blob_for_git(d)) == d`.
     #[must_use]
     pub fn blob_for_git(&self) -> Vec<u8> {
-        let mut blob = MAGIC.to_vec();
-        for part in [GIT, b"", HASH, &self.0] {
-            put_string(&mut blob, part);
-        }
-        blob
+        blob(GIT, b"", HASH, &self.0)
     }
 }
 
@@ -120,25 +116,67 @@ impl GitSignature {
     /// Reads one as it stands in a commit. `None` for every other kind.
     #[must_use]
     pub fn parse(armored: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(armored).ok()?.trim();
-        let body = text.strip_prefix(BEGIN)?.strip_suffix(END)?;
-        let body: String = body.split_ascii_whitespace().collect();
-        if body.len() > LONGEST {
-            return None;
-        }
+        let body = unframed(std::str::from_utf8(armored).ok()?)?;
         let bytes = Base64::decode_vec(&body).ok()?;
-        let (version, mut rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
-        let mut next = || string(&mut rest);
-        let (key, namespace, reserved, hash, signature) =
-            (next()?, next()?, next()?, next()?, next()?);
-        let is_gits = u32::from_be_bytes(*version) == VERSION
-            && (namespace, reserved, hash) == (GIT, b"".as_slice(), HASH);
-        (is_gits && rest.is_empty()).then_some(())?;
+        let parts = Parts::read(&bytes)?;
+        let is_gits = (parts.namespace, parts.reserved, parts.hash) == (GIT, b"".as_slice(), HASH);
+        is_gits.then_some(())?;
         Some(Self {
-            key: untyped(key)?,
-            signature: untyped(signature)?,
+            key: untyped(parts.key)?,
+            signature: untyped(parts.signature)?,
         })
     }
+}
+
+/// What stands in a signature, of whatever kind and for whatever use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Parts<'b> {
+    /// The public key, with its kind before it.
+    pub key: &'b [u8],
+    /// What it is for.
+    pub namespace: &'b [u8],
+    /// Nothing, so far.
+    pub reserved: &'b [u8],
+    /// By what the message is digested.
+    pub hash: &'b [u8],
+    /// The signature, with its kind before it.
+    pub signature: &'b [u8],
+}
+
+impl<'b> Parts<'b> {
+    /// Takes one apart. `None` where it is not whole, of another version, or more than that.
+    #[must_use]
+    pub fn read(signature: &'b [u8]) -> Option<Self> {
+        let (version, mut rest) = signature.strip_prefix(MAGIC)?.split_first_chunk()?;
+        let mut next = || string(&mut rest);
+        let parts = Self {
+            key: next()?,
+            namespace: next()?,
+            reserved: next()?,
+            hash: next()?,
+            signature: next()?,
+        };
+        (u32::from_be_bytes(*version) == VERSION && rest.is_empty()).then_some(parts)
+    }
+}
+
+/// What is signed of a message: its digest, with what the signature is for and by what it was digested.
+#[must_use]
+pub fn blob(namespace: &[u8], reserved: &[u8], hash: &[u8], digest: &[u8]) -> Vec<u8> {
+    let mut blob = MAGIC.to_vec();
+    for part in [namespace, reserved, hash, digest] {
+        put_string(&mut blob, part);
+    }
+    blob
+}
+
+/// Takes the frame off that `ssh-keygen` writes around a signature: what is left is base64. `None` where there is none,
+/// or where it is longer than any.
+#[must_use]
+pub fn unframed(framed: &str) -> Option<String> {
+    let body = framed.trim().strip_prefix(BEGIN)?.strip_suffix(END)?;
+    let body: String = body.split_ascii_whitespace().collect();
+    (body.len() <= LONGEST).then_some(body)
 }
 
 /// A public key of Ed25519 as SSH writes it.
@@ -229,14 +267,6 @@ fn untyped<const LENGTH: usize>(mut bytes: &[u8]) -> Option<[u8; LENGTH]> {
 mod tests {
     use super::*;
 
-    fn blob(parts: [&[u8]; 4]) -> Vec<u8> {
-        let mut blob = MAGIC.to_vec();
-        for part in parts {
-            put_string(&mut blob, part);
-        }
-        blob
-    }
-
     #[test]
     fn what_is_for_git_is_read_and_nothing_else_is() {
         let digest = MessageDigest::of(b"tree x\n");
@@ -257,7 +287,10 @@ mod tests {
             [b"git", b"", b"sha256", &long],
             [b"git", b"", b"sha512", &short],
         ] {
-            assert!(MessageDigest::for_git(&blob(parts)).is_err(), "{parts:?}");
+            assert!(
+                MessageDigest::for_git(&blob(parts[0], parts[1], parts[2], parts[3])).is_err(),
+                "{parts:?}"
+            );
         }
         assert!(MessageDigest::for_git(&[&whole[..], b"x"].concat()).is_err());
         // RFC 4252 section 7: what is signed to log in begins with the session's identifier.

@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use agentguard_audit::unframed;
+use agentguard_core::ssh::unframed;
 
 /// Signs as `ssh-keygen -Y sign` does, which asks for a passphrase or a touch by itself.
 pub(crate) fn sign(statement: &[u8], namespace: &str, key: &Path) -> io::Result<String> {
@@ -28,7 +28,9 @@ pub(crate) fn sign(statement: &[u8], namespace: &str, key: &Path) -> io::Result<
         out.take(1 << 16).read_to_string(&mut framed)?;
     }
     match child.wait()?.success() {
-        true => unframed(&framed).map_err(io::Error::other),
+        true => {
+            unframed(&framed).ok_or_else(|| io::Error::other("`ssh-keygen` wrote no signature"))
+        }
         false => Err(io::Error::other("`ssh-keygen` did not sign it")),
     }
 }
