@@ -16,6 +16,7 @@ use agentguard_core::{Binding, Credential, Host, HostName, Place, Slot};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, test_kill_process};
 
 use super::client::{self, Talk};
 use super::errand::{self, Begun, Errand, Service};
@@ -58,8 +59,12 @@ type Ends = Vec<OwnedFd>;
 impl<'s> Runner<'s> {
     pub(crate) fn new(settings: &'s Settings) -> Self {
         let keys = settings.credentials.iter().filter(|one| one.is_ssh());
+        let keys: Vec<_> = keys.collect();
+        if !keys.is_empty() {
+            sweep(&settings.keys);
+        }
         Self {
-            keys: keys.collect(),
+            keys,
             addresses: &settings.addresses,
             directory: &settings.keys,
             patience: settings.patience.server,
@@ -252,5 +257,44 @@ impl Lying {
 impl Drop for Lying {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Takes away what guards left behind that were killed.
+fn sweep(directory: &Path) {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    for file in files {
+        let name = file.file_name();
+        let number = name.to_str().and_then(|name| name.split_once('-'));
+        let guard = number.and_then(|(guard, _)| Pid::from_raw(guard.parse().ok()?));
+        if guard.is_some_and(|guard| test_kill_process(guard) == Err(Errno::SRCH)) {
+            // Where it cannot be taken away, the next one tries.
+            let _ = fs::remove_file(file.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_guard_left_is_taken_away_and_nothing_else() {
+        let name = format!("agentguard-keys-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir(&directory).unwrap();
+        let own = Lying::write(&directory, &[b"key"]).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a process that is gone")]
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        child.wait().unwrap();
+        let left = directory.join(format!("{}-0", child.id()));
+        let other = directory.join("other");
+        for path in [&left, &other] {
+            fs::write(path, "key").unwrap();
+        }
+        sweep(&directory);
+        let is_there = [&left, &own.0, &other].map(|path| path.exists());
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(is_there, [false, true, true]);
     }
 }
