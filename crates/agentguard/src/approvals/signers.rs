@@ -79,7 +79,8 @@ fn signer(line: &str) -> Result<Option<Signer>, &'static str> {
     if let Some(options) = kind.strip_prefix("namespaces=") {
         let list = options
             .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'));
+            .and_then(|rest| rest.strip_suffix('"'))
+            .filter(|list| !list.contains('"'));
         let list = list.ok_or("its namespaces are not in quotes, or more options follow")?;
         is_ours = list.split(',').any(|one| one == Statement::NAMESPACE);
         kind = words.next().ok_or(short)?;
