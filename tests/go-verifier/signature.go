@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-var digest = regexp.MustCompile(`^sha512:[0-9a-f]{128}$`)
+var messageDigest = regexp.MustCompile(`^sha512:[0-9a-f]{128}$`)
 
 // signatures is what the agent's key signed for git in a session so far.
 type signatures struct {
@@ -45,7 +45,7 @@ func (s *signatures) see(index int64, parsed *entry) error {
 	case "deny":
 		return nil
 	case "allow":
-		if !digest.MatchString(event.Message) {
+		if !messageDigest.MatchString(event.Message) {
 			return fmt.Errorf("it does not say what was signed")
 		}
 		s.made[index] = true
