@@ -75,18 +75,23 @@ impl Server {
 
     /// Its refs, `name id`, in order.
     pub(crate) fn refs(&self, scene: &Scene) -> String {
-        let at = self.repository.display().to_string();
-        let words = [
-            "git",
-            "-c",
-            "safe.directory=*",
-            "--git-dir",
-            &at,
-            "for-each-ref",
-            "--format=%(refname) %(objectname)",
-        ];
-        scene.run_bare(&words).stdout
+        refs_of(scene, &self.repository)
     }
+}
+
+/// The refs of a repository, `name id`, in order.
+pub(crate) fn refs_of(scene: &Scene, repository: &Path) -> String {
+    let at = repository.display().to_string();
+    let words = [
+        "git",
+        "-c",
+        "safe.directory=*",
+        "--git-dir",
+        &at,
+        "for-each-ref",
+        "--format=%(refname) %(objectname)",
+    ];
+    scene.run_bare(&words).stdout
 }
 
 impl Drop for Server {

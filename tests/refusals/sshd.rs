@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::git_server::refs_of;
 use crate::lent::credential;
 use crate::lifetime::until;
 use crate::scene::{Ran, Scene};
@@ -149,17 +150,7 @@ impl Sshd {
 
     /// Its refs, `name id`, in order.
     pub(crate) fn refs(&self, scene: &Scene) -> String {
-        let at = self.repository.display().to_string();
-        let words = [
-            "git",
-            "-c",
-            "safe.directory=*",
-            "--git-dir",
-            &at,
-            "for-each-ref",
-            "--format=%(refname) %(objectname)",
-        ];
-        scene.run_bare(&words).stdout
+        refs_of(scene, &self.repository)
     }
 }
 
