@@ -8,6 +8,10 @@ const MOST_SIGNS: usize = 120;
 /// Brackets that may stand within one another.
 const MOST_DEPTH: usize = 16;
 
+/// Digits of a number, and of its exponent: the engine writes out every digit that is meant.
+const MOST_DIGITS: usize = 100;
+const MOST_OF_EXPONENT: usize = 3;
+
 const KEYWORDS: &[&str] = &[
     "as", "default", "else", "every", "if", "in", "not", "some", "with",
 ];
@@ -25,6 +29,9 @@ pub(crate) fn exceeded(text: &str) -> Option<(usize, &'static str)> {
         let at = text.len() - rest.len();
         let length = token_length(first, rest);
         let (token, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        if first.is_ascii_digit() && is_huge(token, after) {
+            return Some((at, "the number has too many digits"));
+        }
         scan.take(first, token);
         if scan.brackets.len() > MOST_DEPTH {
             return Some((at, "brackets stand too deep within one another"));
@@ -61,6 +68,19 @@ fn string_length(rest: &str) -> usize {
         }
     }
     rest.len()
+}
+
+/// Whether a number, or what stands behind the point of one, has very many digits when it is written out.
+fn is_huge(token: &str, after: &str) -> bool {
+    let Some((digits, exponent)) = token.split_once(['e', 'E']) else {
+        return token.len() > MOST_DIGITS;
+    };
+    let signed = after.strip_prefix(['+', '-']).unwrap_or_default();
+    let exponent = match exponent {
+        "" => signed.split(|c| !is_word(c)).next().unwrap_or_default(),
+        unsigned => unsigned,
+    };
+    digits.len() > MOST_DIGITS || exponent.trim_start_matches('0').len() > MOST_OF_EXPONENT
 }
 
 fn is_word(c: char) -> bool {
@@ -135,6 +155,44 @@ mod tests {
             assert!(
                 exceeded(&format!("package a\nx := {chain}1\n")).is_some(),
                 "{chain:.20}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_of_very_many_digits_are_found() {
+        let long = "1".repeat(101);
+        for number in [
+            "0e11000111",
+            "1E00001000",
+            "1.5e1000",
+            "1e+1000",
+            "1e-1000",
+            "2.5E-123456",
+            &long,
+            &format!("0.{long}"),
+            &format!("{long}e1"),
+        ] {
+            let said = exceeded(&format!("package a\nx := {number}\n"));
+            assert_eq!(
+                said.map(|(_, why)| why),
+                Some("the number has too many digits"),
+                "{number}"
+            );
+        }
+        for other in [
+            "1e300",
+            "1e-300",
+            "0.25",
+            "1234567890123456789",
+            "\"1e99999\"",
+            "a1e99999",
+            "# 1e99999",
+        ] {
+            assert_eq!(
+                exceeded(&format!("package a\nx := {other}\n")),
+                None,
+                "{other}"
             );
         }
     }
