@@ -1,7 +1,7 @@
 //! What a cloud and a cluster are told, changed by a push or by an interface: judged by what stands in it, whatever its
 //! file is called.
 
-use crate::pushes::{SHELL, refused_by, with_server};
+use crate::pushes::{SHELL, assert_refused_last, with_server};
 use crate::scene::{Ran, Scene};
 
 /// Commits that put a file into the tree of another, or take it out, where nothing of it has to be a file of the workspace.
@@ -107,13 +107,7 @@ fn what_a_cloud_or_a_cluster_is_told_does_not_pass_by_what_its_file_is_called() 
                 let script = format!("{script}\n{then}\nwire $one:refs/heads/$own/x");
                 let ran = push(scene, &policy, &server.roots, &script);
                 assert_eq!(server.refs(scene), before, "{script}: {}", ran.stderr);
-                let rules = refused_by(scene);
-                assert_eq!(
-                    rules.last().map(String::as_str),
-                    Some(rule),
-                    "{script}: {}",
-                    ran.stderr
-                );
+                assert_refused_last(scene, rule, &format!("{script}: {}", ran.stderr));
             }
         }
         // What is none of it passes, however it is written, and so does what is only a note.

@@ -1,7 +1,7 @@
 //! What is in a pack, and what is not: a push is judged by what its commits hold, wherever that is.
 
 use crate::git_server::Server;
-use crate::pushes::{BODY, push, refused_by, watching, with_server};
+use crate::pushes::{BODY, assert_refused_last, push, watching, with_server};
 use crate::scene::Scene;
 
 /// Branches of others: one with directories of its own, and one with a workflow.
@@ -41,13 +41,7 @@ fn a_directory_that_only_the_server_has_is_judged_by_what_it_holds() {
             let script = format!("{LEAN}alone {tree}; git push origin $one:refs/heads/$own/x");
             let ran = push(scene, server, &script);
             assert_eq!(server.refs(scene), before, "{tree}: {}", ran.stderr);
-            let rules = refused_by(scene);
-            assert_eq!(
-                rules.last().map(String::as_str),
-                Some(rule),
-                "{tree}: {}",
-                ran.stderr
-            );
+            assert_refused_last(scene, rule, &format!("{tree}: {}", ran.stderr));
         }
         for (number, tree) in ["other^{tree}".to_owned(), beside("moved", "other:lib/deep")]
             .iter()

@@ -53,6 +53,13 @@ pub(crate) fn push(scene: &Scene, server: &Server, script: &str) -> Ran {
     scene.run_command(command)
 }
 
+/// The last push was refused, and by this rule.
+#[track_caller]
+pub(crate) fn assert_refused_last(scene: &Scene, rule: &str, about: &str) {
+    let rules = refused_by(scene);
+    assert_eq!(rules.last().map(String::as_str), Some(rule), "{about}");
+}
+
 /// The rules by which pushes were refused.
 pub(crate) fn refused_by(scene: &Scene) -> Vec<String> {
     let mut rules = Vec::new();
@@ -143,13 +150,7 @@ fn no_other_ref_is_changed_by_any_spelling() {
             let script = format!("echo c > c; git add c; git commit -qm three || true\n{script}");
             let ran = push(scene, server, &script);
             assert_eq!(server.refs(scene), before, "{script}: {}", ran.stderr);
-            let rules = refused_by(scene);
-            assert_eq!(
-                rules.last().map(String::as_str),
-                Some(rule),
-                "{script}: {}",
-                ran.stderr
-            );
+            assert_refused_last(scene, rule, &format!("{script}: {}", ran.stderr));
         }
     });
 }
@@ -283,8 +284,7 @@ fn what_makes_others_run_code_does_not_pass_in_any_commit() {
         ] {
             let ran = push(scene, server, &script);
             assert_eq!(server.refs(scene), before, "{script}: {}", ran.stderr);
-            let rules = refused_by(scene);
-            assert_eq!(rules.last().map(String::as_str), Some(rule), "{script}: {}", ran.stderr);
+            assert_refused_last(scene, rule, &format!("{script}: {}", ran.stderr));
         }
     });
 }
@@ -366,13 +366,7 @@ fn what_is_deployed_changes_only_as_far_as_a_rule_lets_it() {
             ] {
                 let ran = push(scene, server, &format!("{commit}{script}"));
                 assert_eq!(server.refs(scene), before, "{bad}: {}", ran.stderr);
-                let rules = refused_by(scene);
-                assert_eq!(
-                    rules.last().map(String::as_str),
-                    Some(rule),
-                    "{bad}: {}",
-                    ran.stderr
-                );
+                assert_refused_last(scene, rule, &format!("{bad}: {}", ran.stderr));
             }
         }
         let ran = push(

@@ -475,6 +475,7 @@ fn what_a_push_changes_is_what_git_says() {
     assert!(compared >= asked);
 }
 
+/// What it is compared on lies wherever who runs it says, so that no run of the whole suite has it.
 #[test]
 #[ignore = "takes a repository: AGENTGUARD_HISTORY_OF=PATH"]
 fn what_the_history_of_a_repository_changes_is_what_git_says() {
