@@ -112,6 +112,40 @@ fn a_bomb_of_forks_hits_its_session_and_nobody_else() {
     });
 }
 
+/// Queued signals, watches on files, terminals and requests of the old interface for asynchronous input and output
+/// are counted for a user, or for the whole machine.
+#[test]
+fn what_is_counted_for_a_user_is_not_all_taken_by_a_session() {
+    as_everyone(|scene| {
+        let mark = scene.work().join("mark");
+        let mut session = scene
+            .exec(&[], &["./attack", "take_common", "mark"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        while !mark.exists() && session.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let beside = scene.run_bare(&["./attack", "left_common"]).tried();
+        fs::remove_file(&mark).unwrap();
+        let output = session.wait_with_output().unwrap();
+        let inside = crate::attack::Tried::of(&String::from_utf8_lossy(&output.stdout));
+        for (name, result) in beside.all_but(&[]) {
+            assert_eq!(result, "ok", "{name}: {inside:?}");
+        }
+        let taken = |what: &str| inside.result(what).parse::<u64>().unwrap();
+        assert_eq!(inside.result("marked"), "ok");
+        assert_eq!(taken("requests"), 0);
+        assert!(taken("signals") > 0, "{inside:?}");
+        if level() == Level::Full {
+            assert!((1..=256).contains(&taken("terminals")), "{inside:?}");
+            assert!(taken("watches") > 0, "{inside:?}");
+        } else {
+            assert_eq!(taken("watches"), 0);
+        }
+    });
+}
+
 #[test]
 fn a_hog_of_memory_hits_its_session_and_nobody_else() {
     const BOUND: u64 = 256 << 20;

@@ -400,6 +400,17 @@ const REFUSED: &[Refused] = &[
     always(libc::SYS_modify_ldt, KERNEL),
 ];
 
+/// The errors that rows of [`REFUSED`] answer with, the first of them where several do.
+const ANSWERS: [i32; 2] = [libc::EAFNOSUPPORT, libc::EPERM];
+/// The same of what is refused besides, where the agent has no namespaces of its own.
+const ANSWERS_BESIDE: [i32; 5] = [
+    libc::EOPNOTSUPP,
+    libc::EAFNOSUPPORT,
+    libc::EMFILE,
+    libc::ENOSYS,
+    libc::EPERM,
+];
+
 /// What the mediator needs of [`REFUSED`], after it has given up everything else.
 const NEEDED_BY_MEDIATOR: [libc::c_long; 7] = [
     // But for namespaces, and for new limits: see `for_mediator`.
@@ -474,7 +485,7 @@ fn all_for_agent(
         Some(network) => refusing_beside(network)?,
         None => Vec::new(),
     };
-    for errno in [libc::EAFNOSUPPORT, libc::EPERM] {
+    for errno in ANSWERS {
         programs.push(refusing(errno, |_| true)?);
     }
     if files_are_roots {
@@ -493,12 +504,7 @@ fn refusing_beside(network: Network) -> Result<Vec<BpfProgram>, Error> {
         Network::Host => BESIDE.to_vec(),
     };
     let mut programs = Vec::new();
-    for errno in [
-        libc::EOPNOTSUPP,
-        libc::EAFNOSUPPORT,
-        libc::ENOSYS,
-        libc::EPERM,
-    ] {
+    for errno in ANSWERS_BESIDE {
         let mut rules = BTreeMap::new();
         for row in rows.iter().filter(|row| row.errno == errno) {
             add_row(&mut rules, row.number, row.when)?;

@@ -26,7 +26,7 @@ use crate::plan::{Layer, Plan, TEMPORARY};
 use crate::sys::{Attributes, change_tree, idmap_tree};
 
 /// Where the new root is put together. It is covered, so what lies there is not lost.
-const BASE: &str = "/tmp";
+pub(crate) const BASE: &str = "/tmp";
 
 /// Each of them is a mount.
 const MOST_SETTINGS: usize = 2048;
@@ -268,7 +268,8 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
             .map_err(|failure| in_the_way(plan, &source.target, failure))?;
     }
     let pts = format!("{BASE}/dev/pts");
-    let options = c"newinstance,ptmxmode=0666,mode=0620";
+    // Without a bound it would have all that there are for everybody but the machine's own terminals.
+    let options = c"newinstance,ptmxmode=0666,mode=0620,max=256";
     mount(
         "devpts",
         pts,

@@ -1,6 +1,9 @@
 /* As much as there is: processes, memory, files in memory. */
 #include "attack.h"
+#include <linux/aio_abi.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
+#include <time.h>
 
 /* bomb MARK: processes until there are no more, all of them alive for a while. */
 int bomb(int argc, char **argv)
@@ -132,5 +135,73 @@ int no_space(int argc, char **argv)
 	close(file);
 	unlink("filler");
 	tell("neighbour-link", symlink(target, "link"));
+	return 0;
+}
+
+static long queue_signal(void)
+{
+	sigset_t blocked;
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGRTMIN);
+	sigprocmask(SIG_BLOCK, &blocked, NULL);
+	return sigqueue(getpid(), SIGRTMIN, (union sigval){ .sival_int = 1 });
+}
+
+static long open_terminal(void)
+{
+	return open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+}
+
+static long watch_files(void)
+{
+	return inotify_init1(IN_CLOEXEC);
+}
+
+static long take_requests(void)
+{
+	/* As many as there are by default, in one half. */
+	aio_context_t context = 0;
+	return syscall(SYS_io_setup, 16384, &context);
+}
+
+static const struct {
+	const char *name;
+	long (*take)(void);
+} common[] = {
+	{ "signals", queue_signal },
+	{ "terminals", open_terminal },
+	{ "watches", watch_files },
+	{ "requests", take_requests },
+};
+
+/* take_common MARK: as much as there is of what others use as well, kept until whoever looks is gone. */
+int take_common(int argc, char **argv)
+{
+	(void)argc;
+	for (size_t at = 0; at < sizeof common / sizeof *common; at++) {
+		long taken = 0;
+		while (taken < 1000000 && common[at].take() >= 0)
+			taken++;
+		printf("%s %ld\n", common[at].name, taken);
+	}
+	fflush(stdout);
+	int mark = open(argv[0], O_CREAT | O_WRONLY, 0644);
+	tell("marked", mark);
+	close(mark);
+	/* Whoever looked takes the mark away. */
+	while (access(argv[0], F_OK) == 0)
+		usleep(10000);
+	return 0;
+}
+
+/* left_common: whether there is one of each left, and a timer, which counts as a signal. */
+int left_common(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	timer_t timer;
+	tell("timer", timer_create(CLOCK_MONOTONIC, NULL, &timer));
+	for (size_t at = 0; at < sizeof common / sizeof *common; at++)
+		tell(common[at].name, common[at].take());
 	return 0;
 }

@@ -87,6 +87,8 @@ static const struct {
 	{ "chance", chance },
 	{ "bystander", bystander },
 	{ "bomb", bomb },
+	{ "take_common", take_common },
+	{ "left_common", left_common },
 	{ "hog", hog },
 	{ "fill_up", fill_up },
 	{ "no_number", no_number },

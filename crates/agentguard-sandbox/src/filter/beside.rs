@@ -7,6 +7,8 @@ use super::{Refused, When, absent, family, when};
 const OTHERS: &str =
     "the processor, memory or disk time of a process outside: the guard's, above all";
 const SHARED: &str = "shared memory and queues that processes outside have too";
+const WATCHES: &str =
+    "watches on files are counted for a user, and nothing else would leave those outside theirs";
 const NETWORK: &str = "the network is the host's, and no rule would see what goes there";
 
 const ATTRIBUTES: &str = "Landlock does not hold modes, owners and times outside: the mediator changes those that are the agent's";
@@ -67,6 +69,20 @@ pub(super) const BESIDE: &[Refused] = &[
     // It takes times that only whole seconds have; everybody has the others.
     #[cfg(target_arch = "x86_64")]
     absent(libc::SYS_utime, ATTRIBUTES),
+    // As where all are taken, which is what programs are prepared for.
+    Refused {
+        number: libc::SYS_inotify_init1,
+        errno: libc::EMFILE,
+        when: &[],
+        why: WATCHES,
+    },
+    #[cfg(target_arch = "x86_64")]
+    Refused {
+        number: libc::SYS_inotify_init,
+        errno: libc::EMFILE,
+        when: &[],
+        why: WATCHES,
+    },
     absent(libc::SYS_mq_open, SHARED),
     absent(libc::SYS_mq_unlink, SHARED),
     absent(libc::SYS_msgctl, SHARED),

@@ -88,8 +88,7 @@ pub(super) const ALLOWED: &[Group] = &[
             SYS_fcntl SYS_ioctl SYS_flock SYS_fsync SYS_fdatasync SYS_sync SYS_syncfs SYS_ftruncate
             SYS_fallocate SYS_fadvise64 SYS_readahead SYS_fstat SYS_fstatfs SYS_fchdir SYS_fchmod SYS_fchown
             SYS_fgetxattr SYS_fsetxattr SYS_flistxattr SYS_fremovexattr SYS_getdents64 SYS_sendfile
-            SYS_splice SYS_tee SYS_vmsplice SYS_copy_file_range SYS_io_setup SYS_io_destroy SYS_io_submit
-            SYS_io_cancel SYS_io_getevents
+            SYS_splice SYS_tee SYS_vmsplice SYS_copy_file_range
         ),
     },
     Group {
@@ -102,14 +101,6 @@ pub(super) const ALLOWED: &[Group] = &[
                     84
                 },
                 "sync_file_range",
-            ),
-            (
-                if cfg!(target_arch = "x86_64") {
-                    333
-                } else {
-                    292
-                },
-                "io_pgetevents",
             ),
             (451, "cachestat"),
         ],
@@ -261,6 +252,8 @@ const LABELS: &str =
     "would change the label under which programs start, as `/proc/self/attr` would";
 const MOUNTED: &str = "tells of mounts in every namespace it may look into";
 
+const COMMON: &str = "what there is of it is for the whole machine (`fs.aio-max-nr`), and one session could take all";
+
 /// What answers ENOSYS, though kernels have it.
 pub(super) const ABSENT: &[Absent] = &[
     absent(libc::SYS_clone3, "clone3", UNREADABLE),
@@ -269,6 +262,20 @@ pub(super) const ABSENT: &[Absent] = &[
         447,
         "memfd_secret",
         "memory that the mediator cannot read, so no argument in it can be judged",
+    ),
+    absent(libc::SYS_io_setup, "io_setup", COMMON),
+    absent(libc::SYS_io_destroy, "io_destroy", COMMON),
+    absent(libc::SYS_io_submit, "io_submit", COMMON),
+    absent(libc::SYS_io_cancel, "io_cancel", COMMON),
+    absent(libc::SYS_io_getevents, "io_getevents", COMMON),
+    absent(
+        if cfg!(target_arch = "x86_64") {
+            333
+        } else {
+            292
+        },
+        "io_pgetevents",
+        COMMON,
     ),
     absent(457, "statmount", MOUNTED),
     absent(458, "listmount", MOUNTED),

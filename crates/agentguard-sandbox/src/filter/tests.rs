@@ -24,6 +24,17 @@ fn every_row_has_a_reason_and_no_row_stands_twice() {
     }
 }
 
+/// An error for which no program is made would be a row that refuses nothing.
+#[test]
+fn every_row_answers_with_an_error_that_has_a_program() {
+    for row in REFUSED {
+        assert!(ANSWERS.contains(&row.errno), "{}", row.number);
+    }
+    for row in BESIDE.iter().chain(NETWORKS).chain(GATED) {
+        assert!(ANSWERS_BESIDE.contains(&row.errno), "{}", row.number);
+    }
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "it is what must fail")]
 fn a_mediator_can_start_no_program() {

@@ -325,6 +325,11 @@ fn limit(plan: &Plan) -> Result<(), Failure> {
         // likes, and JavaScript's likes it wide.
         all.extend(limits.memory_bytes.map(|most| (Resource::Data, most)));
     }
+    // What is counted for all processes of a user together: half is left to those outside.
+    for resource in [Resource::Sigpending, Resource::Msgqueue] {
+        let highest = rustix::process::getrlimit(resource).maximum;
+        all.extend(highest.map(|highest| (resource, highest / 2)));
+    }
     for (resource, most) in all {
         let highest = rustix::process::getrlimit(resource).maximum;
         let most = highest.map_or(most, |highest| highest.min(most));

@@ -10,6 +10,7 @@ use rustix::process::{
 
 use super::setup::give_up_capabilities;
 use crate::error::{Failure, Step};
+use crate::root::BASE;
 use crate::wire::{receive, send};
 use crate::{landlock, root, sys};
 
@@ -43,6 +44,7 @@ fn prepare(talk: BorrowedFd<'_>) -> Result<(), Failure> {
     let lost = |_| Failure::new("set up pid 1", "the mediator is gone");
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie pid 1 to the mediator")?;
     root::mount_proc()?;
+    bound_watches()?;
     send(talk, &FromInit::Mounted).map_err(lost)?;
     // The mediator makes the new root the root, for this process too, and opens what it needs of it.
     receive::<()>(talk)
@@ -52,6 +54,27 @@ fn prepare(talk: BorrowedFd<'_>) -> Result<(), Failure> {
     rustix::process::setsid().step("leave the caller's session")?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).step("close pid 1 to readers")?;
     give_up_everything()
+}
+
+/// Leaves half of the watches on files that a user may have to the processes outside, among whose they count. The
+/// bound is one of this user namespace, and is set in the session's own `/proc`: the machine's may be read-only.
+fn bound_watches() -> Result<(), Failure> {
+    let step = "bound watches on files";
+    for what in ["instances", "watches"] {
+        let everybody = format!("{BASE}/proc/sys/fs/inotify/max_user_{what}");
+        let most = match std::fs::read_to_string(everybody) {
+            Ok(most) => most,
+            // A kernel without inotify.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).step(step),
+        };
+        let Ok(most) = most.trim().parse::<u32>() else {
+            return Err(Failure::new(step, "the kernel tells no number of them"));
+        };
+        let own = format!("{BASE}/proc/sys/user/max_inotify_{what}");
+        std::fs::write(own, (most / 2).to_string()).step(step)?;
+    }
+    Ok(())
 }
 
 /// Gives up what this thread may do to files and to other processes.
