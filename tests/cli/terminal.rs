@@ -91,13 +91,16 @@ fn an_interactive_shell_has_job_control_and_gives_the_terminal_back() {
 )]
 fn start(home: &Home, terminal: &File) -> std::process::Child {
     let stdio = || Stdio::from(terminal.try_clone().unwrap());
-    let mut command = Command::new("setsid");
+    // What is started in the background of a script ignores interrupts, a suite of tests as well, and so would
+    // all that runs at this terminal.
+    let mut command = Command::new("env");
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_agentguard"))
         .parent()
         .unwrap();
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", binary.display());
     command
-        .args(["--ctty", "--wait", "bash", "--norc", "--noediting", "-i"])
+        .args(["--default-signal", "setsid", "--ctty", "--wait"])
+        .args(["bash", "--norc", "--noediting", "-i"])
         .current_dir(home.work());
     command
         .env_clear()

@@ -5,10 +5,9 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::gated::{Server, assert_verifies, with_server};
+use crate::lifetime::{PATIENCE, until};
 use crate::scene::Scene;
 
-/// How long is waited for what another process does.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const RULES: &str = "package agentguard.api.own\n\n\
     ask contains {\"id\": \"own/ask\", \"reason\": \"posting needs a human\"} if input.action.method == \"POST\"\n\n\
     allow contains {\"id\": \"own/post\", \"reason\": \"posting is fine\"} if input.action.method == \"POST\"\n";
@@ -35,6 +34,11 @@ pub(crate) fn approve(scene: &Scene, words: &[&str]) -> (Option<i32>, String) {
     command.arg("approve").args(words);
     let ran = scene.run_command(command);
     (ran.code, ran.stdout)
+}
+
+/// Makes a file that a session waits for.
+pub(crate) fn allow(scene: &Scene, name: &str) {
+    scene.own(&scene.write(&format!("home/work/{name}"), ""));
 }
 
 /// The ids of so many questions, once they wait.
@@ -78,12 +82,9 @@ fn what_a_human_approves_is_sent_once_and_others_do_not_wait_for_it() {
                       post & curl -s -o /dev/null http://api.test/meanwhile; touch meanwhile; wait; post";
         let session = start(scene, &[&policy], script);
         let first = waiting(scene, 1).remove(0);
-        let begun = Instant::now();
-        while !scene.work().join("meanwhile").exists() {
-            assert!(begun.elapsed() < PATIENCE, "others wait for it");
-            // What the session does meanwhile is its own affair.
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until("others wait for it", || {
+            scene.work().join("meanwhile").exists()
+        });
         assert_eq!(server.requests(), ["GET /meanwhile HTTP/1.1"]);
         let answer = question_file(scene, &first).with_extension("answer");
         assert_eq!(approve(scene, &[&first]).0, Some(0));
@@ -161,15 +162,12 @@ fn what_nobody_answers_is_refused_and_approved_later_goes_once() {
         let flags = [policy.as_str(), "--approval-timeout", "1"];
         let session = start(scene, &flags, &script);
         let id = waiting(scene, 1).remove(0);
-        let begun = Instant::now();
-        while !scene.work().join("refused").exists() {
-            assert!(begun.elapsed() < PATIENCE, "it waits for ever");
-            // Until its time is over, by the guard's clock.
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until("it waits for ever", || {
+            scene.work().join("refused").exists()
+        });
         assert_eq!(server.bytes(), 0);
         assert_eq!(approve(scene, &[&id]).0, Some(0));
-        scene.own(&scene.write("home/work/approved", ""));
+        allow(scene, "approved");
         assert_eq!(end(session), "403 200 403 ");
         assert_eq!(posts(server), 1);
         assert_verifies(scene);

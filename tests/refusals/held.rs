@@ -1,10 +1,10 @@
 //! Pushes that wait for a human: git shows it, and the server gets what was approved, once.
 
 use std::process::{Child, Stdio};
-use std::time::Instant;
 
-use crate::approvals::{PATIENCE, approve, end, start, waiting};
+use crate::approvals::{allow, approve, end, start, waiting};
 use crate::gated::assert_verifies;
+use crate::lifetime::until;
 use crate::pushes::{SHELL, Server, refused_by, with_server};
 use crate::scene::{Scene, level};
 
@@ -19,20 +19,6 @@ fn session(scene: &Scene, server: &Server, flags: &[&str], script: &str) -> Chil
         .chain(flags.iter().copied())
         .collect();
     start(scene, &flags, &format!("{SHELL}\nset -e\n{script}"))
-}
-
-/// Waits for something that a session does.
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        // Another process does it; how soon is its own affair.
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-}
-
-fn allow(scene: &Scene, name: &str) {
-    scene.own(&scene.write(&format!("home/work/{name}"), ""));
 }
 
 const COMMIT: &str = "echo c > c; git add c; git commit -qm three\n";

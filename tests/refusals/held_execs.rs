@@ -1,12 +1,12 @@
 //! Programs that wait for a human: the call waits, everything else goes on, and what runs is what was approved.
 
 use std::process::{Child, Stdio};
-use std::time::Instant;
 
 use agentguard::core::{Answered, Event, OutcomeOf};
 
-use crate::approvals::{PATIENCE, approve, end, start, waiting};
+use crate::approvals::{allow, approve, end, start, waiting};
 use crate::gated::assert_verifies;
+use crate::lifetime::until;
 use crate::scene::{Scene, as_everyone, level};
 
 const RULES: &str = "package agentguard.exec.own\n\n\
@@ -20,21 +20,8 @@ fn session(scene: &Scene, flags: &[&str], script: &str) -> Child {
     start(scene, &flags, script)
 }
 
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        // Another process does it; how soon is its own affair.
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-}
-
 fn has(scene: &Scene, name: &str) -> bool {
     scene.work().join(name).exists()
-}
-
-fn allow(scene: &Scene, name: &str) {
-    scene.own(&scene.write(&format!("home/work/{name}"), ""));
 }
 
 /// How many questions all sessions asked, and how those ended that were decided, which is not counted again where the
@@ -170,6 +157,7 @@ fn the_end_of_a_session_is_the_end_of_what_waits_in_it() {
             told.contains("agentguard: waiting: `touch asked two`"),
             "{told}"
         );
+        assert!(told.contains("`exec --approval-timeout 0`"), "{told}");
         assert!(!ran.status.success());
         assert_eq!(asked(scene), (2, vec![Answered::Withdrawn; 2]));
         assert_verifies(scene);
@@ -204,6 +192,25 @@ fn the_command_of_a_session_waits_as_well_and_runs_where_a_human_approves_it() {
             assert_verifies(scene);
             std::fs::remove_file(scene.work().join("asked")).unwrap_or_default();
         }
+    });
+}
+
+#[test]
+fn what_is_too_long_for_a_human_is_refused_at_once_and_what_is_long_is_shown() {
+    as_everyone(|scene| {
+        let long = "b=$(head -c 100000 /dev/zero | tr '\\0' '\\1')";
+        let script = format!(
+            "{long}; set -- $b $b $b $b; /usr/bin/true asked \"$@\" \"$@\" \"$@\"; echo too long $?; touch said; \
+             /usr/bin/true asked $b $b; echo long $?"
+        );
+        let session = session(scene, &[], &script);
+        until("nobody waits for it", || has(scene, "said"));
+        let id = waiting(scene, 1).remove(0);
+        assert_eq!(approve(scene, &[&id]).0, Some(0));
+        let told = end(session);
+        assert!(told.contains("too long 126\nlong 0"), "{told}");
+        assert_eq!(asked(scene), (1, vec![Answered::Approved]));
+        assert_verifies(scene);
     });
 }
 

@@ -9,6 +9,8 @@ use agentguard::core::{Event, Level, Promise};
 use crate::scene::{Scene, Who, as_everyone, level, where_held};
 
 /// Longer than a machine under load takes to end a handful of processes.
+/// How long is waited for what another process does.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(20);
 
 /// Processes whose arguments hold `word`, by their numbers.
@@ -34,11 +36,13 @@ pub(crate) fn parent(number: u32) -> Option<u32> {
         .ok()
 }
 
+/// Waits for something that a session or somebody else does.
 pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < SOON, "{what}: it never was so");
-        std::thread::yield_now();
+        assert!(begun.elapsed() < PATIENCE, "{what}: it never was so");
+        // Another process does it; how soon is its own affair.
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -22,6 +22,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
         .numbers(&PORT)
         .map(u16::try_from)
         .collect::<Result<Vec<_>, _>>()?;
+    let environment = arguments
+        .texts(&ENV)
+        .map(variable)
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(Run {
         agent: arguments.text(&AGENT).map(AgentName::parse).transpose()?,
         by: arguments.text(&BY).map(str::to_owned),
@@ -40,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
             .numbers(&APPROVAL_TIMEOUT)
             .next()
             .map_or(Run::APPROVAL, Duration::from_secs),
-        environment: arguments.texts(&ENV).map(str::to_owned).collect(),
+        environment,
         policy: arguments.path(&POLICY).map(std::path::Path::to_owned),
         enforcement: match arguments.has(&SHADOW) {
             true => Enforcement::Shadow,
@@ -48,6 +52,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
         },
         ..Run::new(workspace, arguments.operands().to_vec())
     })
+}
+
+/// A variable is named, and its value is the caller's: what is typed here stands in the log.
+fn variable(name: &str) -> Result<String, Failure> {
+    match name.split_once('=') {
+        None => Ok(name.to_owned()),
+        Some((name, _)) => Err(Failure::new(format!(
+            "`--env {name}=…`: it takes a variable's name, and no value"
+        ))
+        .with_hint(format!(
+            "set it before the command: `{name}=… agentguard exec --env {name} …`"
+        ))),
+    }
 }
 
 /// A weaker run is asked for by name, and what it does not hold is said.

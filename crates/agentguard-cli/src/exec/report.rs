@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use agentguard::approvals::Question;
@@ -9,13 +10,15 @@ use agentguard::{Tell, Told};
 
 use crate::approve;
 use crate::failure::Failure;
-use crate::flags::{Arguments, JSON, REPORT_FD};
+use crate::flags::{APPROVAL_TIMEOUT, Arguments, JSON, REPORT_FD};
 use crate::text::{visible, visible_json};
 
 /// Tells stderr, and the descriptor that `--report-fd` names.
 pub(crate) struct Report {
     json: bool,
     file: Option<Mutex<File>>,
+    /// Whether it was said, or is known, how nobody is asked.
+    has_asked: AtomicBool,
 }
 
 impl Report {
@@ -25,6 +28,7 @@ impl Report {
         Ok(Self {
             json: arguments.has(&JSON),
             file: file.map(Mutex::new),
+            has_asked: AtomicBool::new(arguments.has(&APPROVAL_TIMEOUT)),
         })
     }
 }
@@ -73,6 +77,10 @@ impl Tell for Report {
             false => approve::lines(question),
         };
         let _ = std::io::stderr().write_all(text.as_bytes());
+        // A pipeline meets it first as a call that hangs.
+        if !self.has_asked.swap(true, Ordering::Relaxed) {
+            self.note("where nobody could answer, `exec --approval-timeout 0` refuses at once");
+        }
     }
 }
 

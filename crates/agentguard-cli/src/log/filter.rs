@@ -5,6 +5,29 @@ use agentguard::core::{Entry, Event, OutcomeOf, Ruling, Timestamp};
 use crate::failure::Failure;
 
 const MICROS: u64 = 1_000_000;
+/// Kinds of events, then of actions: too many for a line of help.
+const KINDS: [&str; 20] = [
+    "session.start",
+    "decision",
+    "question",
+    "outcome",
+    "repeat",
+    "difference",
+    "refs",
+    "signature",
+    "credential",
+    "finding",
+    "anchor",
+    "erasure",
+    "session.end",
+    "session",
+    "exec",
+    "file",
+    "connect",
+    "reach",
+    "api",
+    "push",
+];
 
 /// What an entry must be like. What is not said is not asked.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +58,17 @@ impl Filter {
                 .since
                 .as_ref()
                 .is_none_or(|since| since.reaches(&entry.time))
+    }
+}
+
+/// Takes a kind that there is: a slip of the pen would find nothing, and look like an answer.
+pub(crate) fn kind(word: &str) -> Result<String, Failure> {
+    match KINDS.contains(&word) {
+        true => Ok(word.to_owned()),
+        false => Err(
+            Failure::new(format!("`--kind {word}`: there is no such kind"))
+                .with_hint(format!("use one of {}", KINDS.join(", "))),
+        ),
     }
 }
 
@@ -168,7 +202,9 @@ fn is_beginning_of_a_time(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use agentguard::core::{AgentName, Commitment, Digest, Evidence, Rule, SessionId, Tally};
+    use agentguard::core::{
+        Action, AgentName, Commitment, Digest, Evidence, Rule, SessionId, Tally,
+    };
 
     use super::*;
 
@@ -254,6 +290,24 @@ mod tests {
             assert!(takes(this.clone(), &denied(false)), "{this:?}");
         }
         assert!(takes(ruling("ask"), &denied(true)) && takes(ruling("deny"), &denied(true)));
+    }
+
+    /// The words that serde names where it knows none.
+    fn kinds<T: serde::de::DeserializeOwned>() -> Vec<String> {
+        let Err(unknown) = serde_json::from_str::<T>(r#"{"kind": "?"}"#) else {
+            panic!("`?` is a kind");
+        };
+        let text = unknown.to_string();
+        let (_, known) = text.split_once("expected one of ").unwrap();
+        let quoted = known.split('`').skip(1).step_by(2);
+        quoted.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_kind_of_event_and_action_can_be_asked_for_and_nothing_else() {
+        let all = [kinds::<Event>(), kinds::<Action>()].concat();
+        assert_eq!(all, KINDS);
+        assert!(KINDS.iter().all(|word| kind(word).is_ok()) && kind("exce").is_err());
     }
 
     #[test]

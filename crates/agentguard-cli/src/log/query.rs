@@ -10,7 +10,7 @@ use crate::flags::{Arguments, JSON, KIND, RULE, RULING, SINCE};
 use crate::places::Places;
 use crate::voice::{Voice, Word};
 
-use super::filter::{Filter, Since};
+use super::filter::{Filter, Since, kind};
 use super::{Readable as _, find};
 
 /// Shows what is asked for, of one log or of every session's.
@@ -63,7 +63,7 @@ fn filter(arguments: &Arguments) -> Result<Filter, Failure> {
     let now = SystemClock.now().unix_micros;
     let since = arguments.text(&SINCE);
     Ok(Filter {
-        kind: text(&KIND),
+        kind: arguments.text(&KIND).map(kind).transpose()?,
         rule: text(&RULE),
         ruling: text(&RULING),
         since: since.map(|since| Since::parse(since, now)).transpose()?,

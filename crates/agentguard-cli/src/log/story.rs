@@ -188,7 +188,13 @@ fn triggered(trigger: &Trigger) -> String {
     } else {
         "not requested by them"
     };
-    format!("{kind}, {asked}: {} {}", trigger.event, trigger.reference)
+    match trigger.kind {
+        TriggerKind::Terminal | TriggerKind::Github | TriggerKind::Gitlab => {
+            format!("{kind}, {asked}: {} {}", trigger.event, trigger.reference)
+        }
+        // There is nothing to name.
+        TriggerKind::Unattended => format!("{kind}, {asked}"),
+    }
 }
 
 /// The word that entries write for it.

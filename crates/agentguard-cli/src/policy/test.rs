@@ -22,8 +22,10 @@ struct Counts {
 /// Runs the tests; tells of those that do not pass, and how many did.
 pub(crate) fn test(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
     let mut counts = Counts::default();
+    let mut all = 0;
     for sources in meant(arguments)? {
         let mut suite = Suite::load(&sources).map_err(failure)?;
+        all += suite.count();
         if let Some(pattern) = arguments.text(&RUN) {
             suite.keep(pattern)?;
         }
@@ -45,12 +47,17 @@ pub(crate) fn test(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fai
     }
     if counts.all() == 0 {
         voice.flush()?;
-        voice.say(
-            Word::Note,
-            "there is no test: tests are rules `test_…` in files `*_test.rego`",
-        );
+        voice.say(Word::Note, &why_none(all));
     }
     Ok(counts.exit())
+}
+
+fn why_none(all: usize) -> String {
+    match all {
+        0 => "there is no test: tests are rules `test_…` in files `*_test.rego`".to_owned(),
+        1 => "the name of the one test there is does not match `--run`".to_owned(),
+        all => format!("none of the names of {all} tests matches `--run`"),
+    }
 }
 
 impl Counts {

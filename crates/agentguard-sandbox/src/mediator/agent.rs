@@ -56,6 +56,18 @@ pub(super) enum NotRun {
     },
 }
 
+impl NotRun {
+    /// The exit code by which shells say it.
+    fn code(&self) -> i32 {
+        match self {
+            Self::NotExecuted {
+                errno: libc::ENOENT | libc::ENOTDIR,
+            } => 127,
+            Self::NotExecuted { .. } | Self::Failed(_) => 126,
+        }
+    }
+}
+
 /// An agent's process that confines itself. There is time for other things meanwhile.
 pub(super) struct Making {
     process: Pid,
@@ -169,7 +181,7 @@ fn help(
                 Err(failure) => NotRun::Failed(failure),
             };
             let _ = send(&report, &not_run);
-            127
+            not_run.code()
         }
         Err(failure) => {
             let _ = send(&report, &NotRun::Failed(failure));

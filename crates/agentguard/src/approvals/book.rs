@@ -12,7 +12,7 @@ use agentguard_core::{
 };
 use agentguard_policy::Question as Judged;
 
-use super::place::{Own, Place, answer_name, question_name};
+use super::place::{LONGEST_INPUT, Own, Place, answer_name, question_name};
 use super::question::{Answer, Asked, Question, Said, id_of};
 use super::signers::Signers;
 use crate::SystemClock;
@@ -330,6 +330,11 @@ impl Book {
         record: impl FnOnce(&str, &Rule, Timestamp) -> Result<(Index, Commitment), Unrecorded>,
     ) -> Result<Question, String> {
         let unshown = |error: &dyn std::fmt::Display| format!("no human can be asked: {error}");
+        let input = action.action().own_input();
+        // The words say no more than it does.
+        if input.len().max(words.len()) > LONGEST_INPUT {
+            return Err(unshown(&"it is too long for one to read"));
+        }
         let id = id_of(&random().map_err(|error| unshown(&error))?);
         let own = match &mut pages.own {
             Some(own) => own,
@@ -361,7 +366,7 @@ impl Book {
             action: words.to_owned(),
             rule: action.rule().clone(),
             policy: self.policy.clone(),
-            input: action.action().own_input(),
+            input,
             whole,
             entry,
             text,

@@ -16,8 +16,10 @@ use crate::arrange::{private_directory, random_word};
 use crate::temporary;
 
 const KIND: &str = "approvals";
-/// More than a question takes: 64 KiB of body, of which each byte may become twelve.
-const LONGEST: u64 = 2 << 20;
+/// More than a question takes: its input, which as a text in JSON is at most twice as long, and once more in words.
+const LONGEST: u64 = 16 << 20;
+/// Of an action that a human is asked about. What a gate asks about is shorter; a command line can be longer.
+pub(crate) const LONGEST_INPUT: usize = 5 << 20;
 
 /// A session's directory.
 pub(crate) struct Place(File);
