@@ -12,13 +12,19 @@ _git_directories contains directory if some directory in input.request.git_direc
 
 # What runs by itself, or for whoever only looks: CI, editors, shells, package managers, other agents.
 _top := [
-	".agentguard", ".buildkite", ".cargo/config", ".cargo/config.toml", ".circleci", ".claude", ".codex",
-	".continue", ".cursor", ".devcontainer", ".drone.yml", ".envrc", ".gemini", ".github/actions",
-	".github/copilot", ".github/hooks", ".github/workflows", ".gitlab-ci.yml", ".husky", ".idea", ".lefthook.yml",
-	".mcp.json", ".npmrc", ".opencode", ".pnpmfile.cjs", ".pnpmfile.mjs", ".pre-commit-config.yaml", ".travis.yml",
-	".vscode", ".woodpecker.yml", ".yarn/plugins", ".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed",
-	"Jenkinsfile", "azure-pipelines.yml", "bitbucket-pipelines.yml", "bunfig.toml", "lefthook.yml",
-	"opencode.json",
+	".agentguard", ".amazonq", ".appveyor.yml", ".azure-pipelines", ".build.yml", ".buildkite", ".builds",
+	".cargo/config", ".cargo/config.toml", ".circleci", ".cirrus.star", ".cirrus.yml", ".claude",
+	".clinerules/hooks", ".codex", ".continue", ".cursor", ".devcontainer", ".devcontainer.json",
+	".drone.jsonnet", ".drone.star", ".drone.yaml", ".drone.yml", ".envrc", ".forgejo/workflows", ".gemini",
+	".gitea/workflows", ".github/actions", ".github/copilot", ".github/hooks", ".github/workflows",
+	".gitlab-ci.yml", ".gitpod.yml", ".husky", ".idea", ".kiro/agents", ".kiro/hooks", ".kiro/settings",
+	".lefthook.json", ".lefthook.toml", ".lefthook.yaml", ".lefthook.yml", ".mcp.json", ".npmrc", ".opencode",
+	".pnpmfile.cjs", ".pnpmfile.mjs", ".pre-commit-config.yaml", ".roo", ".semaphore", ".tekton", ".travis.yml",
+	".vscode", ".windsurf", ".woodpecker", ".woodpecker.yaml", ".woodpecker.yml", ".yarn/plugins",
+	".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed", "Jenkinsfile", "appveyor.yml", "azure-pipelines.yaml",
+	"azure-pipelines.yml", "bitbucket-pipelines.yml", "buildspec.yaml", "buildspec.yml", "bunfig.toml",
+	"cloudbuild.yaml", "cloudbuild.yml", "codefresh.yml", "lefthook.json", "lefthook.toml", "lefthook.yaml",
+	"lefthook.yml", "opencode.json", "opencode.jsonc", "wercker.yml",
 ]
 
 pins contains path if some path in _top

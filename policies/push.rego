@@ -132,17 +132,19 @@ is_at(path, directory) if startswith(directory, concat("", [path, "/"]))
 
 is_taken_up(path) if {
 	some directory in {
-		".agentguard/", ".claude/", ".codex/", ".continue/", ".cursor/", ".devcontainer/", ".gemini/", ".github/copilot/",
-		".github/hooks/", ".husky/", ".idea/", ".opencode/", ".vscode/", ".yarn/plugins/", ".yarn/releases/", ".zed/",
+		".agentguard/", ".amazonq/", ".claude/", ".clinerules/hooks/", ".codex/", ".continue/", ".cursor/", ".devcontainer/",
+		".gemini/", ".github/copilot/", ".github/hooks/", ".husky/", ".idea/", ".kiro/agents/", ".kiro/hooks/",
+		".kiro/settings/", ".opencode/", ".roo/", ".vscode/", ".windsurf/", ".yarn/plugins/", ".yarn/releases/", ".zed/",
 	}
 	is_at(path, directory)
 }
 
 is_taken_up(path) if {
 	path in {
-		".cargo/config", ".cargo/config.toml", ".envrc", ".lefthook.yml", ".mcp.json", ".npmrc", ".pnpmfile.cjs",
-		".pnpmfile.mjs", ".pre-commit-config.yaml", ".yarnrc", ".yarnrc.yml", "bunfig.toml", "lefthook.yml",
-		"opencode.json",
+		".cargo/config", ".cargo/config.toml", ".devcontainer.json", ".envrc", ".gitpod.yml", ".lefthook.json",
+		".lefthook.toml", ".lefthook.yaml", ".lefthook.yml", ".mcp.json", ".npmrc", ".pnpmfile.cjs", ".pnpmfile.mjs",
+		".pre-commit-config.yaml", ".yarnrc", ".yarnrc.yml", "bunfig.toml", "lefthook.json", "lefthook.toml",
+		"lefthook.yaml", "lefthook.yml", "opencode.json", "opencode.jsonc",
 	}
 }
 

@@ -1,6 +1,8 @@
 package agentguard.push.refs_test
 
+import data.agentguard.push.pipelines
 import data.agentguard.push.refs
+import data.agentguard.sandbox
 
 session := {"id": "0123456789abcdef0123456789abcdef", "agent": {"name": "fixer"}}
 
@@ -73,11 +75,29 @@ test_the_way_that_is_open_is_named if {
 	contains(rule.remedy, "agent/fixer/01234567/")
 }
 
+# Whatever a session may not change where it works, it does not push either.
+test_what_is_pinned_is_not_pushed if {
+	pinned := {path |
+		some path in sandbox.pins with input as {"request": {"git_directories": []}}
+		not startswith(path, ".git/")
+	}
+	every path in pinned {
+		asked := {"refs": [branch("agent/fixer/01234567/x", "create")], "paths": [{"path": path, "change": "added", "mode": "100644"}]}
+		ids := {rule.id |
+			some rule in refs.deny | pipelines.deny with input as {"action": asked, "session": session}
+		}
+		ids != set()
+	}
+}
+
 test_what_makes_others_run_code_is_not_pushed if {
-	every path in {".claude/settings.json", ".vscode/tasks.json", ".npmrc", ".husky/pre-commit"} {
+	every path in {
+		".claude/settings.json", ".clinerules/hooks/PreToolUse", ".devcontainer.json", ".husky/pre-commit",
+		".kiro/hooks/a.kiro.hook", ".npmrc", ".vscode/tasks.json", ".windsurf/hooks.json", "opencode.jsonc",
+	} {
 		changes(path, "100644") == {"push/agents"}
 	}
-	every path in {".claude", ".yarn", ".Cursor"} {
+	every path in {".claude", ".clinerules", ".yarn", ".Cursor"} {
 		changes(path, "120000") == {"push/agents"}
 	}
 	changes("vendor/x", "160000") == {"push/submodule"}
