@@ -1,5 +1,6 @@
 //! A server of git, for pushes to arrive at.
 
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,10 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use agentguard::core::Digest;
 use tokio_rustls::rustls::{ServerConnection, StreamOwned};
 
 use crate::lent::certified;
 use crate::scene::Scene;
+
+/// Where it writes down how long each push was that arrived, and its digest.
+const PUSHED: &str = "pushed";
 
 /// git's own server behind the least of a web server, with TLS and without, on the host's loopback.
 pub(crate) struct Server {
@@ -71,6 +76,16 @@ impl Server {
             "package agentguard.sandbox\n\nhosts contains \"git.test\"\n\n\
              addresses contains {{\"host\": \"git.test\", \"at\": \"127.0.0.1:{port}\"}}\n"
         ))
+    }
+
+    /// What arrived as a push: each body's length and digest.
+    pub(crate) fn pushed(&self) -> Vec<(u64, String)> {
+        let root = self.repository.ancestors().nth(2).unwrap();
+        let text = fs::read_to_string(root.join(PUSHED)).unwrap();
+        let lines = text.lines().map(|line| line.split_once(' ').unwrap());
+        lines
+            .map(|(length, digest)| (length.parse().unwrap(), digest.to_owned()))
+            .collect()
     }
 
     /// Its refs, `name id`, in order.
@@ -230,6 +245,21 @@ impl Request {
 fn serve(stream: impl Read + Write, root: &Path) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = Request::read(&mut stream) {
+        if request.method == "POST" && request.path.ends_with("/git-receive-pack") {
+            let pushed = root.join(PUSHED);
+            let mut pushed = File::options()
+                .create(true)
+                .append(true)
+                .open(pushed)
+                .unwrap();
+            writeln!(
+                pushed,
+                "{} {}",
+                request.body.len(),
+                Digest::of(&request.body)
+            )
+            .unwrap();
+        }
         let answer = request.answer(root);
         let writing = stream.get_mut();
         if writing.write_all(&answer).is_err() || writing.flush().is_err() {

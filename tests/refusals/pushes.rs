@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use agentguard::core::{Event, Level, OutcomeOf};
 
 pub(crate) use crate::git_server::{Request, Server};
+use crate::recorded::entries;
 use crate::scene::{Ran, Scene, as_everyone, level};
 
 /// The branch of a session, in a shell inside, and a push by git's own helper: no rule about the words of
@@ -236,6 +237,33 @@ fn what_the_server_makes_of_each_ref_stands_in_the_log() {
                 .ends_with("/no")
                 .then(|| "hook declined".to_owned());
             assert_eq!(one.refused, refused, "{}", one.name);
+        }
+    });
+}
+
+#[test]
+fn what_was_pushed_is_known_by_its_digest() {
+    with_server(|scene, server| {
+        let ran = push(
+            scene,
+            server,
+            "head -c 300000 /dev/urandom > big; git add big; git commit -qm three\n\
+             git push origin HEAD:refs/heads/$own/x",
+        );
+        assert!(server.refs(scene).contains("/x "), "{}", ran.stderr);
+        let entries = entries(scene);
+        let told: Vec<_> = entries
+            .iter()
+            .filter_map(|(entry, bodies)| {
+                let sent = &bodies.as_ref()?["sent"];
+                let told = &entry["event"]["outcome"]["sent"];
+                Some((told.as_u64()?, sent["sha256"].as_str()?.to_owned()))
+            })
+            .collect();
+        let pushed = server.pushed();
+        assert!(pushed.iter().any(|(length, _)| *length > 300_000));
+        for one in pushed {
+            assert!(told.contains(&one), "{one:?}: {told:?}");
         }
     });
 }

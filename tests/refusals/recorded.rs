@@ -1,5 +1,6 @@
 //! What the log has of a request: all of it, and of what could be private nothing in the entries themselves.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use agentguard::audit::{Entries, logs};
@@ -12,14 +13,15 @@ use crate::scene::Scene;
 const PRIVATE: &str = "ada-private";
 
 /// Of each decision about a request, and of its outcome: the entry as it stands in the log, and the text beside it.
-fn entries(scene: &Scene) -> Vec<(Value, Option<Value>)> {
+pub(crate) fn entries(scene: &Scene) -> Vec<(Value, Option<Value>)> {
     let home = scene.root.join("home");
     let places = agentguard::Places {
         state: home.join(".local/state/agentguard"),
         config: home.join(".config/agentguard"),
     };
     let mut found = Vec::new();
-    let mut of = None;
+    // What came of one may be written down after the next was decided.
+    let mut decided = BTreeSet::new();
     for log in logs(&places).unwrap() {
         for recorded in Entries::open(&log.directory).unwrap() {
             let recorded = recorded.unwrap();
@@ -27,13 +29,9 @@ fn entries(scene: &Scene) -> Vec<(Value, Option<Value>)> {
             if let Event::Decision { action, .. } = event
                 && action == "api"
             {
-                of = Some(recorded.index);
-            } else if let Event::Outcome {
-                of: decision,
-                outcome,
-                ..
-            } = event
-                && Some(*decision) == of
+                decided.insert(recorded.index);
+            } else if let Event::Outcome { of, outcome, .. } = event
+                && decided.contains(of)
             {
                 assert!(matches!(outcome, OutcomeOf::Answered { .. }));
             } else {

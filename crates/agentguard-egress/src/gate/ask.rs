@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::held::Held;
+use super::later::Later;
 use super::line::Line;
 use super::measured::{self, Measured};
 use crate::wire::{Answer, Asked};
@@ -35,6 +36,7 @@ pub(super) struct Told {
 pub(super) struct Guard {
     questions: mpsc::UnboundedSender<Question>,
     held: Arc<Held>,
+    later: Arc<Later>,
 }
 
 /// What is asked, and whoever waits for the answer.
@@ -91,6 +93,7 @@ impl Guard {
         let guard = Self {
             questions: sender,
             held: Arc::default(),
+            later: Arc::default(),
         };
         let receiver = Arc::new(Mutex::new(receiver));
         let mut tasks = JoinSet::new();
@@ -102,6 +105,7 @@ impl Guard {
             let held = Arc::clone(&guard.held);
             tasks.spawn(async move { held.hear(line).await });
         }
+        tasks.spawn(tell_late(guard.clone()));
         Ok((guard, tasks))
     }
 
@@ -245,17 +249,12 @@ impl Permitted {
 
     fn send(&mut self, outcome: OutcomeOf, received: Option<Arc<Measured>>) {
         self.is_told = true;
-        let (questions, of) = (self.guard.questions.clone(), self.entry);
+        let (later, of) = (Arc::clone(&self.guard.later), self.entry);
         measured::say(self.sent.take(), received, move |bodies| {
-            // Where nobody is there to be told, the gate is about to end.
-            let _ = questions.send(Question {
-                asked: Asked::Outcome {
-                    of,
-                    outcome,
-                    bodies,
-                },
-                waiting: None,
-                held: None,
+            later.add(Asked::Outcome {
+                of,
+                outcome,
+                bodies,
             });
         });
     }
@@ -279,12 +278,13 @@ async fn serve(mut line: Line, questions: Questions, guard: Guard) -> Gone {
             return Gone;
         };
         if question.asked.is_told() {
-            match line.tell(&question.asked).await {
+            match line.tell(&question.asked, &guard.later.take()).await {
                 Ok(()) => continue,
                 Err(_) => return Gone,
             }
         }
-        let Ok(answer) = line.ask(&question.asked).await else {
+        let along = guard.later.take();
+        let Ok(answer) = line.ask(&question.asked, &along).await else {
             return Gone;
         };
         if let Answer::Held { ticket, approval } = answer {
@@ -296,6 +296,20 @@ async fn serve(mut line: Line, questions: Questions, guard: Guard) -> Gone {
         // Where nobody waits any more, a permit is dropped here, and says so.
         if let (Some(settled), Some(waiting)) = (guard.settled(answer), question.waiting) {
             let _ = waiting.send(settled);
+        }
+    }
+}
+
+/// Tells what could go along with nothing.
+async fn tell_late(guard: Guard) -> Gone {
+    loop {
+        let question = Question {
+            asked: guard.later.due().await,
+            waiting: None,
+            held: None,
+        };
+        if guard.questions.send(question).is_err() {
+            return Gone;
         }
     }
 }

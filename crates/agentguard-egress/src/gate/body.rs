@@ -34,8 +34,8 @@ type Cause = Box<dyn Error + Send + Sync>;
 pub(super) enum Body {
     /// All of it is here.
     Whole(Option<Bytes>),
-    /// It is here, and may be more than is sent at once.
-    Pieces(VecDeque<Bytes>),
+    /// It is here, and may be more than is sent at once. What is sent of it is measured.
+    Pieces(VecDeque<Bytes>, Option<Arc<Measured>>),
     /// It comes from somewhere.
     Passing(Box<Passing>),
     /// The gate itself says it, piece by piece.
@@ -94,7 +94,16 @@ impl Body {
 
     /// All of it, of which there may be much.
     pub(super) fn pieces(all: impl IntoIterator<Item = Bytes>) -> Self {
-        Self::Pieces(all.into_iter().filter(|bytes| !bytes.is_empty()).collect())
+        let all = all.into_iter().filter(|bytes| !bytes.is_empty());
+        Self::Pieces(all.collect(), None)
+    }
+
+    /// Has what is sent of pieces measured.
+    pub(super) fn measured_by(mut self, sent: &Arc<Measured>) -> Self {
+        if let Self::Pieces(_, measured) = &mut self {
+            *measured = Some(Arc::clone(sent));
+        }
+        self
     }
 
     /// A body of which `first` was read, and the rest comes.
@@ -251,8 +260,11 @@ impl hyper::body::Body for Body {
             Self::Whole(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
-            Self::Pieces(pieces) => {
+            Self::Pieces(pieces, sent) => {
                 let piece = next_piece(pieces);
+                if let (Some(piece), Some(sent)) = (&piece, sent) {
+                    sent.take(piece);
+                }
                 return Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes))));
             }
             Self::Passing(passing) => passing,
@@ -286,7 +298,7 @@ impl hyper::body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Pieces(pieces) => pieces.is_empty(),
+            Self::Pieces(pieces, _) => pieces.is_empty(),
             Self::Passing(passing) => passing.is_over(),
             // Whoever says it may say more.
             Self::Told(_) => false,
@@ -299,7 +311,7 @@ impl hyper::body::Body for Body {
                 let length = bytes.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
-            Self::Pieces(pieces) => {
+            Self::Pieces(pieces, _) => {
                 let length = pieces.iter().map(Bytes::len).sum::<usize>();
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }

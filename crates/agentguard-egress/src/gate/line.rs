@@ -31,19 +31,19 @@ impl Line {
         })
     }
 
-    /// Tells the guard something that it does not answer.
-    pub(super) async fn tell(&mut self, asked: &Asked) -> io::Result<()> {
-        let mut frame = vec![0; HEAD];
-        serde_json::to_writer(&mut frame, asked)?;
-        let length = u32::try_from(frame.len().saturating_sub(HEAD)).map_err(io::Error::other)?;
-        let (head, _) = frame.split_at_mut(HEAD);
-        head.copy_from_slice(&length.to_le_bytes());
-        self.stream.write_all(&frame).await
+    /// Tells the guard something that it does not answer, and the same of what goes along.
+    pub(super) async fn tell(&mut self, asked: &Asked, along: &[Asked]) -> io::Result<()> {
+        let mut frames = Vec::new();
+        add(&mut frames, asked)?;
+        for told in along {
+            add(&mut frames, told)?;
+        }
+        self.stream.write_all(&frames).await
     }
 
-    /// Asks the guard something.
-    pub(super) async fn ask(&mut self, asked: &Asked) -> io::Result<Answer> {
-        self.tell(asked).await?;
+    /// Asks the guard something. What goes along stands behind it: nobody waits for that.
+    pub(super) async fn ask(&mut self, asked: &Asked, along: &[Asked]) -> io::Result<Answer> {
+        self.tell(asked, along).await?;
         let head = self.take(HEAD).await?;
         let length = head.first_chunk().copied().map(u32::from_le_bytes);
         let length = usize::try_from(length.unwrap_or(0)).map_err(io::Error::other)?;
@@ -63,4 +63,17 @@ impl Line {
         let rest = self.come.split_off(length);
         Ok(std::mem::replace(&mut self.come, rest))
     }
+}
+
+/// Adds a frame to others.
+fn add(frames: &mut Vec<u8>, asked: &Asked) -> io::Result<()> {
+    let start = frames.len();
+    frames.extend_from_slice(&[0; HEAD]);
+    serde_json::to_writer(&mut *frames, asked)?;
+    let length = frames.len().saturating_sub(start + HEAD);
+    let length = u32::try_from(length).map_err(io::Error::other)?;
+    if let Some(head) = frames.get_mut(start..start + HEAD) {
+        head.copy_from_slice(&length.to_le_bytes());
+    }
+    Ok(())
 }

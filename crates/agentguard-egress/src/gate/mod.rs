@@ -17,6 +17,7 @@ mod held;
 mod hello;
 mod json;
 mod kept;
+mod later;
 mod leaf;
 mod lent;
 mod line;

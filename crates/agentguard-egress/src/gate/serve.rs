@@ -71,13 +71,20 @@ pub(super) struct Sending<'r> {
 
 impl Sending<'_> {
     /// Of a request whose body is known whole.
-    pub(super) fn whole(shared: &Shared, permitted: Permitted) -> Self {
+    pub(super) fn whole(shared: &Shared, mut permitted: Permitted) -> Self {
+        let sent = shared.digests.sent();
+        permitted.sends(&sent);
         Self {
             permitted,
-            sent: shared.digests.sent(),
+            sent,
             alarm: None,
             upgrade: None,
         }
+    }
+
+    /// Has the body of the request measured that it goes along with.
+    pub(super) fn measuring(&self, request: Request<Body>) -> Request<Body> {
+        request.map(|body| body.measured_by(&self.sent))
     }
 }
 

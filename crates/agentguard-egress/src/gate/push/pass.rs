@@ -57,11 +57,11 @@ impl Connection {
             Ok(Arrived::Push(received)) => received,
             Ok(Arrived::Probe) => {
                 drop(place);
-                let body = Body::whole(Bytes::from_static(super::PROBE));
+                let body = Body::pieces([Bytes::from_static(super::PROBE)]);
                 let request = self.again((read, uri, version), body);
-                return self
-                    .send(upstream, request, Sending::whole(&self.shared, permitted))
-                    .await;
+                let sending = Sending::whole(&self.shared, permitted);
+                let request = sending.measuring(request);
+                return self.send(upstream, request, sending).await;
             }
             Err(unread) => return self.unread(unread, permitted).await,
         };
@@ -121,7 +121,8 @@ impl Connection {
             return Err(Unsent::Gone);
         };
         let sending = Sending::whole(&self.shared, going.permitted);
-        let answer = self.send(upstream, going.request, sending).await?;
+        let request = sending.measuring(going.request);
+        let answer = self.send(upstream, request, sending).await?;
         Ok(heard(answer, changing, going.commands))
     }
 
