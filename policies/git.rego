@@ -92,6 +92,12 @@ is_usual(setting) if {
 	setting.value == "ssh-keygen"
 }
 
+# The guard's own hooks, of a session whose commits name it. They start those of the repository.
+is_usual(setting) if {
+	setting.key == "core.hookspath"
+	setting.value == "/run/agentguard/hooks"
+}
+
 deny contains {
 	"id": "git/program-by-configuration",
 	"reason": sprintf("the git setting `%s` makes git run a program", [key]),

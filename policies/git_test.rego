@@ -128,3 +128,10 @@ test_signing_is_left_to_what_git_signs_with_by_itself if {
 	}
 	ids == {"git/program-by-configuration"} with input as setting("gpg.program", "ssh-keygen")
 }
+
+test_hooks_are_the_repositorys_or_the_guards if {
+	ids == set() with input as setting("core.hookspath", "/run/agentguard/hooks")
+	every value in {"/run/agentguard/hooks/x", "/run/agentguard", "/run/agentguard/hooks/..", "hooks", "/tmp/hooks"} {
+		ids == {"git/program-by-configuration"} with input as setting("core.hookspath", value)
+	}
+}

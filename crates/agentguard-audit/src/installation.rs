@@ -63,6 +63,15 @@ pub(crate) struct Installation {
     verified: Mutex<Option<Checkpoint>>,
 }
 
+/// The name of the logs of these places, which are given one on first use.
+///
+/// # Errors
+///
+/// Returns what keeps their key from being read, or made.
+pub fn name_of_logs(places: &Places) -> Result<String, Error> {
+    Ok(Installation::load_or_create(places)?.origin)
+}
+
 impl Installation {
     /// Reads the key, and makes one on first use. Two that make it at once end up with the same one.
     pub(crate) fn load_or_create(places: &Places) -> Result<Self, Error> {

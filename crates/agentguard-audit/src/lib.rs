@@ -59,7 +59,7 @@ pub use checkpoint::Checkpoint;
 pub use erase::{Erased, Selection, erase};
 pub use error::Error;
 pub use export::export;
-pub use installation::{Places, is_begun};
+pub use installation::{Places, is_begun, name_of_logs};
 pub use keys::Keys;
 pub use logs::{LogInfo, LogState, find, is_running, logs};
 pub use note::{VerifierKey, open as open_note};

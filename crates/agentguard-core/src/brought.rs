@@ -68,6 +68,7 @@ mod tests {
             parents: 1,
             signed: false,
             signer: None,
+            sessions: Vec::new(),
         };
         Push {
             by: PushedBy::Git,

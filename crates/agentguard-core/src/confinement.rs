@@ -132,6 +132,9 @@ pub struct Confinement {
     /// Whether its commits are signed by its agent's key, which it never reads.
     #[serde(default, skip_serializing_if = "is_not")]
     pub signs_commits: bool,
+    /// Whether its commits name it, in trailers of their messages.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub names_session: bool,
     /// Hosts that it reaches through the gate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostGrant>,

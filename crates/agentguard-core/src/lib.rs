@@ -45,6 +45,7 @@ mod push;
 mod secret;
 mod session;
 pub mod ssh;
+pub mod trailers;
 mod verdict;
 
 pub use action::{Action, Connect, Exec, MadeBy, Making, Program, ProgramClass, Start};

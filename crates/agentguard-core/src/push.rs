@@ -113,6 +113,9 @@ pub struct PushedCommit {
     /// `ssh-keygen -l` shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
+    /// The sessions that its message names in trailers. Whoever wrote it says so, and nothing proves it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<String>,
 }
 
 /// A path that a commit changes, compared to each of its parents.

@@ -206,6 +206,7 @@ struct Tiered {
     host_network: Option<bool>,
     sockets: Option<BTreeSet<String>>,
     signs: Option<BTreeSet<String>>,
+    trailers: Option<BTreeSet<String>>,
     hosts: Option<Hosts>,
     addresses: Option<Addresses>,
     credentials: Option<BTreeSet<String>>,
@@ -236,6 +237,8 @@ const MISPLACED: &str = "credential/misplaced";
 
 /// What a session can have signed.
 const COMMITS: &str = "commits";
+/// What its commits can name.
+const SESSION: &str = "session";
 
 impl Tiered {
     fn read(tier: &TierEngine, input: &tier::Input<'_>) -> Result<Self, Error> {
@@ -278,6 +281,7 @@ impl Tiered {
             ports: reader.numbers("ports")?,
             sockets: reader.strings("sockets", &is_absolute)?,
             signs: reader.strings("signs", &|what| what == COMMITS)?,
+            trailers: reader.strings("trailers", &|what| what == SESSION)?,
             hosts: reader
                 .strings("hosts", &|_| true)?
                 .map(Hosts::parse)
@@ -323,6 +327,7 @@ impl Tiered {
             |a: BTreeSet<String>, b: BTreeSet<String>| a.intersection(&b).cloned().collect();
         both(&mut self.sockets, lower.sockets, common);
         both(&mut self.signs, lower.signs, common);
+        both(&mut self.trailers, lower.trailers, common);
         both(&mut self.mute, lower.mute, common);
         both(&mut self.credentials, lower.credentials, common);
         both(&mut self.hosts, lower.hosts, |a, b| a.and(&b));
@@ -391,6 +396,7 @@ impl Tiered {
             ports,
             sockets: sockets.into_iter().map(PathBuf::from).collect(),
             signs_commits: self.signs.is_some_and(|signs| signs.contains(COMMITS)),
+            names_session: self.trailers.is_some_and(|names| names.contains(SESSION)),
             hosts: way.hosts,
             addresses: way.addresses,
             credentials: named(self.credentials.unwrap_or_default()),

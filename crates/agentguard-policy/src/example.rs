@@ -191,6 +191,7 @@ pub(crate) fn push() -> Value {
             parents: 1,
             signed: true,
             signer: fingerprint_of(KEY),
+            sessions: vec!["07".repeat(16)],
         }],
         paths: vec![PathChange {
             path: "src/lib.rs".to_owned(),
@@ -376,6 +377,7 @@ fn confinement() -> Confinement {
         mute: words(&["opencode"]),
         ports: vec![8080],
         signs_commits: false,
+        names_session: false,
         sockets: vec![PathBuf::from("/run/user/1000/ssh-agent")],
         hosts: HostGrant::parse("api.github.com").into_iter().collect(),
         addresses: address().into_iter().collect(),

@@ -61,6 +61,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "sockets",
     "switched_off",
     "temporary_bytes",
+    "trailers",
     "uninspected",
     "variables",
     "write",

@@ -30,7 +30,7 @@ pub use filter::table;
 pub use forcing::GateListeners;
 pub use guard::{Building, Ended, HeldSignals, Launched, MayRun, Prepared, Refused, Supervise};
 pub use mediator::{content_key, content_of, enter_if_asked};
-pub use plan::{FileKey, InsideFile, KnownIdentity, Layer, Plan, User};
+pub use plan::{FileKey, HOOKS, Hooks, InsideFile, KnownIdentity, Layer, Plan, User};
 pub use repository::{CommitFound, NewCommits, Refs, Repository, moved_refs};
 pub use wire::Reached;
 

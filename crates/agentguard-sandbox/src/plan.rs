@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Where the socket appears on which the guard signs, where there are mounts.
 const SIGNING: &str = "/run/agentguard/signing";
+/// Where what git is to start lies, where there are mounts.
+pub const HOOKS: &str = "/run/agentguard/hooks";
 /// Where the session's own temporary directory on a disk appears, where there are mounts.
 pub(crate) const TEMPORARY: &str = "/var/tmp";
 
@@ -35,6 +37,9 @@ pub struct Plan {
     pub become_user: Option<User>,
     /// Files that exist only inside, read-only.
     pub files: Vec<InsideFile>,
+    /// What git starts in the place of hooks, in [`HOOKS`].
+    #[serde(default)]
+    pub hooks: Option<Hooks>,
     /// Digests of dynamic loaders, in hexadecimal: run as a program, each is class `loader`.
     pub identities: Vec<KnownIdentity>,
     /// Layers switched off, so that a test can show that the others hold. Always empty but in tests.
@@ -80,6 +85,15 @@ pub struct InsideFile {
     /// What it holds.
     #[serde(with = "as_text")]
     pub content: Vec<u8>,
+}
+
+/// A script that exists only inside, read-only, under several names.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// What it says.
+    pub script: String,
+    /// What it is called.
+    pub names: Vec<String>,
 }
 
 /// Bytes as the characters that have their numbers: most files are text, and stay as short.

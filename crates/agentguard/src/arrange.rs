@@ -19,7 +19,7 @@ use crate::denied::Denied;
 use crate::environment;
 use crate::layout::{Layout, refuse_level};
 use crate::programs::Programs;
-use crate::{Error, Run, gated, human, signing, workspace};
+use crate::{Error, Run, gated, human, signing, trailers, workspace};
 
 /// Where an organisation's policy lies.
 const ORGANISATION: &str = "/etc/agentguard/policy";
@@ -53,6 +53,8 @@ pub struct Arranged {
     pub(crate) programs: Programs,
     /// Why its commits are not signed, where policy would have them signed.
     pub(crate) unsigned: Option<Rule>,
+    /// Why its commits do not name it, where policy would have them do so.
+    pub(crate) unnamed: Option<Rule>,
 }
 
 impl Arranged {
@@ -83,6 +85,7 @@ impl Arranged {
             .collect();
         confined.confinement.masks.extend(seen);
         let unsigned = signing::look(places, &session.id, &mut confined.confinement, &search);
+        let unnamed = trailers::look(&mut confined.confinement);
         // Not for policy to say: a directory of that name is where git works, and cannot be held whole.
         if workspace::names_its_repository(&directory) {
             confined.confinement.pins.push(PathBuf::from(".git"));
@@ -117,6 +120,7 @@ impl Arranged {
             gate,
             programs,
             unsigned,
+            unnamed,
         })
     }
 }
@@ -266,6 +270,7 @@ fn plan(
         environment,
         become_user,
         files,
+        hooks: None,
         identities: programs.list(),
         without: Vec::new(),
     })

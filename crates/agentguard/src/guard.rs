@@ -22,7 +22,7 @@ use crate::run::{Run, Tell, Told};
 use crate::signing::Signer;
 use crate::supervise::{Supervisor, session_gate};
 use crate::text::command_line;
-use crate::{Arranged, Error, SystemClock, gated, limits, signing, temporary};
+use crate::{Arranged, Error, SystemClock, gated, limits, signing, temporary, trailers};
 
 /// Guards the sessions of one user.
 #[derive(Clone, Debug)]
@@ -102,6 +102,7 @@ impl Guard {
         let _temporary = Temporary(arranged.own.clone());
         let lending = Lending::of(&self.places, &mut arranged, tell)?;
         let signer = Signer::of(&self.places, &mut arranged, tell)?;
+        trailers::arrange(&self.places, &mut arranged, tell)?;
         // It builds while we open the log.
         let building = launched.build(&arranged.plan, arranged.group.as_ref())?;
         let Arranged {
@@ -134,7 +135,10 @@ impl Guard {
             confined: confined.clone(),
             refs: prepared.refs.clone(),
             forcing: prepared.gate.as_ref().map(|gate| gate.forcing),
-            unsigned: arranged.unsigned,
+            off: [arranged.unsigned, arranged.unnamed]
+                .into_iter()
+                .flatten()
+                .collect(),
         };
         let book = self.book(&session, &beginning, (run, signers));
         let record = SessionRecord::new(log, beginning);

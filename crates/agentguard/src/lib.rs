@@ -52,6 +52,7 @@ mod temporary;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod trailers;
 mod trusted;
 mod verify;
 mod workspace;

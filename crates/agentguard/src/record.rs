@@ -37,8 +37,8 @@ pub(crate) struct Beginning {
     pub(crate) refs: Vec<String>,
     /// How its connections come to the gate.
     pub(crate) forcing: Option<Forcing>,
-    /// Why its commits are not signed, where policy would have them signed.
-    pub(crate) unsigned: Option<Rule>,
+    /// Why its commits are not signed, or do not name it, where policy would have it so.
+    pub(crate) off: Vec<Rule>,
 }
 
 /// Writes a session's entries.
@@ -293,7 +293,7 @@ impl SessionRecord {
     fn begin(&self, start: &Start, ruling: &Ruling) -> Result<Index, Unrecorded> {
         let index = self.start(start, ruling)?;
         // What is not as policy would have it is found where it began.
-        if let Some(rule) = &self.beginning.unsigned {
+        for rule in &self.beginning.off {
             self.finding(rule.clone())?;
         }
         Ok(index)

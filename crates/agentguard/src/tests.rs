@@ -172,7 +172,7 @@ fn recorded(evidence: Evidence, requires: Option<&str>) -> Recorded {
         confined: confined.clone(),
         refs: vec!["refs/heads/main 00".to_owned()],
         forcing: None,
-        unsigned: None,
+        off: Vec::new(),
     };
     let record = SessionRecord::new(log, beginning);
     Recorded {

@@ -108,6 +108,9 @@ fn body(arranged: &Arranged) -> Vec<String> {
     let signs = confinement
         .signs_commits
         .then(|| "signs      commits".to_owned());
+    let names = confinement
+        .names_session
+        .then(|| "trailers   session".to_owned());
     let variables = confinement
         .environment
         .iter()
@@ -126,6 +129,7 @@ fn body(arranged: &Arranged) -> Vec<String> {
         .chain(pins)
         .chain(sockets)
         .chain(signs)
+        .chain(names)
         .chain(way_out(confinement))
         .chain(variables)
         .chain(set)

@@ -33,6 +33,10 @@ seconds contains 7200
 #
 #     signs contains "commits"
 
+# Commits whose messages name the session and its log:
+#
+#     trailers contains "session"
+
 # A unix socket of the host. Each connection to it is recorded; what its server does is out of our hands:
 #
 #     sockets contains "/run/user/1000/ssh-agent"

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use agentguard_core::{Access, ProgramClass};
 
-use crate::plan::Plan;
+use crate::plan::{HOOKS, Plan};
 
 /// Directories in memory, for data and not for programs.
 const TEMPORARY: [&str; 2] = ["/tmp", "/dev/shm"];
-/// Directories of the system, always read-only inside.
-const SYSTEM: [&str; 9] = [
-    "/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32", "/opt", "/etc",
+/// Directories of the system, always read-only inside, and of the guard.
+const SYSTEM: [&str; 10] = [
+    "/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32", "/opt", "/etc", HOOKS,
 ];
 const MEMFD: &str = "/memfd:";
 

@@ -128,6 +128,7 @@ impl Place {
                 ports: Vec::new(),
                 sockets: Vec::new(),
                 signs_commits: false,
+                names_session: false,
                 hosts: Vec::new(),
                 addresses: BTreeMap::new(),
                 credentials: Vec::new(),
@@ -158,6 +159,7 @@ impl Place {
                 gid: 61_500,
             }),
             files: Vec::new(),
+            hooks: None,
             identities: Vec::new(),
             without: without.to_vec(),
         }

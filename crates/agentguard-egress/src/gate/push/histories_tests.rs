@@ -268,6 +268,7 @@ fn commit(content: &[u8]) -> Commit {
         author: String::new(),
         committer: String::new(),
         signature: Default::default(),
+        sessions: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use agentguard_core::trailers::sessions_named;
 use gix_hash::{Kind as Hash, ObjectId};
 use gix_object::{CommitRef, Kind, TagRefIter, TreeRefIter};
 use gix_pack::data::entry::Header;
@@ -63,6 +64,8 @@ pub(super) struct Commit {
     pub(super) author: String,
     pub(super) committer: String,
     pub(super) signature: Signature,
+    /// The sessions that its message names.
+    pub(super) sessions: Vec<String>,
 }
 
 /// A name in a tree.
@@ -365,6 +368,7 @@ fn commit(bytes: &[u8], format: Hash) -> Result<Commit, String> {
         author: address(author.email),
         committer: address(committer.email),
         signature: Signature::of(bytes, format),
+        sessions: sessions_named(commit.message),
     })
 }
 

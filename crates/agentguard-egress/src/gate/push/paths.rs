@@ -195,6 +195,7 @@ impl Walk {
                 parents: commit.parents.len(),
                 signed: commit.signature.is_there,
                 signer: commit.signature.signer.clone(),
+                sessions: commit.sessions.clone(),
             });
         }
         commits.sort_by(|one, two| one.id.cmp(&two.id));

@@ -264,6 +264,7 @@ fn versions_of_files_are_bounded() {
                 author: String::new(),
                 committer: String::new(),
                 signature: Default::default(),
+                sessions: Vec::new(),
             };
             objects.commits.insert(id(n), commit);
         }
