@@ -291,7 +291,12 @@ pub(crate) fn session() -> Value {
 
 /// The input of `agentguard.sandbox`.
 pub(crate) fn sandbox() -> Value {
-    let request = a_session().map(|session| Request {
+    request().map_or(Value::Null, |request| value(&Asked::of(&request)))
+}
+
+/// What a session asks for that is an example.
+pub(crate) fn request() -> Option<Request> {
+    a_session().map(|session| Request {
         session,
         human_home: PathBuf::from("/home/ann"),
         home: PathBuf::from("/home/ann"),
@@ -302,8 +307,7 @@ pub(crate) fn sandbox() -> Value {
         ports: vec![8080],
         environment: vec!["MODEL_KEY".to_owned()],
         git_directories: vec![PathBuf::from(".git")],
-    });
-    request.map_or(Value::Null, |request| value(&Asked::of(&request)))
+    })
 }
 
 fn of(action: &Action, session: &Session) -> Value {

@@ -4,6 +4,7 @@
 //! only where a rule comes to it; of a field that does not exist it never learns.
 
 mod calls;
+mod confined;
 mod names;
 mod tried;
 
@@ -57,12 +58,15 @@ impl Sources {
 pub fn check(sources: &Sources) -> Result<Checked, Error> {
     let all = sources::read_all(sources)?;
     let mut mistakes = Vec::new();
-    policies::gather(Policies::from_sources(all.clone()), &mut mistakes)?;
+    let loaded = policies::gather(Policies::from_sources(all.clone()), &mut mistakes)?;
     for (place, source) in all.iter().enumerate() {
         if !source.embedded {
             let is_highest = place == policies::authority(&all);
             mistakes.extend(deeper(source, &all, is_highest)?);
         }
+    }
+    if let (Some(policies), true) = (loaded, mistakes.is_empty()) {
+        mistakes.extend(confined::mistake(&policies, &all));
     }
     mistakes.sort_by(|a, b| {
         (&a.file, a.line, a.column, &a.message).cmp(&(&b.file, b.line, b.column, &b.message))

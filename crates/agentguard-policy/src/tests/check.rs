@@ -98,6 +98,23 @@ fn said(directory: &Path) -> Vec<String> {
 }
 
 #[test]
+fn what_makes_no_confinement_is_shown_in_its_place() {
+    for (rule, expected) in [
+        ("hosts contains \"*.com\"", "`*.com` grants no hosts"),
+        ("read contains \"relative\"", "`read` holds"),
+        ("network contains \"none\"", "`network` holds"),
+    ] {
+        let text = format!("package agentguard.sandbox\n\n{rule}\n");
+        let folder = Folder::new("check-confined", &[("own.rego", &text)]);
+        let said = said(folder.path());
+        assert!(
+            matches!(said.as_slice(), [one] if one.contains(expected) && one.contains("own.rego:3:1")),
+            "{rule}: {said:?}"
+        );
+    }
+}
+
+#[test]
 fn what_would_fail_or_be_silent_when_asked_is_shown_in_its_place() {
     for (rule, expected) in WRONG {
         let text = format!("package agentguard.exec.own\n\nimport data.agentguard.lib\n{rule}\n");
