@@ -71,6 +71,7 @@ mod smuggled;
 mod sockets;
 mod sshd;
 mod table;
+mod trailers;
 mod turned;
 mod ways;
 mod work;

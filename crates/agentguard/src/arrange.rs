@@ -51,10 +51,8 @@ pub struct Arranged {
     /// What its gate will be told, where it is to have one.
     pub(crate) gate: Option<Settings>,
     pub(crate) programs: Programs,
-    /// Why its commits are not signed, where policy would have them signed.
-    pub(crate) unsigned: Option<Rule>,
-    /// Why its commits do not name it, where policy would have them do so.
-    pub(crate) unnamed: Option<Rule>,
+    /// Why its commits are not signed, or do not name it, where policy would have it so.
+    pub(crate) off: Vec<Rule>,
 }
 
 impl Arranged {
@@ -119,8 +117,7 @@ impl Arranged {
             denied,
             gate,
             programs,
-            unsigned,
-            unnamed,
+            off: unsigned.into_iter().chain(unnamed).collect(),
         })
     }
 }

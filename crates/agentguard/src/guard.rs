@@ -102,7 +102,7 @@ impl Guard {
         let _temporary = Temporary(arranged.own.clone());
         let lending = Lending::of(&self.places, &mut arranged, tell)?;
         let signer = Signer::of(&self.places, &mut arranged, tell)?;
-        trailers::arrange(&self.places, &mut arranged, tell)?;
+        trailers::arrange(&self.places, &mut arranged)?;
         // It builds while we open the log.
         let building = launched.build(&arranged.plan, arranged.group.as_ref())?;
         let Arranged {
@@ -135,10 +135,7 @@ impl Guard {
             confined: confined.clone(),
             refs: prepared.refs.clone(),
             forcing: prepared.gate.as_ref().map(|gate| gate.forcing),
-            off: [arranged.unsigned, arranged.unnamed]
-                .into_iter()
-                .flatten()
-                .collect(),
+            off: arranged.off,
         };
         let book = self.book(&session, &beginning, (run, signers));
         let record = SessionRecord::new(log, beginning);

@@ -1,7 +1,8 @@
 //! Looks through the logs for what is asked about.
 
 use agentguard::audit::{self, Entries, Keys, LogInfo, LogState, Report};
-use agentguard::core::Index;
+use agentguard::core::{Index, SessionId};
+use agentguard::text::visible;
 use agentguard::{Places as Roots, verify_session};
 use serde_json::json;
 
@@ -57,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     }
     match is_found {
         true => Ok(exit),
-        false => Err(not_found(word, present)),
+        false => Err(not_found(word, &wanted, present)),
     }
 }
 
@@ -86,7 +87,12 @@ fn tell(
             "step": "log", "log": log.directory, "verified": report.is_verified(), "report": report,
         }));
     }
-    for line in lines(wanted, trace) {
+    let mut told = lines(wanted, trace);
+    if matches!(wanted, Wanted::Commit(_)) {
+        let named = wanted::sessions_named(&std::env::current_dir()?, &trace.subject);
+        told.extend(trailers(&named, &log.session));
+    }
+    for line in told {
         voice.line(&line)?;
     }
     voice.line(&format!("log       {}", verify::verified(report)))?;
@@ -96,9 +102,22 @@ fn tell(
     Ok(())
 }
 
+/// What the message of a commit says of where it came from: a claim, beside what was recorded.
+fn trailers(named: &[String], session: &SessionId) -> Vec<String> {
+    let line = |named: &String| match named == session.as_str() {
+        true => "trailer   names this session".to_owned(),
+        false => format!(
+            "trailer   names session {}, and that is not this one: it is what its author says",
+            visible(named)
+        ),
+    };
+    named.iter().map(line).collect()
+}
+
 fn not_found(
     word: &std::ffi::OsStr,
-    present: Vec<(agentguard::core::SessionId, String)>,
+    wanted: &Wanted,
+    present: Vec<(SessionId, String)>,
 ) -> Failure {
     let word = word.to_string_lossy();
     let failure = match present.first() {
@@ -109,7 +128,16 @@ fn not_found(
             "`{word}` came from no session that was recorded here"
         )),
     };
+    let named = match (wanted, std::env::current_dir()) {
+        (Wanted::Commit(id), Ok(here)) => wanted::sessions_named(&here, id),
+        _ => Vec::new(),
+    };
+    let lines = named.iter().map(|session| {
+        let session = visible(session);
+        format!("its message names session {session}, which is what its author says")
+    });
     failure
+        .with_lines(lines.collect())
         .with_exit(Exit::No)
         .with_hint("a commit is known by its id, an entry as `SESSION:N`, a file by its path")
 }

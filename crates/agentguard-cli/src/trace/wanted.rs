@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::path::{Component, Path, PathBuf};
 
+use agentguard::core::trailers;
 use agentguard::sandbox::{Refs, Repository};
 
 use crate::failure::Failure;
@@ -67,12 +68,23 @@ fn is_commit(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The refs of the repository that `here` lies in, where there is one that can be read.
-fn refs(here: &Path) -> Option<Refs> {
+/// The repository that `here` lies in, where there is one that can be read.
+fn repository(here: &Path) -> Option<Repository> {
     let top = here.ancestors().find(|above| above.join(".git").exists())?;
     let (workspace, root) = (File::open(top).ok()?, File::open("/").ok()?);
     let found = Repository::find(workspace.as_fd(), top, root.as_fd());
-    Some(found.ok()??.refs())
+    found.ok()?
+}
+
+fn refs(here: &Path) -> Option<Refs> {
+    Some(repository(here)?.refs())
+}
+
+/// The sessions that a commit names in trailers of its message, where it lies in the repository of `here` and was not
+/// packed yet. Whoever wrote it says so.
+pub(super) fn sessions_named(here: &Path, commit: &str) -> Vec<String> {
+    let message = repository(here).and_then(|repository| repository.message(commit));
+    trailers::sessions_named(&message.unwrap_or_default())
 }
 
 /// The id that a ref leads to.

@@ -19,11 +19,12 @@ mod refs;
 mod tests;
 mod walk;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 pub use refs::{Refs, moved_refs};
 pub use walk::{CommitFound, NewCommits};
 
+use id::Id;
 use inventory::Inventory;
 
 /// The repository of a workspace, with what it held when it was found.
@@ -34,4 +35,12 @@ pub struct Repository {
     common: OwnedFd,
     is_linked: bool,
     inventory: Inventory,
+}
+
+impl Repository {
+    /// The message of a commit, at least its first 60 kB, where it was not packed yet. Its id is what a file is called.
+    #[must_use]
+    pub fn message(&self, id: &str) -> Option<Vec<u8>> {
+        object::message(self.common.as_fd(), &Id::parse(id.as_bytes())?)
+    }
 }

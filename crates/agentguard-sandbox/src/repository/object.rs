@@ -129,6 +129,16 @@ fn loose(common: BorrowedFd<'_>, id: &Id) -> Result<(Object, Option<MessageDiges
     read.ok_or(Unread::Broken)
 }
 
+/// A commit's message as far as it is read, where it lies by itself.
+pub(super) fn message(common: BorrowedFd<'_>, id: &Id) -> Option<Vec<u8>> {
+    let [_, limit] = HEADS;
+    let (file, _) = open_file(common, id.loose_path().as_bytes()).ok()?;
+    let (bytes, _) = inflate(&read_up_to(file, limit).ok()?, limit);
+    let is_commit = bytes.starts_with(b"commit ");
+    let end = bytes.windows(2).position(|two| two == b"\n\n")?;
+    is_commit.then(|| bytes.get(end + 2..).unwrap_or_default().to_vec())
+}
+
 /// Whether a commit's beginning says that it is signed.
 fn is_signed(commit: &[u8]) -> bool {
     let mut head = commit

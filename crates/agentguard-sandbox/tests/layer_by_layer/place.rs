@@ -61,6 +61,15 @@ pub(crate) struct Place {
     pub(crate) root: PathBuf,
 }
 
+const LIMITS: Limits = Limits {
+    processes: 512,
+    files: 1024,
+    temporary_bytes: 1 << 20,
+    memory_bytes: None,
+    seconds: Some(60),
+    held: Held::Process,
+};
+
 impl Place {
     pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -136,14 +145,7 @@ impl Place {
                 escaped_slashes: Vec::new(),
                 conversations: Vec::new(),
                 ends_on: Vec::new(),
-                limits: Limits {
-                    processes: 512,
-                    files: 1024,
-                    temporary_bytes: 1 << 20,
-                    memory_bytes: None,
-                    seconds: Some(60),
-                    held: Held::Process,
-                },
+                limits: LIMITS,
             },
             signing: None,
             private_home: self.root.join("home"),

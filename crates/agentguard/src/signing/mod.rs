@@ -113,7 +113,7 @@ impl Signer {
         arranged: &mut Arranged,
         tell: &dyn Tell,
     ) -> Result<Option<Self>, Error> {
-        if let Some(rule) = &arranged.unsigned {
+        for rule in &arranged.off {
             tell.note(&rule.reason);
         }
         if !arranged.confined.confinement.signs_commits {

@@ -58,13 +58,23 @@ agentguard_is_named() {
 	return 1
 }
 
-# Whether git would find a message in what an editor left: a line that is no comment, above the diff that it may be
-# shown. Where git chooses itself what a comment is, it cannot be told.
+# What an editor left of a message: the lines that are no comments, above the diff that it may be shown.
+agentguard_message() {
+	sed '/^.\{1,\} -\{24\} >8 -\{24\}$/,$d' "$agentguard_file" | git stripspace --strip-comments
+}
+
+# Whether git would commit with that: with nothing it does not, nor with a template as it was. Where git chooses itself
+# what a comment is, it cannot be told.
 agentguard_is_message() {
 	case $(git config --get-regexp '^core\.comment(char|string)$') in
 	*auto*) return 1 ;;
 	esac
-	[ -n "$(sed '/^.\{1,\} -\{24\} >8 -\{24\}$/,$d' "$agentguard_file" | git stripspace --strip-comments)" ]
+	agentguard_line=$(agentguard_message)
+	[ -n "$agentguard_line" ] || return
+	if [ -e "$agentguard_file.template" ]; then
+		[ "$agentguard_line" != "$(cat "$agentguard_file.template")" ] || return
+		rm -f "$agentguard_file.template"
+	fi
 }
 
 agentguard_hook=$(agentguard_git rev-parse --git-path "hooks/$agentguard_name") || exit
@@ -78,7 +88,8 @@ prepare-commit-msg)
 	agentguard_own "$@" || exit
 	# With an editor to come, a message that nobody writes has to stay none.
 	case $GIT_EDITOR:$2 in
-	::template | ::) ;;
+	*:template) agentguard_message >"$agentguard_file.template" ;;
+	::) ;;
 	::*) ! agentguard_is_written || agentguard_add_to_plain || exit ;;
 	esac
 	exit 0

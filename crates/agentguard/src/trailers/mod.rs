@@ -8,7 +8,7 @@ use agentguard_core::{Confinement, Level, Rule};
 use agentguard_sandbox::{HOOKS, Hooks};
 
 use crate::lending::tell_git;
-use crate::{Arranged, Error, Tell};
+use crate::{Arranged, Error};
 
 const SCRIPT: &str = include_str!("hook.sh");
 
@@ -61,14 +61,7 @@ pub(crate) fn look(confinement: &mut Confinement) -> Option<Rule> {
 /// # Errors
 ///
 /// Returns what keeps the name of the logs from being known.
-pub(crate) fn arrange(
-    places: &Places,
-    arranged: &mut Arranged,
-    tell: &dyn Tell,
-) -> Result<(), Error> {
-    if let Some(rule) = &arranged.unnamed {
-        tell.note(&rule.reason);
-    }
+pub(crate) fn arrange(places: &Places, arranged: &mut Arranged) -> Result<(), Error> {
     if !arranged.confined.confinement.names_session {
         return Ok(());
     }
