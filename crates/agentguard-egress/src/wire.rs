@@ -54,6 +54,7 @@ pub(crate) struct Plan {
     pub(crate) tcp: usize,
     pub(crate) dns_udp: usize,
     pub(crate) dns_tcp: usize,
+    pub(crate) datagrams: usize,
     pub(crate) callers: usize,
     pub(crate) spool: PathBuf,
 }

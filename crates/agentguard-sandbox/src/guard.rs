@@ -359,13 +359,20 @@ impl Building {
                 let mediator = Pid::from_raw(mediator).ok_or(Error::Garbled)?;
                 let init = pidfd_open(init, PidfdFlags::empty())
                     .map_err(|error| Error::io("watch the session's pid 1")(error.into()))?;
-                let [listeners, connections, lookups, lookup_connections, callers] =
-                    take_listeners(control, listeners)?;
+                let [
+                    listeners,
+                    connections,
+                    lookups,
+                    lookup_connections,
+                    datagrams,
+                    callers,
+                ] = take_listeners(control, listeners)?;
                 let gate = forcing.map(|forcing| GateListeners {
                     forcing,
                     connections,
                     lookups,
                     lookup_connections,
+                    datagrams,
                     callers,
                 });
                 let Self { launched, seconds } = self;
@@ -388,7 +395,7 @@ impl Building {
 }
 
 /// Takes as many listeners of each kind as were announced, in their order.
-fn take_listeners(control: &OwnedFd, counts: [u32; 5]) -> Result<[Vec<OwnedFd>; 5], Error> {
+fn take_listeners(control: &OwnedFd, counts: [u32; 6]) -> Result<[Vec<OwnedFd>; 6], Error> {
     let mut listeners = Vec::new();
     let all = counts.iter().map(|count| u64::from(*count)).sum::<u64>();
     while u64::try_from(listeners.len()).unwrap_or(u64::MAX) < all {

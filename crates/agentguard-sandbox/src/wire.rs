@@ -103,8 +103,8 @@ pub(crate) enum FromMediator {
         /// How connections come to the gate, where there is to be one.
         forcing: Option<Forcing>,
         /// How many descriptors follow: listeners for the plan's ports, for a gate's connections, lookups, and lookups
-        /// by connections, and what tells it who connects.
-        listeners: [u32; 5],
+        /// by connections, what hears of datagrams, and what tells it who connects.
+        listeners: [u32; 6],
     },
     /// A step failed; nothing of the agent ran.
     Failed(Failure),

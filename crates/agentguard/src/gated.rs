@@ -94,6 +94,7 @@ pub(crate) fn gate(settings: Option<Settings>, listeners: Option<GateListeners>)
         tcp: listeners.connections,
         dns_udp: listeners.lookups,
         dns_tcp: listeners.lookup_connections,
+        datagrams: listeners.datagrams,
         callers: listeners.callers,
     });
     Some(Gate::new(settings?, listeners?))

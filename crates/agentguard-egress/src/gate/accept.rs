@@ -25,6 +25,7 @@ use super::lent::Lent;
 use super::measured::Beside;
 use super::misplaced::Misplaced;
 use super::names::Names;
+use super::nowhere;
 use super::path::Slash;
 use super::process::Handed;
 use super::push::Spools;
@@ -150,6 +151,9 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
             UdpSocket::from_std(socket)?,
             Arc::clone(&shared),
         ));
+    }
+    for socket in handed.datagrams {
+        tasks.spawn(nowhere::hear(nowhere::open(socket)?, Arc::clone(&shared)));
     }
     until_over(handed.control, &mut lines).await
 }

@@ -26,6 +26,7 @@ mod misplaced;
 mod multipart;
 mod names;
 mod needles;
+mod nowhere;
 mod path;
 mod process;
 mod push;

@@ -31,6 +31,7 @@ pub(super) struct Handed {
     pub(super) tcp: Vec<OwnedFd>,
     pub(super) dns_udp: Vec<OwnedFd>,
     pub(super) dns_tcp: Vec<OwnedFd>,
+    pub(super) datagrams: Vec<OwnedFd>,
     pub(super) callers: Vec<OwnedFd>,
     pub(super) lines: Vec<OwnedFd>,
     /// On which it is told of what was held.
@@ -58,6 +59,7 @@ fn run() -> io::Result<()> {
     let held = take(1)?;
     let lines = take(LINES)?;
     let callers = take(plan.callers)?;
+    let datagrams = take(plan.datagrams)?;
     let dns_tcp = take(plan.dns_tcp)?;
     let dns_udp = take(plan.dns_udp)?;
     let tcp = take(plan.tcp)?;
@@ -72,6 +74,7 @@ fn run() -> io::Result<()> {
         tcp,
         dns_udp,
         dns_tcp,
+        datagrams,
         callers,
         lines,
         held,

@@ -272,6 +272,7 @@ impl Scene {
             tcp: vec![OwnedFd::from(tcp)],
             dns_udp: vec![OwnedFd::from(dns_udp)],
             dns_tcp: vec![OwnedFd::from(dns_tcp)],
+            datagrams: Vec::new(),
             callers: Vec::new(),
         };
         let guard = Guard {

@@ -43,6 +43,7 @@ pub(super) fn listen(
         connections: Vec::new(),
         lookups: Vec::new(),
         lookup_connections: Vec::new(),
+        datagrams: Vec::new(),
         callers,
     };
     for address in [

@@ -59,6 +59,7 @@ pub(crate) fn listen_beside() -> Result<(Forced, Ways), Failure> {
         connections: Vec::new(),
         lookups: Vec::new(),
         lookup_connections: Vec::new(),
+        datagrams: Vec::new(), // the mediator hears of them
         callers: Vec::new(),
     };
     let mut ways = Ways {

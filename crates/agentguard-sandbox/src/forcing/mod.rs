@@ -8,6 +8,7 @@
 
 mod any_address;
 mod callers;
+mod datagrams;
 mod mediated;
 mod netlink;
 mod redirect;
@@ -39,6 +40,8 @@ pub struct GateListeners {
     pub lookups: Vec<OwnedFd>,
     /// Lookups by TCP.
     pub lookup_connections: Vec<OwnedFd>,
+    /// What hears of datagrams that go nowhere.
+    pub datagrams: Vec<OwnedFd>,
     /// What tells who connects: the end of a pipe on which the mediator says it, and a socket by which the kernel is
     /// asked which socket a connection is of.
     pub callers: Vec<OwnedFd>,
@@ -57,6 +60,7 @@ pub(crate) fn force(ports: BTreeSet<u16>) -> Result<Forced, Failure> {
     // Before the rules: what is turned to nobody is refused.
     let mut listeners = listen(Forcing::Redirect)?;
     let callings = callers::make(&mut listeners.callers)?;
+    let datagrams = datagrams::hear()?;
     route::make_all_local().step("make every address local")?;
     match redirect::turn(CONNECTIONS, LOOKUPS) {
         Ok(()) => {}
@@ -67,6 +71,7 @@ pub(crate) fn force(ports: BTreeSet<u16>) -> Result<Forced, Failure> {
         }
         Err(error) => return Err(Failure::new(STEP, error.to_string())),
     }
+    listeners.datagrams = datagrams;
     Ok(Forced {
         listeners,
         callings,
@@ -90,6 +95,7 @@ fn listen(forcing: Forcing) -> Result<GateListeners, Failure> {
         connections: Vec::new(),
         lookups: Vec::new(),
         lookup_connections: Vec::new(),
+        datagrams: Vec::new(),
         callers: Vec::new(),
     };
     for address in [

@@ -131,6 +131,7 @@ fn tell_ready(
         gate.map_or(&[], |gate| &gate.connections),
         gate.map_or(&[], |gate| &gate.lookups),
         gate.map_or(&[], |gate| &gate.lookup_connections),
+        gate.map_or(&[], |gate| &gate.datagrams),
         gate.map_or(&[], |gate| &gate.callers),
     ];
     let ready = FromMediator::Ready {

@@ -12,6 +12,7 @@ mod signal;
 mod socket;
 mod trace;
 
+pub(crate) use libc::sock_filter as Instruction;
 pub(crate) use mount::{Attributes, change_tree, idmap_tree, raise_loopback};
 pub(crate) use process::{
     Forked, close_above, close_all_but, end, end_scope, find_user_keyring, fork, fork_into,
@@ -22,7 +23,7 @@ pub(crate) use seccomp::{
     Listener, Notification, install_filter, install_listener, landlock_version,
 };
 pub(crate) use signal::{Signals, block_forwarded, forget_blocked};
-pub(crate) use socket::{be_woken, connect, network_of, wake};
+pub(crate) use socket::{attach_filter, be_woken, connect, network_of, wake};
 pub(crate) use trace::{Tracee, read_memory, read_pieces, write_memory};
 
 use std::io;

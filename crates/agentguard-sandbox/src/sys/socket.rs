@@ -39,6 +39,31 @@ pub(crate) fn network_of(socket: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(cookie)
 }
 
+/// Has `socket` handed only what `program` lets through (socket(7), `SO_ATTACH_FILTER`).
+pub(crate) fn attach_filter(
+    socket: BorrowedFd<'_>,
+    program: &[libc::sock_filter],
+) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    let length = libc::socklen_t::try_from(size_of_val(&program)).map_err(io::Error::other)?;
+    // SAFETY: the kernel reads `length` bytes of `program`, and the `len` instructions that it points to,
+    // which were borrowed and outlive the call; it writes to neither.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            std::ptr::from_ref(&program).cast(),
+            length,
+        )
+    };
+    checked(libc::c_long::from(result))?;
+    Ok(())
+}
+
 /// Makes [`wake`] end a call that waits with `EINTR`, and do nothing else.
 pub(crate) fn be_woken() -> io::Result<()> {
     extern "C" fn nothing(_: libc::c_int) {}
