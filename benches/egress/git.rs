@@ -99,7 +99,8 @@ pub(crate) fn push(way: &Way, kind: &str, number: usize) {
     done(clone, &["checkout", "-q", "--detach", "main"]);
     // Each run has commits of its own.
     let begun = format!("{own} {:?}", Instant::now());
-    let mut old = "0".repeat(40);
+    let none = "0".repeat(40);
+    let mut old = none.clone();
     let mut took = Vec::new();
     let mut stream = way.open_git();
     for one in 0..=number {
@@ -110,12 +111,17 @@ pub(crate) fn push(way: &Way, kind: &str, number: usize) {
                 fs::write(clone.join(format!("large{file}")), bytes).unwrap();
             }
         }
+        let mut name = own.clone();
+        if kind == "wire-new" {
+            done(clone, &["checkout", "-q", "--detach", "main"]);
+            (old, name) = (none.clone(), format!("{own}-{one}"));
+        }
         fs::write(clone.join("src/0"), format!("{begun} {one}")).unwrap();
         done(clone, &["add", "."]);
         done(clone, &["commit", "-qm", "next"]);
         let new = done(clone, &["rev-parse", "HEAD"]);
-        let time = if kind == "wire" {
-            let body = body(clone, (&old, &new, &own));
+        let time = if kind.starts_with("wire") {
+            let body = body(clone, (&old, &new, &name));
             let begun = Instant::now();
             post(&mut stream, &body);
             begun.elapsed()

@@ -24,9 +24,7 @@ const REQUESTS: usize = 400;
 /// How much a client loads at once.
 const BULK: u64 = 1 << 30;
 /// How often a client pushes in a round.
-const PUSHES: usize = 20;
-/// With the first, which is not counted.
-const PUSHED: u32 = 21;
+const PUSHES: u32 = 20;
 /// How many connections are open at once.
 const CONNECTIONS: usize = 1000;
 
@@ -113,34 +111,17 @@ fn loaded(place: &Place, what: &str, words: &[&str]) {
 /// Pushes of one small commit, and one of a hundred files of a MiB.
 fn pushes(place: &Place) {
     place.prepare_pushes();
-    let number = PUSHES.to_string();
-    for (kind, what) in [
-        ("wire", "a push of a commit on an open connection"),
-        ("push", "`git push` of a commit"),
+    for (kind, number, what) in [
+        ("wire", PUSHES, "a push of a commit on an open connection"),
+        (
+            "wire-new",
+            PUSHES,
+            "the same to a branch that is made by it",
+        ),
+        ("wire", 0, "the same, and the first of a session"),
+        ("push", PUSHES, "`git push` of a commit"),
     ] {
-        let words = [kind, number.as_str()];
-        let (mut bare, mut gated, mut asked) = (Vec::new(), Vec::new(), Vec::new());
-        for round in 0..=ROUNDS {
-            let one = place.bare(&words);
-            git::asked();
-            let other = place.gated(&words).took;
-            // The first makes the branch, and asks as well.
-            let questions = git::asked().as_secs_f64() * 1e6 / f64::from(PUSHED);
-            if round > 0 {
-                bare.push(one.median);
-                gated.push(other.median);
-                asked.push(questions);
-            }
-        }
-        let (bare, gated, asked) = (middle(bare), middle(gated), middle(asked));
-        println!("{what}, over TLS, median of {ROUNDS} rounds of {PUSHES}:");
-        println!("  bare   {:>8.1} ms", bare / 1e3);
-        println!(
-            "  gated  {:>8.1} ms  +{:.1} ms, of which the server takes {:.1} to answer the gate",
-            gated / 1e3,
-            (gated - bare) / 1e3,
-            asked / 1e3
-        );
+        pushed(place, what, (kind, number));
     }
     let (bare, gated) = (place.bare(&["large", "0"]), place.gated(&["large", "0"]));
     println!("`git push` of 100 MiB, over TLS:");
@@ -148,6 +129,33 @@ fn pushes(place: &Place) {
     println!(
         "  gated  {:>8.2} s  guard {}",
         gated.took.seconds, gated.memory
+    );
+}
+
+/// Interleaved rounds of one push after the other.
+fn pushed(place: &Place, what: &str, (kind, number): (&str, u32)) {
+    let words = [kind, &number.to_string()];
+    let (mut bare, mut gated, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        let one = place.bare(&words);
+        git::asked();
+        let other = place.gated(&words).took;
+        // The first makes the branch, and asks as well.
+        let questions = git::asked().as_secs_f64() * 1e6 / f64::from(number + 1);
+        if round > 0 {
+            bare.push(one.median);
+            gated.push(other.median);
+            asked.push(questions);
+        }
+    }
+    let (bare, gated, asked) = (middle(bare), middle(gated), middle(asked));
+    println!("{what}, over TLS, median of {ROUNDS} rounds of {number}:");
+    println!("  bare   {:>8.1} ms", bare / 1e3);
+    println!(
+        "  gated  {:>8.1} ms  +{:.1} ms, of which the server takes {:.1} to answer the gate",
+        gated / 1e3,
+        (gated - bare) / 1e3,
+        asked / 1e3
     );
 }
 

@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use agentguard::core::Digest;
@@ -23,6 +23,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     pub(crate) repository: PathBuf,
     pub(crate) roots: String,
+    asked: Arc<Mutex<Vec<String>>>,
     is_over: Arc<AtomicBool>,
     serving: Option<JoinHandle<()>>,
 }
@@ -39,22 +40,24 @@ impl Server {
         let port = listener.local_addr().unwrap().port();
         let (config, roots) = certified(&["git.test"]);
         let is_over = Arc::new(AtomicBool::new(false));
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let serving = std::thread::spawn({
-            let is_over = Arc::clone(&is_over);
+            let (is_over, asked) = (Arc::clone(&is_over), Arc::clone(&asked));
             move || {
                 for stream in listener.incoming() {
                     if is_over.load(Ordering::SeqCst) {
                         return;
                     }
                     let (root, config) = (root.clone(), Arc::clone(&config));
+                    let asked = Arc::clone(&asked);
                     std::thread::spawn(move || {
                         let (stream, mut first) = (stream.unwrap(), [0]);
                         // A handshake begins with this byte (RFC 8446, section 5.1).
                         if stream.peek(&mut first).is_ok() && first == [22] {
                             let tls = ServerConnection::new(config).unwrap();
-                            serve(StreamOwned::new(tls, stream), &root);
+                            serve(StreamOwned::new(tls, stream), (&root, &asked));
                         } else {
-                            serve(stream, &root);
+                            serve(stream, (&root, &asked));
                         }
                     });
                 }
@@ -64,6 +67,7 @@ impl Server {
             port,
             repository,
             roots,
+            asked,
             is_over,
             serving: Some(serving),
         }
@@ -86,6 +90,11 @@ impl Server {
         lines
             .map(|(length, digest)| (length.parse().unwrap(), digest.to_owned()))
             .collect()
+    }
+
+    /// What it was asked by the second version of git's protocol since this was asked last.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
     }
 
     /// Its refs, `name id`, in order.
@@ -166,6 +175,18 @@ impl Request {
         Some(request)
     }
 
+    /// The command that it asks for, where it is one of the second version of git's protocol.
+    fn command(&self) -> Option<String> {
+        let command = self.body.get(4..)?.strip_prefix(b"command=")?;
+        let name = command
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphabetic() || **byte == b'-');
+        let mut name = String::from_utf8(name.copied().collect()).ok()?;
+        // A packet line without an end is followed by the next one's length.
+        name.truncate(name.trim_end_matches(|c: char| c.is_ascii_digit()).len());
+        Some(name)
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers
@@ -242,7 +263,7 @@ impl Request {
     }
 }
 
-fn serve(stream: impl Read + Write, root: &Path) {
+fn serve(stream: impl Read + Write, (root, asked): (&Path, &Mutex<Vec<String>>)) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = Request::read(&mut stream) {
         if request.method == "POST" && request.path.ends_with("/git-receive-pack") {
@@ -260,6 +281,7 @@ fn serve(stream: impl Read + Write, root: &Path) {
             )
             .unwrap();
         }
+        asked.lock().unwrap().extend(request.command());
         let answer = request.answer(root);
         let writing = stream.get_mut();
         if writing.write_all(&answer).is_err() || writing.flush().is_err() {

@@ -36,6 +36,7 @@ mod files;
 mod forced;
 mod gated;
 mod git_server;
+mod grounds;
 mod held;
 mod held_execs;
 mod hung;

@@ -383,27 +383,131 @@ fn garbage(says: &'static [u8]) -> u16 {
     port
 }
 
-#[test]
-fn a_server_of_the_first_version_is_fetched_from_and_what_it_does_not_show_is_not_pushed() {
-    let first = Differs {
+/// A server that does not let the second version of git's protocol be asked for, and branches there that went on.
+fn with_older(is_plain: bool, test: impl Fn(&Scene, &Sshd)) {
+    let differs = Differs {
         is_first_only: true,
+        is_plain,
         ..Differs::default()
     };
-    with_sshd(first, |scene, server| {
-        let before = server.refs(scene);
+    with_sshd(differs, |scene, server| {
         let script = format!(
-            "git clone -q {} $TMPDIR/cloned && git -C $TMPDIR/cloned log --format=%s main\n\
-             echo c > c; git add c; git commit -qm three; git push origin HEAD:refs/heads/$own/x",
-            server.url()
+            "mkdir -p src/.github/workflows .upsun && echo on: push > src/.github/workflows/ci.yml && \
+             printf 'services:\\n  db:\\n    type: postgresql:16.1\\n' > .upsun/config.yaml && \
+             git add . && git commit -qm three && git branch base && git push -q {at} HEAD:main && \
+             git checkout -q -b onward && for n in 4 5 6; do echo $n > n && git add n && git commit -qm $n; done && \
+             git push -q {at} HEAD:main HEAD~1:refs/heads/other && git checkout -q --detach base && echo e > e && git add e && \
+             git commit -qm evil && git push -q {at} HEAD:refs/pull/1/head && git branch evil && git checkout -q work && \
+             git reset -q --hard base",
+            at = server.repository.display()
         );
-        let ran = run(scene, server, &script);
-        assert_eq!(ran.stdout, "two\none\n", "{}", ran.stderr);
-        assert!(
-            ran.stderr.contains("AcceptEnv GIT_PROTOCOL"),
-            "{}",
-            ran.stderr
-        );
-        assert_eq!(server.refs(scene), before);
+        assert_eq!(scene.run_bare(&["sh", "-ec", &script]).code, Some(0));
+        test(scene, server);
+    });
+}
+
+#[test]
+fn a_server_of_the_first_version_is_fetched_from_and_pushed_to() {
+    for is_plain in [false, true] {
+        with_older(is_plain, |scene, server| {
+            // What is built upon is the end of a branch, or behind one, by several ways; and what a file held is told.
+            let script = format!(
+                "set -e\ngit clone -q {} $TMPDIR/cloned && git -C $TMPDIR/cloned log -1 --format=%s main\n\
+                 echo c > c; git add c; git commit -qm c; git push -q origin HEAD:refs/heads/$own/behind\n\
+                 git checkout -q onward; echo c > c; git add c; git commit -qm d; git push -q origin HEAD:refs/heads/$own/end\n\
+                 git commit -q --amend -m d2; git push -q --force-with-lease origin HEAD:refs/heads/$own/end\n\
+                 git merge -q -m both base~1 work; git push -q origin HEAD:refs/heads/$own/both\n\
+                 blob=$(git show HEAD:.upsun/config.yaml | sed s/16.1/16.4/ | git hash-object -w --stdin)\n\
+                 upsun=$(printf '100644 blob %s\\tconfig.yaml\\n' $blob | git mktree)\n\
+                 tree=$( (git ls-tree HEAD | grep -v upsun; printf '040000 tree %s\\t.upsun\\n' $upsun) | git mktree)\n\
+                 git push -q origin $(git commit-tree -p HEAD -m raised $tree):refs/heads/$own/raised",
+                server.url()
+            );
+            let ran = run(scene, server, &script);
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+            assert_eq!(ran.stdout, "6\n", "{}", ran.stderr);
+            let refs = server.refs(scene);
+            for name in ["/behind ", "/end ", "/both ", "/raised "] {
+                assert!(refs.contains(name), "{refs}");
+            }
+            assert_eq!(refused_by(scene), [""; 0]);
+            only_git(server);
+        });
+    }
+}
+
+#[test]
+fn what_a_server_of_the_first_version_does_not_show_is_not_pushed() {
+    with_older(false, |scene, server| {
+        let before = server.refs(scene);
+        let moved = "$( (git ls-tree HEAD; printf '040000 tree %s\\t.github\\n' $(git rev-parse HEAD:src/.github)) | git mktree)";
+        let raised = "$( (git ls-tree HEAD | grep -v upsun; printf '040000 tree %s\\t.upsun\\n' $( \
+                      printf '100644 blob %s\\tconfig.yaml\\n' $(git show HEAD:.upsun/config.yaml | sed s/16.1/17/ | \
+                      git hash-object -w --stdin) | git mktree)) | git mktree)";
+        for (what, told) in [
+            (
+                format!("$(git commit-tree -p HEAD -m x {moved})"),
+                "push/pipeline",
+            ),
+            (
+                format!("$(git commit-tree -p HEAD -m x {raised})"),
+                "waiting for approval",
+            ),
+            ("evil".to_owned(), "none of the server's branches"),
+            (
+                "$(git commit-tree -p evil -m x HEAD^{tree})".to_owned(),
+                "gate/push",
+            ),
+            (
+                "$(git commit-tree -p HEAD -p evil -m x HEAD^{tree})".to_owned(),
+                "gate/push",
+            ),
+        ] {
+            let script = format!("git push origin {what}:refs/heads/$own/x");
+            let policy = granted(scene, server.port);
+            let flags = [policy.as_str(), "--approval-timeout=1"];
+            let script = format!("{SHELL}\n{script}");
+            let ran = scene.run_command(scene.exec(&flags, &["sh", "-c", &script]));
+            assert_eq!(server.refs(scene), before, "{what}: {}", ran.stderr);
+            assert!(ran.stderr.contains(told), "{what}: {}", ran.stderr);
+        }
+        only_git(server);
+    });
+}
+
+#[test]
+fn a_server_that_says_nothing_is_not_waited_for_for_ever() {
+    as_everyone(|scene| {
+        if level() != Level::Full {
+            println!("played with namespaces only: the gate is the same without");
+            return;
+        }
+        let server = Sshd::start(scene, Differs::default());
+        assert_eq!(server.hand(scene, &server.user_key()).code, Some(0));
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = silent.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let held: Vec<_> = silent.incoming().collect();
+            drop(held);
+        });
+        let ran = run_at(scene, port, "git ls-remote origin");
+        assert_ne!(ran.code, Some(0));
+        let told = unanswered(scene);
+        assert!(told.contains("timed out"), "{told}");
+    });
+}
+
+#[test]
+fn a_server_that_lets_in_and_then_says_nothing_is_not_waited_for_for_ever() {
+    let silent = Differs {
+        is_silent: true,
+        ..Differs::default()
+    };
+    with_sshd(silent, |scene, server| {
+        let ran = run(scene, server, "git ls-remote origin");
+        assert_ne!(ran.code, Some(0));
+        let told = unanswered(scene);
+        assert!(told.contains("does not say anything"), "{told}");
         only_git(server);
     });
 }

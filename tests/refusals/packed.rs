@@ -1,7 +1,7 @@
 //! What is in a pack, and what is not: a push is judged by what its commits hold, wherever that is.
 
 use crate::git_server::Server;
-use crate::pushes::{BODY, assert_refused_last, push, watching, with_server};
+use crate::pushes::{BODY, assert_refused_last, push, refused_by, watching, with_server};
 use crate::scene::Scene;
 
 /// Branches of others: one with directories of its own, and one with a workflow.
@@ -162,6 +162,8 @@ entries = {
     "deep": lambda: chain([100] * 5_000),
     "named": lambda: named(chain([100] * 66_000)),
     "held": lambda: chain([MIB] * 400),
+    "long": lambda: [head(3, 300 * MIB) + zeros(300 * MIB)],
+    "upon": lambda: chain([40 * MIB, 41 * MIB]),
 }[kind]()
 pack = b"PACK" + struct.pack(">II", 2, len(entries)) + b"".join(entries)
 line = f"{'0' * 40} {new} {name}\0 report-status".encode()
@@ -211,6 +213,16 @@ fn what_grows_in_the_gate_is_not_read_and_the_gate_does_not_grow() {
                 memory.1
             );
         }
+        let upon =
+            format!("{BODY}{BOMB}bomb upon refs/heads/$own/x $(git rev-parse HEAD); post < body");
+        let ran = push(scene, server, &upon);
+        let now = (server.refs(scene), objects(scene, server));
+        assert_eq!(now, before, "{}", ran.stderr);
+        assert!(
+            ran.stdout.contains("core.bigFileThreshold"),
+            "{}",
+            ran.stdout
+        );
         let small =
             format!("{BODY}{BOMB}bomb small refs/heads/$own/x $(git rev-parse HEAD); post < body");
         let ran = push(scene, server, &small);
@@ -242,6 +254,67 @@ fn a_pack_that_is_too_large_is_refused_in_gits_own_words() {
             assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
         }
         assert!(memory.1 > 0 && memory.1 < 64 << 10, "{} KiB", memory.1);
+    });
+}
+
+#[test]
+fn a_file_that_is_too_large_to_be_held_is_judged_by_its_name() {
+    with_server(|scene, server| {
+        let before = server.refs(scene);
+        let begin = "git() { command git -c core.compression=0 -c core.bigFileThreshold=16m \"$@\"; }\n\
+             head -c 50M /dev/urandom > big; git add big; git commit -qm big\n";
+        // Where it stands is judged as ever.
+        let evil = format!(
+            "{begin}inner=$(printf '100644 blob %s\\tconfig.yml\\n' $(git rev-parse HEAD:big) | git mktree)\n\
+             tree=$( (git ls-tree HEAD; printf '040000 tree %s\\t.circleci\\n' $inner) | git mktree)\n\
+             wire $(git commit-tree -p HEAD -m x $tree):refs/heads/$own/x"
+        );
+        let ran = push(scene, server, &evil);
+        assert_eq!(server.refs(scene), before, "{}", ran.stderr);
+        assert_eq!(refused_by(scene), ["push/pipeline"], "{}", ran.stderr);
+        let (ran, (all, anonymous)) = watching(|| {
+            push(
+                scene,
+                server,
+                "wire HEAD:refs/heads/$own/x\ngit rev-parse HEAD:big",
+            )
+        });
+        assert!(
+            server.refs(scene).contains("/x "),
+            "{}{}",
+            ran.stdout,
+            ran.stderr
+        );
+        let at = server.repository.display().to_string();
+        let words = [
+            "git",
+            "-c",
+            "safe.directory=*",
+            "--git-dir",
+            &at,
+            "cat-file",
+            "-s",
+            ran.stdout.lines().last().unwrap(),
+        ];
+        assert_eq!(scene.run_bare(&words).stdout.trim(), (50 << 20).to_string());
+        println!(
+            "a gate holds {} MiB at most, {} MiB of it no file's",
+            all >> 10,
+            anonymous >> 10
+        );
+        assert!(all > 0 && all < 160 << 10, "{all} KiB");
+        assert!(anonymous < 64 << 10, "{anonymous} KiB");
+        let long = format!(
+            "{BODY}{BOMB}bomb long refs/heads/$own/long $(git rev-parse HEAD~1); post < body"
+        );
+        let (ran, (_, anonymous)) = watching(|| push(scene, server, &long));
+        assert!(
+            server.refs(scene).contains("/long "),
+            "{}{}",
+            ran.stdout,
+            ran.stderr
+        );
+        assert!(anonymous < 64 << 10, "{anonymous} KiB");
     });
 }
 

@@ -22,6 +22,10 @@ pub(crate) struct Differs {
     pub(crate) says: Option<&'static str>,
     /// Does not let the second version of git's protocol be asked for.
     pub(crate) is_first_only: bool,
+    /// Cannot leave out what it is asked to leave out.
+    pub(crate) is_plain: bool,
+    /// Runs something that says nothing.
+    pub(crate) is_silent: bool,
 }
 
 /// OpenSSH's own, on the host's loopback, and a repository behind it.
@@ -64,6 +68,7 @@ impl Sshd {
         let ran = scene.write("sshd/ran", "");
         let runs = match differs.says {
             Some(says) => format!("echo '{says}'"),
+            None if differs.is_silent => "exec sleep 600".to_owned(),
             None => "exec sh -c \"$SSH_ORIGINAL_COMMAND\"".to_owned(),
         };
         let shell = format!(
@@ -167,13 +172,13 @@ fn config((root, port, shell): (&Path, u16, &Path), differs: Differs) -> String 
         true => "",
         false => "AcceptEnv GIT_PROTOCOL\n",
     };
-    let at = root.display();
+    let (at, filters) = (root.display(), !differs.is_plain);
     format!(
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\nPidFile none\nStrictModes no\n\
          AuthorizedKeysFile {at}/user.pub\nUsePAM no\nPasswordAuthentication no\n\
          KbdInteractiveAuthentication no\nPermitRootLogin yes\nForceCommand {}\n{accept}\
          SetEnv GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=safe.directory \"GIT_CONFIG_VALUE_0=*\" \
-         GIT_CONFIG_KEY_1=uploadpack.allowFilter GIT_CONFIG_VALUE_1=true \
+         GIT_CONFIG_KEY_1=uploadpack.allowFilter GIT_CONFIG_VALUE_1={filters} \
          GIT_CONFIG_KEY_2=receive.advertisePushOptions GIT_CONFIG_VALUE_2=true\n",
         shell.display()
     )

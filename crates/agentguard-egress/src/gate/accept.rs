@@ -28,7 +28,7 @@ use super::names::Names;
 use super::nowhere;
 use super::path::Slash;
 use super::process::Handed;
-use super::push::Spools;
+use super::push::{Known, Spools};
 use super::resolve::Resolver;
 use crate::settings::Patience;
 
@@ -61,6 +61,8 @@ pub(super) struct Shared {
     pub(super) patience: Patience,
     /// A file for each push that is on its way: it is read whole.
     pub(super) spools: Arc<Spools>,
+    /// What was read of pushes before.
+    pub(super) known: Known,
     /// One place for each push that is read.
     pub(super) pushes: Semaphore,
     /// One place for each push that waits for a human.
@@ -117,6 +119,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         ssh: Arc::new(Ssh::new(plan.ssh, handed.ssh, plan.patience.server)),
         patience: plan.patience,
         spools: Arc::new(handed.spools),
+        known: Known::default(),
         pushes: Semaphore::new(MOST_PUSHES),
         held: Arc::new(Semaphore::new(MOST_HELD)),
         uninspected: plan.uninspected.into_iter().collect(),

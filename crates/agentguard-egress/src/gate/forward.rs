@@ -21,6 +21,7 @@ use super::ask::Told;
 use super::body::Body;
 use super::bridge;
 use super::leaf::{self, Protocol};
+use super::push;
 use super::request::Origin;
 use super::resolve::Vetted;
 
@@ -133,6 +134,36 @@ impl Upstream {
         self.renew().await?;
         let answer = self.try_send(unsent).await.map_err(|(why, _)| why)?;
         bridge::answered(answer)
+    }
+
+    /// Another connection to the same address, where `is_wanted` and where answers wait for one another on this one.
+    pub(super) async fn beside(&self, is_wanted: bool) -> Option<Self> {
+        if !is_wanted || self.protocol != Protocol::Http1 {
+            return None;
+        }
+        let (at, protocols) = ([self.at], [self.protocol]);
+        let way = Self::connect(&self.shared, &self.origin, &at, &protocols);
+        match Box::pin(way).await {
+            Way::Open(upstream) => Some(upstream),
+            // Then it is asked on this one, after what is asked already.
+            Way::Failed { .. } | Way::Closed { .. } => None,
+        }
+    }
+
+    /// Sends a question of the gate's own, of which nothing comes where it is asked twice.
+    pub(super) async fn ask(
+        &self,
+        asked: &Request<hyper::body::Bytes>,
+    ) -> Result<Response<Incoming>, String> {
+        let is_kept = self.is_kept.swap(false, Ordering::Relaxed);
+        match self.try_send(push::sent(asked)).await {
+            Ok(answer) => return bridge::answered(answer),
+            Err((why, None)) if !is_kept => return Err(why),
+            Err(_) => {}
+        }
+        self.renew().await?;
+        let answer = self.try_send(push::sent(asked)).await;
+        bridge::answered(answer.map_err(|(why, _)| why)?)
     }
 
     /// Connects again, to the same address, unless somebody else has.

@@ -12,7 +12,7 @@ const RECEIVE: &str = "git-receive-pack";
 const REFS: [&str; 2] = ["info", "refs"];
 
 /// What the gate wants to have asked. The guard answers it by [`Begun`], and by the descriptors of a conversation.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Errand {
     pub(crate) host: String,
     pub(crate) port: u16,

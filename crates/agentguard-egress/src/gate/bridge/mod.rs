@@ -4,6 +4,7 @@
 //! To the rest of the gate such a server is one that speaks HTTP: what stands here answers as `git http-backend` does.
 
 mod asked;
+mod first;
 mod serve;
 mod talk;
 

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::Ssh;
 use super::asked::Asked;
+use super::first;
 use super::talk::{self, Talk};
 use crate::gate::body::{self, Body};
 use crate::gate::encoded::Unzip;
@@ -25,7 +26,7 @@ use crate::ssh::{Errand, Service};
 /// How much is on its way between the two ends.
 const WINDOW: usize = 64 << 10;
 /// How many pieces of an answer wait for a client that is slow.
-const PIECES: usize = 4;
+pub(super) const PIECES: usize = 4;
 /// What says why there is no answer. No server says it: of what comes over SSH, nothing becomes a header.
 const WHY: HeaderName = HeaderName::from_static("agentguard-why");
 /// What says which version of git's protocol is asked for.
@@ -97,7 +98,7 @@ async fn converse(
         service,
         is_second,
     };
-    let mut talk = Talk::begin(ssh, errand).await?;
+    let mut talk = Talk::begin(ssh, errand.clone()).await?;
     let greeting = talk.greeting().await?;
     let word = service.command();
     if asked.is_first {
@@ -110,10 +111,7 @@ async fn converse(
         return Ok(in_words(word, "advertisement", Body::pieces(pieces)));
     }
     if is_second && !greeting.is_second {
-        return Err(
-            "the server does not speak the second version of git's protocol: its `sshd` is to have `AcceptEnv GIT_PROTOCOL`"
-                .to_owned(),
-        );
+        return first::answer((ssh, errand), (talk, greeting), body).await;
     }
     if service == Service::ReceiveNothing {
         return Ok(in_words(word, "result", Body::whole(Bytes::new())));
@@ -196,7 +194,7 @@ async fn next(body: &mut Option<Incoming>) -> Result<Option<Bytes>, String> {
     }
 }
 
-fn in_words(word: &str, what: &str, body: Body) -> Response<Body> {
+pub(super) fn in_words(word: &str, what: &str, body: Body) -> Response<Body> {
     let mut answer = Response::new(body);
     let headers = answer.headers_mut();
     if let Ok(kind) = HeaderValue::from_str(&format!("application/x-{word}-{what}")) {

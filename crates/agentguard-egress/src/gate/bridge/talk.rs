@@ -195,7 +195,7 @@ fn last(errors: &[u8]) -> String {
 }
 
 /// In one line, of what everybody can read.
-fn plain(bytes: &[u8]) -> String {
+pub(super) fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<_> = text
         .lines()

@@ -30,7 +30,7 @@ pub(super) fn branches(format: Hash) -> Vec<u8> {
 /// there, as a pull request does.
 pub(super) fn beside(wanted: &[ObjectId], branches: &[ObjectId]) -> Vec<u8> {
     let mut bytes = fetch(wanted);
-    for id in branches {
+    for id in branches.iter().take(MOST_BRANCHES) {
         pkt::put(&mut bytes, format!("have {id}\n").as_bytes());
     }
     pkt::put(&mut bytes, b"filter tree:0\n");
@@ -83,7 +83,7 @@ fn done(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// What the branches in an answer point to.
+/// What the branches in an answer point to, in order.
 ///
 /// # Errors
 ///
@@ -113,7 +113,6 @@ pub(super) async fn listed(body: &mut Incoming, format: Hash) -> Result<Vec<Obje
     }
     ids.sort_unstable();
     ids.dedup();
-    ids.truncate(MOST_BRANCHES);
     Ok(ids)
 }
 

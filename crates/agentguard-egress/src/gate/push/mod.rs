@@ -7,10 +7,14 @@ mod coming;
 mod commands;
 mod differ;
 mod dockerfile;
+mod graph;
+mod ground;
 mod hcl;
 mod heard;
 mod hold;
 mod infrastructure;
+mod known;
+mod large;
 mod manifest;
 mod pack;
 mod pass;
@@ -38,7 +42,11 @@ use super::request::Read;
 use coming::Came;
 use commands::Commands;
 use gix_hash::{Kind as Hash, ObjectId};
+pub(super) use graph::Graph;
+pub(super) use ground::sent;
 pub(super) use heard::Heard;
+pub(super) use known::Known;
+pub(super) use pack::LONGEST;
 use pack::Objects;
 pub(super) use pass::{Arriving, answered, unwritten};
 use paths::{Ancestry, Changes, Walk};
@@ -192,14 +200,10 @@ fn read(
 }
 
 impl Received {
-    /// Whether anything of what it leads to is not in it, but on the server.
-    pub(super) fn builds_upon_something(&self) -> bool {
-        !self.walk.built_upon.is_empty()
-    }
-
-    /// What the server is asked, once its branches are known, before it is known what the push changes.
-    pub(super) fn about_ground(&self, branches: &[ObjectId]) -> Vec<u8> {
-        base::beside(&self.walk.built_upon, branches)
+    /// Of what it leads to and what is not in it, that of which it has to be asked whether it is in a branch. What a
+    /// branch is said to hold already is not: where it holds something else, the server does not change it.
+    pub(super) fn ground(&self) -> Vec<ObjectId> {
+        self.walk.ground(&self.objects, &self.commands.refs)
     }
 
     /// What it is asked of the refs of which the push does not show whether they are to hold what they held: each
@@ -217,16 +221,16 @@ impl Received {
         asked.take(MOST_ASKED).collect()
     }
 
-    /// Takes the answer to such a question: where there is no such commit, the ref goes forward.
-    pub(super) async fn hear_ancestry(&mut self, name: String, answer: Response<Incoming>) {
-        if let Ok(beside) = heard(answer, Objects::new(self.commands.format)).await
-            && beside.is_empty()
-        {
-            self.forward.insert(name);
-        }
+    /// Compares what it changes by what was read of others before. Whether all of that was.
+    pub(super) fn read_before(&mut self, known: &Known) -> bool {
+        let known = known.lock();
+        let changes = self.walk.changes(&self.objects, &known.objects);
+        let is_read = changes.is_ok();
+        self.changes = changes.unwrap_or_default();
+        is_read
     }
 
-    /// What it is asked then.
+    /// What the server is asked where that is not so.
     pub(super) fn about_directories(&self) -> Option<Vec<u8>> {
         let wanted = self.walk.parents(&self.objects);
         (!wanted.is_empty()).then(|| base::directories(&wanted))
@@ -240,12 +244,20 @@ impl Received {
         Ok((!wanted.is_empty()).then(|| base::below(&wanted)))
     }
 
-    /// What it is asked before it is known what files hold that say what runs where.
-    pub(super) fn about_files(&mut self) -> Result<Option<Vec<u8>>, Box<Unread>> {
+    /// Compares what it changes by what the server said.
+    pub(super) fn compare(&mut self) -> Result<(), Box<Unread>> {
         let changes = self.walk.changes(&self.objects, &self.base);
         self.changes = changes.map_err(|why| Unread::new(&why))?;
-        let wanted =
+        Ok(())
+    }
+
+    /// What it is asked before it is known what files hold that say what runs where.
+    pub(super) fn about_files(&mut self) -> Result<Option<Vec<u8>>, Box<Unread>> {
+        let mut wanted =
             infrastructure::wanted(&mut self.changes.files, &self.objects).map_err(Unread::new)?;
+        // Some servers send them along with the directories.
+        let base = &self.base;
+        wanted.retain(|id| !base.contents.contains_key(id) && !base.manifests.contains(id));
         Ok((!wanted.is_empty()).then(|| base::files(&wanted)))
     }
 
@@ -254,11 +266,11 @@ impl Received {
         asked: Vec<u8>,
         sent: &str,
         headers: &HeaderMap,
-    ) -> Option<(String, Request<Body>)> {
+    ) -> Option<(String, Request<Bytes>)> {
         let (path, _) = sent.split_once('?').unwrap_or((sent, ""));
         let path = format!("{}{UPLOAD}", path.strip_suffix(RECEIVE)?);
         let length = asked.len();
-        let mut request = Request::new(Body::whole(asked.into()));
+        let mut request = Request::new(Bytes::from(asked));
         *request.method_mut() = Method::POST;
         let own = [
             (
@@ -331,9 +343,12 @@ impl Received {
         Digest::of(self.objects.listed().as_bytes())
     }
 
-    /// Forgets what was only needed to judge it. What is left is what is sent.
-    pub(super) fn sent(self) -> (Commands, Body) {
+    /// Forgets what was only needed to judge it, but for what the next one may build upon. What is left is what is sent.
+    pub(super) fn sent(self, known: &Known) -> (Commands, Body) {
         let body = self.body();
+        let mut known = known.lock();
+        known.learn(self.base);
+        known.learn(self.objects);
         (self.commands, body)
     }
 
@@ -379,6 +394,12 @@ pub(super) async fn is_in_branches(
     }
     let why = "it builds upon commits that are in none of the server's branches";
     Err(Unread::new(why).with_remedy("build upon a branch"))
+}
+
+/// Whether an answer holds nothing.
+async fn is_nothing(answer: Response<Incoming>, format: Hash) -> bool {
+    let heard = heard(answer, Objects::new(format)).await;
+    heard.is_ok_and(|beside| beside.is_empty())
 }
 
 /// Adds what an answer holds.

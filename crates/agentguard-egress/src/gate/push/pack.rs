@@ -13,13 +13,14 @@ use gix_pack::data::entry::Header;
 use gix_pack::data::input::{self, BytesToEntriesIter, EntryDataMode, Mode};
 use gix_pack::{cache, data, index};
 
+use super::large::{self, Large, SetAside};
 use super::signer::Signature;
 use super::{infrastructure, manifest};
 
 /// The longest pack that is read in memory: what a server says of what a push builds upon.
-pub(super) const LONGEST: usize = 32 << 20;
+pub(in crate::gate) const LONGEST: usize = 32 << 20;
 /// What one object may take.
-const LARGEST_OBJECT: usize = 32 << 20;
+pub(super) const LARGEST_OBJECT: usize = 32 << 20;
 /// What all that is read of it may take, so that a small pack is no large one.
 const LARGEST_WHOLE: u64 = 2 << 30;
 /// What all that are differences to others, and to which others are again, may take: they may be held at once.
@@ -35,6 +36,9 @@ const MOST_OBJECTS: u32 = 500_000;
 /// How long a file may be whose content is looked at, and how much of all is kept.
 const LONGEST_KEPT: usize = 128 << 10;
 const MOST_KEPT: usize = 16 << 20;
+const GROWS: &str = "it grows to more than is read of a push";
+/// Why a difference to what is not held cannot be read.
+const TO_LARGE: &str = "it holds a difference to a file of more than 32 MiB: push with `git -c core.bigFileThreshold=16m push`, after `git repack -adF` with the same where packs hold such already";
 /// What stands before a pack's first object. A digest stands behind its last.
 const HEADER: usize = 12;
 
@@ -112,7 +116,7 @@ impl Objects {
         if count == 0 {
             return Ok(());
         }
-        let index = index(pack, format, late)?;
+        let (index, large) = index(pack, format, late)?;
         let index = index::File::from_data(index, PathBuf::new(), format).map_err(said)?;
         let data = data::File::from_data(pack, PathBuf::new(), format).map_err(said)?;
         let data = data.with_alloc_limit_bytes(Some(LARGEST_OBJECT));
@@ -137,7 +141,7 @@ impl Objects {
                 .map_err(said)?;
             whole += header.object_size;
             if whole > LARGEST_WHOLE {
-                return Err("it grows to more than is read of a push".to_owned());
+                return Err(GROWS.to_owned());
             }
             if header.kind == Kind::Blob {
                 self.blobs.insert(place.oid, header.object_size);
@@ -149,6 +153,10 @@ impl Objects {
                 data.decode_entry(entry, &mut bytes, &mut inflate, &resolve, &mut cache::Never);
             decoded.map_err(said)?;
             self.add(place.oid, header.kind, &bytes)?;
+        }
+        whole += self.name(&large, pack, late)?;
+        if whole > LARGEST_WHOLE {
+            return Err(GROWS.to_owned());
         }
         // Only then it is known what they are called. A pack that calls nothing so was asked for, file by file.
         let called = (self.trees.len() > known).then(|| self.called());
@@ -162,6 +170,17 @@ impl Objects {
             self.keep(id, &bytes);
         }
         Ok(())
+    }
+
+    /// Adds files that are too large to be held, and returns how long all of them are.
+    fn name(&mut self, large: &[Large], pack: &[u8], late: &AtomicBool) -> Result<u64, String> {
+        for one in large {
+            let id = one.id(pack, self.format, late)?;
+            self.blobs.insert(id, one.size);
+            // What it may be is not looked for in that much.
+            self.manifests.insert(id);
+        }
+        Ok(large.iter().map(|one| one.size).sum())
     }
 
     /// What is called so that it may say what runs where.
@@ -225,8 +244,9 @@ fn count(pack: &[u8], format: Hash) -> Result<u32, String> {
     Ok(count)
 }
 
-/// Makes the index of a pack: where each object stands, by its name, which is computed.
-fn index(pack: &[u8], format: Hash, late: &AtomicBool) -> Result<Vec<u8>, String> {
+/// Makes the index of a pack: where each object stands, by its name, which is computed. Files that are too large to be
+/// held are not in it.
+fn index(pack: &[u8], format: Hash, late: &AtomicBool) -> Result<(Vec<u8>, Vec<Large>), String> {
     let mut reader = pack;
     let mut entries = BytesToEntriesIter::new_from_header(
         &mut reader,
@@ -237,13 +257,14 @@ fn index(pack: &[u8], format: Hash, late: &AtomicBool) -> Result<Vec<u8>, String
     .map_err(said)?;
     let mut index = Vec::new();
     let mut growth = Growth::of(pack, format)?;
-    let mut bounded = entries.by_ref().map(|entry| {
+    let bounded = entries.by_ref().map(|entry| {
         let entry = entry?;
         match growth.add(&entry) {
             Ok(()) => Ok(entry),
             Err(why) => Err(gix_error::message(why).into()),
         }
     });
+    let mut set_aside = SetAside::new(bounded);
     index::write_data_iter_to_stream(
         index::Version::default(),
         || {
@@ -252,7 +273,7 @@ fn index(pack: &[u8], format: Hash, late: &AtomicBool) -> Result<Vec<u8>, String
                 pack,
             ))
         },
-        &mut bounded,
+        &mut set_aside,
         Some(1),
         &mut gix_utils::progress::Discard,
         &mut index,
@@ -262,11 +283,11 @@ fn index(pack: &[u8], format: Hash, late: &AtomicBool) -> Result<Vec<u8>, String
         data::Version::V2,
     )
     .map_err(said)?;
-    drop(bounded);
+    let large = set_aside.large;
     if !reader.is_empty() {
         return Err("something stands behind its pack".to_owned());
     }
-    Ok(index)
+    Ok((index, large))
 }
 
 /// What a pack grows to, as far as its entries say it: a difference says how long what comes of it is.
@@ -275,6 +296,8 @@ struct Growth<'p> {
     inflate: gix_zlib::Inflate,
     whole: u64,
     held: u64,
+    /// The places of files that are too large to be held.
+    large: HashSet<u64>,
     /// How much comes of each difference to which there is no other yet, by its place.
     differences: HashMap<u64, u64>,
     /// Of how many differences each is made, by its place.
@@ -291,6 +314,7 @@ impl<'p> Growth<'p> {
             inflate: gix_zlib::Inflate::default(),
             whole: 0,
             held: 0,
+            large: HashSet::new(),
             differences: HashMap::new(),
             depths: HashMap::new(),
             count: 0,
@@ -299,11 +323,13 @@ impl<'p> Growth<'p> {
     }
 
     fn add(&mut self, input: &input::Entry) -> Result<(), &'static str> {
-        let grows = "it grows to more than is read of a push";
         let broken = "one of its differences cannot be read";
         let size = match input.header {
             Header::OfsDelta { base_distance } => {
                 let base = input.pack_offset.checked_sub(base_distance).ok_or(broken)?;
+                if self.large.contains(&base) {
+                    return Err(TO_LARGE);
+                }
                 let depth = self.depths.get(&base).map_or(1, |depth| depth + 1);
                 if depth > DEEPEST {
                     return Err(
@@ -325,13 +351,16 @@ impl<'p> Growth<'p> {
             }
             Header::Commit | Header::Tree | Header::Blob | Header::Tag => input.decompressed_size,
         };
+        if large::is(input) {
+            self.large.insert(input.pack_offset);
+        }
         self.count += u32::from(input.header.is_delta());
         if self.is_named && self.count > MOST_NAMED {
             return Err("it holds more differences than are read of a push");
         }
         self.whole += size.max(input.decompressed_size);
         if self.whole > LARGEST_WHOLE || self.held > LARGEST_HELD {
-            return Err(grows);
+            return Err(GROWS);
         }
         Ok(())
     }
@@ -385,7 +414,7 @@ fn tree(bytes: &[u8], format: Hash) -> Result<Vec<Entry>, String> {
 }
 
 /// A small pack can make for much work, by long chains of differences.
-fn in_time(late: &AtomicBool) -> Result<(), String> {
+pub(super) fn in_time(late: &AtomicBool) -> Result<(), String> {
     if late.load(Ordering::Relaxed) {
         Err("it takes too long to be read".to_owned())
     } else {
@@ -393,6 +422,6 @@ fn in_time(late: &AtomicBool) -> Result<(), String> {
     }
 }
 
-fn said(error: impl std::fmt::Display) -> String {
+pub(super) fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

@@ -7,15 +7,14 @@ use agentguard_core::{CredentialName, Digest, OutcomeOf, Push};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri, Version};
-use tokio::time::timeout;
 
 use super::commands::Commands;
 use super::hold::Going;
-use super::{Arrived, Heard, Received, Unread, refused};
+use super::{Arrived, Heard, Unread, refused};
 use crate::gate::ask::{Asking, Permitted};
 use crate::gate::body::Body;
 use crate::gate::connection::refuse;
-use crate::gate::forward::{Upstream, Way};
+use crate::gate::forward::Way;
 use crate::gate::misplaced::Misplaced;
 use crate::gate::refusal::{self, Fault};
 use crate::gate::request::Read;
@@ -80,7 +79,7 @@ impl Connection {
         let mut asking = self.shared.guard.push(push, received.whole())?;
         let held = asking.held().await;
         let length = received.length();
-        let (commands, body) = received.sent();
+        let (commands, body) = received.sent(&self.shared.known);
         let mut request = self.again((read, uri, version), body);
         as_judged(request.headers_mut(), length);
         let going = Going {
@@ -157,76 +156,6 @@ impl Connection {
                 Err(Unsent::Answered(answer))
             }
         }
-    }
-
-    /// What is judged, with what the server says of what the push builds upon.
-    async fn judged(
-        &self,
-        upstream: &Upstream,
-        received: &mut Received,
-        read: &Read,
-        version: Version,
-    ) -> Result<Push, Box<Unread>> {
-        if read
-            .target
-            .segments
-            .last()
-            .is_none_or(|last| last != super::RECEIVE)
-        {
-            return Err(Unread::new(
-                "its path is not that of a repository's service",
-            ));
-        }
-        let format = received.format();
-        if received.builds_upon_something() {
-            let answer = self
-                .asked(upstream, super::base::branches(format), read, version)
-                .await?;
-            let branches = super::branches(answer, format).await?;
-            let question = received.about_ground(&branches);
-            let answer = self.asked(upstream, question, read, version).await?;
-            super::is_in_branches(answer, format).await?;
-            // Where the server does not say, it is not known that a ref goes forward.
-            for (name, question) in received.about_ancestry() {
-                if let Ok(answer) = self.asked(upstream, question, read, version).await {
-                    received.hear_ancestry(name, answer).await;
-                }
-            }
-        }
-        if let Some(question) = received.about_directories() {
-            let answer = self.asked(upstream, question, read, version).await?;
-            received.hear(answer).await?;
-        }
-        if let Some(question) = received.about_taken_up()? {
-            let answer = self.asked(upstream, question, read, version).await?;
-            let heard = received.hear(answer).await;
-            heard.map_err(super::with_directories)?;
-        }
-        if let Some(question) = received.about_files()? {
-            let answer = self.asked(upstream, question, read, version).await?;
-            received.hear(answer).await?;
-        }
-        let to = (self.origin.host.to_string(), self.origin.port);
-        Ok(received.push(read, to, &self.origin.caller))
-    }
-
-    /// Asks the server of what the push builds upon.
-    async fn asked(
-        &self,
-        upstream: &Upstream,
-        question: Vec<u8>,
-        read: &Read,
-        version: Version,
-    ) -> Result<Response<Incoming>, Box<Unread>> {
-        let unasked = || Unread::new("the server cannot be asked what it builds upon");
-        let question = Received::question(question, &read.target.sent, &read.headers);
-        let (path, mut request) = question.ok_or_else(unasked)?;
-        *request.uri_mut() = self.uri(&path, version).map_err(|_| unasked())?;
-        *request.version_mut() = version;
-        let answer = timeout(self.shared.patience.server, upstream.send(request)).await;
-        let late = "the server does not say what it builds upon";
-        let answer = answer.map_err(|_| Unread::new(late))?;
-        answer.map_err(|why| Unread::new(&why))
     }
 
     /// The request as it was read, with its body.

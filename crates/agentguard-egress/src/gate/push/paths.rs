@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use agentguard_core::{PathChange, PathChanged, PushedCommit, RefUpdate};
+use agentguard_core::{PathChange, PathChanged, PushedCommit, RefChange, RefKind, RefUpdate};
 use gix_hash::ObjectId;
 
 use super::infrastructure;
@@ -127,6 +127,30 @@ impl Walk {
             }
         }
         Some(Ancestry::Upon(upon))
+    }
+
+    /// What is on the server of what refs are to lead to, but for what a branch of them is said to hold already: it
+    /// cannot be changed where it holds something else (gitprotocol-pack(5)).
+    pub(super) fn ground(&self, objects: &Objects, refs: &[RefUpdate]) -> Vec<ObjectId> {
+        let mut ground = HashSet::new();
+        for update in refs {
+            let id = |text: &Option<String>| ObjectId::from_hex(text.as_deref()?.as_bytes()).ok();
+            let Some(new) = id(&update.new) else { continue };
+            let is_changed = (update.kind, update.change) == (RefKind::Branch, RefChange::Update);
+            let old = id(&update.old).filter(|_| is_changed);
+            let (mut seen, mut waiting) = (HashSet::new(), vec![new]);
+            while let Some(id) = waiting.pop() {
+                if Some(id) == old || !seen.insert(id) {
+                    continue;
+                }
+                match (objects.commits.get(&id), objects.tags.get(&id)) {
+                    (Some(commit), _) => waiting.extend(&commit.parents),
+                    (None, Some(target)) => waiting.push(*target),
+                    (None, None) => drop(ground.insert(id)),
+                }
+            }
+        }
+        ground.into_iter().collect()
     }
 
     /// The directories that its commits take up from elsewhere on the server: what packs a push leaves out what the

@@ -172,6 +172,73 @@ fn a_branch_that_is_thrown_back_is_not_forward() {
 }
 
 #[test]
+fn files_that_are_too_large_to_be_held_are_called_as_git_calls_them() {
+    for format in [Hash::Sha1, Hash::Sha256] {
+        let repository = Repository::of(&format!("large-{format}"), format);
+        let mut ids = Vec::new();
+        for number in 1..3 {
+            // In between, and last, stand others that are held.
+            let name = format!("{number}");
+            let text = name.repeat((32 << 20) + number);
+            repository.write(&name, &text);
+            repository.write(&format!("small{number}"), "x");
+            ids.push((
+                repository.git(&["hash-object", &name]).trim().to_owned(),
+                text.len(),
+            ));
+        }
+        repository.git(&["add", "-A"]);
+        repository.git(&["commit", "-q", "-m", "one"]);
+        let head = repository.id("HEAD");
+        let mut objects = Objects::new(format);
+        let pack = repository.pack(&[&head], &[]);
+        objects.read(&pack, &AtomicBool::new(false)).unwrap();
+        for (id, length) in ids {
+            let id = ObjectId::from_hex(id.as_bytes()).unwrap();
+            assert_eq!(
+                objects.blobs.get(&id),
+                Some(&u64::try_from(length).unwrap())
+            );
+        }
+        assert_eq!((objects.blobs.len(), objects.commits.len()), (3, 1));
+        // What is not looked into may be anything. One of the three is short.
+        assert_eq!(objects.manifests.len(), 2);
+        // What is only said to be complete is not read.
+        let late = AtomicBool::new(true);
+        assert!(Objects::new(format).read(&pack, &late).is_err());
+    }
+}
+
+#[test]
+fn only_a_branch_that_is_changed_vouches_for_what_it_is_said_to_hold() {
+    let repository = Repository::new("vouches");
+    let mut dice = Dice(1);
+    history(&repository, &mut dice, 2);
+    let old = repository.id("HEAD");
+    repository.write("a", "other");
+    repository.git(&["add", "-A"]);
+    repository.git(&["commit", "-q", "-m", "other"]);
+    let new = repository.id("HEAD");
+    let objects = read(&repository.pack(&[&new], &[&old])).unwrap();
+    let upon = ObjectId::from_hex(old.as_bytes()).unwrap();
+    let named = |name: &str, old: Option<&str>| {
+        RefUpdate::new(old.map(str::to_owned), Some(new.clone()), name).unwrap()
+    };
+    let own = named("refs/heads/x", Some(&old));
+    let walk = Walk::over(&objects, std::slice::from_ref(&own)).unwrap();
+    assert_eq!(walk.built_upon, [upon]);
+    assert!(walk.ground(&objects, std::slice::from_ref(&own)).is_empty());
+    for others in [
+        vec![named("refs/heads/y", None)],
+        vec![own.clone(), named("refs/heads/y", None)],
+        vec![named("refs/tags/x", Some(&old))],
+        vec![named("refs/heads/x", Some(&"1".repeat(40)))],
+    ] {
+        assert_eq!(walk.ground(&objects, &others), [upon], "{others:?}");
+    }
+}
+
+#[test]
 fn a_directory_that_nobody_knows_is_not_taken_for_one_without_changes() {
     let repository = Repository::new("unknown");
     repository.write("x/workflows/ci.yml", "on: push");
