@@ -144,7 +144,7 @@ pub(crate) fn run(words: &[String]) {
         "bulk" => bulk(&way, false, words[1].parse().unwrap()),
         "bulk-tls" => bulk(&way, true, words[1].parse().unwrap()),
         "many" => many(&way, number),
-        "push" | "wire" | "large" => git::push(&way, &words[0], number),
+        "push" | "wire" | "wire-new" | "large" => git::push(&way, &words[0], number),
         _ => mixed(&way, Duration::from_secs(words[1].parse().unwrap())),
     }
 }

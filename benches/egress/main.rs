@@ -149,7 +149,8 @@ fn pushed(place: &Place, what: &str, (kind, number): (&str, u32)) {
         }
     }
     let (bare, gated, asked) = (middle(bare), middle(gated), middle(asked));
-    println!("{what}, over TLS, median of {ROUNDS} rounds of {number}:");
+    let counted = number.max(1);
+    println!("{what}, over TLS, median of {ROUNDS} rounds of {counted}:");
     println!("  bare   {:>8.1} ms", bare / 1e3);
     println!(
         "  gated  {:>8.1} ms  +{:.1} ms, of which the server takes {:.1} to answer the gate",
