@@ -462,10 +462,9 @@ Agentguard-Session: 0123456789abcdef0123456789abcdef' HEAD^{tree}); echo $AGENTG
             "{honest}"
         );
         let none = trace(scene, &work, "none");
-        assert!(
-            none.contains(session) && !none.contains("trailer"),
-            "{none}"
-        );
+        // Its actions name git's own command too.
+        let says_trailer = none.lines().any(|line| line.starts_with("trailer "));
+        assert!(none.contains(session) && !says_trailer, "{none}");
         let forged = trace(scene, &work, "forged");
         let words =
             "trailer   names session 0123456789abcdef0123456789abcdef, and that is not this one";

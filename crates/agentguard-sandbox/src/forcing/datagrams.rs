@@ -2,7 +2,7 @@
 //!
 //! Every address is one of the session's own, and at hardly any somebody listens: the kernel answers as a port does that is
 //! closed, so that clients fall back at once. These sockets are handed a copy of what was sent, for the gate to write down
-//! whom it was for: of datagrams that are for others than the loopback, and no lookups.
+//! whom it was for: of datagrams that are for others than the loopback, and neither ask for a name nor answer that.
 
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -37,23 +37,27 @@ pub(super) fn hear() -> Result<Vec<OwnedFd>, Failure> {
     let four = [
         (LOAD_BYTE, 0, 0, 9), // its protocol
         (IS, 1, 0, UDP),
-        (IS, 0, 8, UDP_LITE),
+        (IS, 0, 10, UDP_LITE),
         (LOAD_BYTE, 0, 0, 16), // the first byte of the destination
-        (IS, 6, 0, 127),
+        (IS, 8, 0, 127),
         (LOAD_TWO, 0, 0, 6), // only the first fragment says its port
-        (HAS_BITS, 4, 0, 0x1fff),
+        (HAS_BITS, 6, 0, 0x1fff),
         (LENGTH_OF_HEAD, 0, 0, 0),
         (LOAD_TWO_BEHIND_HEAD, 0, 0, 2),
+        (IS, 3, 0, lookups),
+        (LOAD_TWO_BEHIND_HEAD, 0, 0, 0), // from there the gate answers, and nobody else can
         (IS, 1, 0, lookups),
         (RETURN, 0, 0, HEADS),
         (RETURN, 0, 0, 0),
     ];
     let six = [
         (LOAD_BYTE, 0, 0, 6), // what comes next
-        (IS, 4, 0, FRAGMENT),
+        (IS, 6, 0, FRAGMENT),
         (IS, 1, 0, UDP),
-        (IS, 0, 11, UDP_LITE),
+        (IS, 0, 13, UDP_LITE),
         (LOAD_TWO, 0, 0, 42), // the port
+        (IS, 11, 0, lookups),
+        (LOAD_TWO, 0, 0, 40),
         (IS, 9, 0, lookups),
         (LOAD_FOUR, 0, 0, 24), // the destination: is it `::1`?
         (IS, 0, 6, 0),
