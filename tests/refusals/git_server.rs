@@ -105,17 +105,15 @@ impl Server {
 
 /// The refs of a repository, `name id`, in order.
 pub(crate) fn refs_of(scene: &Scene, repository: &Path) -> String {
+    let words = ["for-each-ref", "--format=%(refname) %(objectname)"];
+    git_of(scene, repository, &words)
+}
+
+/// What git says of a repository that is somebody else's.
+pub(crate) fn git_of(scene: &Scene, repository: &Path, words: &[&str]) -> String {
     let at = repository.display().to_string();
-    let words = [
-        "git",
-        "-c",
-        "safe.directory=*",
-        "--git-dir",
-        &at,
-        "for-each-ref",
-        "--format=%(refname) %(objectname)",
-    ];
-    scene.run_bare(&words).stdout
+    let all = ["git", "-c", "safe.directory=*", "--git-dir", &at];
+    scene.run_bare(&[&all, words].concat()).stdout
 }
 
 impl Drop for Server {

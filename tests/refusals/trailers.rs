@@ -410,7 +410,6 @@ Agentguard-Session: $AGENTGUARD_SESSION\"):refs/heads/$own/both
 
 Agentguard-Session: $AGENTGUARD_SESSION
  $AGENTGUARD_SESSION\"):refs/heads/$own/folded
-             git reset -q --hard origin/main 2>/dev/null || true
              git commit -q --allow-empty -m \"made
 
 $forged\"

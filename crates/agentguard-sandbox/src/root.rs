@@ -5,6 +5,8 @@
 //! root downwards; pins and masks come last, on what is then in place. Nothing here runs once Landlock
 //! holds, since Landlock forbids mounts.
 
+mod hooks;
+
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,14 +24,11 @@ use rustix::mount::{
 
 use crate::difference::{Snapshot, WalkLimits};
 use crate::error::{Failure, Step};
-use crate::plan::{HOOKS, Hooks, Layer, Plan, TEMPORARY};
+use crate::plan::{Layer, Plan, TEMPORARY};
 use crate::sys::{Attributes, change_tree, idmap_tree};
 
 /// Where the new root is put together. It is covered, so what lies there is not lost.
 pub(crate) const BASE: &str = "/tmp";
-
-/// What git starts in the place of hooks, in their directory, where it has their names too.
-const SCRIPT: &str = ".all";
 
 /// Each of them is a mount.
 const MOST_SETTINGS: usize = 2048;
@@ -286,7 +285,7 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
     }
     write_files(plan, base.as_fd())?;
     if let Some(hooks) = &plan.hooks {
-        write_hooks(hooks, base.as_fd())?;
+        hooks::write(hooks, base.as_fd())?;
     }
     let (first_look, sockets) = look(plan, base.as_fd())?;
     if plan.without.contains(&Layer::Mounts) {
@@ -529,29 +528,6 @@ fn write_files(plan: &Plan, base: BorrowedFd<'_>) -> Result<(), Failure> {
         .step(shown())?;
         let place = make_place(base, relative(&file.path), false)?;
         move_onto(tree.as_fd(), place.as_fd()).step(shown())?;
-    }
-    Ok(())
-}
-
-/// Writes a script and links its names to it. The root that holds them is read-only to the agent.
-fn write_hooks(hooks: &Hooks, base: BorrowedFd<'_>) -> Result<(), Failure> {
-    let shown = || format!("write `{HOOKS}`");
-    let inside = relative(Path::new(HOOKS));
-    let place = make_place(base, inside, true)?;
-    let (script, flags) = (
-        inside.join(SCRIPT),
-        OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY,
-    );
-    let mode = Mode::from_raw_mode(0o555);
-    let descriptor = fs::openat(base, &script, flags | OFlags::CLOEXEC, mode).step(shown())?;
-    let mut file = std::fs::File::from(descriptor);
-    file.write_all(hooks.script.as_bytes()).step(shown())?;
-    // Whatever mask the caller has.
-    for path in [inside, &script] {
-        fs::chmodat(base, path, mode, AtFlags::empty()).step(shown())?;
-    }
-    for name in &hooks.names {
-        fs::symlinkat(SCRIPT, &place, name.as_str()).step(shown())?;
     }
     Ok(())
 }

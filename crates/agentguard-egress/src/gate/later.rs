@@ -35,7 +35,7 @@ impl Later {
     pub(super) async fn due(&self) -> Asked {
         loop {
             self.some.notified().await;
-            // See `MOMENT`.
+            // Until then the next question may take it along: see `MOMENT`.
             tokio::time::sleep(MOMENT).await;
             if let Some(asked) = self.lock().pop() {
                 return asked;
