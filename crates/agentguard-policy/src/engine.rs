@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use agentguard_core::Rule;
 
+use crate::check::names::{self, Known};
 use crate::entry::{self, ENTRY, Entry, Word};
 use crate::error::{Error, engine_message};
 use crate::join::{self, Places};
@@ -54,8 +55,10 @@ pub(crate) struct Said {
 }
 
 impl Rego {
-    /// Reads `files`. Tests are checked and left out.
-    pub(crate) fn load(files: &[(&Source, &File)]) -> Result<Self, Error> {
+    /// Reads `files`. Tests are checked and left out. A rule that reads what is never there would be silent
+    /// for good, as a denial too: with `new` policies that is a mistake, and of those that once decided it is
+    /// history.
+    pub(crate) fn load(files: &[(&Source, &File)], new: bool) -> Result<Self, Error> {
         let mut mistakes = Vec::new();
         let mut modules = Vec::new();
         for (source, file) in files {
@@ -67,6 +70,11 @@ impl Rego {
         }
         Error::invalid(mistakes)?;
         Error::invalid(recursion::find(&modules))?;
+        if new {
+            let known = Known::of(modules.iter());
+            let silent = modules.iter().flat_map(|one| names::mistakes(one, &known));
+            Error::invalid(silent.collect())?;
+        }
         let mut base = new_engine();
         let places = join::add(&mut base, &modules.iter().collect::<Vec<_>>());
         let places =

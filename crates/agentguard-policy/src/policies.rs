@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use agentguard_core::{Session, Tier, TierDigest};
 
+use crate::apart::Kind;
 use crate::deny::DenyList;
 use crate::error::{Error, Mistake};
 use crate::judge::SessionJudge;
@@ -46,7 +47,7 @@ impl Policies {
     ///
     /// Returns an [`Error`] where a file cannot be read, or with every mistake found in them.
     pub fn load(sources: &Sources) -> Result<Self, Error> {
-        Self::from_sources(sources::read_all(sources)?)
+        Self::from_sources(sources::read_all(sources)?, Kind::Deciding)
     }
 
     /// Loads the policies that a session kept, for replay.
@@ -57,10 +58,10 @@ impl Policies {
     pub fn from_bundle(text: &str) -> Result<Self, Error> {
         let bundle: Bundle<'_> =
             serde_json::from_str(text).map_err(|source| Error::Bundle { source })?;
-        Self::from_sources(bundle.tiers.into_owned())
+        Self::from_sources(bundle.tiers.into_owned(), Kind::Kept)
     }
 
-    pub(crate) fn from_sources(sources: Vec<Source>) -> Result<Self, Error> {
+    pub(crate) fn from_sources(sources: Vec<Source>, kind: Kind) -> Result<Self, Error> {
         keep_patterns();
         let authority = authority(&sources);
         let mut mistakes: Vec<Mistake> = Vec::new();
@@ -80,7 +81,7 @@ impl Policies {
                 shipped.filter(|_| source.tier != Tier::Shipped),
                 place == authority,
             );
-            if let Some(tier) = gather(TierEngine::load(source, &library), &mut mistakes)? {
+            if let Some(tier) = gather(TierEngine::load(source, &library, kind), &mut mistakes)? {
                 tiers.push((place != authority, tier));
             }
         }

@@ -104,6 +104,7 @@ fn package_line(text: &'static str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apart::Kind;
     use crate::ast::heads;
     use crate::deny::DenyList;
     use crate::engine::new_engine;
@@ -146,7 +147,7 @@ mod tests {
             }
         }
         DenyList::load(std::slice::from_ref(&read), 0).unwrap();
-        TierEngine::load(&read, &[]).unwrap();
+        TierEngine::load(&read, &[], Kind::Deciding).unwrap();
     }
 
     /// What joins files by their lines leaves nothing of them out, and mixes up no imports.

@@ -60,10 +60,14 @@ struct Shipped {
 
 impl TierEngine {
     /// Loads a tier: its own files over those of `library`, of which files with the same name give way.
-    pub(crate) fn load(source: &Source, library: &[(&Source, &File)]) -> Result<Self, Error> {
+    pub(crate) fn load(
+        source: &Source,
+        library: &[(&Source, &File)],
+        kind: Kind,
+    ) -> Result<Self, Error> {
         Ok(Self {
             tier: source.tier,
-            kept: Kept::Apart(Box::new(Apart::load(source, library, Kind::Deciding)?)),
+            kept: Kept::Apart(Box::new(Apart::load(source, library, kind)?)),
         })
     }
 

@@ -67,6 +67,8 @@ enum Ask {
 pub(crate) enum Kind {
     /// To decide, without its tests.
     Deciding,
+    /// To decide again as it once decided.
+    Kept,
     /// For whoever writes it, whole.
     Whole,
 }

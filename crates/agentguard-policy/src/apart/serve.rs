@@ -110,8 +110,8 @@ fn load(kind: Kind, read: &[Source]) -> Result<Loaded, Vec<Mistake>> {
         .flat_map(|source| source.files.iter().map(move |file| (source, file)))
         .collect();
     Ok(match kind {
-        Kind::Deciding => {
-            let rego = Rego::load(&sources::over(source, &library));
+        Kind::Deciding | Kind::Kept => {
+            let rego = Rego::load(&sources::over(source, &library), kind == Kind::Deciding);
             let rego = rego.map_err(|error| mistakes(source, &error))?;
             Loaded::Rego(Box::new(rego))
         }

@@ -1,11 +1,11 @@
 //! What is wrong with policies before anything is asked of them: more than loading finds, at leisure.
 //!
 //! The engine learns of an unknown function, a wrong number of arguments or a pattern that is too large
-//! only where a rule comes to it; of a field that does not exist it never learns.
+//! only where a rule comes to it.
 
 mod calls;
 mod confined;
-mod names;
+pub(crate) mod names;
 mod tried;
 
 use std::path::Path;
@@ -58,7 +58,10 @@ impl Sources {
 pub fn check(sources: &Sources) -> Result<Checked, Error> {
     let all = sources::read_all(sources)?;
     let mut mistakes = Vec::new();
-    let loaded = policies::gather(Policies::from_sources(all.clone()), &mut mistakes)?;
+    let loaded = policies::gather(
+        Policies::from_sources(all.clone(), Kind::Deciding),
+        &mut mistakes,
+    )?;
     for (place, source) in all.iter().enumerate() {
         if !source.embedded {
             let is_highest = place == policies::authority(&all);

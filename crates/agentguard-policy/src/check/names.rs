@@ -15,13 +15,13 @@ use crate::recursion::{full_name, is_above};
 const OPEN: &[&str] = &["body", "environment", "flags", "form", "headers", "query"];
 
 /// Every rule of a tier and its library.
-pub(super) struct Known {
+pub(crate) struct Known {
     /// By full name, with the number of arguments where it is a function.
     rules: BTreeMap<String, Option<usize>>,
 }
 
 impl Known {
-    pub(super) fn of<'a>(parsed: impl Iterator<Item = &'a Parsed>) -> Self {
+    pub(crate) fn of<'a>(parsed: impl Iterator<Item = &'a Parsed>) -> Self {
         let mut rules = BTreeMap::new();
         for parsed in parsed {
             for (head, rule) in ast::heads(&parsed.module).iter().zip(&parsed.module.policy) {
@@ -47,7 +47,7 @@ impl Known {
 }
 
 /// What a module reads and never finds.
-pub(super) fn mistakes(parsed: &Parsed, known: &Known) -> Vec<Mistake> {
+pub(crate) fn mistakes(parsed: &Parsed, known: &Known) -> Vec<Mistake> {
     let imports: BTreeMap<&str, Vec<&str>> = ast::imports(&parsed.module).into_iter().collect();
     let mut found = Vec::new();
     for name in ast::uses(&parsed.module)
@@ -96,10 +96,12 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
         Purpose::Library => vec![
             example::exec(),
             example::exec_of_script(),
+            example::file(),
             example::connect(),
             example::reach(),
             example::api(),
             example::push(),
+            example::written(),
             example::api_of_graphql(),
             example::api_of_form(),
             example::api_of_upgrade(),

@@ -43,7 +43,7 @@ fn said<T>(loaded: Result<T, Error>) -> String {
 /// Reads the Rego of a policy in this very process, which the guard leaves to another one.
 fn read(source: &Source) -> String {
     let files: Vec<_> = source.files.iter().map(|file| (source, file)).collect();
-    said(Rego::load(&files))
+    said(Rego::load(&files, true))
 }
 
 #[test]

@@ -4,6 +4,7 @@ use agentguard_core::{Action, Judge as _, Verdict};
 use proptest::prelude::*;
 
 use super::baseline::request;
+use super::tiers::load;
 use super::{NOTHING, exec, session, shipped};
 use crate::{Policies, SessionJudge};
 
@@ -127,4 +128,23 @@ fn a_bundle_decides_as_the_files_did() {
         ask(&again.judge(session()), &push)
     );
     assert!(Policies::from_bundle("{}").is_err());
+}
+
+/// What one of our versions reads, and the next does not know, is no reason to lose what was decided by it.
+#[test]
+fn a_bundle_with_a_field_that_is_not_there_still_decides() {
+    let rule = "deny contains {\"id\": \"own/x\", \"reason\": \"x\"} if input.action.argv[1] == \"push\"\n";
+    let rules = format!("package agentguard.exec.own\n{rule}");
+    let bundle = load("bundle-field", None, Some(&rules), None)
+        .unwrap()
+        .bundle();
+    let old = bundle.replace("input.action.argv[1]", "input.action.words[1]");
+    assert_ne!(bundle, old);
+    let old = Policies::from_bundle(&old).unwrap();
+    let push: Vec<String> = ["git", "push"].map(str::to_owned).to_vec();
+    let rule = |judge: &SessionJudge| format!("{:?}", ask(judge, &push)).contains("own/x");
+    assert!(rule(
+        &Policies::from_bundle(&bundle).unwrap().judge(session())
+    ));
+    assert!(!rule(&old.judge(session())));
 }

@@ -348,6 +348,14 @@ const MEANINGLESS: &[(&str, &str)] = &[
         "package agentguard.exec.own\na := data.agentguard.exec.own.b\nb := a\n",
         "leads back to itself",
     ),
+    (
+        "package agentguard.exec.own\ndeny contains {\"id\": \"own/x\", \"reason\": \"x\"} if input.action.cmd == \"y\"\n",
+        "2:49: `input.action` has no `cmd`",
+    ),
+    (
+        "package agentguard.exec.own\ndeny contains {\"id\": \"own/x\", \"reason\": \"x\"} if data.agentguard.lib.nothing\n",
+        "2:49: no policy defines `data.agentguard.lib.nothing`",
+    ),
 ];
 
 #[test]
