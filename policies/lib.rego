@@ -37,6 +37,37 @@ terraform_publishers contains "hashicorp"
 
 terraform_publishers contains "opentofu"
 
+# Settings by which editors, agents, shells and package managers run code. Each is read in the directory where somebody
+# opens it or works, in those above, or, by some agents, below: at any depth of a repository. A policy adds its own in
+# the same way, as paths in lower case.
+taken_up contains path if {
+	some path in [
+		".agentguard", ".amazonq", ".cargo/config", ".cargo/config.toml", ".claude", ".clinerules/hooks", ".codex",
+		".continue", ".cursor", ".devcontainer", ".devcontainer.json", ".envrc", ".gemini", ".github/copilot",
+		".github/hooks", ".husky", ".idea", ".kiro/agents", ".kiro/hooks", ".kiro/settings", ".mcp.json", ".npmrc",
+		".opencode", ".pnpmfile.cjs", ".pnpmfile.mjs", ".roo", ".vscode", ".windsurf", ".yarn/plugins",
+		".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed", "bunfig.toml", "opencode.json", "opencode.jsonc",
+	]
+}
+
+# The same, read at the top of a repository only.
+taken_up_at_top contains path if {
+	some path in [
+		".gitpod.yml", ".lefthook.json", ".lefthook.toml", ".lefthook.yaml", ".lefthook.yml", ".pre-commit-config.yaml",
+		"lefthook.json", "lefthook.toml", "lefthook.yaml", "lefthook.yml",
+	]
+}
+
+# Directories of which each in turn holds what a package manager fetched, with all the settings that its authors had.
+# Nobody works in one, and an install makes it anew: in what lies below, `taken_up` is not looked for. No top of a
+# repository is excused.
+fetched contains path if {
+	some path in [
+		".cargo/git", ".cargo/registry", ".terraform/modules", ".yarn/unplugged", "_deps", "bower_components",
+		"dist-packages", "node_modules", "pods", "site-packages", "target/package", "vendor",
+	]
+}
+
 # Names by which a cloud's guests ask who they are.
 metadata_hosts := {
 	"instance-data", "instance-data.ec2.internal", "metadata", "metadata.azure.internal", "metadata.google.internal",

@@ -10,22 +10,33 @@ _git_directories contains ".git"
 
 _git_directories contains directory if some directory in input.request.git_directories
 
-# What runs by itself, or for whoever only looks: CI, editors, shells, package managers, other agents.
-_top := [
-	".agentguard", ".amazonq", ".appveyor.yml", ".azure-pipelines", ".build.yml", ".buildkite", ".builds",
-	".cargo/config", ".cargo/config.toml", ".circleci", ".cirrus.star", ".cirrus.yml", ".claude",
-	".clinerules/hooks", ".codex", ".continue", ".cursor", ".devcontainer", ".devcontainer.json",
-	".drone.jsonnet", ".drone.star", ".drone.yaml", ".drone.yml", ".envrc", ".forgejo/workflows", ".gemini",
-	".gitea/workflows", ".github/actions", ".github/copilot", ".github/hooks", ".github/workflows",
-	".gitlab-ci.yml", ".gitpod.yml", ".husky", ".idea", ".kiro/agents", ".kiro/hooks", ".kiro/settings",
-	".lefthook.json", ".lefthook.toml", ".lefthook.yaml", ".lefthook.yml", ".mcp.json", ".npmrc", ".opencode",
-	".pnpmfile.cjs", ".pnpmfile.mjs", ".pre-commit-config.yaml", ".roo", ".semaphore", ".tekton", ".travis.yml",
-	".vscode", ".windsurf", ".woodpecker", ".woodpecker.yaml", ".woodpecker.yml", ".yarn/plugins",
-	".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed", "Jenkinsfile", "appveyor.yml", "azure-pipelines.yaml",
-	"azure-pipelines.yml", "bitbucket-pipelines.yml", "buildspec.yaml", "buildspec.yml", "bunfig.toml",
-	"cloudbuild.yaml", "cloudbuild.yml", "codefresh.yml", "lefthook.json", "lefthook.toml", "lefthook.yaml",
-	"lefthook.yml", "opencode.json", "opencode.jsonc", "wercker.yml",
+# What hosts of repositories and their CI run by themselves, from the top of a repository.
+_pipelines := [
+	".appveyor.yml", ".azure-pipelines", ".build.yml", ".buildkite", ".builds", ".circleci", ".cirrus.star",
+	".cirrus.yml", ".drone.jsonnet", ".drone.star", ".drone.yaml", ".drone.yml", ".forgejo/workflows",
+	".gitea/workflows", ".github/actions", ".github/workflows", ".gitlab-ci.yml", ".semaphore", ".tekton",
+	".travis.yml", ".woodpecker", ".woodpecker.yaml", ".woodpecker.yml", "Jenkinsfile", "appveyor.yml",
+	"azure-pipelines.yaml", "azure-pipelines.yml", "bitbucket-pipelines.yml", "buildspec.yaml", "buildspec.yml",
+	"cloudbuild.yaml", "cloudbuild.yml", "codefresh.yml", "wercker.yml",
 ]
+
+# The workspace may be no repository, or a directory of one.
+_top contains path if some path in _pipelines
+
+_top contains path if some path in data.agentguard.lib.taken_up_at_top
+
+_top contains path if some path in data.agentguard.lib.taken_up
+
+# At any depth, and at the tops of repositories further down.
+_nested contains concat("", ["**/", path]) if some path in data.agentguard.lib.taken_up
+
+_nested contains concat("", ["**/.git/../", path]) if some path in data.agentguard.lib.taken_up_at_top
+
+_nested contains concat("", ["**/.git/../", path]) if some path in _pipelines
+
+fetched contains sprintf("**/%s/*", [path]) if some path in data.agentguard.lib.fetched
+
+pins contains path if some path in _nested
 
 pins contains path if some path in _top
 
@@ -36,11 +47,15 @@ pins contains concat("/", [directory, name]) if {
 
 pins contains ".git/worktrees"
 
-# A name that comes into being here is judged. Git's places are places at any depth; so are, whatever the
-# directory is called, the settings and hooks of what git takes for a repository.
+# A name that comes into being here is judged. Git's places are places at any depth, whatever was fetched; so are,
+# whatever the directory is called, the settings and hooks of what git takes for a repository.
 places contains path if some path in _top
 
 places contains concat("/", [path, "**"]) if some path in _top
+
+places contains path if some path in _nested
+
+places contains concat("/", [path, "**"]) if some path in _nested
 
 places contains path if {
 	some path in [

@@ -23,11 +23,25 @@ test_what_is_not_there_yet_is_judged if {
 	every path in {"**/.git/hooks/*", "**/.git", ".github/workflows/**", ".envrc", ".npmrc", ".pnpmfile.cjs", ".cargo/config.toml", ".vscode/**", ".windsurf/**", ".devcontainer.json"} {
 		path in found
 	}
-	not "src" in found
+	every path in {"**/.envrc", "**/.vscode/**", "**/.claude/**", "**/.npmrc", "**/.cargo/config.toml", "**/.git/../.github/workflows/**"} {
+		path in found
+	}
+	every path in {"src", "**/.github/workflows/**", "**/.gitlab-ci.yml"} {
+		not path in found
+	}
 }
 
 test_work_goes_on if {
 	every path in {".git", ".git/objects", ".git/refs", ".gitmodules", ".gitignore", "src", "Makefile"} {
 		not path in sandbox.pins with input as request([".git"])
 	}
+}
+
+test_what_is_there_is_held_at_any_depth if {
+	found := sandbox.pins with input as request([])
+	every path in {"**/.envrc", "**/.vscode", "**/.claude", "**/.git/../.github/workflows", "**/.git/../Jenkinsfile"} {
+		path in found
+	}
+	not "**/Jenkinsfile" in found
+	"**/node_modules/*" in sandbox.fetched with input as request([])
 }

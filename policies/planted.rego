@@ -48,7 +48,12 @@ excepted if false
 
 _is_repository if input.action.place == "repository"
 
-_is_repository if startswith(input.action.place, "**/.git")
+_is_repository if input.action.place == "**/.git"
+
+_is_repository if {
+	startswith(input.action.place, "**/.git/")
+	not startswith(input.action.place, "**/.git/../")
+}
 
 _parts := split(lower(input.action.path), "/")
 

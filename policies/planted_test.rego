@@ -32,3 +32,12 @@ test_configuration_is_refused_also_when_it_is_called_like_a_sample if {
 		ids(planted.allow) == set() with input as name(path, ".vscode/**")
 	}
 }
+
+test_so_it_is_in_a_package_and_beside_another_repository if {
+	every case in [
+		["a/b/.envrc", "**/.envrc"], ["a/.github/hooks/x.json", "**/.github/hooks/**"],
+		["sub/.github/workflows/x.yml", "**/.git/../.github/workflows/**"],
+	] {
+		ids(planted.deny) == {"persistence/configuration"} with input as name(case[0], case[1])
+	}
+}

@@ -125,27 +125,33 @@ is_protected(update) if {
 	regex.match(`^(release|releases|hotfix|stable|production)/`, lower(update.short))
 }
 
-# Below the directory, or a link in its place or in that of one above it: what it leads to would be what is read.
-is_at(path, directory) if startswith(path, directory)
+# At the place, below it, or a link in its place or in that of a directory above it: what it leads to would be what is
+# read.
+is_at(path, place) if path == place
 
-is_at(path, directory) if startswith(directory, concat("", [path, "/"]))
+is_at(path, place) if startswith(path, concat("", [place, "/"]))
+
+is_at(path, place) if startswith(place, concat("", [path, "/"]))
 
 is_taken_up(path) if {
-	some directory in {
-		".agentguard/", ".amazonq/", ".claude/", ".clinerules/hooks/", ".codex/", ".continue/", ".cursor/", ".devcontainer/",
-		".gemini/", ".github/copilot/", ".github/hooks/", ".husky/", ".idea/", ".kiro/agents/", ".kiro/hooks/",
-		".kiro/settings/", ".opencode/", ".roo/", ".vscode/", ".windsurf/", ".yarn/plugins/", ".yarn/releases/", ".zed/",
-	}
-	is_at(path, directory)
+	some place in lib.taken_up_at_top
+	is_at(path, place)
 }
 
 is_taken_up(path) if {
-	path in {
-		".cargo/config", ".cargo/config.toml", ".devcontainer.json", ".envrc", ".gitpod.yml", ".lefthook.json",
-		".lefthook.toml", ".lefthook.yaml", ".lefthook.yml", ".mcp.json", ".npmrc", ".pnpmfile.cjs", ".pnpmfile.mjs",
-		".pre-commit-config.yaml", ".yarnrc", ".yarnrc.yml", "bunfig.toml", "lefthook.json", "lefthook.toml",
-		"lefthook.yaml", "lefthook.yml", "opencode.json", "opencode.jsonc",
-	}
+	parts := split(path, "/")
+	some start, part in parts
+	part in first_of_taken_up
+	some place in lib.taken_up
+	is_at(concat("/", array.slice(parts, start, count(parts))), place)
+	not is_fetched(array.slice(parts, 0, start))
+}
+
+first_of_taken_up contains split(place, "/")[0] if some place in lib.taken_up
+
+is_fetched(above) if {
+	some directory in lib.fetched
+	contains(sprintf("/%s", [concat("/", above)]), sprintf("/%s/", [directory]))
 }
 
 is_submodule(change) if change.mode == "160000"

@@ -80,6 +80,7 @@ test_what_is_pinned_is_not_pushed if {
 	pinned := {path |
 		some path in sandbox.pins with input as {"request": {"git_directories": []}}
 		not startswith(path, ".git/")
+		not startswith(path, "**/.git/../")
 	}
 	every path in pinned {
 		asked := {"refs": [branch("agent/fixer/01234567/x", "create")], "paths": [{"path": path, "change": "added", "mode": "100644"}]}
@@ -100,8 +101,26 @@ test_what_makes_others_run_code_is_not_pushed if {
 	every path in {".claude", ".clinerules", ".yarn", ".Cursor"} {
 		changes(path, "120000") == {"push/agents"}
 	}
+	every path in {
+		"a/.vscode/tasks.json", "a/b/.envrc", "packages/web/.claude/settings.json", "a/.github/hooks/x.json",
+		"vendor/.npmrc", "Vendored/c/.NPMRC",
+	} {
+		changes(path, "100644") == {"push/agents"}
+	}
+	every path in {"a/.cargo", "a/b/.vscode"} {
+		changes(path, "120000") == {"push/agents"}
+	}
 	changes("vendor/x", "160000") == {"push/submodule"}
 	changes(".gitmodules", "100644") == {"push/submodule"}
+}
+
+test_what_was_fetched_and_what_is_read_at_the_top_only_is_pushed if {
+	every path in {
+		"vendor/serde/.vscode/tasks.json", "a/node_modules/p/.npmrc", "templates/app/lefthook.yml", "a/.vscode.md",
+		"docs/.claude-notes", "a/bunfig.toml.example",
+	} {
+		changes(path, "100644") == set()
+	}
 }
 
 told(options) := ids if {

@@ -17,6 +17,8 @@ fn prepare(scene: &Scene) {
         "old.git/hooks",
         "old.git/objects",
         "old.git/refs",
+        "r",
+        "r/.git",
     ] {
         scene.directory(&format!("home/work/{directory}"));
     }
@@ -43,6 +45,9 @@ fn planted(scene: &Scene) -> Vec<String> {
     below(&scene.work(), &mut found);
     let work = scene.work();
     let is_planted = |path: &String| {
+        if Path::new(path).is_dir() && !Path::new(path).is_symlink() {
+            return false;
+        }
         let path = path.strip_prefix(work.to_str().unwrap()).unwrap();
         let path = path.trim_start_matches('/').to_lowercase();
         let is_of_git = path.ends_with(".git/config")
@@ -62,7 +67,35 @@ fn planted(scene: &Scene) -> Vec<String> {
             ".claude/",
             ".github/",
         ];
-        is_of_git || is_file || at_top.iter().any(|place| path.starts_with(place))
+        let is_fetched = path.contains("node_modules/") || path.contains("vendor/c/");
+        let at_any_depth = [
+            "/.envrc",
+            "/.npmrc",
+            "/.yarnrc.yml",
+            "/.mcp.json",
+            "/.vscode/",
+            "/.claude/",
+            "/.cargo/config",
+            "/.agentguard/",
+            "/.cursor/",
+            "/.windsurf/",
+            "/.gemini",
+            "/.github/hooks/",
+        ];
+        let is_nested = !is_fetched && at_any_depth.iter().any(|place| path.contains(place));
+        let is_beside = [
+            "r/.github/",
+            "r/.gitlab-ci.yml",
+            "r/.circleci/",
+            "r/.buildkite",
+        ]
+        .iter()
+        .any(|place| path.starts_with(place));
+        is_of_git
+            || is_file
+            || is_nested
+            || is_beside
+            || at_top.iter().any(|place| path.starts_with(place))
     };
     found.retain(is_planted);
     found
@@ -81,12 +114,18 @@ fn repositories(scene: &Scene) -> Vec<String> {
         .collect()
 }
 
-const NEIGHBOURS: [&str; 5] = [
+const NEIGHBOURS: [&str; 11] = [
     "neighbour-index",
     "neighbour-sample",
     "neighbour-hooks",
     "neighbour-head",
     "neighbour-deep",
+    "neighbour-fetched",
+    "neighbour-vendored",
+    "neighbour-within",
+    "neighbour-parent",
+    "neighbour-pipeline",
+    "neighbour-beside",
 ];
 
 #[test]
@@ -134,6 +173,25 @@ fn without_us_each_of_them_is_made() {
         }
         assert!(planted(scene).len() > 20);
         assert_eq!(repositories(scene).len(), 3);
+    });
+}
+
+/// More than is looked at of what a directory would bring along is taken for a place.
+#[test]
+fn what_is_moved_out_of_what_was_fetched_is_looked_at_to_its_end() {
+    where_held(&[Promise::Pins], |scene| {
+        let script = "mkdir -p node_modules/a/d vendor/c && cd node_modules/a/d && seq 6000 | xargs touch && cd ../../.. && \
+                      mv node_modules/a a && echo moved; mkdir -p node_modules/b/x/y; touch node_modules/b/x/y/.envrc && \
+                      echo fetched; mv node_modules/b b && echo planted; mkdir node_modules/b/z; \
+                      mv node_modules/b/x node_modules/b/z && echo within; rm -r node_modules/b && echo removed";
+        let ran = scene.run(&["sh", "-c", script]);
+        assert_eq!(
+            ran.stdout, "moved\nfetched\nwithin\nremoved\n",
+            "{}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains("b/x/y/.envrc"), "{}", ran.stderr);
+        assert_eq!(scene.refusals(), ["persistence/configuration"]);
     });
 }
 

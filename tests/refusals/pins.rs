@@ -199,6 +199,86 @@ fn the_repositorys_policy_and_the_agents_own_settings_cannot_be_changed() {
 }
 
 #[test]
+fn settings_are_held_at_any_depth_and_their_directories_move_and_what_was_fetched_is_free() {
+    where_held(&[Promise::Pins], |scene| {
+        for directory in [
+            "a",
+            "a/.vscode",
+            "a/b",
+            "a/b/.claude",
+            "r",
+            "r/.git",
+            "r/.github",
+            "r/.github/workflows",
+            "a/.github",
+            "a/.github/workflows",
+            "node_modules",
+            "node_modules/p",
+            "node_modules/p/.vscode",
+        ] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        let held = [
+            "a/.vscode/tasks.json",
+            "a/b/.claude/settings.json",
+            "a/b/.envrc",
+            "r/.github/workflows/ci.yml",
+        ];
+        let free = [
+            "node_modules/p/.vscode/tasks.json",
+            "node_modules/p/.npmrc",
+            "a/.github/workflows/ci.yml",
+        ];
+        for file in held.iter().chain(&free) {
+            scene.write(&format!("home/work/{file}"), "as it was");
+        }
+        scene.write("home/work/shared", "as it was");
+        let link = scene.work().join("a/.npmrc");
+        std::os::unix::fs::symlink("../shared", link).unwrap();
+        let script = format!(
+            "for f in {}; do printf changed | dd of=$f conv=notrunc,nocreat status=none; chmod 700 $f; rm -f $f; \
+             [ -e $f ] || echo removed $f; done; rm -rf node_modules && echo emptied; mv a c && echo moved; \
+             mkdir -p a/.vscode; echo x > a/.vscode/tasks.json; echo x > c/.vscode/more.json; \
+             ln -sf planted c/.npmrc; echo y > c/b/src && echo written",
+            [held.as_slice(), &free].concat().join(" ")
+        );
+        let ran = scene.run(&["sh", "-c", &script]);
+        let removed: Vec<_> = free
+            .iter()
+            .map(|file| format!("removed {file}\n"))
+            .collect();
+        assert_eq!(
+            ran.stdout,
+            format!("{}emptied\nmoved\nwritten\n", removed.concat())
+        );
+        assert!(!scene.work().join("a/.vscode/tasks.json").exists());
+        assert!(!scene.work().join("c/.vscode/more.json").exists());
+        for file in held {
+            let path = scene.work().join(file.replacen("a/", "c/", 1));
+            assert_eq!(fs::read_to_string(path).unwrap(), "as it was", "{file}");
+        }
+        let link = fs::read_link(scene.work().join("c/.npmrc")).unwrap();
+        assert_eq!(link.to_str(), Some("../shared"));
+    });
+}
+
+/// Where names are not judged, or a policy lets them be.
+#[test]
+fn settings_that_appeared_in_a_package_are_told_when_the_session_ends() {
+    as_everyone(|scene| {
+        let policy = scene.policy("package agentguard.file.planted\n\nexcepted if true\n");
+        let script = "mkdir -p a/.vscode node_modules/p; echo x > a/.vscode/tasks.json; echo x > node_modules/p/.npmrc";
+        let ran = scene.run_with(&[&policy], &["sh", "-c", script]);
+        assert!(
+            ran.stderr.contains("`a/.vscode/tasks.json` appear"),
+            "{}",
+            ran.stderr
+        );
+        assert_eq!(scene.refusals(), ["persistence/planted"]);
+    });
+}
+
+#[test]
 fn what_was_absent_when_the_session_began_cannot_be_made_unless_a_rule_lets_it_and_then_it_is_found()
  {
     let script = "mkdir -p .vscode .git/hooks; echo x > .vscode/tasks.json; \

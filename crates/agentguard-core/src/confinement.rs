@@ -111,10 +111,14 @@ pub struct Confinement {
     pub home_grants: Vec<HomeGrant>,
     /// Absolute paths within what is granted that cannot be opened at all.
     pub masks: Vec<PathBuf>,
-    /// Paths relative to the workspace that cannot be changed, renamed or removed.
+    /// Paths relative to the workspace that cannot be changed, renamed or removed; patterns of any depth begin
+    /// with `**/`.
     pub pins: Vec<PathBuf>,
     /// Patterns of paths relative to the workspace: a name that comes into being there is judged.
     pub places: Vec<String>,
+    /// Patterns of directories that hold what was fetched, in which places of any depth are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fetched: Vec<String>,
     /// Names of variables that pass from the caller's environment; a `*` at the end stands for any rest.
     pub environment: Vec<String>,
     /// Variables that are set inside, whatever the caller's say.

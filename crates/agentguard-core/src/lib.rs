@@ -41,6 +41,7 @@ mod host;
 mod human;
 mod level;
 mod network;
+pub mod places;
 mod push;
 mod secret;
 mod session;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use regorus::Value;
 use serde::Serialize;
 
+use agentguard_core::places::{Begins, Pattern};
 use agentguard_core::{
     Access, Confinement, CredentialName, Evidence, Grant, Held, HomeGrant, Level, Limits, Network,
     Rule, RuleId, Session,
@@ -200,6 +201,7 @@ struct Tiered {
     masks: BTreeSet<String>,
     pins: BTreeSet<String>,
     places: BTreeSet<String>,
+    fetched: Option<BTreeSet<String>>,
     private: BTreeSet<String>,
     environment: Option<BTreeSet<String>>,
     ports: Option<BTreeSet<u64>>,
@@ -274,8 +276,9 @@ impl Tiered {
                 reader.strings("home_write", &is_relative)?,
             ),
             masks: reader.strings("masks", &is_absolute)?.unwrap_or_default(),
-            pins: reader.strings("pins", &is_relative)?.unwrap_or_default(),
+            pins: reader.strings("pins", &is_pin)?.unwrap_or_default(),
             places: reader.strings("places", &is_pattern)?.unwrap_or_default(),
+            fetched: reader.strings("fetched", &is_pattern)?,
             private: reader.strings("private", &is_private)?.unwrap_or_default(),
             environment: reader.strings("environment", &is_variable)?,
             ports: reader.numbers("ports")?,
@@ -329,6 +332,7 @@ impl Tiered {
         both(&mut self.signs, lower.signs, common);
         both(&mut self.trailers, lower.trailers, common);
         both(&mut self.mute, lower.mute, common);
+        both(&mut self.fetched, lower.fetched, common);
         both(&mut self.credentials, lower.credentials, common);
         both(&mut self.hosts, lower.hosts, |a, b| a.and(&b));
         both(&mut self.addresses, lower.addresses, |a, b| a.and(b));
@@ -361,7 +365,6 @@ impl Tiered {
             .grants
             .unwrap_or_default()
             .list(|path, access| Grant { path, access });
-        let workspace = PathBuf::from(&request.session.workspace);
         let masks = masks(self.masks, deny, &grants, request);
         let host = request.network == Some(Network::Host) && self.host_network == Some(true);
         let ports = asked_ports(&self.ports.unwrap_or_default())?;
@@ -380,7 +383,7 @@ impl Tiered {
         let confinement = Confinement {
             level: request.level,
             network: way.network,
-            workspace,
+            workspace: PathBuf::from(&request.session.workspace),
             grants,
             home: request.home.clone(),
             home_grants: self
@@ -390,6 +393,7 @@ impl Tiered {
             masks,
             pins: self.pins.into_iter().map(PathBuf::from).collect(),
             places: self.places.into_iter().collect(),
+            fetched: self.fetched.unwrap_or_default().into_iter().collect(),
             environment: environment.into_iter().collect(),
             variables,
             mute: self.mute.unwrap_or_default().into_iter().collect(),
@@ -556,13 +560,15 @@ fn is_relative(path: &str) -> bool {
         .all(|part| !matches!(part, "" | "." | "..") && !part.contains(['*', '\0', '\n']))
 }
 
-/// Plain parts, or `*` for any one name; `**/` at the start for any directory, `/**` at the end for anything
-/// below. Some part of it is a name.
 fn is_pattern(text: &str) -> bool {
-    let rest = text.strip_prefix("**/").unwrap_or(text);
-    let rest = rest.strip_suffix("/**").unwrap_or(rest);
-    rest.split('/').all(|part| part == "*" || is_relative(part))
-        && rest.split('/').any(|part| part != "*")
+    !text.contains(['\0', '\n']) && Pattern::parse(text).is_some()
+}
+
+/// A path, or a pattern of what itself lies at any depth.
+fn is_pin(text: &str) -> bool {
+    let is_of_any_depth =
+        |pattern: Pattern| pattern.begins() != Begins::AtTop && !pattern.is_beneath();
+    is_relative(text) || (is_pattern(text) && Pattern::parse(text).is_some_and(is_of_any_depth))
 }
 
 /// A name, or a path of which something is private.

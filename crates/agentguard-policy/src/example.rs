@@ -376,6 +376,7 @@ fn confinement() -> Confinement {
         masks: vec![PathBuf::from("/etc/shadow")],
         pins: vec![PathBuf::from(".git/hooks")],
         places: vec!["**/.git/hooks/*".to_owned()],
+        fetched: vec!["**/node_modules/*".to_owned()],
         environment: vec!["PATH".to_owned()],
         variables: [("DISABLE_TELEMETRY".to_owned(), "1".to_owned())].into(),
         mute: words(&["opencode"]),

@@ -38,6 +38,7 @@ pub(crate) const SANDBOX: &[&str] = &[
     "ends_on",
     "environment",
     "escaped_slashes",
+    "fetched",
     "files",
     "home_read",
     "home_write",

@@ -6,6 +6,7 @@
 //! holds, since Landlock forbids mounts.
 
 mod hooks;
+mod places;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -31,7 +32,7 @@ use crate::sys::{Attributes, change_tree, idmap_tree};
 pub(crate) const BASE: &str = "/tmp";
 
 /// Each of them is a mount.
-const MOST_SETTINGS: usize = 2048;
+const MOST_SETTINGS: usize = 8192;
 
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const DEVICE_LINKS: [(&str, &str); 5] = [
@@ -298,7 +299,7 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
     for pin in &plan.confinement.pins {
         hold(base.as_fd(), &plan.confinement.workspace, pin)?;
     }
-    hold_repositories(plan, base.as_fd(), &first_look.snapshot)?;
+    hold_within(plan, base.as_fd(), &first_look.snapshot)?;
     Ok(first_look)
 }
 
@@ -612,14 +613,15 @@ fn hold(base: BorrowedFd<'_>, workspace: &Path, pin: &Path) -> Result<(), Failur
     Ok(())
 }
 
-/// Makes read-only what other repositories of the workspace run code by. The directories above can be moved, and
-/// what is held moves along: mount points in them would make renames fail with EXDEV. What then gets the old
-/// name is judged.
-fn hold_repositories(plan: &Plan, base: BorrowedFd<'_>, seen: &Snapshot) -> Result<(), Failure> {
-    let settings = seen.settings_of_repositories();
+/// Makes read-only what other repositories of the workspace run code by, and what lies at pins of any depth. The
+/// directories above can be moved, and what is held moves along: mount points in them would make renames fail with
+/// EXDEV. What then gets the old name is judged.
+fn hold_within(plan: &Plan, base: BorrowedFd<'_>, seen: &Snapshot) -> Result<(), Failure> {
+    let mut settings = seen.settings_of_repositories();
+    settings.extend(places::find(&plan.confinement, seen));
     if settings.len() > MOST_SETTINGS {
-        let reason = "more repositories lie in the workspace than can be held";
-        return Err(Failure::new("hold the workspace's repositories", reason));
+        let reason = "more repositories, and settings of editors and agents, lie in the workspace than can be held";
+        return Err(Failure::new("hold what others run code by", reason));
     }
     let root =
         open_plain(base, relative(&plan.confinement.workspace)).step("open the workspace")?;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
+use agentguard_core::places::{Begins, Pattern, Reached};
 use agentguard_core::{Change, ChangeKind, Rule};
 use agentguard_sandbox::escape_path;
 
@@ -19,6 +20,10 @@ const NAMED: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Planted {
     pins: Vec<String>,
+    /// Pins of any depth.
+    patterns: Vec<Pattern>,
+    /// Directories in which these are none.
+    fetched: Vec<Pattern>,
     /// Whether what was at a pin when the session began cannot have changed.
     pins_are_held: bool,
     found: BTreeSet<String>,
@@ -29,12 +34,19 @@ pub(crate) struct Planted {
 impl Planted {
     /// Looks out for what appears at `pins`, and for repositories within the workspace.
     /// Where pins are not held, what is changed or gone there counts too.
-    pub(crate) fn new(pins: &[PathBuf], pins_are_held: bool) -> Self {
+    pub(crate) fn new(pins: &[PathBuf], fetched: &[String], pins_are_held: bool) -> Self {
         let pins = pins
             .iter()
             .map(|pin| escape_path(pin.as_os_str().as_bytes()));
+        let parse = |text: &String| Pattern::parse(text);
+        let pins: Vec<String> = pins.collect();
+        let patterns = pins.iter().filter_map(parse);
         Self {
-            pins: pins.collect(),
+            patterns: patterns
+                .filter(|pattern| pattern.begins() == Begins::Anywhere)
+                .collect(),
+            fetched: fetched.iter().filter_map(parse).collect(),
+            pins,
             pins_are_held,
             found: BTreeSet::new(),
             scripts: Vec::new(),
@@ -97,6 +109,27 @@ impl Planted {
         self.pins.iter().any(|pin| {
             path.strip_prefix(pin.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }) || self.is_at_any_depth(path)
+    }
+
+    /// Whether a path is at a pin of any depth, or below one.
+    fn is_at_any_depth(&self, path: &str) -> bool {
+        let names: Vec<&[u8]> = path.split('/').map(str::as_bytes).collect();
+        let is_fetched = |before: &[&[u8]]| {
+            let mut reached = self
+                .fetched
+                .iter()
+                .flat_map(|fetched| fetched.reached(before));
+            reached.any(|reached| reached == Reached::Whole)
+        };
+        self.patterns.iter().any(|pattern| {
+            let is_at = |start: &usize| {
+                let below = names.get(*start..).unwrap_or_default();
+                (1..=below.len())
+                    .any(|end| below.get(..end).is_some_and(|some| pattern.holds(some)))
+            };
+            let mut starts = pattern.starts(&names).filter(is_at);
+            starts.any(|start| !is_fetched(names.get(..start).unwrap_or_default()))
         })
     }
 }
@@ -134,8 +167,16 @@ mod tests {
     use super::*;
 
     fn planted(changes: &[(&str, ChangeKind)]) -> Planted {
-        let pins = [".git/hooks", ".git/commondir", ".claude", "Jenkinsfile"].map(PathBuf::from);
-        let mut planted = Planted::new(&pins, true);
+        let pins = [
+            ".git/hooks",
+            ".git/commondir",
+            ".claude",
+            "Jenkinsfile",
+            "**/.envrc",
+            "**/.vscode",
+        ]
+        .map(PathBuf::from);
+        let mut planted = Planted::new(&pins, &["**/node_modules/*".to_owned()], true);
         let changes: Vec<_> = changes
             .iter()
             .map(|(path, change)| Change {
@@ -157,6 +198,9 @@ mod tests {
             ".claude",
             ".claude/settings.json",
             "Jenkinsfile",
+            ".envrc",
+            "a/b/.envrc",
+            "a/.vscode/b/tasks.json",
             "sub/.git",
             "sub/.git/config",
             "a/b/.git/hooks/post-checkout",
@@ -181,7 +225,7 @@ mod tests {
     fn what_is_pinned_and_held_has_not_changed_whatever_its_time_stamp_says() {
         let told = |pins: &[&str], are_held| {
             let pins: Vec<PathBuf> = pins.iter().map(PathBuf::from).collect();
-            let mut planted = Planted::new(&pins, are_held);
+            let mut planted = Planted::new(&pins, &[], are_held);
             planted.note(
                 &[Change {
                     path: ".git".to_owned(),
@@ -201,7 +245,7 @@ mod tests {
     #[test]
     fn a_directory_closed_to_its_owner_is_told_of() {
         let of_mode = |mode| {
-            let mut planted = Planted::new(&[], true);
+            let mut planted = Planted::new(&[], &[], true);
             planted.note(
                 &[Change {
                     path: "sub".to_owned(),
@@ -238,6 +282,8 @@ mod tests {
             "sub/.git/hooks/pre-commit.sample",
             "app/config",
             ".claude.md",
+            "a/node_modules/b/.vscode/tasks.json",
+            "a/.envrc.example",
             "ci/Jenkinsfile",
         ] {
             assert_eq!(
@@ -255,7 +301,7 @@ mod tests {
 
     #[test]
     fn scripts_that_run_unasked_are_told_until_they_are_as_they_were() {
-        let mut planted = Planted::new(&[], true);
+        let mut planted = Planted::new(&[], &[], true);
         planted.note(&[], &["package.json".to_owned()]);
         let reason = planted.finding().map(|rule| rule.reason);
         let expected = "what `package.json` has run by itself appeared or changed";

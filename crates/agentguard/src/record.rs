@@ -70,7 +70,7 @@ impl SessionRecord {
     pub(crate) fn new(log: SessionLog, beginning: Beginning) -> Self {
         let confinement = &beginning.confined.confinement;
         let pins_are_held = confinement.level.holds(Promise::Pins);
-        let planted = Planted::new(&confinement.pins, pins_are_held);
+        let planted = Planted::new(&confinement.pins, &confinement.fetched, pins_are_held);
         let private = Private::of(&beginning.confined.private);
         Self {
             log,

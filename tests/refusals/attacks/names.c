@@ -209,6 +209,60 @@ static void configuration(void)
 	tell("server", make(".mcp.json"));
 }
 
+static long deep(const char *path)
+{
+	char part[256];
+	for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+		directory(part);
+	}
+	return make(path);
+}
+
+/* The same in a package further down, beside the `.git` of another repository, and out of what was fetched. */
+static void nested_configuration(void)
+{
+	tell("nested-envrc", deep("n/p/.envrc"));
+	tell("nested-npmrc", deep("n/p/q/.npmrc"));
+	tell("nested-tasks", deep("n/p/.vscode/tasks.json"));
+	tell("nested-deeper", deep("n/p/.claude/hooks/a/b"));
+	tell("nested-server", deep("n/p/.mcp.json"));
+	tell("nested-cargo", deep("n/p/.cargo/config.toml"));
+	tell("nested-policy", deep("n/p/.agentguard/policy/own.rego"));
+	tell("nested-other-case", deep("n/p/.Cursor/mcp.json"));
+	tell("nested-linked", symlink("../../source", "n/p/.gemini"));
+	deep("n/plain/settings.json");
+	tell("nested-parent", rename("n/plain", "n/p/.windsurf"));
+	deep("n/above/hooks/a.json");
+	tell("nested-parent-above", rename("n/above", "n/p/.github"));
+	make("n/file");
+	tell("nested-moved", rename("n/file", "n/p/.yarnrc.yml"));
+	tell("vendor-itself", deep("n/vendor/.envrc"));
+
+	tell("neighbour-fetched", deep("n/node_modules/a/.vscode/tasks.json"));
+	tell("neighbour-vendored", deep("n/vendor/c/.cargo/config.toml"));
+	deep("n/node_modules/b/x/.envrc");
+	deep("n/node_modules/c/.npmrc");
+	deep("n/node_modules/e/.npmrc");
+	tell("neighbour-within", rename("n/node_modules/a", "n/node_modules/.a-x"));
+	tell("fetched-hard", link("n/node_modules/e/.npmrc", "n/p/.npmrc"));
+	tell("fetched-moved", rename("n/node_modules/b", "n/p/b"));
+	directory("n/p/d");
+	tell("fetched-exchanged", renameat2(AT_FDCWD, "n/p/d", AT_FDCWD, "n/node_modules/c", RENAME_EXCHANGE));
+	tell("fetched-renamed", rename("n/node_modules", "n/modules"));
+	tell("vendor-renamed", rename("n/vendor", "n/own"));
+	deep("n/m/node_modules/a/.envrc");
+	tell("neighbour-parent", rename("n/m", "n/m2"));
+	tell("neighbour-pipeline", deep("n/p/.gitlab-ci.yml"));
+
+	tell("beside-workflow", deep("r/.github/workflows/ci.yml"));
+	tell("beside-pipeline", make("r/.gitlab-ci.yml"));
+	deep("n/flows/ci.yml");
+	tell("beside-moved", rename("n/flows", "r/.circleci"));
+	tell("beside-linked", symlink("../n", "r/.buildkite"));
+	tell("neighbour-beside", deep("r/sub/.gitlab-ci.yml"));
+}
+
 /* names: tries every way to make a name where it makes others run code; then what work makes. */
 int names(int argc, char **argv)
 {
@@ -219,6 +273,7 @@ int names(int argc, char **argv)
 	by_the_parent();
 	repositories();
 	configuration();
+	nested_configuration();
 	nested("work");
 	tell("neighbour-index", make("n/work/.git/index"));
 	tell("neighbour-sample", directory("n/work/.git/hooks") < 0 ? -1 : make("n/work/.git/hooks/update.sample"));
@@ -227,7 +282,7 @@ int names(int argc, char **argv)
 	tell("neighbour-hooks", make("n/src/hooks/use.ts"));
 	make("old.git/HEAD.lock");
 	tell("neighbour-head", rename("old.git/HEAD.lock", "old.git/HEAD"));
-	tell("neighbour-deep", make("n/.vscode"));
+	tell("neighbour-deep", make("n/vscode"));
 	return 0;
 }
 

@@ -145,6 +145,12 @@ impl Snapshot {
             .collect()
     }
 
+    /// Every path, and what lies there.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (&[u8], FileType)> {
+        let items = self.items.iter();
+        items.map(|item| (item.path.0.as_ref(), item.key.file_type()))
+    }
+
     /// What makes git run code in the repositories of the tree, but for the one at its top: their settings and
     /// hooks, and files `.git` that name a repository elsewhere.
     pub(crate) fn settings_of_repositories(&self) -> Vec<PathBuf> {

@@ -35,4 +35,5 @@ mod watch;
 pub use image::{content_key, content_of};
 pub use serve::enter_if_asked;
 
+pub(crate) use names::Fetched;
 pub(crate) use serve::NAME;

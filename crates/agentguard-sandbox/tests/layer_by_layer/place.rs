@@ -131,6 +131,7 @@ impl Place {
                     .map(PathBuf::from)
                     .to_vec(),
                 places: Vec::new(),
+                fetched: Vec::new(),
                 variables: BTreeMap::new(),
                 mute: Vec::new(),
                 environment: Vec::new(),

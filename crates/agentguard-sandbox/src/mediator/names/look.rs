@@ -5,10 +5,11 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
+use agentguard_core::places::{Begins, Next, Pattern, Tail, is_named};
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
 
-use super::pattern::{Next, Pattern, Tail, is_named};
+use super::fetched::{Brought, Fetched, Search};
 use crate::mediator::caller::Processes;
 use crate::mediator::resolve::{Place, device, kind, os};
 use crate::plan::Plan;
@@ -48,6 +49,7 @@ pub(super) struct Coming {
 pub(super) struct Places {
     workspace: Vec<u8>,
     patterns: Vec<Pattern>,
+    fetched: Fetched,
 }
 
 impl Places {
@@ -58,6 +60,7 @@ impl Places {
         Self {
             workspace: confinement.workspace.as_os_str().as_bytes().to_vec(),
             patterns: patterns.filter_map(|text| Pattern::parse(text)).collect(),
+            fetched: Fetched::of(&confinement.fetched),
         }
     }
 
@@ -77,25 +80,21 @@ impl Places {
         let Some(above) = self.within(&parent) else {
             return Ok(Vec::new());
         };
-        let mut path: Vec<&[u8]> = above
-            .split(|byte| *byte == b'/')
-            .filter(|part| !part.is_empty())
-            .collect();
+        let mut path = names(above);
         let is_git = path.last().is_some_and(|last| is_named(last, b".git"));
         path.push(name);
         let mut found = Found::new(path.join(&b'/'), what);
-        for pattern in &self.patterns {
-            match what {
-                What::File if pattern.holds(&path) => found.add(pattern.text(), &[]),
-                What::Link if pattern.holds(&path) || pattern.tails(&path).next().is_some() => {
-                    found.add(pattern.text(), &[]);
-                }
-                What::Tree(tree) => {
-                    for tail in pattern.tails(&path) {
-                        found.search(tree.as_fd(), tail, pattern.text(), &mut Vec::new());
-                    }
-                }
-                What::File | What::Link | What::Directory => {}
+        self.find_places(&mut found, &path, place.parent.as_fd(), what);
+        if let What::Tree(tree) = what {
+            let from = processes.path_of_bytes(tree.as_fd())?;
+            let is_left = |from: &[u8]| self.fetched.is_left(&names(from), &path);
+            if self.within(&from).is_some_and(is_left) {
+                found.add_brought(Search::through(
+                    tree.as_fd(),
+                    &path,
+                    &self.patterns,
+                    &self.fetched,
+                ));
             }
         }
         if !is_git {
@@ -108,11 +107,57 @@ impl Places {
         Ok(found.all)
     }
 
+    /// Notes each pattern that `path` matches as what it is to be, or that something below it would.
+    fn find_places(&self, found: &mut Found, path: &[&[u8]], parent: BorrowedFd<'_>, what: &What) {
+        for pattern in &self.patterns {
+            for start in pattern.starts(path) {
+                let (before, below) = path.split_at_checked(start).unwrap_or_default();
+                let (is_held, tail) = (pattern.holds(below), pattern.tail(below));
+                if !is_held && tail.is_none() || !self.counts(pattern, before, below, parent) {
+                    continue;
+                }
+                match (what, tail) {
+                    (What::File, _) if is_held => found.add(pattern.text(), &[]),
+                    (What::Link, _) => found.add(pattern.text(), &[]),
+                    (What::Tree(tree), Some(tail)) => {
+                        found.search(tree.as_fd(), tail, pattern.text(), &mut Vec::new());
+                    }
+                    (What::File | What::Directory | What::Tree(_), _) => {}
+                }
+            }
+        }
+    }
+
+    /// Whether a place counts in the directory that it begins in: that is where so many names of `path` are left,
+    /// the last of which is in `parent`.
+    fn counts(
+        &self,
+        pattern: &Pattern,
+        before: &[&[u8]],
+        below: &[&[u8]],
+        parent: BorrowedFd<'_>,
+    ) -> bool {
+        match pattern.begins() {
+            Begins::AtTop => true,
+            Begins::Anywhere => !self.fetched.excuses(pattern, before),
+            Begins::BesideGit => {
+                let up = "../".repeat(below.len().saturating_sub(1));
+                is_there(parent, OsStr::new(&format!("{up}.git")))
+            }
+        }
+    }
+
     /// A path below the workspace, relative to it.
     fn within<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
         let rest = path.strip_prefix(self.workspace.as_slice())?;
         (rest.is_empty() || rest.starts_with(b"/")).then_some(rest)
     }
+}
+
+/// The names of a path.
+fn names(path: &[u8]) -> Vec<&[u8]> {
+    let names = path.split(|byte| *byte == b'/');
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 fn is_hooks(name: &&[u8]) -> bool {
@@ -159,6 +204,12 @@ impl Found {
         }
     }
 
+    fn add_brought(&mut self, brought: Vec<Brought>) {
+        for (place, below) in brought {
+            self.add_below(&place, &below);
+        }
+    }
+
     /// Looks below `tree` for what `tail` is about. What cannot be looked at is taken for it.
     fn search(
         &mut self,
@@ -175,7 +226,7 @@ impl Found {
             Next::Everything => tail,
             Next::Here => return,
         };
-        let Ok(names) = names_in(tree) else {
+        let Ok(names) = names_in(tree, MOST_SEEN) else {
             return self.add_below(place, below);
         };
         for name in names {
@@ -277,7 +328,8 @@ fn is_there(directory: BorrowedFd<'_>, name: &OsStr) -> bool {
     )
 }
 
-fn names_in(directory: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
+/// The names in a directory, where there are not more than `most`.
+pub(super) fn names_in(directory: BorrowedFd<'_>, most: usize) -> Result<Vec<Vec<u8>>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = fs::openat(directory, ".", flags, Mode::empty())?;
     let mut names = Vec::new();
@@ -287,7 +339,7 @@ fn names_in(directory: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
         if !matches!(name, b"." | b"..") {
             names.push(name.to_vec());
         }
-        if names.len() > MOST_SEEN {
+        if names.len() > most {
             return Err(Errno::OVERFLOW);
         }
     }

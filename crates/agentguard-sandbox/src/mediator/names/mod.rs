@@ -8,8 +8,8 @@
 //! one that does not answer holds nobody elsewhere.
 
 mod call;
+mod fetched;
 mod look;
-mod pattern;
 mod perform;
 mod trees;
 
@@ -22,6 +22,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::call::Call;
+pub(crate) use self::fetched::Fetched;
 use self::look::{Coming, Places, What};
 use self::perform::{Existing, Opened};
 use self::trees::{Tree, Trees};
