@@ -55,6 +55,7 @@ ask contains {
 	"remedy": "open a pull request, and ask for its review",
 } if {
 	is_change
+	not input.action.pushes
 	parts[0] in {"merges", "merge-upstream"}
 }
 
@@ -64,6 +65,7 @@ ask contains {
 	"remedy": "open a pull request, and ask for its review",
 } if {
 	is_change
+	not input.action.pushes
 	parts[0] == "pulls"
 	parts[2] == "merge"
 }

@@ -78,6 +78,7 @@ ask contains {
 	"remedy": "open a merge request, and ask for its review",
 } if {
 	is_change
+	not input.action.pushes
 	rest[0] == "merge_requests"
 	rest[2] == "merge"
 }

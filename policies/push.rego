@@ -44,6 +44,7 @@ deny contains {
 } if {
 	some update in input.action.refs
 	update.kind == "other"
+	not is_request(update)
 }
 
 # Without it, whoever is refused would hear only that no rule allows it.
@@ -61,10 +62,21 @@ deny contains {
 deny contains {
 	"id": "push/unseen",
 	"reason": sprintf("what `%s` would hold is not known: %s", [update.name, input.action.unseen]),
-	"remedy": "push it with git, which shows what it holds",
+	"remedy": "name it by its whole id and the repository by its name, or push it with git",
 } if {
 	input.action.unseen
 	some update in input.action.refs
+}
+
+# What comes of a merge only the server knows, and of which branch often, too.
+allow contains {"id": "push/asked", "reason": "a human may say yes to it"} if count(ask) > 0
+
+ask contains {
+	"id": "push/merge",
+	"reason": sprintf("`%s` would be merged, and a human merges, after review", [input.action.merges]),
+	"remedy": "open a pull request, and ask for its review",
+} if {
+	input.action.merges
 }
 
 # Every commit is looked at: what one adds and the next removes ran in between, or can be checked out.
@@ -105,6 +117,12 @@ is_about_request(option) if {
 }
 
 remedy := sprintf("push to `%s/…`, and open a pull request from there", [lib.own_branch])
+
+# Whatever branch a request to merge is for, where an interface is asked to change that.
+is_request(update) if {
+	input.action.by in {"graphql", "rest"}
+	regex.match(`^refs/(merge-requests|pull)/[^/]+/(head|merge)$`, update.name)
+}
 
 is_own(update) if {
 	update.kind == "branch"

@@ -155,3 +155,16 @@ test_what_is_not_shown_is_not_pushed if {
 	ids := {rule.id | some rule in refs.deny} with input as {"action": asked, "session": session}
 	ids == {"push/unseen"}
 }
+
+test_a_human_merges_whatever_branch_it_is_into if {
+	pull := {"name": "refs/pull/1/merge", "kind": "other", "short": "refs/pull/1/merge", "change": "update", "forward": true}
+	every update in [pull, branch("agent/fixer/01234567/x", "update")] {
+		asked := {"by": "rest", "refs": [update], "paths": [], "merges": "0123456789abcdef0123456789abcdef01234567"}
+		{rule.id | some rule in refs.ask} == {"push/merge"} with input as {"action": asked, "session": session}
+		count(refs.deny) == 0 with input as {"action": asked, "session": session}
+	}
+	by_git := {"by": "git", "refs": [pull], "paths": []}
+	{rule.id | some rule in refs.deny} == {"push/ref"} with input as {"action": by_git, "session": session}
+	into_main := {"by": "rest", "refs": [branch("main", "update")], "paths": [], "merges": "0123456789abcdef0123456789abcdef01234567"}
+	{rule.id | some rule in refs.deny} == {"push/protected"} with input as {"action": into_main, "session": session}
+}

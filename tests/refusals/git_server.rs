@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use agentguard::core::Digest;
 use tokio_rustls::rustls::{ServerConnection, StreamOwned};
 
+use crate::forge;
 use crate::lent::certified;
 use crate::scene::Scene;
 
@@ -131,7 +132,7 @@ pub(crate) struct Request {
     pub(crate) path: String,
     query: String,
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
@@ -280,7 +281,7 @@ fn serve(stream: impl Read + Write, (root, asked): (&Path, &Mutex<Vec<String>>))
             .unwrap();
         }
         asked.lock().unwrap().extend(request.command());
-        let answer = request.answer(root);
+        let answer = forge::answer(&request, root).unwrap_or_else(|| request.answer(root));
         let writing = stream.get_mut();
         if writing.write_all(&answer).is_err() || writing.flush().is_err() {
             return;

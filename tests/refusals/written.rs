@@ -213,12 +213,12 @@ fn what_could_be_taken_for_another_ref_is_not_passed_on() {
         assert!(ran.stdout.contains("gate/push"), "{}", ran.stdout);
         assert_eq!(server.heard(), Vec::<String>::new());
         assert_eq!(pushes(scene), Vec::<String>::new());
-        // Merges name no file, and are a human's: nobody is asked here.
+        // A merge that does not say of what.
         let policy = server.policy(scene);
         let flags = [policy.as_str(), "--approval-timeout=0"];
         let merge = "curl -sS -X PUT http://api.github.com/repos/o/r/pulls/1/merge";
         let ran = scene.run_with(&flags, &["sh", "-c", merge]);
-        assert!(ran.stdout.contains("github/merge"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("push/unseen"), "{}", ran.stdout);
         assert_eq!(server.heard(), Vec::<String>::new());
     });
 }

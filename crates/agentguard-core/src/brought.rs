@@ -80,6 +80,7 @@ mod tests {
             paths: Vec::new(),
             infrastructure: Vec::new(),
             unseen: None,
+            merges: None,
             options: Vec::new(),
             atomic: false,
             signed: false,

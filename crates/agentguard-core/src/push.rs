@@ -31,6 +31,10 @@ pub struct Push {
     /// Why it is not known what the refs are to hold, where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen: Option<String>,
+    /// The commit that the server is to merge into its refs. What comes of that only the server knows; what is told here
+    /// is what the commit brings that the server's own branch does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merges: Option<String>,
     /// What the server is told beside it (`git push --push-option`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
@@ -268,10 +272,11 @@ impl Push {
     /// What it asks, in words.
     #[must_use]
     pub fn words(&self) -> String {
-        let one = |update: &RefUpdate| match update.change {
-            RefChange::Create => format!("create `{}`", update.name),
-            RefChange::Update => format!("update `{}`", update.name),
-            RefChange::Delete => format!("delete `{}`", update.name),
+        let one = |update: &RefUpdate| match (&self.merges, update.change) {
+            (Some(commit), _) => format!("merge `{commit}` into `{}`", update.name),
+            (None, RefChange::Create) => format!("create `{}`", update.name),
+            (None, RefChange::Update) => format!("update `{}`", update.name),
+            (None, RefChange::Delete) => format!("delete `{}`", update.name),
         };
         let refs: Vec<_> = self.refs.iter().map(one).collect();
         format!(

@@ -214,6 +214,7 @@ pub(crate) fn push() -> Value {
             unseen: None,
         }],
         unseen: None,
+        merges: None,
         options: words(&["ci.skip"]),
         atomic: false,
         signed: false,
@@ -226,26 +227,38 @@ pub(crate) fn push() -> Value {
 
 /// The same of what a request writes, and does not show.
 pub(crate) fn written() -> Value {
+    let unseen = "it does not name by its whole id what a ref is to point to".to_owned();
     let branch = "refs/heads/agent/ci-7/07070707/fix";
-    of_push(Push {
+    of_push(by_rest(branch, (Some(unseen), None)))
+}
+
+/// The same of what a request merges.
+pub(crate) fn merging() -> Value {
+    let commit = "3b18e512dba79e4c8300dd08aeb37f8e728b8dad".to_owned();
+    of_push(by_rest("refs/pull/7/merge", (None, Some(commit))))
+}
+
+fn by_rest(name: &str, (unseen, merges): (Option<String>, Option<String>)) -> Push {
+    Push {
         by: PushedBy::Rest,
         host: "github.com".to_owned(),
         port: 443,
         repository: words(&["o", "r"]),
-        refs: RefUpdate::new(None, Some("0".repeat(39) + "1"), branch)
+        refs: RefUpdate::new(None, Some("0".repeat(39) + "1"), name)
             .into_iter()
             .collect(),
         commits: Vec::new(),
         paths: Vec::new(),
         infrastructure: Vec::new(),
-        unseen: Some("the request names an object, and does not show what it holds".to_owned()),
+        unseen,
+        merges,
         options: Vec::new(),
         atomic: false,
         signed: false,
         caller: "/usr/bin/gh".to_owned(),
         caller_sha256: None,
         credentials: Vec::new(),
-    })
+    }
 }
 
 fn of_push(push: Push) -> Value {

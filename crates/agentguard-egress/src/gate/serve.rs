@@ -281,6 +281,16 @@ impl Connection {
         Ok(answer)
     }
 
+    /// Another of the same client's.
+    pub(super) fn beside(&self, origin: Origin, way: Way) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            origin,
+            way,
+            slot: Slot::default(),
+        }
+    }
+
     /// Reads, asks, and sends.
     async fn pass(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Unsent> {
         let judged = self.judge(request).await?;
@@ -382,7 +392,7 @@ impl Connection {
         api.pushes = written.is_some();
         match self.shared.guard.request(api, whole).await? {
             Ok(permitted) => {
-                let (permitted, pushing) = self.written(written, permitted).await?;
+                let (permitted, pushing) = self.written(written, (&read, whole), permitted).await?;
                 Ok(Judged {
                     read,
                     uses,
@@ -402,7 +412,7 @@ impl Connection {
     }
 
     /// Puts in what was lent, where it was permitted, and says what is asked for.
-    fn lend(
+    pub(super) fn lend(
         &self,
         uses: &Uses,
         read: &mut Read,
@@ -438,7 +448,13 @@ impl Connection {
             .ok_or_else(|| Fault::bad("gate/path", "its path cannot be sent as it was judged"))
     }
 
-    fn api(&self, read: &Read, uses: &Uses, shown: Shown, at: Vetted) -> Result<Api, Fault> {
+    pub(super) fn api(
+        &self,
+        read: &Read,
+        uses: &Uses,
+        shown: Shown,
+        at: Vetted,
+    ) -> Result<Api, Fault> {
         let graphql = graphql::of(&read.target, shown.json.as_ref(), shown.document.as_deref())?;
         // Some servers take GraphQL as a form, too; there it is not read.
         let is_unread = shown.form.is_some() && graphql::is_endpoint(&read.target.segments);

@@ -90,7 +90,7 @@ fn unknown_field(purpose: Purpose, path: &[&str]) -> Option<String> {
             example::api_of_form(),
             example::api_of_upgrade(),
         ],
-        Purpose::Push => vec![example::push(), example::written()],
+        Purpose::Push => vec![example::push(), example::written(), example::merging()],
         Purpose::Session => vec![example::session()],
         Purpose::Sandbox => vec![example::sandbox()],
         Purpose::Library => vec![

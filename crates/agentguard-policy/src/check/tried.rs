@@ -23,6 +23,7 @@ pub(super) fn mistakes(parsed: &[Parsed], tier: &Apart) -> Vec<Mistake> {
         (Purpose::Api, example::api()),
         (Purpose::Push, example::push()),
         (Purpose::Push, example::written()),
+        (Purpose::Push, example::merging()),
         (Purpose::Api, example::api_of_graphql()),
         (Purpose::Api, example::api_of_form()),
         (Purpose::Api, example::api_of_upgrade()),

@@ -20,8 +20,17 @@ const LONGEST_LIST: usize = 4 << 20;
 
 /// Asks for the server's branches (gitprotocol-v2(5)).
 pub(super) fn branches(format: Hash) -> Vec<u8> {
+    refs(format, b"ref-prefix refs/heads/\n")
+}
+
+/// Asks for the server's own branch.
+pub(super) fn own_branch(format: Hash) -> Vec<u8> {
+    refs(format, b"ref-prefix HEAD\n")
+}
+
+fn refs(format: Hash, which: &[u8]) -> Vec<u8> {
     let mut bytes = command("ls-refs", format);
-    pkt::put(&mut bytes, b"ref-prefix refs/heads/\n");
+    pkt::put(&mut bytes, which);
     pkt::flush(&mut bytes);
     bytes
 }
@@ -34,6 +43,16 @@ pub(super) fn beside(wanted: &[ObjectId], branches: &[ObjectId]) -> Vec<u8> {
         pkt::put(&mut bytes, format!("have {id}\n").as_bytes());
     }
     pkt::put(&mut bytes, b"filter tree:0\n");
+    done(bytes)
+}
+
+/// Asks for those commits that lead to `wanted` and to none of the branches, with all that they hold: what a push of
+/// them would bring.
+pub(super) fn brought(wanted: &[ObjectId], branches: &[ObjectId]) -> Vec<u8> {
+    let mut bytes = fetch(wanted);
+    for id in branches.iter().take(MOST_BRANCHES) {
+        pkt::put(&mut bytes, format!("have {id}\n").as_bytes());
+    }
     done(bytes)
 }
 

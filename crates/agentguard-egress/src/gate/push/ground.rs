@@ -14,10 +14,10 @@ use crate::gate::request::Read;
 use crate::gate::serve::Connection;
 
 /// Who asks, and how.
-struct Questions<'c> {
-    connection: &'c Connection,
-    read: &'c Read,
-    version: Version,
+pub(super) struct Questions<'c> {
+    pub(super) connection: &'c Connection,
+    pub(super) read: &'c Read,
+    pub(super) version: Version,
 }
 
 impl Connection {
@@ -75,7 +75,7 @@ impl Connection {
 
 impl Questions<'_> {
     /// Makes sure that what a push builds upon is in the server's branches.
-    async fn ground(
+    pub(super) async fn ground(
         &self,
         upstream: &Upstream,
         ground: &[ObjectId],
@@ -114,7 +114,7 @@ impl Questions<'_> {
     }
 
     /// What directories and files hold that the push changes.
-    async fn content(
+    pub(super) async fn content(
         &self,
         upstream: &Upstream,
         received: &mut Received,
@@ -146,7 +146,7 @@ impl Questions<'_> {
         Ok(())
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         upstream: &Upstream,
         question: Vec<u8>,

@@ -16,6 +16,7 @@ mod infrastructure;
 mod known;
 mod large;
 mod manifest;
+mod named;
 mod pack;
 mod pass;
 mod paths;
@@ -62,6 +63,8 @@ const SENT: &[u8] = b"application/x-git-receive-pack-request";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Of how many refs the server is asked whether they go forward.
 const MOST_ASKED: usize = 8;
+/// How it is begun to be said that a push is not even judged.
+const NOT_PASSED_ON: &str = "the push is not passed on: ";
 /// The shortest body of a request of no refs.
 const PROBE: &[u8] = b"0000";
 
@@ -110,7 +113,7 @@ pub(super) struct Unread {
 
 impl Unread {
     fn new(why: &str) -> Box<Self> {
-        let reason = format!("the push is not passed on: {why}");
+        let reason = format!("{NOT_PASSED_ON}{why}");
         Box::new(Self {
             rule: Rule::new("gate/push", reason),
             commands: None,
@@ -268,7 +271,8 @@ impl Received {
         headers: &HeaderMap,
     ) -> Option<(String, Request<Bytes>)> {
         let (path, _) = sent.split_once('?').unwrap_or((sent, ""));
-        let path = format!("{}{UPLOAD}", path.strip_suffix(RECEIVE)?);
+        let of = path.strip_suffix(RECEIVE).or(path.strip_suffix(UPLOAD))?;
+        let path = format!("{of}{UPLOAD}");
         let length = asked.len();
         let mut request = Request::new(Bytes::from(asked));
         *request.method_mut() = Method::POST;
@@ -328,6 +332,7 @@ impl Received {
             paths,
             infrastructure: infrastructure::changes(&files, (&self.objects, &self.base)),
             unseen: None,
+            merges: None,
             options: self.commands.options.clone(),
             atomic: self.commands.atomic,
             signed: self.commands.signed,

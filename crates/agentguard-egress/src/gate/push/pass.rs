@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use agentguard_core::{CredentialName, Digest, OutcomeOf, Push};
+use agentguard_core::{CredentialName, Digest, OutcomeOf};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 
 use super::commands::Commands;
 use super::hold::Going;
+use super::written::Asked;
 use super::{Arrived, Heard, Unread, refused};
 use crate::gate::ask::{Asking, Permitted};
 use crate::gate::body::Body;
@@ -140,13 +141,19 @@ impl Connection {
     /// Has what a permitted request writes to a repository judged as well.
     pub(in crate::gate) async fn written(
         &self,
-        written: Option<Push>,
+        written: Option<Asked>,
+        (read, body): (&Read, Option<Digest>),
         permitted: Permitted,
     ) -> Result<(Permitted, Option<Permitted>), Unsent> {
-        let Some(push) = written else {
+        let Some(Asked { mut push, at }) = written else {
             return Ok((permitted, None));
         };
-        let whole = Digest::of(&serde_json::to_vec(&push).unwrap_or_default());
+        if let Some(at) = at {
+            self.show(&mut push, &at, read).await?;
+        }
+        // Who says yes to it does so to all that is sent.
+        let whole = serde_json::to_vec(&(&push, body)).unwrap_or_default();
+        let whole = Digest::of(&whole);
         let mut asking = self.shared.guard.push(push, whole)?;
         match asking.settled().await? {
             Ok(changing) => Ok((permitted, Some(changing))),

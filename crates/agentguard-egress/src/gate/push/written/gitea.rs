@@ -1,10 +1,13 @@
-//! The REST of Gitea and Forgejo: contents, branches and tags (docs.gitea.com/api, "repository").
+//! The REST of Gitea and Forgejo: contents, branches, tags and merges (docs.gitea.com/api, "repository").
 
 use agentguard_core::{Api, PathChanged, RefChange};
+use serde_json::Value;
 
-use super::github::NAMED;
 use super::said::Said;
-use super::{Content, File, Found, Written, branch, changed_by, file, tag, word};
+use super::{
+    ANNOTATED, Content, File, Found, Written, branch, changed_by, file, id, of_request, tag,
+    update, word,
+};
 
 pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
     let [all, owner, name, rest @ ..] = path.as_slice() else {
@@ -42,11 +45,48 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
             let on = on_branch(Said::of(api)?, repository)?;
             Ok(Some(on.unseen("what a patch changes is not read")))
         }
+        ("POST", ["pulls", number, "merge"], _) => merge(api, number, repository),
+        ("POST", ["pulls", number, "update"], _) => {
+            let into = update(&format!("refs/pull/{number}/head"), RefChange::Update)?;
+            Ok(Some(Written::new(repository, vec![into]).merging(None)))
+        }
+        ("POST", ["merge-upstream"], _) => {
+            let into = branch(Some(Said::of(api)?.needed("branch")?), RefChange::Update)?;
+            Ok(Some(Written::new(repository, vec![into]).merging(None)))
+        }
         (method, ["branches" | "tags", ..], rest) => {
             refs(api, method, (words.as_slice(), rest), repository)
         }
         _ => Ok(None),
     }
+}
+
+/// A merge, whose body has names in capitals that say nothing of what is merged.
+fn merge(api: &Api, number: &str, repository: Vec<String>) -> Found {
+    let Some(Value::Object(body)) = api.body.as_ref().filter(|_| api.query.is_empty()) else {
+        return Err("its body is no short JSON, or its address says something".to_owned());
+    };
+    let capitals = [
+        "Do",
+        "MergeCommitID",
+        "MergeMessageField",
+        "MergeTitleField",
+    ];
+    let rest = body
+        .iter()
+        .filter(|(name, _)| !capitals.contains(&name.as_str()));
+    let rest = rest
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let said = Said::object(&rest)?;
+    if said.is("delete_branch_after_merge") {
+        return Err("it removes a branch as well, and does not name it".to_owned());
+    }
+    if said.is("force_merge") {
+        return Err("it merges what is not checked".to_owned());
+    }
+    let into = Written::new(repository, vec![of_request("pull", number)?]);
+    Ok(Some(into.merging(said.text("head_commit_id")?)))
 }
 
 fn refs(
@@ -59,9 +99,11 @@ fn refs(
     let (refs, is_seen) = match (method, words) {
         ("POST", ["branches"]) => {
             let said = Said::of(api)?;
-            let made = branch(Some(said.needed("new_branch_name")?), RefChange::Create)?;
-            // Out of another branch, or the server's own.
-            (vec![made], said.text("old_ref_name")?.is_none())
+            let mut made = branch(Some(said.needed("new_branch_name")?), RefChange::Create)?;
+            // Without it, out of another branch, or the server's own.
+            let out_of = said.text("old_ref_name")?;
+            made.new = out_of.and_then(id);
+            (vec![made], out_of.is_none())
         }
         ("PATCH", ["branches", _, ..]) => {
             let to = Said::of(api)?.needed("name")?;
@@ -69,24 +111,27 @@ fn refs(
             (vec![gone, branch(Some(to), RefChange::Create)?], true)
         }
         ("PUT", ["branches", _, ..]) => {
-            let mut moved = branch(Some(&name), RefChange::Update)?;
-            moved.forward = !Said::of(api)?.is("force");
+            let (said, mut moved) = (Said::of(api)?, branch(Some(&name), RefChange::Update)?);
+            moved.new = said.text("new_commit_id")?.and_then(id);
+            moved.forward = !said.is("force");
             (vec![moved], false)
         }
         ("DELETE", ["branches", _, ..]) => (vec![branch(Some(&name), RefChange::Delete)?], true),
         ("POST", ["tags"]) => {
-            let made = tag(Said::of(api)?.needed("tag_name")?, RefChange::Create)?;
+            let said = Said::of(api)?;
+            let mut made = tag(said.needed("tag_name")?, RefChange::Create)?;
+            if said.text("message")?.is_some() {
+                let written = Written::new(repository, vec![made]);
+                return Ok(Some(written.unseen(ANNOTATED)));
+            }
+            made.new = said.text("target")?.and_then(id);
             (vec![made], false)
         }
         ("DELETE", ["tags", _, ..]) => (vec![tag(&name, RefChange::Delete)?], true),
         _ => return Ok(None),
     };
     let written = Written::new(repository, refs);
-    Ok(Some(if is_seen {
-        written
-    } else {
-        written.unseen(NAMED)
-    }))
+    Ok(Some(if is_seen { written } else { written.named() }))
 }
 
 /// The branch that is committed to. A new one is made out of it where one is named.

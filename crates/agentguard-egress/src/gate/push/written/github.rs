@@ -1,9 +1,10 @@
-//! GitHub's REST: contents, and refs (docs.github.com/rest/repos/contents, docs.github.com/rest/git/refs).
+//! GitHub's REST: contents, refs and merges (docs.github.com/rest: repos/contents, git/refs, branches/branches,
+//! pulls/pulls).
 
 use agentguard_core::{Api, PathChanged, RefChange};
 
 use super::said::Said;
-use super::{Content, Found, Written, branch, file, update, word};
+use super::{Content, Found, Written, branch, file, id, of_request, update, word};
 
 pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
     let (repository, rest) = match path.as_slice() {
@@ -24,9 +25,8 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
             let said = Said::of(api)?;
             let name = said.needed("ref")?;
             let mut created = update(name, RefChange::Create)?;
-            created.new = said.text("sha")?.map(str::to_owned);
-            let written = Written::new(repository, vec![created]);
-            Ok(Some(written.unseen(NAMED)))
+            created.new = said.text("sha")?.and_then(id);
+            Ok(Some(Written::new(repository, vec![created]).named()))
         }
         (method, ["git", "refs", ..], [_, _, name @ ..]) => {
             let name = format!("refs/{}", name.join("/"));
@@ -36,10 +36,9 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
             }
             let said = Said::of(api)?;
             let mut moved = update(&name, RefChange::Update)?;
-            moved.new = said.text("sha")?.map(str::to_owned);
+            moved.new = said.text("sha")?.and_then(id);
             moved.forward = !said.is("force");
-            let written = Written::new(repository, vec![moved]);
-            Ok(Some(written.unseen(NAMED)))
+            Ok(Some(Written::new(repository, vec![moved]).named()))
         }
         ("POST", ["branches", .., "rename"], [_, name @ .., _]) => {
             let to = Said::of(api)?.needed("new_name")?;
@@ -47,12 +46,28 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
             let made = branch(Some(to), RefChange::Create)?;
             Ok(Some(Written::new(repository, vec![gone, made])))
         }
+        ("PUT", ["pulls", number, "merge"], _) => {
+            let into = Written::new(repository, vec![of_request("pull", number)?]);
+            Ok(Some(into.merging(Said::of(api)?.text("sha")?)))
+        }
+        ("POST", ["merges"], _) => {
+            let said = Said::of(api)?;
+            let into = branch(Some(said.needed("base")?), RefChange::Update)?;
+            Ok(Some(
+                Written::new(repository, vec![into]).merging(said.text("head")?),
+            ))
+        }
+        ("POST", ["merge-upstream"], _) => {
+            let into = branch(Some(Said::of(api)?.needed("branch")?), RefChange::Update)?;
+            Ok(Some(Written::new(repository, vec![into]).merging(None)))
+        }
+        ("PUT", ["pulls", number, "update-branch"], _) => {
+            let into = update(&format!("refs/pull/{number}/head"), RefChange::Update)?;
+            Ok(Some(Written::new(repository, vec![into]).merging(None)))
+        }
         _ => Ok(None),
     }
 }
-
-/// Why nothing is known of what a ref is to point to.
-pub(super) const NAMED: &str = "the request names an object, and does not show what it holds";
 
 fn contents(
     api: &Api,

@@ -2,18 +2,23 @@
 
 use agentguard_core::{Api, PathChanged, RefChange, RefUpdate};
 
-use super::github::NAMED;
 use super::said::Said;
-use super::{Content, File, Found, Written, branch, changed_by, file, tag, without_format, word};
+use super::{
+    ANNOTATED, Content, File, Found, Written, branch, changed_by, file, id, of_request, tag,
+    without_format, word,
+};
 
 pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
     let [all, project, of, rest @ ..] = path.as_slice() else {
         return Ok(None);
     };
-    if word(all) != "projects" || word(of) != "repository" {
-        return Ok(None);
-    }
     let repository: Vec<_> = project.split('/').map(str::to_owned).collect();
+    match word(of).as_str() {
+        _ if word(all) != "projects" => return Ok(None),
+        "repository" => {}
+        "merge_requests" => return merge(api, rest, repository),
+        _ => return Ok(None),
+    }
     let words: Vec<_> = rest.iter().map(|segment| word(segment)).collect();
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let one = |update: RefUpdate| Written::new(repository.clone(), vec![update]);
@@ -39,7 +44,9 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
         }
         (_, ["commits", _, "cherry_pick" | "revert"], _) => {
             let on = branch(Some(Said::of(api)?.needed("branch")?), RefChange::Update)?;
-            Ok(Some(one(on).unseen(NAMED)))
+            Ok(Some(
+                one(on).unseen("what the server makes of it is not shown"),
+            ))
         }
         (_, ["submodules", _, ..], [_, place @ ..]) => {
             let said = Said::of(api)?;
@@ -59,6 +66,22 @@ pub(super) fn read(api: &Api, path: Vec<&str>) -> Found {
     }
 }
 
+/// Merge requests (docs.gitlab.com/api/merge_requests).
+fn merge(api: &Api, rest: &[&str], repository: Vec<String>) -> Found {
+    match (api.method.as_str(), rest) {
+        ("PUT", [number, last]) if word(last) == "merge" => {
+            let said = Said::of(api)?;
+            if said.is("should_remove_source_branch") {
+                return Err("it removes a branch as well, and does not name it".to_owned());
+            }
+            let into = of_request("merge-requests", number)?;
+            let into = Written::new(repository, vec![into]);
+            Ok(Some(into.merging(said.text("sha")?)))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Branches and tags.
 fn refs(
     api: &Api,
@@ -69,8 +92,11 @@ fn refs(
     let one = |update: RefUpdate| Written::new(repository.to_owned(), vec![update]);
     match (method, words, rest) {
         ("POST", ["branches"], _) => {
-            let made = branch(Some(Said::of(api)?.needed("branch")?), RefChange::Create)?;
-            Ok(Some(one(made).unseen(NAMED)))
+            let said = Said::of(api)?;
+            let mut made = branch(Some(said.needed("branch")?), RefChange::Create)?;
+            // What is no whole id may be another thing when the server looks.
+            made.new = said.text("ref")?.and_then(id);
+            Ok(Some(one(made).named()))
         }
         ("DELETE", ["branches", _, ..], [_, name @ ..]) => {
             let gone = branch(Some(&in_address(name)?), RefChange::Delete)?;
@@ -80,8 +106,13 @@ fn refs(
             Err("which branches it removes only the server knows".to_owned())
         }
         ("POST", ["tags"], _) => {
-            let made = tag(Said::of(api)?.needed("tag_name")?, RefChange::Create)?;
-            Ok(Some(one(made).unseen(NAMED)))
+            let said = Said::of(api)?;
+            let mut made = tag(said.needed("tag_name")?, RefChange::Create)?;
+            made.new = said.text("ref")?.and_then(id);
+            Ok(Some(match said.text("message")? {
+                None => one(made).named(),
+                Some(_) => one(made).unseen(ANNOTATED),
+            }))
         }
         ("DELETE", ["tags", _, ..], [_, name @ ..]) => {
             Ok(Some(one(tag(&in_address(name)?, RefChange::Delete)?)))

@@ -3,15 +3,19 @@
 use agentguard_core::{GraphqlField, GraphqlOperation, PathChanged, RefChange};
 use serde_json::{Map, Value};
 
-use super::github::NAMED;
-use super::{Content, File, Found, Written, branch, file, update};
+use super::{Content, File, Found, Written, branch, file, id, update};
 
 /// Mutations that write to a repository, by whatever they name.
-const WRITING: [&str; 6] = [
+const WRITING: [&str; 11] = [
     "createCommitOnBranch",
     "createRef",
     "deleteRef",
+    "enablePullRequestAutoMerge",
+    "enqueuePullRequest",
+    "mergeBranch",
+    "mergePullRequest",
     "revertPullRequest",
+    "updatePullRequestBranch",
     "updateRef",
     "updateRefs",
 ];
@@ -34,9 +38,8 @@ pub(super) fn read(asked: &[GraphqlField]) -> Found {
         "createCommitOnBranch" => commit(input).map(Some),
         "createRef" => {
             let mut made = update(text(input, "name")?, RefChange::Create)?;
-            made.new = Some(text(input, "oid")?.to_owned());
-            let written = Written::new(by_id(input)?, vec![made]);
-            Ok(Some(written.unseen(NAMED)))
+            made.new = id(text(input, "oid")?);
+            Ok(Some(Written::new(by_id(input)?, vec![made]).named()))
         }
         "updateRefs" => refs(input).map(Some),
         _ => Err("which ref it is about only the server knows".to_owned()),
@@ -84,7 +87,7 @@ fn refs(input: &Map<String, Value>) -> Result<Written, String> {
         };
         let mut moved = update(text(one, "name")?, change)?;
         if !is_gone {
-            moved.new = Some(after.to_owned());
+            moved.new = id(after);
             moved.forward = matches!(
                 one.get("force"),
                 None | Some(Value::Null | Value::Bool(false))
@@ -97,11 +100,7 @@ fn refs(input: &Map<String, Value>) -> Result<Written, String> {
         return Err("it changes no ref".to_owned());
     }
     let written = Written::new(by_id(input)?, refs);
-    Ok(if is_seen {
-        written
-    } else {
-        written.unseen(NAMED)
-    })
+    Ok(if is_seen { written } else { written.named() })
 }
 
 /// A repository of which nothing but the server's own name for it is known.

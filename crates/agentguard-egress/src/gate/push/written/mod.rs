@@ -2,10 +2,11 @@
 //! as one.
 //!
 //! An agent whose push is refused takes this way next. A request that stands at a place where refs are written is read
-//! whole or not passed on; what it says of files is judged as files, and where it only names an object, what that
-//! object holds counts as unseen. Merges are none of this: they name no file and often no branch, and rules about
-//! requests have a human asked.
+//! whole or not passed on; what it says of files is judged as files. Where it names an object by its whole id, that is
+//! fetched, and where it names it in any other way, what it holds counts as unseen. So it is with what
+//! is merged; which branch that changes, the server may be the only one to know.
 
+mod address;
 mod content;
 mod gitea;
 mod github;
@@ -22,12 +23,16 @@ use agentguard_core::{
 use super::commands::is_ref_name;
 use super::infrastructure;
 use super::paths::is_name;
+pub(super) use address::Address;
 use content::Content;
 
 /// How many files one request may write.
 const MOST_FILES: usize = 1000;
 /// The branch that a request is about where it names none.
 const DEFAULT: &str = "HEAD";
+
+/// Why it is not known what a tag is to hold.
+const ANNOTATED: &str = "with a message, it is another object that the server makes";
 
 /// What a request writes.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +42,18 @@ struct Written {
     paths: Vec<PathChange>,
     infrastructure: Vec<FileChange>,
     unseen: Option<String>,
+    /// Whether what is not seen is what its refs are to point to, as it stands.
+    is_named: bool,
+    /// What is merged.
+    merges: Option<String>,
+}
+
+/// A request that writes.
+#[derive(Debug, PartialEq)]
+pub(in crate::gate) struct Asked {
+    pub(super) push: Push,
+    /// Where that can be fetched which it only names.
+    pub(super) at: Option<Address>,
 }
 
 /// What becomes of a file.
@@ -52,10 +69,10 @@ type Found = Result<Option<Written>, String>;
 /// # Errors
 ///
 /// Returns why it cannot be judged, where it stands at a place where refs are written.
-pub(in crate::gate) fn of(api: &Api) -> Result<Option<Push>, String> {
+pub(in crate::gate) fn of(api: &Api) -> Result<Option<Asked>, String> {
     let by_graphql = graphql::read(api.graphql.as_deref().unwrap_or_default())?;
     if let Some(written) = by_graphql {
-        return written.push(api, PushedBy::Graphql).map(Some);
+        return written.asked(api, None).map(Some);
     }
     // Too long to be looked into, it could write as well.
     if api.graphql.is_none() && !api.body_seen && is_graphql(api) {
@@ -64,7 +81,7 @@ pub(in crate::gate) fn of(api: &Api) -> Result<Option<Push>, String> {
     if api.is_reading() || api.upgrade.is_some() {
         return Ok(None);
     }
-    let Some((forge, path)) = forge(api) else {
+    let Some((forge, path, before)) = forge(api) else {
         return Ok(None);
     };
     let written = match forge {
@@ -73,7 +90,7 @@ pub(in crate::gate) fn of(api: &Api) -> Result<Option<Push>, String> {
         Forge::Gitea => gitea::read(api, path),
     }?;
     written
-        .map(|written| written.push(api, PushedBy::Rest))
+        .map(|written| written.asked(api, Some((forge, before))))
         .transpose()
 }
 
@@ -85,16 +102,16 @@ enum Forge {
     Gitea,
 }
 
-/// Whose interface a path belongs to, and what stands behind its beginning. It is told by its form and not by its host:
+/// Whose interface a path belongs to, what stands behind its beginning, and how much before that. It is told by its form and not by its host:
 /// who has one of their own may have it anywhere.
-fn forge(api: &Api) -> Option<(Forge, Vec<&str>)> {
+fn forge(api: &Api) -> Option<(Forge, Vec<&str>, usize)> {
     // Servers take a slash at the end for nothing, and some an ending that names a format.
     let mut path: Vec<_> = api.path.iter().map(String::as_str).collect();
     while path.last().is_some_and(|last| last.is_empty()) {
         path.pop();
     }
     if is_github(&api.host) {
-        return Some((Forge::Github, path));
+        return Some((Forge::Github, path, 0));
     }
     let is_begun = |two: &[&str]| match two {
         [api, version] if api.eq_ignore_ascii_case("api") => {
@@ -111,7 +128,7 @@ fn forge(api: &Api) -> Option<(Forge, Vec<&str>)> {
         .windows(2)
         .enumerate()
         .find_map(|(at, two)| is_begun(two).map(|forge| (at, forge)))?;
-    Some((forge, path.split_off(at + 2)))
+    Some((forge, path.split_off(at + 2), at))
 }
 
 /// Whether a host is nothing but GitHub's interface.
@@ -151,6 +168,8 @@ impl Written {
             paths: Vec::new(),
             infrastructure: Vec::new(),
             unseen: None,
+            is_named: false,
+            merges: None,
         }
     }
 
@@ -177,6 +196,49 @@ impl Written {
         self
     }
 
+    /// What its refs are to point to is not in the request.
+    fn named(mut self) -> Self {
+        self.is_named = true;
+        self
+    }
+
+    /// The server is to merge `head` into its refs. By its id it is the same when the server looks.
+    fn merging(mut self, head: Option<&str>) -> Self {
+        self.merges = head.and_then(id);
+        match self.merges {
+            Some(_) => self.named(),
+            None => self.unseen("it does not name by its whole id what is merged"),
+        }
+    }
+
+    /// Where that can be fetched, or why it cannot.
+    fn address(&self, api: &Api, by: Option<(Forge, usize)>) -> Result<Address, &'static str> {
+        let mut made = self
+            .refs
+            .iter()
+            .filter(|one| one.change != RefChange::Delete);
+        if self.merges.is_none() && !made.all(|one| one.new.is_some()) {
+            return Err("it does not name by its whole id what a ref is to point to");
+        }
+        let by = by.ok_or("which repository it is about only the server knows")?;
+        address::of(api, by, &self.repository)
+    }
+
+    fn asked(mut self, api: &Api, by: Option<(Forge, usize)>) -> Result<Asked, String> {
+        let mut at = None;
+        if self.is_named {
+            match self.address(api, by) {
+                Ok(address) => at = Some(address),
+                Err(why) => self.unseen = Some(why.to_owned()),
+            }
+        }
+        let by = by.map_or(PushedBy::Graphql, |_| PushedBy::Rest);
+        Ok(Asked {
+            push: self.push(api, by)?,
+            at,
+        })
+    }
+
     fn push(self, api: &Api, by: PushedBy) -> Result<Push, String> {
         let names: HashSet<_> = self.refs.iter().map(|update| &update.name).collect();
         if names.len() < self.refs.len() {
@@ -197,6 +259,7 @@ impl Written {
             paths: self.paths,
             infrastructure: self.infrastructure,
             unseen: self.unseen,
+            merges: self.merges,
             options: Vec::new(),
             atomic: false,
             signed: false,
@@ -227,6 +290,12 @@ fn tag(name: &str, change: RefChange) -> Result<RefUpdate, String> {
     update(&format!("refs/tags/{name}"), change)
 }
 
+/// Whichever branch a request to merge is for when the server looks: anybody may change that until then. It goes by the
+/// name under which servers keep what would come of it.
+fn of_request(kind: &str, number: &str) -> Result<RefUpdate, String> {
+    update(&format!("refs/{kind}/{number}/merge"), RefChange::Update)
+}
+
 /// What is done to a ref. Servers write a file's change on top of what is there.
 fn update(name: &str, change: RefChange) -> Result<RefUpdate, String> {
     if !is_ref_name(name) {
@@ -242,6 +311,14 @@ fn update(name: &str, change: RefChange) -> Result<RefUpdate, String> {
         old: None,
         new: None,
     })
+}
+
+/// The whole id of an object, where a text is one: then no server takes it for anything else.
+fn id(text: &str) -> Option<String> {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let is_whole = [40, 64].contains(&text.len()) && text.bytes().all(is_digit);
+    let is_none = text.bytes().all(|byte| byte == b'0');
+    (is_whole && !is_none).then(|| text.to_owned())
 }
 
 /// What becomes of a file whose path is the request's own.

@@ -38,12 +38,15 @@ fn request(host: &str, method: &str, target: &str, body: Option<serde_json::Valu
     })
 }
 
-/// What a request amounts to, in a line: the refs, whether it is seen, the paths.
+/// What a request amounts to, in a line: the refs, whether it is seen or where that can be fetched, what is merged, the
+/// paths. `ID` stands for an id.
 fn told(host: &str, asked: &str, body: serde_json::Value) -> String {
     let (method, target) = asked.split_once(' ').unwrap();
+    let body: serde_json::Value = body.to_string().replace("ID", ID).parse().unwrap();
     let body = Some(body).filter(|body| !body.is_null());
-    let push = match of(&request(host, method, target, body).unwrap()) {
-        Ok(Some(push)) => push,
+    let target = &target.replace("ID", ID);
+    let Asked { push, at } = match of(&request(host, method, target, body).unwrap()) {
+        Ok(Some(asked)) => asked,
         Ok(None) => return "none".to_owned(),
         Err(why) => return format!("refused: {why}"),
     };
@@ -67,9 +70,16 @@ fn told(host: &str, asked: &str, body: serde_json::Value) -> String {
     let mut words = vec![push.repository.join("/")];
     words.extend(push.refs.iter().map(change));
     words.extend(push.unseen.map(|_| "unseen".to_owned()));
+    words.extend(push.merges.map(|merged| merged.replace(ID, "merges")));
+    words.extend(at.map(|at| {
+        let host = at.host.map_or(String::new(), |host| host.to_string());
+        format!("from {host}{}", at.path)
+    }));
     words.extend(push.paths.iter().map(path));
     words.join(" ")
 }
+
+const ID: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// What GitHub is asked, what is said, and what that amounts to.
 const TO_GITHUB: &str = r#"
@@ -86,8 +96,23 @@ PATCH /repos/o/r/git/refs/heads/a | {"sha": "1", "force": "no"} | o/r !refs/head
 DELETE /repos/o/r/git/refs/tags/v1 | null | o/r -refs/tags/v1
 POST /repos/o/r/branches/a/rename | {"new_name": "b"} | o/r -refs/heads/a +refs/heads/b
 POST /repos/o/r/git/trees | {} | none
-POST /repos/o/r/merges | {"base": "main", "head": "x"} | none
-PUT /repos/o/r/pulls/1/merge | {} | none
+POST /repos/o/r/git/refs | {"ref": "refs/heads/x", "sha": "ID"} | o/r +refs/heads/x from HUB/o/r.git
+PATCH /repos/o/r/git/refs/heads/a | {"sha": "ID", "force": true} | o/r !refs/heads/a from HUB/o/r.git
+POST /repos/o/r/git/refs | {"ref": "refs/heads/x", "sha": "IDa"} | o/r +refs/heads/x unseen
+POST /repos/o/r.git/git/refs | {"ref": "refs/heads/x", "sha": "ID"} | o/r.git +refs/heads/x unseen
+POST /repos/o/r.Wiki/git/refs | {"ref": "refs/heads/x", "sha": "ID"} | o/r.Wiki +refs/heads/x unseen
+POST /repos/o/r%3Fx/git/refs | {"ref": "refs/heads/x", "sha": "ID"} | o/r?x +refs/heads/x unseen
+POST /repositories/1/git/refs | {"ref": "refs/heads/x", "sha": "ID"} | repositories/1 +refs/heads/x unseen
+POST /repos/repositories/1/git/refs | {"ref": "refs/heads/x", "sha": "ID"} | repositories/1 +refs/heads/x unseen
+POST /repos/o/r/merges | {"base": "main", "head": "x"} | o/r refs/heads/main unseen
+POST /repos/o/r/merges | {"base": "main", "head": "ID"} | o/r refs/heads/main merges from HUB/o/r.git
+PUT /repos/o/r/pulls/1/merge | {} | o/r refs/pull/1/merge unseen
+PUT /repos/o/r/pulls/1/merge | null | o/r refs/pull/1/merge unseen
+PUT /Repos/o/r/Pulls/1/Merge/ | {"sha": "ID", "merge_method": "squash"} | o/r refs/pull/1/merge merges from HUB/o/r.git
+PUT /repos/o/r/pulls/1/merge?sha=ID | null | o/r refs/pull/1/merge merges from HUB/o/r.git
+PUT /repos/o/r/pulls/1/update-branch | {"expected_head_sha": "ID"} | o/r refs/pull/1/head unseen
+POST /repos/o/r/merge-upstream | {"branch": "main"} | o/r refs/heads/main unseen
+PUT /repos/o/r/pulls/1 | {} | none
 GET /repos/o/r/contents/a | null | none
 POST /repos/o/r/issues | {} | none
 "#;
@@ -103,6 +128,13 @@ POST L/commits.json | {"branch": "x", "actions": [{"action": "create", "file_pat
 POST L/commits | {"branch": "x", "start_branch": "y", "force": true, "actions": [{"action": "chmod", "file_path": "a"}]} | g/p !refs/heads/x a
 POST L/commits | {"branch": "x", "start_sha": "1", "actions": [{"action": "delete", "file_path": "a"}]} | g/p refs/heads/x unseen -a
 POST L/commits/1/cherry_pick | {"branch": "x"} | g/p refs/heads/x unseen
+POST L/branches?branch=x&ref=ID | null | g/p +refs/heads/x from /g/p.git
+POST L/tags | {"tag_name": "v1", "ref": "ID"} | g/p +refs/tags/v1 from /g/p.git
+POST L/tags | {"tag_name": "v1", "ref": "ID", "message": "m"} | g/p +refs/tags/v1 unseen
+PUT M/merge_requests/1/merge | {"sha": "ID"} | g/p refs/merge-requests/1/merge merges from /g/p.git
+PUT M/merge_requests/1/merge?sha=ID | null | g/p refs/merge-requests/1/merge merges from /g/p.git
+PUT M/merge_requests/1/merge | {"merge_when_pipeline_succeeds": true} | g/p refs/merge-requests/1/merge unseen
+PUT M/merge_requests/1 | {"title": "x"} | none
 POST L/commits/1/comments | {"note": "x"} | none
 POST L/branches?branch=x&ref=main | null | g/p +refs/heads/x unseen
 DELETE L/branches/a%2Fb | null | g/p -refs/heads/a/b
@@ -119,6 +151,14 @@ POST T/branches | {"new_branch_name": "x", "old_branch_name": "y"} | o/r +refs/h
 POST T/branches | {"new_branch_name": "x", "old_ref_name": "1"} | o/r +refs/heads/x unseen
 PATCH T/branches/main | {"name": "x"} | o/r -refs/heads/main +refs/heads/x
 PUT T/branches/x | {"new_commit_id": "1", "force": true} | o/r !refs/heads/x unseen
+POST T/branches | {"new_branch_name": "x", "old_ref_name": "ID"} | o/r +refs/heads/x from /o/r.git
+PUT T/branches/x | {"new_commit_id": "ID"} | o/r refs/heads/x from /o/r.git
+POST T/tags | {"tag_name": "v1", "target": "ID"} | o/r +refs/tags/v1 from /o/r.git
+POST T/tags | {"tag_name": "v1", "target": "ID", "message": "m"} | o/r +refs/tags/v1 unseen
+POST T/pulls/1/merge | {"Do": "squash", "head_commit_id": "ID"} | o/r refs/pull/1/merge merges from /o/r.git
+POST T/pulls/1/merge | {"Do": "merge"} | o/r refs/pull/1/merge unseen
+POST T/pulls/1/update | null | o/r refs/pull/1/head unseen
+POST T/merge-upstream | {"branch": "main"} | o/r refs/heads/main unseen
 DELETE T/branches/a/b | null | o/r -refs/heads/a/b
 POST T/tags | {"tag_name": "v1"} | o/r +refs/tags/v1 unseen
 DELETE T/tags/v1 | null | o/r -refs/tags/v1
@@ -131,17 +171,21 @@ fn rows(table: &str) -> impl Iterator<Item = (&str, serde_json::Value, &str)> {
     })
 }
 
-/// What stands by itself leads nowhere, and merges are a human's.
+/// What stands by itself leads nowhere.
 #[test]
 fn what_github_is_asked_to_write_is_a_push() {
     for (asked, body, expected) in rows(TO_GITHUB) {
+        let there = expected.replace("HUB", "github.com");
         assert_eq!(
             told("api.github.com", asked, body.clone()),
-            expected,
+            there,
             "{asked}"
         );
+        let there = expected.replace("HUB", "x.ghe.com");
+        assert_eq!(told("api.x.ghe.com", asked, body.clone()), there, "{asked}");
         let own = asked.replacen(" /", " /api/v3/", 1);
-        assert_eq!(told("git.test", &own, body), expected, "{own}");
+        let here = expected.replace("HUB", "");
+        assert_eq!(told("git.test", &own, body), here, "{own}");
     }
 }
 
@@ -149,14 +193,13 @@ fn what_github_is_asked_to_write_is_a_push() {
 fn what_other_hosts_are_asked_to_write_is_a_push() {
     for (asked, body, expected) in rows(TO_OTHERS) {
         for before in ["", "/git"] {
+            let project = format!(" {before}/api/v4/projects/g%2Fp/");
             let own = asked
-                .replacen(
-                    " L/",
-                    &format!(" {before}/api/v4/projects/g%2Fp/repository/"),
-                    1,
-                )
+                .replacen(" L/", &format!("{project}repository/"), 1)
+                .replacen(" M/", &project, 1)
                 .replacen(" T/", &format!(" {before}/api/v1/repos/o/r/"), 1);
-            assert_eq!(told("git.test", &own, body.clone()), expected, "{own}");
+            let there = expected.replace("from ", &format!("from {before}"));
+            assert_eq!(told("git.test", &own, body.clone()), there, "{own}");
         }
     }
 }
@@ -205,6 +248,9 @@ fn what_graphql_writes_is_a_push_whatever_it_is_called() {
     for document in [
         "mutation($i: I!) { updateRef(input: $i) { clientMutationId } }",
         "mutation($i: I!) { deleteRef(input: $i) { clientMutationId } }",
+        "mutation($i: I!) { mergePullRequest(input: $i) { clientMutationId } }",
+        "mutation($i: I!) { x: mergeBranch(input: $i) { clientMutationId } }",
+        "mutation($i: I!) { enablePullRequestAutoMerge(input: $i) { clientMutationId } }",
         "mutation($i: I!) { revertPullRequest(input: $i) { clientMutationId } }",
         "mutation($i: I!) { a: createRef(input: $i) { clientMutationId } b: createRef(input: $i) { clientMutationId } }",
         "mutation($i: I!) { ...f } fragment f on Mutation { updateRef(input: $i) { clientMutationId } }",
@@ -245,6 +291,26 @@ fn what_servers_could_read_in_two_ways_is_refused() {
             json!({"branch": "x", "from_path": "../a"}),
         ),
         (format!("PATCH {gitea}"), json!({"branch": "x"})),
+        (
+            "POST /api/v1/repos/o/r/pulls/1/merge".to_owned(),
+            json!({"Do": "merge", "Head_Commit_Id": ID, "head_commit_id": ID}),
+        ),
+        (
+            "POST /api/v1/repos/o/r/pulls/1/merge".to_owned(),
+            json!({"Do": "merge", "head_commit_id": ID, "delete_branch_after_merge": true}),
+        ),
+        (
+            "POST /api/v1/repos/o/r/pulls/1/merge".to_owned(),
+            json!({"Do": "merge", "head_commit_id": ID, "force_merge": true}),
+        ),
+        (
+            "POST /api/v1/repos/o/r/pulls/1/merge?head_commit_id=x".to_owned(),
+            json!({"Do": "merge", "head_commit_id": ID}),
+        ),
+        (
+            "PUT /api/v4/projects/1/merge_requests/1/merge".to_owned(),
+            json!({"sha": ID, "should_remove_source_branch": "false"}),
+        ),
         (
             "POST /api/v4/projects/1/repository/commits".to_owned(),
             json!({"branch": "x", "actions": []}),
@@ -298,6 +364,10 @@ fn fuzz_what_is_written_is_read_whole_or_not_at_all() {
         "\"sha\": \"1\"",
         "\"ref\": \"refs/heads/x\"",
         "{\"query\": \"mutation { createCommitOnBranch(input: {",
+        "PUT /repos/o/r/pulls/1/merge\n",
+        "POST /api/v1/repos/o/r/pulls/1/merge\n",
+        "\"head_commit_id\": ",
+        ID,
         "..",
         ".git",
         "true",
@@ -320,7 +390,15 @@ fn fuzz_what_is_written_is_read_whole_or_not_at_all() {
             return "no request".to_owned();
         };
         match of(&api) {
-            Ok(Some(push)) => {
+            Ok(Some(Asked { push, at })) => {
+                // What is fetched is named by nothing but whole ids, of one repository.
+                let is_whole = |one: &RefUpdate| one.new.as_deref().and_then(id).is_some();
+                let is_made = |one: &&RefUpdate| one.change != RefChange::Delete;
+                let merges = push.merges.as_deref().and_then(id).is_some();
+                assert!(at.is_none() || merges || push.refs.iter().filter(is_made).all(is_whole));
+                assert!(at.as_ref().is_none_or(|at| at.path.starts_with('/')
+                    && !at.path.contains("..")
+                    && at.path.ends_with(".git")));
                 assert!(!push.refs.is_empty());
                 assert!(push.refs.iter().all(|update| is_ref_name(&update.name)));
                 let paths = push.paths.iter().flat_map(|one| one.path.split('/'));
@@ -331,6 +409,7 @@ fn fuzz_what_is_written_is_read_whole_or_not_at_all() {
                     !push.refs.iter().any(is_new)
                         || !push.paths.is_empty()
                         || push.unseen.is_some()
+                        || at.is_some()
                 );
                 format!(
                     "{} refs, {} paths",
