@@ -292,26 +292,6 @@ fn what_servers_could_read_in_two_ways_is_refused() {
         ),
         (format!("PATCH {gitea}"), json!({"branch": "x"})),
         (
-            "POST /api/v1/repos/o/r/pulls/1/merge".to_owned(),
-            json!({"Do": "merge", "Head_Commit_Id": ID, "head_commit_id": ID}),
-        ),
-        (
-            "POST /api/v1/repos/o/r/pulls/1/merge".to_owned(),
-            json!({"Do": "merge", "head_commit_id": ID, "delete_branch_after_merge": true}),
-        ),
-        (
-            "POST /api/v1/repos/o/r/pulls/1/merge".to_owned(),
-            json!({"Do": "merge", "head_commit_id": ID, "force_merge": true}),
-        ),
-        (
-            "POST /api/v1/repos/o/r/pulls/1/merge?head_commit_id=x".to_owned(),
-            json!({"Do": "merge", "head_commit_id": ID}),
-        ),
-        (
-            "PUT /api/v4/projects/1/merge_requests/1/merge".to_owned(),
-            json!({"sha": ID, "should_remove_source_branch": "false"}),
-        ),
-        (
             "POST /api/v4/projects/1/repository/commits".to_owned(),
             json!({"branch": "x", "actions": []}),
         ),
@@ -349,36 +329,67 @@ fn what_servers_could_read_in_two_ways_is_refused() {
 }
 
 #[test]
+fn what_a_merge_does_beside_is_refused() {
+    for (asked, body) in [
+        (
+            "POST /api/v1/repos/o/r/pulls/1/merge",
+            json!({"Do": "merge", "Head_Commit_Id": ID, "head_commit_id": ID}),
+        ),
+        (
+            "POST /api/v1/repos/o/r/pulls/1/merge",
+            json!({"Do": "merge", "head_commit_id": ID, "delete_branch_after_merge": true}),
+        ),
+        (
+            "POST /api/v1/repos/o/r/pulls/1/merge",
+            json!({"Do": "merge", "head_commit_id": ID, "force_merge": true}),
+        ),
+        (
+            "POST /api/v1/repos/o/r/pulls/1/merge?head_commit_id=x",
+            json!({"Do": "merge", "head_commit_id": ID}),
+        ),
+        (
+            "PUT /api/v4/projects/1/merge_requests/1/merge",
+            json!({"sha": ID, "should_remove_source_branch": "false"}),
+        ),
+    ] {
+        let told = told("git.test", asked, body.clone());
+        assert!(told.starts_with("refused"), "{asked} {body}: {told}");
+    }
+}
+
+/// What requests are made of that are tried.
+const WORDS: &[&str] = &[
+    "PUT /repos/o/r/contents/a\n",
+    "POST /repos/o/r/git/refs\n",
+    "PATCH /repos/o/r/git/refs/heads/x\n",
+    "POST /api/v4/projects/1/repository/commits\n",
+    "POST /api/v1/repos/o/r/contents\n",
+    "POST /graphql\n",
+    "{\"branch\": \"x\"",
+    "\"actions\": [{\"action\": \"move\", ",
+    "\"file_path\": ",
+    "\"previous_path\": ",
+    "\"sha\": \"1\"",
+    "\"ref\": \"refs/heads/x\"",
+    "{\"query\": \"mutation { createCommitOnBranch(input: {",
+    "PUT /repos/o/r/pulls/1/merge\n",
+    "POST /api/v1/repos/o/r/pulls/1/merge\n",
+    "\"head_commit_id\": ",
+    ID,
+    "..",
+    ".git",
+    "true",
+    "null",
+    ",",
+    "}",
+    "]",
+    "%2F",
+    "?branch=x",
+];
+
+#[test]
 fn fuzz_what_is_written_is_read_whole_or_not_at_all() {
-    let words = [
-        "PUT /repos/o/r/contents/a\n",
-        "POST /repos/o/r/git/refs\n",
-        "PATCH /repos/o/r/git/refs/heads/x\n",
-        "POST /api/v4/projects/1/repository/commits\n",
-        "POST /api/v1/repos/o/r/contents\n",
-        "POST /graphql\n",
-        "{\"branch\": \"x\"",
-        "\"actions\": [{\"action\": \"move\", ",
-        "\"file_path\": ",
-        "\"previous_path\": ",
-        "\"sha\": \"1\"",
-        "\"ref\": \"refs/heads/x\"",
-        "{\"query\": \"mutation { createCommitOnBranch(input: {",
-        "PUT /repos/o/r/pulls/1/merge\n",
-        "POST /api/v1/repos/o/r/pulls/1/merge\n",
-        "\"head_commit_id\": ",
-        ID,
-        "..",
-        ".git",
-        "true",
-        "null",
-        ",",
-        "}",
-        "]",
-        "%2F",
-        "?branch=x",
-    ];
-    crate::mutate::fuzz("written", &words, |bytes| {
+    crate::mutate::fuzz("written", WORDS, |bytes| {
         let text = String::from_utf8_lossy(bytes);
         let (line, body) = text.split_once('\n').unwrap_or((&text, ""));
         let (method, target) = line.split_once(' ').unwrap_or((line, "/"));
