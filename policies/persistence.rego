@@ -25,8 +25,6 @@ _top contains path if some path in _pipelines
 
 _top contains path if some path in data.agentguard.lib.taken_up_at_top
 
-_top contains path if some path in data.agentguard.lib.taken_up
-
 # At any depth, and at the tops of repositories further down.
 _nested contains concat("", ["**/", path]) if some path in data.agentguard.lib.taken_up
 
@@ -37,6 +35,9 @@ _nested contains concat("", ["**/.git/../", path]) if some path in _pipelines
 fetched contains sprintf("**/%s/*", [path]) if some path in data.agentguard.lib.fetched
 
 pins contains path if some path in _nested
+
+# Of these the directories above cannot be moved either.
+pins contains path if some path in data.agentguard.lib.taken_up
 
 pins contains path if some path in _top
 

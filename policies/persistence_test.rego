@@ -20,7 +20,7 @@ test_so_are_those_of_modules_and_worktrees if {
 
 test_what_is_not_there_yet_is_judged if {
 	found := sandbox.places with input as request([])
-	every path in {"**/.git/hooks/*", "**/.git", ".github/workflows/**", ".envrc", ".npmrc", ".pnpmfile.cjs", ".cargo/config.toml", ".vscode/**", ".windsurf/**", ".devcontainer.json"} {
+	every path in {"**/.git/hooks/*", "**/.git", ".github/workflows/**", ".gitlab-ci.yml", "lefthook.yml", "**/.pnpmfile.cjs", "**/.windsurf/**", "**/.devcontainer.json"} {
 		path in found
 	}
 	every path in {"**/.envrc", "**/.vscode/**", "**/.claude/**", "**/.npmrc", "**/.cargo/config.toml", "**/.git/../.github/workflows/**"} {

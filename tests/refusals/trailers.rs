@@ -435,8 +435,12 @@ $forged\"
 
 /// The command by the one whose sessions they are.
 fn trace(scene: &Scene, directory: &Path, commit: &str) -> String {
+    trace_with(scene, directory, &["trace", commit])
+}
+
+fn trace_with(scene: &Scene, directory: &Path, words: &[&str]) -> String {
     let mut command = scene.command(scene.root.join("agentguard"));
-    command.current_dir(directory).args(["trace", commit]);
+    command.current_dir(directory).args(words);
     let ran = scene.run_command(command);
     format!("{}{}", ran.stdout, ran.stderr)
 }
@@ -471,6 +475,25 @@ Agentguard-Session: 0123456789abcdef0123456789abcdef' HEAD^{tree}); echo $AGENTG
             forged.contains(words) && forged.contains(session),
             "{forged}"
         );
+        for (commit, named) in [
+            ("honest", vec![(session, true)]),
+            ("none", vec![]),
+            ("forged", vec![("0123456789abcdef0123456789abcdef", false)]),
+        ] {
+            let told = trace_with(scene, &work, &["trace", "--json", commit]);
+            let steps = told.lines().filter_map(|line| {
+                let step: serde_json::Value = serde_json::from_str(line).ok()?;
+                (step["step"] == "trailer").then_some(step)
+            });
+            let steps: Vec<_> = steps.collect();
+            let expected: Vec<_> = named
+                .iter()
+                .map(|(session, is_this)| {
+                    serde_json::json!({"step": "trailer", "session": session, "is_this": is_this})
+                })
+                .collect();
+            assert_eq!(steps, expected, "{told}");
+        }
         // It came from nowhere that is known, whatever it says.
         let outside =
             "git -c safe.directory='*' update-ref refs/tags/outside $(git -c safe.directory='*' \

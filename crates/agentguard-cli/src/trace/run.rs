@@ -77,22 +77,26 @@ fn tell(
     report: &Report,
     voice: &mut Voice,
 ) -> Result<(), Failure> {
+    let named = match wanted {
+        Wanted::Commit(_) => wanted::sessions_named(&std::env::current_dir()?, &trace.subject),
+        Wanted::Path { .. } | Wanted::Entry(_) => Vec::new(),
+    };
     if arguments.has(&JSON) {
         for mut step in steps(trace) {
             // What is not signed yet has no proof yet.
             step.proof = audit::prove(&log.directory, Index(step.recorded.index)).ok();
             voice.json(&step)?;
         }
+        for session in &named {
+            let is_this = session == log.session.as_str();
+            voice.json(&json!({"step": "trailer", "session": session, "is_this": is_this}))?;
+        }
         return voice.json(&json!({
             "step": "log", "log": log.directory, "verified": report.is_verified(), "report": report,
         }));
     }
-    let mut told = lines(wanted, trace);
-    if matches!(wanted, Wanted::Commit(_)) {
-        let named = wanted::sessions_named(&std::env::current_dir()?, &trace.subject);
-        told.extend(trailers(&named, &log.session));
-    }
-    for line in told {
+    let told = lines(wanted, trace);
+    for line in told.into_iter().chain(trailers(&named, &log.session)) {
         voice.line(&line)?;
     }
     voice.line(&format!("log       {}", verify::verified(report)))?;

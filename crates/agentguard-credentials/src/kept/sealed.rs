@@ -26,6 +26,8 @@ use crate::Error;
 use crate::store::random_error;
 
 const VERSION: &str = "age-encryption.org/v1\n";
+/// The first line of a file in letters (RFC 7468).
+const ARMOUR: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
 const X25519: &str = "-> X25519 ";
 const MAC: &str = "---";
 /// A body is in lines of this length, of which the last is shorter.
@@ -50,6 +52,14 @@ type Key = Zeroizing<[u8; 32]>;
 /// Returns [`Error::Unsafe`] where others can read it, or there is none in it.
 pub(super) fn identities(path: &Path) -> Result<Vec<Key>, Error> {
     let text = private(path)?;
+    // `age -p` makes one, as it is or in letters.
+    if text.starts_with(VERSION.as_bytes()) || text.starts_with(ARMOUR.as_bytes()) {
+        return Err(unsafe_file(
+            path,
+            "is encrypted itself, and nobody is there to type its password when a session begins",
+            "decrypt it with `age -d` to a file that is yours alone, in memory if it is not to last, or use `--keep keyring`",
+        ));
+    }
     let text = std::str::from_utf8(&text).unwrap_or_default();
     let lines = text.lines().map(str::trim);
     let keys = lines.filter_map(|line| bech32::decode("AGE-SECRET-KEY-", line));

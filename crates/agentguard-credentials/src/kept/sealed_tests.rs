@@ -101,3 +101,14 @@ fn an_identity_is_for_its_owner_alone_and_has_a_key() {
         Err(Error::Unsafe { .. })
     ));
 }
+
+#[test]
+fn an_identity_that_a_password_opens_is_refused_and_why_is_said() {
+    for head in [
+        "age-encryption.org/v1\n-> scrypt W11UTQC6HUFVQ4fuu4M2qA 18\n",
+        "-----BEGIN AGE ENCRYPTED FILE-----\nYWdlLWVuY3J5cHRpb24ub3JnL3YxCg==\n",
+    ] {
+        let refused = read(head.as_bytes(), 0o600).unwrap_err().to_string();
+        assert!(refused.contains("its password"), "{refused}");
+    }
+}
