@@ -153,3 +153,37 @@ test_other_files_are_not_these if {
 		asked(path, at("routes/x", "a", "b")) == set()
 	}
 }
+
+# What only looks like a version is none, wherever else it stands.
+test_what_is_no_type_is_not_raised if {
+	every row in [
+		[upsun, at("services/db/image", "postgresql:16.1", "postgresql:16.4")],
+		[upsun, at("services/db/image", "postgresql:16", "postgresql:17")],
+		[upsun, at("services/db/type/of", "postgresql:16.1", "postgresql:16.4")],
+		[upsun, at("applications/app/image", "php:8.2", "php:8.3")],
+		[".platform/services.yaml", at("db/image", "mariadb:10.6", "mariadb:10.11")],
+	] {
+		refused("push/infrastructure", row[0], row[1])
+	}
+}
+
+test_what_is_not_deployed_is_nothing_of_this if {
+	denied("main.tf", {"unread": "it is no text"}) == set()
+	ids := {rule.id | some rule in deployed.deny} with input as {"action": {
+		"paths": [{"path": "src/main.rs", "change": "changed", "mode": "100644"}],
+		"infrastructure": [],
+	}}
+	ids == set()
+}
+
+# A service of another kind, or whose version is told less or more exactly, may be any.
+test_what_is_not_higher_is_not_asked_about if {
+	every row in [
+		at("services/db/type", "postgresql:16.1", "mysql:17.1"),
+		at("services/db/type", "postgresql:16", "mysql:17"),
+		at("services/db/type", "postgresql:16", "postgresql:16.4"),
+		at("services/db/type", "postgresql:16.4", "postgresql:16"),
+	] {
+		refused("deployed/loss", upsun, row)
+	}
+}

@@ -37,6 +37,14 @@ pub enum Error {
         /// Which credential.
         name: CredentialName,
     },
+    /// It was taken back before.
+    #[error(
+        "credential `{name}` is revoked already: `agentguard credential add {name}` adds another"
+    )]
+    TakenBack {
+        /// Which credential.
+        name: CredentialName,
+    },
     /// There is a credential of this name already.
     #[error(
         "there is a credential `{name}` already: `agentguard credential revoke {name}` takes it back"

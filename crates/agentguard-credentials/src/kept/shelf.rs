@@ -155,11 +155,14 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::NoCredential`] where there is none of this name, or it was revoked before.
+    /// Returns [`Error::NoCredential`] where there is none of this name, and [`Error::TakenBack`] where it was revoked before.
     pub fn revoke(&self, name: &CredentialName, now: u64) -> Result<Kept, Error> {
         let _lock = self.folder.lock()?;
-        let kept = self.find(name)?.filter(|kept| kept.revoked.is_none());
+        let kept = self.find(name)?;
         let mut kept = kept.ok_or_else(|| Error::NoCredential { name: name.clone() })?;
+        if kept.revoked.is_some() {
+            return Err(Error::TakenBack { name: name.clone() });
+        }
         kept.revoked = Some(now);
         // The mark first: a session that reads it lends no more.
         self.write(&kept)?;

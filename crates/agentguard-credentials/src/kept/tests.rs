@@ -174,7 +174,9 @@ fn a_token_is_kept_in_a_private_file_until_it_is_revoked() {
     assert_eq!(shelf.ended(&kept, 12).unwrap(), Some(Ended::Revoked));
     assert!(shelf.token(&kept).is_err());
     let twice = shelf.revoke(&kept.terms.name, 13);
-    assert!(matches!(twice, Err(Error::NoCredential { .. })));
+    assert!(matches!(twice, Err(Error::TakenBack { .. })));
+    let never = shelf.revoke(&CredentialName::parse("gitlab").unwrap(), 13);
+    assert!(matches!(never, Err(Error::NoCredential { .. })));
     // Another of the same name is not the one that was lent.
     let other = shelf.add(terms(kept_in_file()), Some(&token), 14).unwrap();
     assert_eq!(shelf.ended(&kept, 14).unwrap(), Some(Ended::Revoked));

@@ -12,7 +12,7 @@ use crate::error::Mistake;
 /// A deny-list as read, with the examples it must live up to.
 pub(super) struct Read {
     pub(super) list: DenyList,
-    pub(super) lift: Vec<RuleId>,
+    pub(super) lift: Vec<Spanned<RuleId>>,
     pub(super) examples: Vec<Examples>,
     pub(super) mistakes: Vec<Mistake>,
 }
@@ -41,7 +41,7 @@ pub(super) enum Kind {
 struct Document {
     schema: u32,
     #[serde(default)]
-    lift: Vec<RuleId>,
+    lift: Vec<Spanned<RuleId>>,
     #[serde(default)]
     command: Vec<CommandEntry>,
     #[serde(default)]

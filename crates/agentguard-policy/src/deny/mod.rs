@@ -75,10 +75,22 @@ impl DenyList {
                 }
             }
         }
+        let shipped = sources.len().saturating_sub(1);
+        let ships = |id: &RuleId| {
+            let mut lists = read.iter().filter(|(place, ..)| *place == shipped);
+            lists.any(|(.., one)| one.list.has(id))
+        };
         let mut lifted: Vec<RuleId> = Vec::new();
         for (place, source, file, one) in &read {
             if *place == authority {
-                lifted.extend(one.lift.iter().cloned());
+                for id in &one.lift {
+                    lifted.push(id.get_ref().clone());
+                    if !ships(id.get_ref()) {
+                        let (path, message) =
+                            (source.path(file), "no entry that ships is called so");
+                        mistakes.push(Mistake::at_bytes(&path, &file.text, id.span(), message));
+                    }
+                }
             } else if !one.lift.is_empty() {
                 let message = "only the highest tier may lift what ships";
                 mistakes.push(Mistake::at(
@@ -89,7 +101,6 @@ impl DenyList {
                 ));
             }
         }
-        let shipped = sources.len().saturating_sub(1);
         let mut all = Self::default();
         for (place, source, file, one) in read {
             let path = source.path(file);
@@ -101,6 +112,14 @@ impl DenyList {
         }
         Error::invalid(mistakes)?;
         Ok(all)
+    }
+
+    /// Whether an entry is called so.
+    fn has(&self, id: &RuleId) -> bool {
+        self.commands.iter().any(|denied| denied.rule.id == *id)
+            || self.executables.iter().any(|denied| denied.rule.id == *id)
+            || self.paths.iter().any(|denied| denied.rule.id == *id)
+            || self.variables.iter().any(|denied| denied.rule.id == *id)
     }
 
     fn extend(&mut self, other: Self, is_lifted: impl Fn(&Rule) -> bool) {

@@ -102,6 +102,37 @@ fn only_the_highest_tier_lifts_what_ships() {
 }
 
 #[test]
+fn what_does_not_ship_is_not_lifted() {
+    let lift = "schema = 1\nlift = [\"git/force\", \"git/forse\"]\n";
+    // One of its own is taken out by its author.
+    let own = lift.replace("git/forse", "own/rule");
+    let own = format!(
+        "{own}{}",
+        ENTRY
+            .replace("git/force", "own/rule")
+            .replace("schema = 1\n", "")
+    );
+    for (text, column) in [(lift, 22), (own.as_str(), 22)] {
+        let sources = [source(Tier::User, text), source(Tier::Shipped, ENTRY)];
+        let wrong = DenyList::load(&sources, 0).unwrap_err().to_string();
+        assert!(
+            wrong.contains("no entry that ships is called so")
+                && wrong.contains(&format!(":2:{column}")),
+            "{wrong}"
+        );
+    }
+    // What ships is by commands, programs, paths and variables.
+    let shipped = crate::shipped::source();
+    let text = |ids: &[&str]| format!("schema = 1\nlift = {ids:?}\n");
+    let all = DenyList::load(std::slice::from_ref(&shipped), 0).unwrap();
+    for id in all.rules().iter().map(|(_, rule)| rule.id.as_str()) {
+        let sources = [source(Tier::User, &text(&[id])), shipped.clone()];
+        let list = DenyList::load(&sources, 0).unwrap();
+        assert!(!list.rules().iter().any(|(_, rule)| rule.id.as_str() == id));
+    }
+}
+
+#[test]
 fn globs_have_stars_only() {
     for (pattern, text, same) in [
         ("a", "a", true),

@@ -8,9 +8,11 @@ use std::sync::atomic::AtomicU64;
 use agentguard_audit::{Fault, export};
 use agentguard_core::{
     Answered, Approval, Approver, Class, Clock, Commitment, Moment, Network, Rule, RuleId, Ruling,
-    Salt, Signed, Statement, Tally, Tier, TierDigest, Timestamp,
+    Salt, Signed, Statement, Tally, Tier, TierDigest, Timestamp, ssh,
 };
 use agentguard_credentials::session_statement;
+use base64ct::{Base64, Encoding as _};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use super::*;
 use crate::approvals::sign;
@@ -19,10 +21,23 @@ const BEGAN: u64 = 1_795_510_519_000_000;
 const SECOND: u64 = 1_000_000;
 const ACTION: &str = r#"{"schema":1,"action":{"kind":"exec","argv":["make","install"]}}"#;
 
-/// The vectors, and what each is refused for. The first two are accepted.
-const VECTORS: [(&str, Option<&str>); 14] = [
+/// The vectors, and what each is refused for. The first three are accepted.
+const VECTORS: [(&str, Option<&str>); 18] = [
     ("accepted", None),
+    ("accepted-security-key", None),
     ("accepted-unsigned", None),
+    (
+        "security-key-untouched",
+        Some("no human signed this answer to this question"),
+    ),
+    (
+        "security-key-another-application",
+        Some("no human signed this answer to this question"),
+    ),
+    (
+        "security-key-another-counter",
+        Some("no human signed this answer to this question"),
+    ),
     (
         "another-actor",
         Some("no human signed this answer to this question"),
@@ -92,6 +107,8 @@ struct Maker {
     scratch: Scratch,
     agent: AgentKey,
     human: PathBuf,
+    /// What is in a human's security key, which is asked as one is.
+    security_key: AgentKey,
 }
 
 impl Maker {
@@ -99,7 +116,8 @@ impl Maker {
     fn new() -> Self {
         let scratch = Scratch::new();
         let state = scratch.places().state;
-        let agent = AgentKey::load_or_create(&state, &AgentName::parse("ci-7").unwrap()).unwrap();
+        let made = |name| AgentKey::load_or_create(&state, &AgentName::parse(name).unwrap());
+        let (agent, security_key) = (made("ci-7").unwrap(), made("security-key").unwrap());
         let human = scratch.0.join("human");
         let mut command = Command::new("ssh-keygen");
         command
@@ -110,6 +128,7 @@ impl Maker {
             scratch,
             agent,
             human,
+            security_key,
         }
     }
 
@@ -153,7 +172,10 @@ impl Maker {
         } else {
             Statement::NAMESPACE
         };
-        let mut sshsig = sign(&statement.bytes(), namespace, &self.human).unwrap();
+        let mut sshsig = match name.contains("security-key") {
+            true => self.by_security_key(name, &statement.bytes()),
+            false => sign(&statement.bytes(), namespace, &self.human).unwrap(),
+        };
         if is("bad-signature") {
             // Within the signature, which stands at the end.
             let at = sshsig.trim_end_matches('=').len() - 8;
@@ -168,6 +190,48 @@ impl Maker {
             question: Digest::of(b"all that was asked"),
             sshsig,
         }
+    }
+
+    /// Signs as a security key does (PROTOCOL.u2f), of which something is another in some vectors.
+    fn by_security_key(&self, name: &str, statement: &[u8]) -> String {
+        let is = |what: &str| name == format!("security-key-{what}");
+        let field = |bytes: &[u8]| {
+            let mut field = Vec::new();
+            ssh::put_string(&mut field, bytes);
+            field
+        };
+        let kind = field(b"sk-ssh-ed25519@openssh.com");
+        let namespace = Statement::NAMESPACE.as_bytes();
+        let message = ssh::blob(namespace, b"", b"sha512", &Sha512::digest(statement));
+        let application: &[u8] = match is("another-application") {
+            true => b"https://example.org",
+            false => b"ssh:",
+        };
+        let flags = u8::from(!is("untouched"));
+        let signed = [
+            &Sha256::digest(application)[..],
+            &[flags, 0, 0, 0, 7],
+            &Sha256::digest(&message),
+        ];
+        let signature = self.security_key.sign(&signed.concat());
+        let signature = Base64::decode_vec(&signature).unwrap();
+        let counter = if is("another-counter") { 8 } else { 7 };
+        let signature = [&kind[..], &field(&signature), &[flags, 0, 0, 0, counter]];
+        let public = self.security_key.ssh_key();
+        let public = [
+            &kind[..],
+            &field(&public[public.len() - 32..]),
+            &field(b"ssh:"),
+        ];
+        let blob = [
+            &b"SSHSIG\0\0\0\x01"[..],
+            &field(&public.concat()),
+            &field(namespace),
+            &field(b""),
+            &field(b"sha512"),
+            &field(&signature.concat()),
+        ];
+        Base64::encode_string(&blob.concat())
     }
 
     fn make(&self, name: &str) {

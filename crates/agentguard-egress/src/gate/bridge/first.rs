@@ -56,8 +56,24 @@ struct Shown {
 /// What a server says after it was asked.
 struct Pack {
     talk: Talk,
+    come: Come,
+}
+
+/// What came of it and was not taken yet.
+#[derive(Default)]
+struct Come {
     read: Vec<u8>,
     is_begun: bool,
+}
+
+/// What stands first in what came.
+#[derive(Debug, Eq, PartialEq)]
+enum Next {
+    /// A line of the side band.
+    Line(Vec<u8>),
+    End,
+    /// The beginning of a line.
+    More,
 }
 
 /// Answers a question.
@@ -270,8 +286,7 @@ impl Shown {
         said.map_err(|error| error.to_string())?;
         Ok(Pack {
             talk,
-            read: Vec::new(),
-            is_begun: false,
+            come: Come::default(),
         })
     }
 
@@ -308,6 +323,24 @@ impl Pack {
     /// The next line of the side band. `None` at its end.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
         loop {
+            match self.come.take()? {
+                Next::Line(line) => return Ok(Some(line)),
+                Next::End => return Ok(None),
+                Next::More => match self.talk.next().await {
+                    Some(next) => self.come.read.extend_from_slice(&next),
+                    None => {
+                        let why = self.talk.why().await;
+                        return Err(why.unwrap_or_else(|| "the conversation breaks off".to_owned()));
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl Come {
+    fn take(&mut self) -> Result<Next, String> {
+        loop {
             let mut rest = self.read.as_slice();
             let line = pkt::take(&mut rest);
             let taken = self.read.len() - rest.len();
@@ -318,20 +351,11 @@ impl Pack {
                 Err(NoLine::Malformed) => {
                     return Err("what the server says is not git's".to_owned());
                 }
-                Err(NoLine::Unfinished) => match self.talk.next().await {
-                    Some(next) => {
-                        self.read.extend_from_slice(&next);
-                        continue;
-                    }
-                    None => {
-                        let why = self.talk.why().await;
-                        return Err(why.unwrap_or_else(|| "the conversation breaks off".to_owned()));
-                    }
-                },
+                Err(NoLine::Unfinished) => return Ok(Next::More),
             };
             self.read.drain(..taken);
             if is_over {
-                return Ok(None);
+                return Ok(Next::End);
             }
             if let Some(why) = line.strip_prefix(b"ERR ") {
                 return Err(format!("the server says: {}", talk::plain(why)));
@@ -339,7 +363,7 @@ impl Pack {
             // Before it stands what the two have in common, and where lines are cut.
             if let Some(1..=3) = line.first() {
                 self.is_begun = true;
-                return Ok(Some(line));
+                return Ok(Next::Line(line));
             }
         }
     }
@@ -434,5 +458,109 @@ mod tests {
         ] {
             assert!(read(&lines(bad)).is_err(), "{bad:?}");
         }
+    }
+
+    /// Whatever is said to a server, its lines are those that were meant.
+    fn of_lines(bytes: &[u8]) -> Vec<String> {
+        let (mut rest, mut all) = (bytes, Vec::new());
+        while !rest.is_empty() {
+            match pkt::take(&mut rest).unwrap() {
+                Line::Data(line) => all.push(String::from_utf8(line.to_vec()).unwrap()),
+                Line::Flush => all.push(String::new()),
+                Line::Delimiter | Line::End => panic!("nobody said that"),
+            }
+        }
+        all
+    }
+
+    fn asked(question: &[u8]) -> String {
+        match read(question) {
+            Ok(Asked::Refs(beginnings)) => format!("refs {}", beginnings.len().min(4)),
+            Ok(Asked::Objects(wanted)) => {
+                let can = "side-band-64k shallow filter".to_owned();
+                let shown = Shown {
+                    refs: BTreeMap::new(),
+                    can: can.split(' ').map(str::to_owned).collect(),
+                    format: Hash::Sha1,
+                };
+                let lines = of_lines(&shown.words(&wanted));
+                let but = wanted.but.len();
+                let more = usize::from(wanted.depth.is_some() || wanted.filter.is_some());
+                let all = wanted.ids.len() + but + 2;
+                assert!((all + more..=all + 2).contains(&lines.len()), "{lines:?}");
+                format!("objects {} {} {more}", wanted.ids.len().min(4), but.min(4))
+            }
+            Err(_) => "asked nothing".to_owned(),
+        }
+    }
+
+    fn shown(greeting: &[u8]) -> String {
+        let shown = match Shown::of(greeting) {
+            Ok(shown) => shown,
+            Err(why) => return why,
+        };
+        let told = of_lines(&shown.told(&["refs/".to_owned()]));
+        assert_eq!(told.len(), shown.refs.len() + 1);
+        let heads = shown.heads();
+        assert!(shown.sends(&heads));
+        format!(
+            "{} {} {}",
+            told.len().min(4),
+            heads.len().min(4),
+            shown.can.len().min(4)
+        )
+    }
+
+    /// What comes is told in the same lines, in whatever pieces it came.
+    fn heard(bytes: &[u8]) -> String {
+        let taken = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+            let (mut come, mut lines) = (Come::default(), Vec::new());
+            loop {
+                match come.take() {
+                    Ok(Next::Line(line)) => lines.push(line),
+                    Ok(Next::End) => return (lines, "end".to_owned()),
+                    Err(why) => return (lines, why),
+                    Ok(Next::More) => match pieces.next() {
+                        Some(piece) => come.read.extend_from_slice(piece),
+                        None => return (lines, "more".to_owned()),
+                    },
+                }
+            }
+        };
+        let whole = taken(&mut std::iter::once(bytes));
+        assert_eq!(taken(&mut bytes.chunks(3)), whole);
+        let (lines, end) = whole;
+        assert!(lines.iter().all(|line| (1..=3).contains(&line[0])));
+        let end: String = end.chars().take(20).collect();
+        format!("{} {end}", lines.len().min(4))
+    }
+
+    #[test]
+    fn fuzz_the_first_version_is_read_or_not() {
+        let words = [
+            "0000",
+            "0001",
+            "0008NAK\n",
+            "0005\u{1}",
+            "0005\u{2}",
+            "0032want ",
+            "0032have ",
+            "000cdeepen 1",
+            "0011command=fetch",
+            "0013command=ls-refs",
+            "000eversion 1\n",
+            "ERR ",
+            "shallow ",
+            " side-band-64k shallow",
+            "object-format=sha256",
+            "filter ",
+            " refs/heads/a",
+            "^{}",
+            "\0",
+            ID,
+        ];
+        crate::mutate::fuzz("first-version", &words, |bytes| {
+            format!("{} / {} / {}", asked(bytes), shown(bytes), heard(bytes))
+        });
     }
 }
