@@ -82,10 +82,12 @@ fn every_row_has_an_answer_and_a_test_that_exists() {
     let (own, others) = (own(), others());
     assert!(own.len() > 50 && others.len() > 50);
     let layers = root().join("crates/agentguard-sandbox/tests/layer_by_layer/main.rs");
+    let mut ids = BTreeSet::new();
     for row in rows(&table()) {
         let [id, technique, source, answer, tests] = row.as_slice() else {
             panic!("{row:?} has not five cells");
         };
+        assert!(ids.insert(id.clone()), "{id} stands twice");
         assert!(
             [technique, source, answer]
                 .iter()

@@ -277,3 +277,46 @@ fn carried(headers: &HeaderMap) -> Vec<Option<HeaderValue>> {
         (None, None, None) => vec![said],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a request carries, and what the fetch is asked with, one after the other.
+    #[test]
+    fn a_fetch_is_asked_for_with_what_the_request_carries_and_with_nothing_else() {
+        let basic = |both: &str| format!("Basic {}", Base64::encode_string(both.as_bytes()));
+        let git = basic("x-access-token:abc");
+        let own = basic("someone:else");
+        let (both, nothing) = (vec![git.clone(), "Bearer abc".to_owned()], Vec::new());
+        let cases = [
+            (vec![("authorization", "Bearer abc")], both),
+            (
+                vec![("authorization", "token abc")],
+                vec![git.clone(), "token abc".to_owned()],
+            ),
+            (vec![("authorization", own.as_str())], vec![own.clone()]),
+            (vec![("private-token", "abc")], vec![git]),
+            (
+                vec![("job-token", "abc")],
+                vec![basic("gitlab-ci-token:abc")],
+            ),
+            (
+                vec![("authorization", own.as_str()), ("private-token", "abc")],
+                vec![own.clone()],
+            ),
+            (vec![("cookie", "session=abc"), ("x-token", "abc")], nothing),
+        ];
+        for (carries, expected) in cases {
+            let mut headers = HeaderMap::new();
+            for (name, value) in &carries {
+                headers.insert(*name, HeaderValue::from_str(value).unwrap());
+            }
+            let asked = carried(&headers).into_iter().flatten();
+            let asked: Vec<_> = asked
+                .map(|value| value.to_str().unwrap().to_owned())
+                .collect();
+            assert_eq!(asked, expected, "{carries:?}");
+        }
+    }
+}
