@@ -470,8 +470,10 @@ mod tests {
         assert_eq!(next(), Next::Line(b"\x01a".to_vec()));
         assert_eq!(next(), Next::Line(b"\x02b".to_vec()));
         assert_eq!(next(), Next::End);
-        let mut come = Come::default();
-        come.read = lines(&["ERR no\n"]);
+        let mut come = Come {
+            read: lines(&["ERR no\n"]),
+            is_begun: false,
+        };
         assert_eq!(come.take(), Err("the server says: no".to_owned()));
     }
 
