@@ -221,6 +221,11 @@ mod tests {
                 ..errand("o/r.git", service)
             };
             assert_eq!(way(&[&read], &other), None);
+            let other = Errand {
+                host: "git.other".to_owned(),
+                ..errand("o/r.git", service)
+            };
+            assert_eq!(way(&[&read], &other), None);
             assert_eq!(way(&[], &errand("o/r.git", service)), None);
         }
         // A push is one only where its refs were allowed as well.
@@ -235,5 +240,14 @@ mod tests {
         assert_eq!(way(&[&push_request, &push("o/x")], &receives), None);
         assert_eq!(way(&[&read, &push("o/r")], &receives), None);
         assert_eq!(way(&[&push("o/r")], &receives), None);
+        // One of another server is none, whatever its repository is called.
+        for (host, port) in [("git.other", 22), ("git.test", 2222)] {
+            let elsewhere = Allowed::Push {
+                host: host.to_owned(),
+                port,
+                repository: words("o/r"),
+            };
+            assert_eq!(way(&[&push_request, &elsewhere], &receives), None, "{host}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::process::Child;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agentguard_core::{Binding, Credential, Host, HostName, Place, Slot};
+use agentguard_core::{Binding, Credential, CredentialName, Host, HostName, Place, Slot};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -111,13 +111,8 @@ impl<'s> Runner<'s> {
         let path = client::path(&errand.repository)?;
         let (credential, slot, at) = open.with_allowed(|allowed| {
             let way = errand::way(allowed, errand).ok_or("no verdict allows it")?;
-            let lent = self
-                .keys
-                .iter()
-                .filter(|key| way.credentials.contains(&key.name));
-            let bound = lent.flat_map(|key| key.bound.iter().map(move |bound| (*key, bound)));
-            let mut fits = bound.filter(|(_, bound)| is_bound(bound, errand));
-            let (key, bound) = fits.next().ok_or("no key is lent for it")?;
+            let key = key_for(&self.keys, way.credentials, errand);
+            let (key, bound) = key.ok_or("no key is lent for it")?;
             let port = self.port_of(&bound.host, bound.port);
             Ok::<_, &str>((key, &bound.slot, SocketAddr::new(way.address, port)))
         })?;
@@ -164,6 +159,17 @@ impl<'s> Runner<'s> {
         };
         place.map_or(port, |place| place.at(port).port())
     }
+}
+
+/// The key by which an errand goes: one of those that were judged, where it is bound to this repository.
+fn key_for<'k>(
+    keys: &[&'k Credential],
+    judged: &[CredentialName],
+    errand: &Errand,
+) -> Option<(&'k Credential, &'k Binding)> {
+    let lent = keys.iter().filter(|key| judged.contains(&key.name));
+    let mut bound = lent.flat_map(|key| key.bound.iter().map(move |bound| (*key, bound)));
+    bound.find(|(_, bound)| is_bound(bound, errand))
 }
 
 /// Whether a key is for this repository.
@@ -276,6 +282,10 @@ fn sweep(directory: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use agentguard_core::Secret;
+
     use super::*;
 
     #[test]
@@ -284,6 +294,7 @@ mod tests {
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).unwrap();
         let own = Lying::write(&directory, &[b"key"]).unwrap();
+        let mode = fs::metadata(&own.0).unwrap().permissions().mode();
         #[expect(clippy::disallowed_methods, reason = "a process that is gone")]
         let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
         child.wait().unwrap();
@@ -296,5 +307,59 @@ mod tests {
         let is_there = [&left, &own.0, &other].map(|path| path.exists());
         fs::remove_dir_all(&directory).unwrap();
         assert_eq!(is_there, [false, true, true]);
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    /// A gate that was taken over may ask for anything.
+    #[test]
+    fn a_key_opens_what_was_judged_with_it_and_what_it_is_bound_to() {
+        let name = |text: &str| CredentialName::parse(text).unwrap();
+        let words = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
+        let bound = |slot| Binding {
+            host: Host::Name(HostName::parse("git.test").unwrap()),
+            port: 22,
+            path: words("o/**"),
+            methods: Vec::new(),
+            slot,
+        };
+        let key = |called, slot| Credential {
+            name: name(called),
+            placeholder: String::new(),
+            secret: Secret::new(Vec::new()),
+            bound: vec![bound(slot)],
+        };
+        let ssh = Slot::Ssh {
+            user: "git".to_owned(),
+            host_keys: Vec::new(),
+        };
+        let keys = [key("deploy", ssh), key("token", Slot::Basic)];
+        let keys: Vec<_> = keys.iter().collect();
+        let errand = |host: &str, port, path| Errand {
+            host: host.to_owned(),
+            port,
+            repository: words(path),
+            service: Service::Upload,
+            is_second: true,
+        };
+        let own = errand("git.test", 22, "o/r.git");
+        let found = |judged: &[&str], errand: &Errand| {
+            let judged: Vec<_> = judged.iter().map(|one| name(one)).collect();
+            key_for(&keys, &judged, errand).map(|(key, _)| key.name.as_str().to_owned())
+        };
+        assert_eq!(found(&["token", "deploy"], &own).as_deref(), Some("deploy"));
+        assert_eq!(found(&[], &own), None);
+        assert_eq!(found(&["other"], &own), None);
+        assert_eq!(found(&["token"], &own), None);
+        for (host, port, path) in [
+            ("git.other", 22, "o/r.git"),
+            ("git.test", 2222, "o/r.git"),
+            ("git.test", 22, "p/r.git"),
+        ] {
+            assert_eq!(
+                found(&["deploy"], &errand(host, port, path)),
+                None,
+                "{host} {port}"
+            );
+        }
     }
 }

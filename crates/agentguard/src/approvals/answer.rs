@@ -176,3 +176,63 @@ fn find(place: &Place, id: &str) -> Result<Question, Unanswered> {
         true => Err(Unanswered::Late { id: id() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::approvals::tests::{Desk, question};
+
+    const ID: &str = "0123456789abc";
+
+    #[test]
+    fn a_question_is_answered_once_in_time_and_as_its_guard_wrote_it() {
+        let desk = Desk::new("answered");
+        let place = desk.place();
+        let found = |id: &str| find(place, id);
+        let write = |id: &str, question: &Question| {
+            place.remove(&question_name(id));
+            place.write_once(&question_name(id), question).unwrap();
+        };
+        assert!(matches!(found(ID), Err(Unanswered::Unknown { .. })));
+        let whole = question(ID, u64::MAX);
+        write(ID, &whole);
+        assert_eq!(found(ID).unwrap(), whole);
+        // By the name of another that was asked.
+        write("0123456789abd", &whole);
+        let other = found("0123456789abd");
+        assert!(
+            matches!(other, Err(Unanswered::Changed { .. })),
+            "{other:?}"
+        );
+        let mut changed = whole.clone();
+        changed.asked.action = "something else".to_owned();
+        write(ID, &changed);
+        let other = found(ID);
+        assert!(
+            matches!(other, Err(Unanswered::Changed { .. })),
+            "{other:?}"
+        );
+        write(ID, &question(ID, 1));
+        assert!(matches!(found(ID), Err(Unanswered::Late { .. })));
+        write(ID, &whole);
+        let answer = Answer::new(&whole, Said::No, None);
+        place.write_once(&answer_name(ID), &answer).unwrap();
+        assert!(matches!(found(ID), Err(Unanswered::Late { .. })));
+    }
+
+    #[test]
+    fn a_reason_that_fits_into_no_entry_is_none() {
+        let desk = Desk::new("reasons");
+        let said = |length: usize| {
+            let reason = Some("a".repeat(length));
+            answer(desk.places(), ID, Given::No(reason), None)
+        };
+        assert!(matches!(
+            said(LONGEST_REASON),
+            Err(Unanswered::Unknown { .. })
+        ));
+        assert!(matches!(said(LONGEST_REASON + 1), Err(Unanswered::Reason)));
+        let over = answer(desk.places(), "../../../etc/x", Given::No(None), None);
+        assert!(matches!(over, Err(Unanswered::Unknown { .. })));
+    }
+}

@@ -12,6 +12,8 @@ mod place;
 mod question;
 mod sign;
 mod signers;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Given, Unanswered, answer, waiting};
 pub use question::{Asked, Question};

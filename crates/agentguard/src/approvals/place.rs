@@ -165,3 +165,51 @@ impl Place {
         let _ = fs::unlinkat(&self.0, name, AtFlags::empty());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs as std_fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_made_once_and_read_where_it_is_its_makers_alone() {
+        let path = std::env::temp_dir().join(format!("agentguard-place-{}", std::process::id()));
+        std_fs::create_dir(&path).unwrap();
+        let place = Place(File::open(&path).unwrap());
+        let read = |name: &str| place.read::<String>(name);
+        place.write_once("a", &"first").unwrap();
+        let again = place.write_once("a", &"second").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        let (content, uid) = read("a").unwrap().unwrap();
+        assert_eq!(
+            (content.as_str(), uid),
+            ("first", rustix::process::getuid().as_raw())
+        );
+        assert!(read("b").unwrap().is_none());
+        // Nothing is left of what was not made.
+        assert_eq!(std_fs::read_dir(&path).unwrap().count(), 1);
+        symlink("a", path.join("link")).unwrap();
+        assert!(read("link").is_err());
+        std_fs::create_dir(path.join("directory")).unwrap();
+        assert!(read("directory").is_err());
+        for mode in [0o620, 0o602] {
+            let name = format!("{mode:o}");
+            std_fs::write(path.join(&name), "\"open\"").unwrap();
+            let permissions = std_fs::Permissions::from_mode(mode);
+            std_fs::set_permissions(path.join(&name), permissions).unwrap();
+            let refused = read(&name).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied, "{name}");
+        }
+        let length = usize::try_from(LONGEST).unwrap();
+        std_fs::write(
+            path.join("long"),
+            [b"\"a\"", &vec![b' '; length - 3][..]].concat(),
+        )
+        .unwrap();
+        let refused = read("long").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::FileTooLarge);
+        std_fs::remove_dir_all(&path).unwrap();
+    }
+}

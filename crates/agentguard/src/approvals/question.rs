@@ -170,4 +170,28 @@ mod tests {
             assert!(!is_id(other), "{other}");
         }
     }
+
+    #[test]
+    fn an_answer_is_to_one_question_of_one_session_as_it_was_asked() {
+        let question = crate::approvals::tests::question("0123456789abc", u64::MAX);
+        let answer = || Answer::new(&question, Said::Yes, None);
+        assert!(answer().is_to(&question));
+        let others = [
+            Answer {
+                id: "0123456789abd".to_owned(),
+                ..answer()
+            },
+            Answer {
+                session: SessionId::from_random([9; 16]),
+                ..answer()
+            },
+            Answer {
+                digest: Digest::of(b"another"),
+                ..answer()
+            },
+        ];
+        for other in others {
+            assert!(!other.is_to(&question), "{other:?}");
+        }
+    }
 }

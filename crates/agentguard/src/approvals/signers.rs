@@ -135,6 +135,7 @@ mod tests {
             format!("ada ssh-rsa {KEY}"),
             format!("*@example.com ssh-ed25519 {KEY}"),
             format!("ada,bob ssh-ed25519 {KEY}"),
+            format!("{} ssh-ed25519 {KEY}", "a".repeat(LONGEST_NAME + 1)),
             format!("ca cert-authority ssh-ed25519 {KEY}"),
             format!("ada valid-before=\"20200101\" ssh-ed25519 {KEY}"),
             format!("ada namespaces=\"git\",valid-before=\"20200101\" ssh-ed25519 {KEY}"),

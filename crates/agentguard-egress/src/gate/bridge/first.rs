@@ -460,6 +460,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_answer_ends_behind_its_pack_and_not_before() {
+        let mut come = Come::default();
+        let shallow = lines(&[&format!("shallow {ID}")]);
+        let pack = lines(&["\u{1}a", "\u{2}b"]);
+        come.read = [&shallow[..], b"0008NAK\n", &pack, b"0006\x01z"].concat();
+        let mut next = || come.take().unwrap();
+        assert_eq!(next(), Next::Line(b"\x01a".to_vec()));
+        assert_eq!(next(), Next::Line(b"\x02b".to_vec()));
+        assert_eq!(next(), Next::End);
+        let mut come = Come {
+            read: lines(&["ERR no\n"]),
+            is_begun: false,
+        };
+        assert_eq!(come.take(), Err("the server says: no".to_owned()));
+    }
+
     /// Whatever is said to a server, its lines are those that were meant.
     fn of_lines(bytes: &[u8]) -> Vec<String> {
         let (mut rest, mut all) = (bytes, Vec::new());

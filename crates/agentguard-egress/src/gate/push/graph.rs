@@ -83,6 +83,8 @@ mod tests {
             graph.way(&tips, &[id(2), id(5)]),
             Some((vec![id(4), id(5)], 2))
         );
+        // There is a longer way as well.
+        assert_eq!(graph.way(&[id(4)], &[id(1)]), Some((vec![id(4)], 1)));
         assert_eq!(graph.way(&[id(5)], &[id(2)]), None);
         assert_eq!(graph.way(&tips, &[id(9)]), None);
     }

@@ -31,6 +31,15 @@ fn what_stands_in_it_is_read_and_what_is_computed_is_its_text() {
 }
 
 #[test]
+fn templates_and_notes_in_json_are_told_from_values() {
+    let text = json!({
+        "resource": {"//": "a note", "a": {"//": "a note", "x": {"n": "%{ if var.a }b%{ endif }"}}},
+    });
+    let read = json!({"resource": {"a": {"x": [{"n": {"$": "%{ if var.a }b%{ endif }"}}]}}});
+    assert_eq!(of_json(text).unwrap(), read);
+}
+
+#[test]
 fn the_same_as_json_is_read_to_the_same() {
     let text = json!({
         "//": "a note",
@@ -65,6 +74,8 @@ fn hcl_that_readers_differ_on_is_not_read() {
     for text in [
         "\u{feff}a = 1\n",
         "a = 1\rb = 2\n",
+        "# c\rb = 2\n",
+        "a = \"%%%{ if true }b%{ endif }\"\n",
         "a = 1 # c\u{85}b = 2\n",
         "a = 1\na = 2\n",
         "a = { b = 1, \"b\" = 2 }\n",

@@ -411,4 +411,125 @@ mod tests {
         );
         assert!(written("x.yaml", &Held::Gone).is_none());
     }
+
+    fn id(number: usize) -> ObjectId {
+        ObjectId::from_hex(format!("{number:040x}").as_bytes()).unwrap()
+    }
+
+    fn file(path: &str, before: Option<usize>, after: Option<usize>) -> Versions {
+        Versions {
+            commit: id(0),
+            path: path.to_owned(),
+            before: before.map(id),
+            after: after.map(id),
+            is_link: false,
+        }
+    }
+
+    fn objects() -> Objects {
+        Objects::new(gix_hash::Kind::Sha1)
+    }
+
+    fn holding(all: &[(usize, &str)]) -> Objects {
+        let mut objects = objects();
+        for (number, content) in all {
+            objects.blobs.insert(id(*number), 1);
+            let content = content.as_bytes().to_vec();
+            objects.contents.insert(id(*number), content);
+        }
+        objects
+    }
+
+    const POD: &str = "apiVersion: v1\nkind: Pod\n";
+
+    /// Why one file is not read, where it is told of.
+    fn unread(file: &Versions, pushed: &Objects) -> Option<Option<String>> {
+        let changes = changes(std::slice::from_ref(file), (pushed, &objects()));
+        changes.into_iter().next().map(|change| change.unread)
+    }
+
+    #[test]
+    fn what_cannot_be_looked_into_is_told_and_not_passed_over() {
+        let pushed = holding(&[(1, "a = 1\n"), (2, POD), (3, "a: 1\n"), (4, "a = \n")]);
+        let is = |file: &Versions| unread(file, &pushed);
+        assert_eq!(is(&file("main.tf", None, Some(1))), Some(None));
+        assert_eq!(is(&file("x.yaml", None, Some(2))), Some(None));
+        assert_eq!(is(&file("x.yaml", None, Some(3))), None);
+        // A link leads elsewhere, whatever it holds.
+        for (path, number) in [("main.tf", 1), ("x.yaml", 3)] {
+            let link = Versions {
+                is_link: true,
+                ..file(path, None, Some(number))
+            };
+            assert!(matches!(is(&link), Some(Some(_))), "{path}");
+        }
+        // One that is long, one that only the server has, and one that cannot be read, now or before.
+        let mut long = holding(&[]);
+        long.blobs.insert(id(1), 1 << 30);
+        let named = file("main.tf", None, Some(1));
+        assert!(matches!(unread(&named, &long), Some(Some(_))));
+        let unnamed = file("x.yaml", None, Some(1));
+        assert_eq!(unread(&unnamed, &long), None);
+        long.manifests.insert(id(1));
+        assert!(matches!(unread(&unnamed, &long), Some(Some(_))));
+        assert!(matches!(is(&file("x.yaml", None, Some(9))), Some(Some(_))));
+        assert!(matches!(
+            is(&file("main.tf", Some(4), Some(1))),
+            Some(Some(_))
+        ));
+        assert!(matches!(
+            is(&file("main.tf", Some(1), Some(4))),
+            Some(Some(_))
+        ));
+        // What only shares two names with them is none.
+        let other = holding(&[(1, "a: apiVersion kind\n")]);
+        assert_eq!(unread(&unnamed, &other), None);
+        let many: Vec<_> = (0..6000).map(|one| format!("\"a{one}\": 1")).collect();
+        let many = format!("{{{}}}", many.join(","));
+        let many = holding(&[(1, &many), (2, "{}")]);
+        let changed = file("main.tf.json", Some(2), Some(1));
+        assert!(matches!(unread(&changed, &many), Some(Some(_))));
+    }
+
+    #[test]
+    fn only_what_may_be_one_is_asked_for_and_not_without_end() {
+        let asked = |files: &mut Vec<Versions>, pushed: &Objects| {
+            wanted(files, pushed).map(|wanted| (files.len(), wanted.len()))
+        };
+        let pushed = holding(&[(1, "a: 1\n"), (2, POD)]);
+        let mut files = vec![
+            file("main.tf", Some(11), Some(1)),
+            file("x.yaml", Some(12), Some(2)),
+            // The same once more, as another commit has it.
+            file("x.yaml", Some(12), Some(2)),
+            file("data.json", Some(13), Some(1)),
+            Versions {
+                is_link: true,
+                ..file("link.json", None, Some(1))
+            },
+        ];
+        assert_eq!(asked(&mut files, &pushed), Ok((3, 2)));
+        let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["main.tf", "x.yaml", "link.json"]);
+        // Of files that are none any more, so many; of files that may be, so many.
+        let one = |number: usize| format!("{number}.yaml");
+        let mut gone: Vec<_> = (0..MOST_ASKED + 10)
+            .map(|number| file(&one(number), Some(100 + number), None))
+            .collect();
+        assert_eq!(asked(&mut gone, &pushed), Ok((MOST_ASKED, MOST_ASKED)));
+        let mut new: Vec<_> = (0..3 * MOST_ASKED)
+            .map(|number| file(&one(number), None, Some(100 + number)))
+            .collect();
+        assert_eq!(
+            asked(&mut new, &pushed),
+            Ok((3 * MOST_ASKED, 2 * MOST_ASKED))
+        );
+        let named = |count: usize| -> Vec<_> {
+            (0..count)
+                .map(|number| file(&format!("{number}.tf"), None, Some(1)))
+                .collect()
+        };
+        assert_eq!(asked(&mut named(MOST), &pushed), Ok((MOST, 0)));
+        assert!(asked(&mut named(MOST + 1), &pushed).is_err());
+    }
 }

@@ -68,7 +68,8 @@ mod tests {
     use gix_hash::ObjectId;
 
     use super::*;
-    use crate::gate::push::pack::Entry;
+    use crate::gate::push::pack::{Commit, Entry};
+    use crate::gate::push::signer::Signature;
 
     /// Directories of so many names each, called by their numbers.
     fn directories(numbers: std::ops::Range<u8>, names: usize) -> Objects {
@@ -101,5 +102,35 @@ mod tests {
         assert_eq!((read.objects.trees.len(), read.entries), (1, 1));
         read.learn(directories(0..1, MOST_ENTRIES + 1));
         assert_eq!(read.objects.trees.len(), 0);
+    }
+
+    #[test]
+    fn commits_are_kept_up_to_their_bound() {
+        let commits = |numbers: std::ops::Range<usize>| {
+            let mut objects = Objects::new(Hash::Sha1);
+            for number in numbers {
+                let id = ObjectId::from_hex(format!("{number:040x}").as_bytes()).unwrap();
+                let commit = Commit {
+                    tree: id,
+                    parents: Vec::new(),
+                    author: String::new(),
+                    committer: String::new(),
+                    signature: Signature {
+                        is_there: false,
+                        signer: None,
+                    },
+                    sessions: Vec::new(),
+                };
+                objects.commits.insert(id, commit);
+            }
+            objects
+        };
+        let mut read = Read::default();
+        read.learn(commits(0..MOST_COMMITS));
+        assert_eq!(read.objects.commits.len(), MOST_COMMITS);
+        read.learn(commits(MOST_COMMITS..MOST_COMMITS + 1));
+        assert_eq!(read.objects.commits.len(), 1);
+        read.learn(commits(0..MOST_COMMITS + 1));
+        assert_eq!(read.objects.commits.len(), 0);
     }
 }
