@@ -41,16 +41,21 @@ pub(crate) fn allow(scene: &Scene, name: &str) {
     scene.own(&scene.write(&format!("home/work/{name}"), ""));
 }
 
+/// The ids of the questions that wait now.
+fn listed(scene: &Scene) -> Vec<String> {
+    let (_, listed) = approve(scene, &["--json"]);
+    let id = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["approval"].as_str().unwrap().to_owned()
+    };
+    listed.lines().map(id).collect()
+}
+
 /// The ids of so many questions, once they wait.
 pub(crate) fn waiting(scene: &Scene, count: usize) -> Vec<String> {
     let begun = Instant::now();
     loop {
-        let (_, listed) = approve(scene, &["--json"]);
-        let id = |line: &str| {
-            let line: serde_json::Value = serde_json::from_str(line).unwrap();
-            line["approval"].as_str().unwrap().to_owned()
-        };
-        let ids: Vec<_> = listed.lines().map(id).collect();
+        let ids = listed(scene);
         if ids.len() == count {
             return ids;
         }
@@ -99,6 +104,36 @@ fn what_a_human_approves_is_sent_once_and_others_do_not_wait_for_it() {
         // What was said to the first is no answer to the second.
         std::fs::copy(&answer, answer.with_file_name(format!("{second}.answer"))).unwrap();
         assert_eq!(end(session), "200 403 ");
+        assert_eq!(posts(server), 1);
+        assert_verifies(scene);
+    });
+}
+
+#[test]
+fn one_yes_is_for_one_of_those_that_wait_together() {
+    with_server(|scene, server| {
+        let policy = policy(scene, server);
+        let script = "for one in 1 2 3 4; do curl -s -o /dev/null -w '%{http_code} ' --trace-ascii sent-$one -d x=1 \
+                      http://api.test/pay & done; wait";
+        let mut session = start(scene, &[&policy], script);
+        let id = waiting(scene, 1).remove(0);
+        let is_sent = |one: u32| {
+            let sent = std::fs::read_to_string(scene.work().join(format!("sent-{one}")));
+            sent.is_ok_and(|sent| sent.contains("=> Send data"))
+        };
+        until("all four are sent", || (1..=4).all(is_sent));
+        assert_eq!(approve(scene, &[&id]).0, Some(0));
+        // One that came too late to wait with the others asks anew.
+        while session.try_wait().unwrap().is_none() {
+            for id in listed(scene) {
+                approve(scene, &[&id, "--deny"]);
+            }
+            // Another process asks; how soon is its own affair.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let told = end(session);
+        assert_eq!(told.matches("200").count(), 1, "{told}");
+        assert_eq!(told.matches("403").count(), 3, "{told}");
         assert_eq!(posts(server), 1);
         assert_verifies(scene);
     });

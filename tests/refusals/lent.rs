@@ -13,10 +13,16 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use crate::approvals::{approve, waiting};
 use crate::lifetime::until;
 use crate::scene::{Ran, Scene, as_everyone};
 
 pub(crate) const TOKEN: &str = "ghp_LENTlent0123456789LENTlent01234567890";
+
+/// A human is asked about each post.
+const ASKS: &str = "package agentguard.api.own\n\n\
+    ask contains {\"id\": \"own/ask\", \"reason\": \"posting needs a human\"} if input.action.method == \"POST\"\n\n\
+    allow contains {\"id\": \"own/post\", \"reason\": \"posting is fine\"} if input.action.method == \"POST\"\n";
 
 /// A connection to it.
 pub(crate) type Connection = StreamOwned<ServerConnection, TcpStream>;
@@ -261,6 +267,26 @@ fn what_is_revoked_is_of_no_use_to_a_session_that_goes_on() {
         let two = fs::read_to_string(scene.work().join("two")).unwrap();
         assert!(two.contains("credential/revoked"), "{two}");
         assert_eq!(server.heads().len(), 1);
+    });
+}
+
+#[test]
+fn what_is_revoked_while_a_human_is_asked_goes_nowhere() {
+    with_server(|scene, server, policy| {
+        scene.write("policy/own.rego", ASKS);
+        let roots = scene.write("roots.pem", &server.roots);
+        let post =
+            "curl -sS -d x=1 -H \"Authorization: Bearer $LENT_TOKEN\" https://api.test/ > said";
+        let mut command = scene.exec(&[policy], &["sh", "-c", post]);
+        command.env("SSL_CERT_FILE", roots);
+        let mut session = command.spawn().unwrap();
+        let id = waiting(scene, 1).remove(0);
+        assert_eq!(credential(scene, &["revoke", "lent"], "").code, Some(0));
+        assert_eq!(approve(scene, &[&id]).0, Some(0));
+        assert!(session.wait().unwrap().success());
+        let said = fs::read_to_string(scene.work().join("said")).unwrap();
+        assert!(said.contains("credential/revoked"), "{said}");
+        assert_eq!(server.heads(), Vec::<String>::new());
     });
 }
 

@@ -255,8 +255,9 @@ fn keys_are_listed_and_neither_added_removed_nor_locked() {
 #[test]
 fn messages_without_end_and_very_many_connections_keep_nobody_from_signing() {
     as_everyone(|scene| {
-        let ran = ask(scene, &["empty", "huge", "long", "many", "git"]);
-        let expected = "empty closed\nhuge closed\nlong closed\nmany keys\ngit signature\n";
+        let ran = ask(scene, &["empty", "huge", "long", "many", "crowd", "git"]);
+        let expected =
+            "empty closed\nhuge closed\nlong closed\nmany keys\ncrowd closed keys\ngit signature\n";
         assert_eq!(ran.stdout, expected, "{}", ran.stderr);
         assert_verifies(scene);
     });

@@ -123,6 +123,15 @@ for name in sys.argv[1:]:
         # What is written already has room for some more.
         for number in range(200):
             print(agent.ask(sign(blob(value=number.to_bytes(64, "big")))), flush=True)
+    elif name == "crowd":
+        # Who opened first is not listened to any more once so many others are.
+        first = Agent()
+        held = [first]
+        first.ask(message(LIST))
+        for _ in range(16):
+            held.append(Agent())
+            held[-1].ask(message(LIST))
+        print(name, first.ask(message(LIST)), held[-1].ask(message(LIST)), flush=True)
     elif name == "many":
         # Each stays open, some with a message that never ends.
         held = []
