@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use agentguard::core::{Event, Level};
 use base64ct::{Base64, Encoding as _};
 
+use crate::forge;
 use crate::lent::{Connection, Server, TOKEN, credential, granted, run};
 use crate::pushes::Request;
 use crate::scene::{Ran, Scene, as_everyone, level};
@@ -27,7 +28,8 @@ fn serve(connection: Connection, root: &Path, heads: &Mutex<Vec<String>>) {
         );
         heads.lock().unwrap().push(head);
         let connection = connection.get_mut();
-        if connection.write_all(&request.answer(root)).is_err() || connection.flush().is_err() {
+        let answer = forge::answer(&request, root).unwrap_or_else(|| request.answer(root));
+        if connection.write_all(&answer).is_err() || connection.flush().is_err() {
             return;
         }
     }
@@ -49,7 +51,7 @@ fn with_git(bound: &[&str], test: impl Fn(&Scene, &Server, &str)) {
             );
             assert_eq!(scene.run_bare(&["sh", "-ec", &script]).code, Some(0));
             let server = Server::serving(move |connection, heads| serve(connection, &root, heads));
-            let add = [&["add", "lent", "--basic"], bound].concat();
+            let add = [&["add", "lent"], bound].concat();
             assert_eq!(credential(scene, &add, TOKEN).code, Some(0));
             let policy = granted(scene, server.port, "");
             test(scene, &server, &policy);
@@ -91,31 +93,34 @@ fn findings(scene: &Scene) -> usize {
 
 #[test]
 fn a_push_sends_the_token_unasked_where_it_is_bound_and_nothing_elsewhere() {
-    with_git(&["--host", "api.test"], |scene, server, policy| {
-        let script = "git push -q origin HEAD:$own && git push -q far HEAD:$own";
-        let ran = push(scene, server, policy, script);
-        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        let heads = server.heads();
-        let of = |host: &'static str| heads.iter().filter(move |head| head.starts_with(host));
-        assert!(
-            of("api.test").count() >= 2 && of("other.test").count() >= 2,
-            "{heads:?}"
-        );
-        assert!(
-            of("api.test").all(|head| head.ends_with(&basic())),
-            "{heads:?}"
-        );
-        assert!(
-            of("other.test").all(|head| head.ends_with(" none")),
-            "{heads:?}"
-        );
-        assert_eq!(findings(scene), 0);
-    });
+    with_git(
+        &["--basic", "--host", "api.test"],
+        |scene, server, policy| {
+            let script = "git push -q origin HEAD:$own && git push -q far HEAD:$own";
+            let ran = push(scene, server, policy, script);
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+            let heads = server.heads();
+            let of = |host: &'static str| heads.iter().filter(move |head| head.starts_with(host));
+            assert!(
+                of("api.test").count() >= 2 && of("other.test").count() >= 2,
+                "{heads:?}"
+            );
+            assert!(
+                of("api.test").all(|head| head.ends_with(&basic())),
+                "{heads:?}"
+            );
+            assert!(
+                of("other.test").all(|head| head.ends_with(" none")),
+                "{heads:?}"
+            );
+            assert_eq!(findings(scene), 0);
+        },
+    );
 }
 
 #[test]
 fn git_says_it_is_the_user_that_the_credential_names() {
-    let bound = ["--host", "api.test", "--user", "oauth2"];
+    let bound = ["--basic", "--host", "api.test", "--user", "oauth2"];
     with_git(&bound, |scene, server, policy| {
         let ran = push(scene, server, policy, "git ls-remote origin");
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -125,51 +130,94 @@ fn git_says_it_is_the_user_that_the_credential_names() {
     });
 }
 
+/// The gate fetches what the request names by what the request carries, where that may go.
+#[test]
+fn what_an_interface_names_is_fetched_with_the_token_that_asks_for_it() {
+    let in_header = format!(" token {TOKEN}");
+    for (slot, carried, sent) in [
+        (
+            &["--basic"][..],
+            "-u \"x-access-token:$LENT_TOKEN\"",
+            &basic(),
+        ),
+        (
+            &["--header", "authorization"],
+            "-H \"Authorization: token $LENT_TOKEN\"",
+            &in_header,
+        ),
+    ] {
+        let bound = [slot, &["--host", "api.test", "--variable", "LENT_TOKEN"]].concat();
+        with_git(&bound, |scene, server, policy| {
+            let script = format!(
+                "said='{{\"new_branch_name\": \"'${{own#refs/heads/}}'\", \"old_ref_name\": \"'$(git rev-parse main~1)'\"}}'\n\
+                 curl -sS -H 'Content-Type: application/json' {carried} -d \"$said\" \
+                 https://api.test/api/v1/repos/o/r/branches"
+            );
+            let ran = push(scene, server, policy, &script);
+            assert_eq!(ran.stdout, "{}\n", "{}", ran.stderr);
+            let heads = server.heads();
+            let (asked, fetched): (Vec<_>, Vec<_>) =
+                heads.iter().partition(|head| head.contains("/branches "));
+            assert!(asked.len() == 1 && !fetched.is_empty(), "{heads:?}");
+            let is_gits = |head: &&String| head.contains("git-upload-pack");
+            assert!(fetched.iter().all(is_gits), "{heads:?}");
+            assert!(heads.iter().all(|head| head.ends_with(sent)), "{heads:?}");
+            assert_eq!(findings(scene), 0);
+        });
+    }
+}
+
 #[test]
 fn what_git_is_told_is_of_no_use_elsewhere() {
-    with_git(&["--host", "api.test"], |scene, server, policy| {
-        let header = "http.extraHeader=$header";
-        for tried in [
-            format!("git -c \"{header}\" push far HEAD:$own"),
-            format!("git -c \"{header}\" ls-remote far"),
-            "git -c \"http.https://other.test/.extraHeader=$header\" fetch far".to_owned(),
-        ] {
-            let ran = push(scene, server, policy, &tried);
-            assert_ne!(ran.code, Some(0), "{tried}");
-            let heads = server.heads();
-            assert!(
-                heads.iter().all(|head| head.ends_with(" none")),
-                "{tried}: {heads:?}"
-            );
-        }
-        assert_eq!(findings(scene), 3);
-    });
+    with_git(
+        &["--basic", "--host", "api.test"],
+        |scene, server, policy| {
+            let header = "http.extraHeader=$header";
+            for tried in [
+                format!("git -c \"{header}\" push far HEAD:$own"),
+                format!("git -c \"{header}\" ls-remote far"),
+                "git -c \"http.https://other.test/.extraHeader=$header\" fetch far".to_owned(),
+            ] {
+                let ran = push(scene, server, policy, &tried);
+                assert_ne!(ran.code, Some(0), "{tried}");
+                let heads = server.heads();
+                assert!(
+                    heads.iter().all(|head| head.ends_with(" none")),
+                    "{tried}: {heads:?}"
+                );
+            }
+            assert_eq!(findings(scene), 3);
+        },
+    );
 }
 
 #[test]
 fn what_the_humans_settings_would_send_there_is_not_sent_beside_it() {
-    with_git(&["--host", "api.test"], |scene, server, policy| {
-        // As a job of GitHub's leaves it in the workspace.
-        let set = [
-            "git",
-            "config",
-            "http.https://api.test/.extraheader",
-            "AUTHORIZATION: basic bGVmdA==",
-        ];
-        assert_eq!(scene.run_bare(&set).code, Some(0));
-        let ran = push(scene, server, policy, "git ls-remote origin");
-        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        let heads = server.heads();
-        assert!(
-            !heads.is_empty() && heads.iter().all(|head| head.ends_with(&basic())),
-            "{heads:?}"
-        );
-    });
+    with_git(
+        &["--basic", "--host", "api.test"],
+        |scene, server, policy| {
+            // As a job of GitHub's leaves it in the workspace.
+            let set = [
+                "git",
+                "config",
+                "http.https://api.test/.extraheader",
+                "AUTHORIZATION: basic bGVmdA==",
+            ];
+            assert_eq!(scene.run_bare(&set).code, Some(0));
+            let ran = push(scene, server, policy, "git ls-remote origin");
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+            let heads = server.heads();
+            assert!(
+                !heads.is_empty() && heads.iter().all(|head| head.ends_with(&basic())),
+                "{heads:?}"
+            );
+        },
+    );
 }
 
 #[test]
 fn a_token_for_some_repositories_is_sent_for_these() {
-    let bound = ["--host", "api.test", "--path", "/o/**"];
+    let bound = ["--basic", "--host", "api.test", "--path", "/o/**"];
     with_git(&bound, |scene, server, policy| {
         let script = "git ls-remote origin && git ls-remote https://api.test/p/r.git";
         let ran = push(scene, server, policy, script);

@@ -301,6 +301,16 @@ fn what_makes_others_run_code_does_not_pass_in_any_commit() {
                     .to_owned(),
                 "push/submodule",
             ),
+            // What an editor runs that is opened in a package further down.
+            (
+                "of() { printf '%s %s %s\\t%s\\n' \"$@\"; }\n\
+                 tasks=$(of 100644 blob $(echo '{}' | git hash-object -w --stdin) tasks.json | git mktree)\n\
+                 package=$(of 040000 tree $tasks .vscode | git mktree)\n\
+                 tree=$( (git ls-tree HEAD; of 040000 tree $package package) | git mktree)\n\
+                 commit=$(git commit-tree -p HEAD -m x $tree)\ngit push origin $commit:refs/heads/$own/x"
+                    .to_owned(),
+                "push/agents",
+            ),
             // A link in the place of a directory that others run code from.
             (
                 "link=$(printf src | git hash-object -w --stdin)\n\
