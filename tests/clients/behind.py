@@ -4,6 +4,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import hosted
 from place import Authority
 from upstreams import H1, H2, LARGE, ODD, WRONG, Nginx, Odd
 
@@ -192,7 +193,7 @@ def play(findings, place):
     # One authority vouches for both.
     roots = place.directory / "roots.pem"
     roots.write_text(authority.root.read_text() + other.root.read_text())
-    with Nginx(place.directory, authority, other) as nginx:
+    with Nginx(place.directory, authority, other, place.repositories) as nginx:
         place.grant_at({**nginx.ports, ODD: Odd().port}, roots, RULES)
         (place.workspace / "talk.py").write_text(SOCKET)
         (place.workspace / "listen.py").write_text(EVENTS)
@@ -216,3 +217,4 @@ def play(findings, place):
             odd(act)
         findings.expect("a gate's memory", [] if 0 < peak.most < MOST_MEMORY else [f"{peak.most} KiB"])
         mismatched(act)
+        hosted.play(findings, place, H2)

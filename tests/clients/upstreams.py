@@ -9,6 +9,8 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import hosted
+
 # By what is negotiated; by name, what nginx is for.
 H2, H1, WRONG = "h2.test", "h1.test", "wrong.test"
 LARGE = 256 << 20
@@ -25,7 +27,7 @@ http {{
     client_max_body_size 8m; root {directory}/root; large_client_header_buffers 4 32k;
     ssl_certificate {certificate}; ssl_certificate_key {key};
     map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
-    server {{ listen 127.0.0.1:{h2} ssl http2; location /posted {{ proxy_pass http://127.0.0.1:{app}; }} }}
+    server {{ listen 127.0.0.1:{h2} ssl http2; location /posted {{ proxy_pass http://127.0.0.1:{app}; }}{git} }}
     server {{
         listen 127.0.0.1:{h1} ssl;
         location / {{
@@ -45,9 +47,9 @@ def free_port():
 
 
 class Nginx:
-    """nginx as Debian has it, on loopback, before an application of ours."""
+    """nginx as Debian has it, on loopback, before an application of ours and git's own program."""
 
-    def __init__(self, directory, authority, other):
+    def __init__(self, directory, authority, other, repositories):
         self.directory = directory / "nginx"
         (self.directory / "root").mkdir(parents=True)
         (self.directory / "root/small").write_bytes(b"reached\n")
@@ -65,12 +67,14 @@ class Nginx:
             h1=self.ports[H1],
             wrong=self.ports[WRONG],
             app=self.application.port,
+            git=hosted.location(self.directory, repositories),
         )
         (self.directory / "conf").write_text(text)
-        self.process = None
+        self.process = self.git = None
         self.read = 0
 
     def __enter__(self):
+        self.git = hosted.serve(self.directory)
         command = ["nginx", "-e", self.directory / "error.log", "-c", self.directory / "conf"]
         self.process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
         for _ in range(600):
@@ -81,8 +85,9 @@ class Nginx:
         raise RuntimeError("nginx does not come up")
 
     def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
+        for process in filter(None, [self.process, self.git]):
+            process.terminate()
+            process.wait()
         self.application.server.shutdown()
 
     def heard(self):
