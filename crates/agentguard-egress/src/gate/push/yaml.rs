@@ -69,10 +69,6 @@ pub(super) fn documents(text: &str) -> Result<Vec<Value>, String> {
 /// Refuses what ends a line, or a document, for some readers only.
 fn alike(text: &str) -> Result<(), &'static str> {
     let without = text.replace("\r\n", "\n");
-    let is_odd = |sign: char| {
-        (sign.is_control() && !matches!(sign, '\n' | '\t'))
-            || matches!(sign, '\u{2028}' | '\u{2029}' | '\u{feff}')
-    };
     if without.contains(is_odd) {
         return Err("it holds a sign that ends a line for some readers only");
     }
@@ -86,6 +82,11 @@ fn alike(text: &str) -> Result<(), &'static str> {
     } else {
         Err("a line ends a document for some readers only")
     }
+}
+
+fn is_odd(sign: char) -> bool {
+    (sign.is_control() && !matches!(sign, '\n' | '\t'))
+        || matches!(sign, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 struct Reader<'t> {
@@ -263,8 +264,14 @@ mod tests {
             };
             match read(text) {
                 Ok(value) => {
-                    // JSON is YAML. What is read of it once more is the same value.
-                    assert_eq!(read(&value.to_string()).unwrap(), value);
+                    // JSON is YAML. What is read of it once more is the same value. Signs that may stand in a text by
+                    // an escape alone are written so.
+                    let escaped = |sign: char| match is_odd(sign) {
+                        true => format!("\\u{:04x}", u32::from(sign)),
+                        false => sign.to_string(),
+                    };
+                    let json: String = value.to_string().chars().map(escaped).collect();
+                    assert_eq!(read(&json).unwrap(), value);
                     match value {
                         Value::Null => "null",
                         Value::Bool(_) => "bool",
