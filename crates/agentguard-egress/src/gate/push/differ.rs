@@ -58,10 +58,48 @@ fn below(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// What comes of `before` by what is told: all that was changed, or it would be another.
+    pub(in crate::gate::push) fn changed(before: &Value, told: &[ValueChange]) -> Value {
+        let mut value = before.clone();
+        let (set, gone): (Vec<_>, Vec<_>) = told.iter().partition(|one| one.after.is_some());
+        // The last items of a list first.
+        for one in set.into_iter().chain(gone.into_iter().rev()) {
+            change(&mut value, &one.at, one.after.as_ref());
+        }
+        value
+    }
+
+    fn change(value: &mut Value, at: &[String], after: Option<&Value>) {
+        match (at, value) {
+            ([], value) => *value = after.unwrap().clone(),
+            ([last], Value::Object(object)) => {
+                match after {
+                    Some(after) => object.insert(last.clone(), after.clone()),
+                    None => object.remove(last),
+                };
+            }
+            ([last], Value::Array(list)) => {
+                let place: usize = last.parse().unwrap();
+                match after {
+                    Some(after) if place == list.len() => list.push(after.clone()),
+                    Some(after) => list[place] = after.clone(),
+                    None => drop(list.remove(place)),
+                }
+            }
+            ([first, rest @ ..], Value::Object(object)) => {
+                change(object.get_mut(first).unwrap(), rest, after);
+            }
+            ([first, rest @ ..], Value::Array(list)) => {
+                change(&mut list[first.parse::<usize>().unwrap()], rest, after);
+            }
+            (at, value) => panic!("{value} has nothing at {at:?}"),
+        }
+    }
 
     #[test]
     fn each_place_that_differs_is_told_once() {
@@ -82,6 +120,10 @@ mod tests {
                 ("e".to_owned(), None, Some(json!({"f": 1}))),
             ]
         );
+        let told = differences(Some(&before), Some(&after)).unwrap();
+        assert_eq!(changed(&before, &told), after);
+        let back = differences(Some(&after), Some(&before)).unwrap();
+        assert_eq!(changed(&after, &back), before);
         assert_eq!(differences(Some(&after), Some(&after)), Some(Vec::new()));
         let new = differences(None, Some(&after)).unwrap();
         assert_eq!((new.len(), new[0].at.len()), (1, 0));

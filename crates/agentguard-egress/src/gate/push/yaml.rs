@@ -191,6 +191,7 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
 mod tests {
     use serde_json::json;
 
+    use super::super::differ::{differences, tests::changed};
     use super::*;
 
     #[test]
@@ -262,6 +263,12 @@ mod tests {
             let Ok(text) = std::str::from_utf8(bytes) else {
                 return "no text".to_owned();
             };
+            // What is told of two documents is all that makes the second of the first.
+            if let Ok([before, after, ..]) = documents(text).as_deref()
+                && let Some(told) = differences(Some(before), Some(after))
+            {
+                assert_eq!(changed(before, &told), *after);
+            }
             match read(text) {
                 Ok(value) => {
                     // JSON is YAML. What is read of it once more is the same value. Signs that may stand in a text by
