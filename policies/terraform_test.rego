@@ -59,7 +59,9 @@ test_what_is_only_described_needs_no_yes if {
 	] {
 		asked([object.union(one, more)]) == {"terraform/changed"}
 	}
-	asked([object.remove(one, ["after"])]) == {"terraform/changed"}
+	every name in {"before", "after"} {
+		asked([object.remove(one, [name])]) == {"terraform/changed"}
+	}
 }
 
 test_what_cannot_be_read_or_compared_is_refused if {
@@ -88,7 +90,7 @@ test_what_is_taken_up_is_pinned if {
 	every module in [
 		{"source": "a/b/aws"}, {"source": "a/b/aws", "version": "~> 1.0"}, {"source": "git::https://example.org/a.git?ref=v1"},
 		{"source": "github.com/a/b"}, {"source": "https://example.org/a.zip"}, {"source": {"$": "var.x"}}, {"source": "example.org/a/b/aws", "version": "1.0.0"},
-		{"source": "s3::https://example.org/a"}, {"source": "/etc"}, {"source": "./a?x"},
+		{"source": "s3::https://example.org/a"}, {"source": "/etc"}, {"source": "./a?x"}, {"source": "hashicorp/aws", "version": "1.0.0"},
 	] {
 		said({"module": {"m": [module]}}) == {"terraform/unpinned"}
 	}
@@ -101,10 +103,16 @@ test_what_is_taken_up_is_pinned if {
 	every provider in [
 		{"source": "evil/aws", "version": "1.0.0"}, {"source": "hashicorp/aws"}, {"source": "hashicorp/aws", "version": ">= 1.0.0"},
 		{"source": "example.org/hashicorp/aws", "version": "1.0.0"}, "1.0.0", {"$": "local.x"},
+		# What pins a module pins no provider.
+		{"source": "./a"}, {"source": "a/b/aws", "version": "1.0.0"},
+		{"source": "github.com/a/b?ref=0123456789abcdef0123456789abcdef01234567"},
 	] {
 		said({"terraform": [{"required_providers": [{"aws": provider}]}]}) == {"terraform/unpinned"}
 	}
 	said({"terraform": [{"required_providers": [{"aws": {"source": "hashicorp/aws", "version": "5.1.0"}}]}]}) == set()
+	# A file that is stored has a source as well.
+	said(resource("aws_s3_object", {"source": "a/b?x"})) == set()
+	said({"terraform": [{"required_version": {"$": "local.x"}}]}) == set()
 }
 
 open_at(port) := {"ingress": [{"cidr_blocks": ["0.0.0.0/0"], "from_port": port}]}
@@ -123,7 +131,13 @@ test_nobody_is_let_in if {
 		said(resource("aws_security_group_rule", {"type": "egress", "cidr_blocks": [value]})) == set()
 	}
 	said(resource("azurerm_network_security_rule", {"direction": "Inbound", "source_address_prefix": "*"})) == {"terraform/open"}
+	said(resource("azurerm_network_security_rule", {"direction": "Inbound", "source_address_prefix": "10.0.0.0/24"})) == set()
+	said(resource("azurerm_network_security_rule", {"direction": "Outbound", "source_address_prefix": "*"})) == set()
 	said(resource("google_compute_firewall", {"source_ranges": ["10.0.0.0/8"]})) == set()
+	said(resource("x_y", {"destination_cidr_block": "0.0.0.0/0"})) == set()
+	# A file of another kind is for other rules.
+	compose := object.union(file({}, {"from": "0.0.0.0/0"}), {"path": "compose.yml", "kind": "compose"})
+	{rule.id | some rule in terraform.deny} == set() with input as push([compose])
 	# What is open is not to be open for more.
 	changed("aws_security_group", open_at(443), open_at(22)) == {"terraform/open"}
 	changed("aws_security_group", open_at(443), object.union(open_at(443), {"name": "y"})) == set()
@@ -152,7 +166,10 @@ test_nothing_becomes_public if {
 	] {
 		said(resource("x_y", body)) == {"terraform/public"}
 	}
-	every body in [{"acl": "private"}, {"block_public_acls": true}, {"publicly_accessible": false}] {
+	every body in [
+		{"acl": "private"}, {"block_public_acls": true}, {"publicly_accessible": false}, {"public_access_prevention": "enforced"},
+		{"container_access_type": "private"},
+	] {
 		said(resource("x_y", body)) == set()
 	}
 }
@@ -180,7 +197,7 @@ test_no_secret_stands_there if {
 	}
 	said({"variable": {"db_password": [{"default": "x"}]}}) == {"terraform/secrets"}
 	said({"db_password": "x"}) == {"terraform/secrets"}
-	every body in [{"password": {"$": "var.password"}}, {"sensitive": true}, {"password": ""}] {
+	every body in [{"password": {"$": "var.password"}}, {"sensitive": true}, {"password": ""}, {"password": null}] {
 		said(resource("x_y", body)) == set()
 	}
 }
@@ -193,7 +210,9 @@ test_what_guards_stays if {
 	}
 	changed("x_y", {"deletion_protection": true}, {"deletion_protection": {"$": "var.on"}}) == set()
 	changed("x_y", {}, {"force_destroy": true}) == {"terraform/protection"}
+	changed("x_y", {}, {"force_destroy": false}) == set()
 	changed("x_y", {}, {"encrypted": false}) == {"terraform/protection"}
+	changed("x_y", {"monitoring": true}, {}) == set()
 	denied(resource("aws_s3_bucket_public_access_block", {}), {}) == {"terraform/loss", "terraform/protection"}
 	denied(resource("azurerm_management_lock", {}), {}) == {"terraform/protection"}
 	# Also where it is moved on the way.
