@@ -59,6 +59,14 @@ test_protected_branches_are_told_apart if {
 	denied([branch("mainline", "create")]) == set()
 }
 
+test_a_tag_is_no_branch_whatever_it_is_called if {
+	every short in {"agent/fixer/01234567/x", "main", "release/1.2"} {
+		tag := update("tag", concat("", ["refs/tags/", short]), short, "create")
+		allowed([tag]) == set()
+		denied([tag]) == {"push/tag"}
+	}
+}
+
 test_tags_and_other_refs_are_none_of_its_business if {
 	denied([update("tag", "refs/tags/v1", "v1", "create")]) == {"push/tag"}
 	denied([update("other", "refs/pull/1/head", "refs/pull/1/head", "update")]) == {"push/ref"}
@@ -165,6 +173,10 @@ test_a_human_merges_whatever_branch_it_is_into if {
 	}
 	by_git := {"by": "git", "refs": [pull], "paths": []}
 	{rule.id | some rule in refs.deny} == {"push/ref"} with input as {"action": by_git, "session": session}
+	every name in {"refs/notes/x", "refs/pull/1", "refs/pull/1/merge/x", "refs/pull/1/x"} {
+		other := {"by": "rest", "refs": [update("other", name, name, "update")], "paths": []}
+		{rule.id | some rule in refs.deny} == {"push/ref"} with input as {"action": other, "session": session}
+	}
 	into_main := {"by": "rest", "refs": [branch("main", "update")], "paths": [], "merges": "0123456789abcdef0123456789abcdef01234567"}
 	{rule.id | some rule in refs.deny} == {"push/protected"} with input as {"action": into_main, "session": session}
 }
