@@ -34,6 +34,9 @@ test_issues_and_pull_requests_are_written if {
 
 test_what_is_near_is_not_allowed if {
 	every asked in [
+		ask("PUT", "repos/o/r/issues"), ask("PUT", "repos/o/r/pulls/3"), ask("DELETE", "repos/o/r/issues/comments/7"),
+		with_body("PATCH", "repos/o/r/pulls/3/reviews", {"event": "COMMENT"}),
+		with_body("POST", "repos/o/r/pulls/3/x", {"event": "COMMENT"}),
 		ask("PUT", "repos/o/r/issues/12/lock"), ask("POST", "repos/o/r/issues/12/comments/x"), ask("POST", "user/repos"),
 		with_body("POST", "repos/o/r/pulls/3/reviews", {"event": "APPROVE"}), ask("POST", "repos/o/r/git/refs"),
 		ask("PUT", "repos/o/r/contents/README.md"), ask("POST", "repos/o/r/forks"),
@@ -88,7 +91,25 @@ test_what_is_for_humans_is_denied if {
 
 test_reading_them_is_not if {
 	count(denied) == 0 with input as ask("GET", "repos/o/r/hooks")
-	count(denied) == 0 with input as ask("GET", "repos/o/r")
+	every path in [
+		"repos/o/r", "repos/o/r/contents/a", "repos/o/r/actions/secrets", "user/keys", "repos/o/r/actions/runs/9/approve",
+		"repos/o/r/merges", "repos/o/r/pulls/3/merge", "repos/o/r/pulls/3/reviews/7/events",
+	] {
+		count(denied) + count(asked) == 0 with input as ask("GET", path)
+	}
+	approval := with_body("GET", "repos/o/r/pulls/3/reviews", {"event": "APPROVE"})
+	count(denied) == 0 with input as approval
+	# What is called so where no secrets are.
+	count(denied) == 0 with input as ask("POST", "repos/o/r/issues/secrets")
+}
+
+test_other_hosts_are_for_other_rules if {
+	every one in [
+		ask("DELETE", "repos/o/r"), ask("PUT", "repos/o/r/contents/a"), asks([mutation("deleteRef")]),
+		asks([mutation("mergePullRequest")]), ask("POST", "user/keys"),
+	] {
+		count(denied) == 0 with input as object.union(one, {"action": {"host": "example.org"}})
+	}
 }
 
 asks(fields) := object.union(with_body("POST", "graphql", {"query": "...", "variables": {}}), {"action": {"graphql": fields}})
@@ -131,7 +152,14 @@ test_no_other_mutation_is_allowed if {
 		count(allowed) == 0 with input as asks([mutation(field)])
 		count(allowed) == 0 with input as asks([mutation("addComment"), mutation(field)])
 	}
-	count(allowed) == 0 with input as asks([query("addComment"), mutation("addComment")])
+	every field in ["addComment", "createCommitOnBranch"] {
+		written := object.union(asks([mutation("addComment"), query(field)]), {"action": {"pushes": true}})
+		count(allowed) == 0 with input as written
+	}
+	commenting := {"arguments": {"input": {"event": "COMMENT"}}}
+	count(allowed) == 0 with input as asks([object.union(query("addPullRequestReview"), commenting), mutation("addComment")])
+	count(allowed) == 0 with input as asks([object.union(mutation("createRepository"), commenting)])
+	count(denied) == 0 with input as asks([query("deleted")])
 	approval := {"operation": "mutation", "field": "addPullRequestReview", "arguments": {"input": {"event": "APPROVE"}}}
 	count(allowed) == 0 with input as asks([approval])
 	denied == {"github/merge"} with input as asks([mutation("addComment"), mutation("mergePullRequest")])
@@ -161,6 +189,9 @@ test_a_human_says_yes_to_merges_and_releases if {
 test_what_is_judged_as_a_push_is_left_to_it if {
 	every method, path in {"PUT": "repos/o/r/contents/README.md", "POST": "repos/o/r/git/refs", "DELETE": "repos/o/r/git/refs/heads/x"} {
 		count(denied) == 0 with input as object.union(ask(method, path), {"action": {"pushes": true}})
+	}
+	every path in ["repos/o/r/merges", "repos/o/r/pulls/3/merge"] {
+		count(asked) == 0 with input as object.union(ask("PUT", path), {"action": {"pushes": true}})
 	}
 	commits := asks([mutation("createCommitOnBranch"), mutation("addComment")])
 	count(allowed) == 0 with input as commits

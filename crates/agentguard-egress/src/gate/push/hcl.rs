@@ -10,6 +10,8 @@ use hcl_edit::structure::{Block, Body, Structure};
 use hcl_edit::{Span as _, parser};
 use serde_json::{Map, Value, json};
 
+use super::steep::is_steep;
+
 /// How deep it may be nested, how many values it may hold, and how many names one of them.
 const DEEPEST: usize = 40;
 const MOST_VALUES: usize = 20_000;
@@ -43,6 +45,9 @@ pub(super) fn read(text: &str) -> Result<Value, String> {
     plain(text)?;
     let text = text.replace("\r\n", "\n");
     bounded(&text)?;
+    if is_steep(&text) {
+        return Err("too much is computed within what is computed".to_owned());
+    }
     let body = parser::parse_body(&text).map_err(|error| {
         let at = error.location();
         format!("{} at line {}", error.message(), at.line())

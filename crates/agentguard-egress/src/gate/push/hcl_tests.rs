@@ -151,6 +151,24 @@ fn what_is_nested_is_bounded_before_it_is_parsed() {
     }
 }
 
+/// Each of these doubles the time with every repetition, and would outlast whoever waits.
+#[test]
+fn what_the_parser_would_read_very_often_is_not_read() {
+    for unit in [
+        "x%w%{",
+        "x%w%(",
+        "x%w%[",
+        "x%w%{/*}*/",
+        "x /*,*/ % w /*=*/ % {",
+        "(x\n%w\n%(",
+    ] {
+        for times in [6, 30, 60] {
+            let read = on_a_small_stack(format!("a = {}\n", unit.repeat(times)));
+            assert!(read.is_err(), "{unit} {times}");
+        }
+    }
+}
+
 #[test]
 fn fuzz_what_is_read_of_hcl_is_what_stands_in_it() {
     let words = [

@@ -24,6 +24,7 @@ pub(super) mod pkt;
 mod report;
 mod signer;
 mod spool;
+mod steep;
 pub(super) mod written;
 mod yaml;
 
