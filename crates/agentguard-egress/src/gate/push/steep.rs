@@ -5,6 +5,8 @@
 
 /// In how many brackets behind two operators anything may stand.
 const MOST: usize = 6;
+/// In how much anything may stand at all: brackets, of which the parser takes 64, and texts.
+const DEEPEST: usize = 160;
 
 /// What something stands in.
 enum Level<'t> {
@@ -48,7 +50,7 @@ pub(super) fn is_steep(text: &str) -> bool {
     while let Some(sign) = walk.sign(0) {
         walk.step(sign);
         let twice = walk.levels.iter().filter(|level| level.is_twice());
-        if twice.count() > MOST {
+        if walk.levels.len() > DEEPEST || twice.count() > MOST {
             return true;
         }
     }
@@ -233,6 +235,14 @@ mod tests {
             let text = |times: usize| format!("a = {}\n", unit.repeat(times));
             assert!(is_steep(&text(60)), "{unit}");
             assert!(!is_steep(&text(3)), "{unit}");
+        }
+    }
+
+    #[test]
+    fn what_is_very_deep_is_not_looked_through() {
+        for unit in ["(/*)*/", "\"${", "[#]\n", "{\"}\"="] {
+            assert!(is_steep(&unit.repeat(200_000)), "{unit}");
+            assert!(!is_steep(&unit.repeat(60)), "{unit}");
         }
     }
 
