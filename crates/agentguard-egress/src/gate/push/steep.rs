@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn what_people_write_is_not() {
-        let deep = "spec {\n a = x - y - z\n b = \"${c}-${d}-${e}\"\n".repeat(20);
+        let deep =
+            "spec {\n a = x - y - z\n b = \"${c}-${d}-${e}\"\n".repeat(20) + &"}\n".repeat(20);
         for text in [
             deep.as_str(),
             "a = x && y && (b || c || (d && e && f(g + h + i[j * k * (l)])))\n",
