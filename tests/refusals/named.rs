@@ -20,7 +20,7 @@ fn leave(scene: &Scene, server: &Server) -> String {
          git checkout -q --orphan other && git rm -q -r -f . && echo y > y && commit other && left other HEAD
          git checkout -q --detach && mkdir -p .github/workflows && echo on: push > .github/workflows/ci.yml && commit evil && \
             git tag -a -m t tagged && left tagged tagged
-         git tag -d tagged >&2; git branch -q -D other >&2 || true
+         git tag -d tagged >&2; git branch -q -D other >&2
          echo main=$(git rev-parse main); echo tree=$(git rev-parse main^{{tree}})",
         server.repository.display()
     );

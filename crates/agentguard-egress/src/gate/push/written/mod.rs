@@ -102,8 +102,8 @@ enum Forge {
     Gitea,
 }
 
-/// Whose interface a path belongs to, what stands behind its beginning, and how much before that. It is told by its form and not by its host:
-/// who has one of their own may have it anywhere.
+/// Whose interface a path belongs to, what stands behind its beginning, and how much before that. It is told by its
+/// form and not by its host: who has one of their own may have it anywhere.
 fn forge(api: &Api) -> Option<(Forge, Vec<&str>, usize)> {
     // Servers take a slash at the end for nothing, and some an ending that names a format.
     let mut path: Vec<_> = api.path.iter().map(String::as_str).collect();
