@@ -227,3 +227,74 @@ fn a_token_that_is_encrypted_lies_nowhere_and_is_lent_while_its_identity_is_ther
         );
     });
 }
+
+/// The same command beside a desktop's keyring that is open, in which [`TOKEN`] lies: the home's own, so that it is
+/// there again the next time.
+fn on_a_desktop(scene: &Scene, command: &Command) -> Command {
+    let mut desktop = scene.command("dbus-run-session");
+    desktop
+        .args(["--", "sh", "-c", DESKTOP, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env("TOKEN", TOKEN);
+    desktop
+}
+
+const DESKTOP: &str = "set -e
+mkdir -p \"$HOME/.local/share/keyrings\"
+printf password | gnome-keyring-daemon --unlock --components=secrets --replace > /dev/null 2>&1
+until dbus-send --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner \
+    string:org.freedesktop.secrets | grep -q true; do
+  sleep 0.02 # nothing tells that it has taken its name
+done
+printf %s \"$TOKEN\" | secret-tool store --label=lent service agentguard token lent
+printf %s \"$DBUS_SESSION_BUS_ADDRESS\" > bus
+unset TOKEN
+\"$@\"
+";
+
+#[test]
+fn a_token_in_the_desktops_keyring_is_lent_and_the_keyring_is_out_of_reach() {
+    const LOOK: &str = "secret-tool lookup service agentguard token lent";
+    as_everyone(|scene| {
+        let outside =
+            scene.run_command(on_a_desktop(scene, scene.command("sh").args(["-c", LOOK])));
+        assert_eq!(
+            outside.stdout, TOKEN,
+            "this test needs `dbus-run-session`, `gnome-keyring-daemon` and `secret-tool`: {}",
+            outside.stderr
+        );
+        // What it writes is looked at when it is added.
+        let mut add = scene.command(scene.root.join("agentguard"));
+        add.args(["credential", "add", "lent", "--host=api.test"]);
+        add.args(["--variable=LENT", "--from-command", LOOK]);
+        let added = scene.run_command(on_a_desktop(scene, &add));
+        assert_eq!(added.code, Some(0), "{}", added.stderr);
+        let inside = format!(
+            "echo LENT=$LENT; export DBUS_SESSION_BUS_ADDRESS=\"$(cat bus)\"; \
+             echo BUS=$DBUS_SESSION_BUS_ADDRESS; {LOOK}; echo $?"
+        );
+        let policy = scene.policy(POLICY);
+        let ran = scene.run_command(on_a_desktop(
+            scene,
+            &scene.exec(&[&policy], &["sh", "-c", &inside]),
+        ));
+        assert!(
+            lent(&ran).is_some_and(|lent| lent != TOKEN),
+            "{}",
+            ran.stderr
+        );
+        // It knows where the keyring is reached, and does not get there.
+        let is_told = ran.stdout.lines().any(|line| line.starts_with("BUS=unix:"));
+        assert!(is_told && ran.stdout.ends_with("\n1\n"), "{}", ran.stdout);
+        assert!(!ran.stdout.contains(TOKEN) && !ran.stderr.contains(TOKEN));
+        // Without a desktop nobody has it, and that is told.
+        let without = scene.run_with(&[&policy], &["sh", "-c", &inside]);
+        assert_eq!(lent(&without), None);
+        assert!(
+            without.stderr.contains("`lent` is not lent"),
+            "{}",
+            without.stderr
+        );
+    });
+}
