@@ -5,18 +5,21 @@
 //! root downwards; pins and masks come last, on what is then in place. Nothing here runs once Landlock
 //! holds, since Landlock forbids mounts.
 
+mod git_settings;
 mod hooks;
+mod led;
 mod places;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use agentguard_core::{Access, Limits, Network};
-use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_remount, move_mount,
@@ -27,6 +30,8 @@ use crate::difference::{Snapshot, WalkLimits};
 use crate::error::{Failure, Step};
 use crate::plan::{Layer, Plan, TEMPORARY};
 use crate::sys::{Attributes, change_tree, idmap_tree};
+
+pub(crate) use led::Led;
 
 /// Where the new root is put together. It is covered, so what lies there is not lost.
 pub(crate) const BASE: &str = "/tmp";
@@ -236,7 +241,11 @@ pub(crate) struct FirstLook {
     pub(crate) snapshot: Snapshot,
     /// How it is walked: past what is masked and covered.
     pub(crate) limits: WalkLimits,
-    /// What the walk took.
+    /// What others than git at the top run code by, and where links at pins lead: all that is there and no link.
+    pinned: Vec<PathBuf>,
+    /// Where links of it lead that lie at pins.
+    pub(crate) led: Led,
+    /// What all that took.
     pub(crate) cost: Duration,
 }
 
@@ -299,7 +308,7 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
     for pin in &plan.confinement.pins {
         hold(base.as_fd(), &plan.confinement.workspace, pin)?;
     }
-    hold_within(plan, base.as_fd(), &first_look.snapshot)?;
+    hold_within(plan, base.as_fd(), &first_look)?;
     Ok(first_look)
 }
 
@@ -336,10 +345,20 @@ pub(crate) fn look(
     let covered = sockets.iter().map(|socket| path.join(socket));
     let covered = covered.filter(|socket| !is_granted(socket)).collect();
     limits.masks.extend(sockets);
+    let mut pinned = snapshot.settings_of_repositories();
+    pinned.extend(places::find(&plan.confinement, &snapshot));
+    let led = Led::find(&plan.confinement, &snapshot, &pinned, workspace.as_fd())?;
+    pinned.extend(led.targets());
+    pinned.retain(|path| {
+        let kind = snapshot.kind_of(path.as_os_str().as_bytes());
+        kind.is_some_and(|kind| kind != FileType::Symlink)
+    });
     Ok((
         FirstLook {
             snapshot,
             limits,
+            pinned,
+            led,
             cost: began.elapsed(),
         },
         covered,
@@ -613,24 +632,27 @@ fn hold(base: BorrowedFd<'_>, workspace: &Path, pin: &Path) -> Result<(), Failur
     Ok(())
 }
 
-/// Makes read-only what other repositories of the workspace run code by, and what lies at pins of any depth. The
-/// directories above can be moved, and what is held moves along: mount points in them would make renames fail with
-/// EXDEV. What then gets the old name is judged.
-fn hold_within(plan: &Plan, base: BorrowedFd<'_>, seen: &Snapshot) -> Result<(), Failure> {
-    let mut settings = seen.settings_of_repositories();
-    settings.extend(places::find(&plan.confinement, seen));
-    if settings.len() > MOST_SETTINGS {
+/// Makes read-only what other repositories of the workspace run code by, what lies at pins of any depth, and where
+/// links at pins lead. The directories above can be moved, and what is held moves along: mount points in them would
+/// make renames fail with EXDEV. What then gets the old name is judged, as is another link in the place of one.
+fn hold_within(plan: &Plan, base: BorrowedFd<'_>, first: &FirstLook) -> Result<(), Failure> {
+    if first.pinned.len() > MOST_SETTINGS {
         let reason = "more repositories, and settings of editors and agents, lie in the workspace than can be held";
         return Err(Failure::new("hold what others run code by", reason));
     }
     let root =
         open_plain(base, relative(&plan.confinement.workspace)).step("open the workspace")?;
-    for path in settings {
-        if !is_mount_point(root.as_fd(), &path) {
-            bind_onto_itself(root.as_fd(), &path, true)?;
+    for path in &first.pinned {
+        if !is_read_only(root.as_fd(), path) {
+            bind_onto_itself(root.as_fd(), path, true)?;
         }
     }
     Ok(())
+}
+
+fn is_read_only(root: BorrowedFd<'_>, inside: &Path) -> bool {
+    let place = open_plain(root, inside).and_then(fs::fstatvfs);
+    place.is_ok_and(|place| place.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn bind_onto_itself(root: BorrowedFd<'_>, inside: &Path, read_only: bool) -> Result<(), Failure> {
