@@ -19,6 +19,8 @@ use crate::root::Led;
 
 /// So many places are asked about one by one; then the whole tree is.
 const MOST_FOUND: usize = 64;
+/// So many places are known at which links are that were moved; then such directories are not moved unjudged.
+const MOST_LINKS: usize = 16384;
 /// So much of a tree is looked at, and so deep.
 const MOST_SEEN: usize = 4096;
 const DEEPEST: usize = 64;
@@ -101,7 +103,10 @@ impl Places {
             let from = processes.path_of_bytes(tree.as_fd())?;
             let from = self.within(&from).unwrap_or_default();
             for link in self.turned(from.strip_prefix(b"/").unwrap_or(from), &path) {
-                found.add(LINK, &[&link]);
+                // It may be gone by now, and something else have the directory's name.
+                if is_there(tree.as_fd(), OsStr::from_bytes(&link)) {
+                    found.add(LINK, &[&link]);
+                }
             }
             if !from.is_empty() && self.fetched.is_left(&names(from), &path) {
                 found.add_brought(Search::through(
@@ -151,7 +156,7 @@ impl Places {
         let moved: Vec<Vec<u8>> = links.iter().filter_map(below).collect();
         let above = |path: &[&[u8]]| path.split_last().map(|(_, above)| above.join(&b'/'));
         let is_beside = above(&names(from)) == above(to);
-        if is_beside && !self.led.is_below(from) {
+        if is_beside && !self.led.is_below(from) && links.len() < MOST_LINKS {
             let to = to.join(&b'/');
             links.extend(
                 moved
