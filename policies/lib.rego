@@ -42,11 +42,13 @@ terraform_publishers contains "opentofu"
 # the same way, as paths in lower case.
 taken_up contains path if {
 	some path in [
-		".agentguard", ".amazonq", ".cargo/config", ".cargo/config.toml", ".claude", ".clinerules/hooks", ".codex",
-		".continue", ".cursor", ".devcontainer", ".devcontainer.json", ".envrc", ".gemini", ".github/copilot",
-		".github/hooks", ".husky", ".idea", ".kiro/agents", ".kiro/hooks", ".kiro/settings", ".mcp.json", ".npmrc",
-		".opencode", ".pnpmfile.cjs", ".pnpmfile.mjs", ".roo", ".vscode", ".windsurf", ".yarn/plugins",
-		".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed", "bunfig.toml", "opencode.json", "opencode.jsonc",
+		".agentguard", ".aider.conf.yml", ".amazonq", ".cargo/config", ".cargo/config.toml", ".claude",
+		".clinerules/hooks", ".codex", ".continue", ".crush.json", ".cursor", ".devcontainer", ".devcontainer.json",
+		".envrc", ".factory", ".gemini", ".github/copilot", ".github/hooks", ".helix", ".husky", ".idea", ".junie",
+		".kilocode", ".kiro/agents", ".kiro/hooks", ".kiro/settings", ".mcp.json", ".npmrc", ".opencode",
+		".openhands", ".pnpmfile.cjs", ".pnpmfile.mjs", ".qwen", ".roo", ".vscode", ".windsurf", ".yarn/plugins",
+		".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed", "bunfig.toml", "crush.json", "opencode.json",
+		"opencode.jsonc",
 	]
 }
 

@@ -13,13 +13,17 @@ KEY = "dummy"
 # Claude Code's own sandbox, with no way round it.
 STRICT = {"enabled": True, "allowUnsandboxedCommands": False, "failIfUnavailable": True}
 
+GEMINI_KEY = {"auth": {"selectedType": "gemini-api-key"}}
+
 
 @dataclass(frozen=True)
 class OwnSandbox:
-    """A sandbox of the agent's own: the words that ask for it, and what is said where it cannot be had."""
+    """A sandbox of the agent's own: the words, or the project's files, that ask for it, and what is said where it cannot
+    be had."""
 
     words: list[str]
     says: str
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Agent:
     # What its profile says after its name, which it must be told where there is none.
     alone: list[str] = field(default_factory=list)
     own_sandbox: OwnSandbox | None = None
+    # Another one, which no words ask for and none turn off.
+    set_sandbox: OwnSandbox | None = None
     # The host of its model, which its profile grants, where it finds that by itself; the credential that its profile
     # grants for it, and the variable that holds the key.
     host: str | None = None
@@ -166,8 +172,13 @@ GEMINI_CLI = Agent(
         "write a new hook": r"Path not in workspace",
     },
     own_sandbox=OwnSandbox(["--sandbox"], r"[Ss]andbox"),
+    set_sandbox=OwnSandbox(
+        [],
+        r"bwrap: .*namespace",
+        {".gemini/settings.json": json.dumps({"security": {**GEMINI_KEY, "toolSandboxing": True}})},
+    ),
     # Where its model is somebody else's, it has to be told how to show its key.
-    files={".gemini/settings.json": '{"security": {"auth": {"selectedType": "gemini-api-key"}}}'},
+    files={".gemini/settings.json": json.dumps({"security": GEMINI_KEY})},
 )
 
 OPENCODE = Agent(

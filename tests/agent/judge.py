@@ -119,13 +119,15 @@ def record(findings, agent, scene, calls, agentguard):
     findings.expect("the commit leads to its human", code == 0 and running.HUMAN in words, words)
 
 
-def nested(findings, agent, scene, said, agentguard):
+def nested(findings, own, scene, said, agentguard):
     """With the agent's own sandbox asked for nothing ran, in it or without it, and it is not called off."""
-    refused = re.search(agent.own_sandbox.says, said)
+    refused = re.search(own.says, said)
     findings.expect("in its own sandbox nothing starts, and it says so", refused, said)
     findings.expect("nothing was done", not (scene.workspace / "nested").exists())
     start = entries(scene, agentguard, "--kind", "session")[0]["event"]
-    findings.expect("the start does not call it off", "switched_off" not in start, start)
+    # Where settings ask for it, nobody could tell.
+    is_off = "switched_off" in start
+    findings.expect("the start calls off what was not asked for", is_off != bool(own.words), start)
 
 
 def execs(scene, agentguard):

@@ -213,6 +213,41 @@ fn without_mounts_a_pin_that_changed_is_found() {
 }
 
 #[test]
+fn without_mounts_where_a_link_at_a_pin_leads_and_pipelines_further_down_are_found() {
+    without_namespaces(|scene| {
+        for directory in [
+            "a",
+            "a/.vscode",
+            "r",
+            "r/.git",
+            "r/.github",
+            "r/.github/workflows",
+        ] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        for file in ["notes.json", "twin", "other", "r/.github/workflows/ci.yml"] {
+            scene.write(&format!("home/work/{file}"), "as it was");
+        }
+        let work = scene.work();
+        std::os::unix::fs::symlink("../../notes.json", work.join("a/.vscode/tasks.json")).unwrap();
+        std::fs::hard_link(work.join("twin"), work.join("a/.vscode/settings.json")).unwrap();
+        let script = "for f in notes.json twin other r/.github/workflows/ci.yml r/.gitlab-ci.yml; do \
+                      echo changed > $f; done";
+        let ran = scene.run_at(LEVEL, &[], &["sh", "-c", script]);
+        for file in [
+            "notes.json",
+            "twin",
+            "r/.github/workflows/ci.yml",
+            "r/.gitlab-ci.yml",
+        ] {
+            assert!(ran.stderr.contains(&format!("`{file}`")), "{}", ran.stderr);
+        }
+        assert!(!ran.stderr.contains("`other`"), "{}", ran.stderr);
+        assert!(scene.refusals().contains(&"persistence/planted".to_owned()));
+    });
+}
+
+#[test]
 fn without_namespaces_nobody_outside_is_slowed_down() {
     without_namespaces(|scene| {
         let victim = Victim::new(scene);

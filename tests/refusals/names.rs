@@ -39,6 +39,25 @@ fn below(directory: &Path, found: &mut Vec<String>) {
     }
 }
 
+/// Parts of paths that are places wherever they lie, but below what was fetched.
+const AT_ANY_DEPTH: [&str; 15] = [
+    "/.envrc",
+    "/.npmrc",
+    "/.yarnrc.yml",
+    "/.mcp.json",
+    "/.vscode/",
+    "/.claude/",
+    "/.cargo/config",
+    "/.agentguard/",
+    "/.cursor/",
+    "/.helix/",
+    "/crush.json",
+    "/.aider.conf.yml",
+    "/.windsurf/",
+    "/.gemini",
+    "/.github/hooks/",
+];
+
 /// What git, an editor or CI would take up, found from outside.
 fn planted(scene: &Scene) -> Vec<String> {
     let mut found = Vec::new();
@@ -68,21 +87,7 @@ fn planted(scene: &Scene) -> Vec<String> {
             ".github/",
         ];
         let is_fetched = path.contains("node_modules/") || path.contains("vendor/c/");
-        let at_any_depth = [
-            "/.envrc",
-            "/.npmrc",
-            "/.yarnrc.yml",
-            "/.mcp.json",
-            "/.vscode/",
-            "/.claude/",
-            "/.cargo/config",
-            "/.agentguard/",
-            "/.cursor/",
-            "/.windsurf/",
-            "/.gemini",
-            "/.github/hooks/",
-        ];
-        let is_nested = !is_fetched && at_any_depth.iter().any(|place| path.contains(place));
+        let is_nested = !is_fetched && AT_ANY_DEPTH.iter().any(|place| path.contains(place));
         let is_beside = [
             "r/.github/",
             "r/.gitlab-ci.yml",

@@ -262,6 +262,127 @@ fn settings_are_held_at_any_depth_and_their_directories_move_and_what_was_fetche
     });
 }
 
+/// Links at pins, and where they lead.
+const LINKS: [(&str, &str); 6] = [
+    (".git/hooks/pre-commit", "../../scripts/hook"),
+    ("a/.vscode/tasks.json", "../../notes.json"),
+    ("b/.claude", "../tools/claude"),
+    ("b/.npmrc", "../absent"),
+    ("b/.envrc", "../via/../sub/../envrc"),
+    ("b/.idea", ".."),
+];
+
+fn linked(scene: &Scene) {
+    repository(scene);
+    for directory in [
+        "a",
+        "a/.vscode",
+        "b",
+        "scripts",
+        "tools",
+        "tools/claude",
+        "tools/sub",
+        "other",
+        "ours",
+    ] {
+        scene.directory(&format!("home/work/{directory}"));
+    }
+    for file in [
+        "scripts/hook",
+        "notes.json",
+        "tools/claude/settings.json",
+        "tools/envrc",
+        "twin",
+        "ours/pre-push",
+        "ours.config",
+    ] {
+        scene.write(&format!("home/work/{file}"), "as it was");
+    }
+    let settings =
+        "[core] hooksPath = ours\n[include]\n\tpath = ../ours.config\n\tpath = \"../not yet\"\n";
+    scene.write("home/work/.git/config", settings);
+    let work = scene.work();
+    std::os::unix::fs::symlink("tools/claude", work.join("via")).unwrap();
+    for (link, target) in LINKS {
+        std::os::unix::fs::symlink(target, work.join(link)).unwrap();
+    }
+    fs::hard_link(work.join("twin"), work.join("a/.vscode/settings.json")).unwrap();
+}
+
+/// A link cannot be held by a mount, and settings name what they like.
+#[test]
+fn where_links_and_settings_of_git_lead_is_held_like_the_pin() {
+    let held = [
+        "scripts/hook",
+        "notes.json",
+        "tools/claude/settings.json",
+        "tools/envrc",
+        "twin",
+        "ours/pre-push",
+        "ours.config",
+    ];
+    let change = format!(
+        "for f in {}; do printf changed | dd of=$f conv=notrunc,nocreat status=none && echo changed $f; \
+         chmod 700 $f && echo opened $f; rm -f $f; [ -e $f ] || echo removed $f; done; ",
+        held.join(" ")
+    );
+    let make = "echo x > absent && echo made absent; echo x > tools/claude/more && echo made more; \
+                ln -sfn other via && echo led via; mkdir d; mv b d && echo moved b; \
+                echo x > ours/pre-commit && echo made hook; echo x > 'not yet' && echo made settings of git; \
+                mv b c && echo beside; mv c d && echo moved c; \
+                mv tools old && echo moved; mkdir -p new/claude; echo x > new/claude/settings.json; \
+                mv new tools && echo made settings; mkdir -p tools; ln -s ../other tools/sub && echo led sub; \
+                echo x > tools/envrc && echo made envrc; \
+                echo y > scripts/other && mv scripts/other other/y && mkdir tools/x && echo worked";
+    let script = format!("{change}{make}");
+    where_held(&[Promise::Pins], |scene| {
+        linked(scene);
+        let ran = scene.run(&["sh", "-c", &script]);
+        assert_eq!(ran.stdout, "beside\nmoved\nworked\n", "{}", ran.stderr);
+        for file in held {
+            let path = scene.work().join(file.replacen("tools/", "old/", 1));
+            assert_eq!(fs::read_to_string(path).unwrap(), "as it was", "{file}");
+        }
+        for (link, target) in LINKS {
+            let led = fs::read_link(scene.work().join(link.replacen("b/", "c/", 1))).unwrap();
+            assert_eq!(led.to_str(), Some(target));
+        }
+        assert!(!scene.work().join("absent").exists());
+        // What moved is at another pin now, which is told.
+        let mut refusals = scene.refusals();
+        assert_eq!(refusals.pop().as_deref(), Some("persistence/planted"));
+        assert_eq!(refusals, ["persistence/configuration"; 10]);
+    });
+    as_everyone(|scene| {
+        linked(scene);
+        let ran = scene.run_bare(&["sh", "-c", &script]);
+        for line in [
+            "changed notes.json",
+            "removed twin",
+            "made absent",
+            "led via",
+            "made settings",
+        ] {
+            assert!(ran.stdout.contains(line), "{}", ran.stdout);
+        }
+    });
+}
+
+#[test]
+fn pipelines_of_repositories_further_down_are_told_when_the_session_ends() {
+    as_everyone(|scene| {
+        for directory in ["r", "r/.git", "n"] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        let policy = scene.policy("package agentguard.file.planted\n\nexcepted if true\n");
+        let script = "mkdir r/.circleci n/.circleci && echo x > r/.circleci/config.yml && echo x > n/.circleci/config.yml";
+        let ran = scene.run_with(&[&policy], &["sh", "-c", script]);
+        let told = "`r/.circleci/config.yml` appear";
+        assert!(ran.stderr.contains(told), "{}", ran.stderr);
+        assert_eq!(scene.refusals(), ["persistence/planted"]);
+    });
+}
+
 /// Where names are not judged, or a policy lets them be.
 #[test]
 fn settings_that_appeared_in_a_package_are_told_when_the_session_ends() {

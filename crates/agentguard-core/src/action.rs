@@ -90,7 +90,8 @@ pub struct Making {
     /// Where it is to be, relative to the workspace. Bytes that are no UTF-8 stand as U+FFFD.
     pub path: String,
     /// Which place it is: the pattern of policy's that it matches, or `repository`, where a directory becomes a
-    /// git repository by it, or one that is gets settings or a hook.
+    /// git repository by it, or one that is gets settings or a hook; `link`, where a link at a pin would lead elsewhere;
+    /// or the path to which what lies at a pin leads.
     pub place: String,
     /// The path of what gets the name, or what a symbolic link is to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -30,7 +30,7 @@ pub enum Begins {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Part {
-    Named { text: String, folded: Vec<u8> },
+    Named { name: Vec<u8>, folded: Vec<u8> },
     Any,
 }
 
@@ -45,7 +45,7 @@ pub struct Tail<'p> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next<'p> {
     /// A file of this name, or a directory with more.
-    Named(&'p str, Tail<'p>),
+    Named(&'p [u8], Tail<'p>),
     /// The same of any name.
     Any(Tail<'p>),
     /// Anything, however deep.
@@ -73,10 +73,7 @@ impl Pattern {
             "*" => Some(Part::Any),
             "" | "." | ".." => None,
             name if name.contains('*') => None,
-            name => Some(Part::Named {
-                text: name.to_owned(),
-                folded: fold(name.as_bytes()).into_owned(),
-            }),
+            name => Some(Part::named(name.as_bytes())),
         };
         let parts = rest.split('/').map(part).collect::<Option<Vec<_>>>()?;
         let is_named = parts.iter().any(|part| matches!(part, Part::Named { .. }));
@@ -86,6 +83,29 @@ impl Pattern {
             parts,
             beneath,
         })
+    }
+
+    /// The pattern of one path from the workspace on, whatever stands in its names.
+    #[must_use]
+    pub fn exact(path: &[u8]) -> Self {
+        let names = path.split(|byte| *byte == b'/');
+        Self {
+            text: String::from_utf8_lossy(path).into_owned(),
+            begins: Begins::AtTop,
+            parts: names.map(Part::named).collect(),
+            beneath: false,
+        }
+    }
+
+    /// The pattern of everything below such a path.
+    #[must_use]
+    pub fn below(path: &[u8]) -> Self {
+        let pattern = Self::exact(path);
+        Self {
+            text: format!("{}/**", pattern.text),
+            beneath: true,
+            ..pattern
+        }
     }
 
     /// The pattern as policy wrote it.
@@ -205,7 +225,7 @@ impl<'p> Tail<'p> {
     pub fn next(self) -> Next<'p> {
         let beneath = self.beneath;
         match self.parts.split_first() {
-            Some((Part::Named { text, .. }, parts)) => Next::Named(text, Tail { parts, beneath }),
+            Some((Part::Named { name, .. }, parts)) => Next::Named(name, Tail { parts, beneath }),
             Some((Part::Any, parts)) => Next::Any(Tail { parts, beneath }),
             None if beneath => Next::Everything,
             None => Next::Here,
@@ -219,6 +239,13 @@ fn is_same(parts: &[Part], path: &[&[u8]]) -> bool {
 }
 
 impl Part {
+    fn named(name: &[u8]) -> Self {
+        Self::Named {
+            name: name.to_vec(),
+            folded: fold(name).into_owned(),
+        }
+    }
+
     fn is(&self, name: &[u8]) -> bool {
         match self {
             Self::Any => true,
@@ -330,6 +357,17 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_a_pattern_whatever_stands_in_its_names() {
+        let path = b"a*/\xff/..x";
+        let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+        assert!(Pattern::exact(path).holds(&names));
+        assert!(!Pattern::exact(b"*/b").holds(&split("a/b")));
+        assert!(!Pattern::below(path).holds(&names));
+        assert!(Pattern::below(b"a/b").holds(&split("A/b/c/d")));
+        assert!(Pattern::below(b"a/b").tail(&split("a")).is_some());
+    }
+
+    #[test]
     fn what_stands_before_a_place_is_told_and_how_much_of_one_there_is() {
         for (text, path, before) in [
             ("**/.envrc", ".envrc", Some("")),
@@ -367,7 +405,10 @@ mod tests {
                 .starts(&path)
                 .filter_map(|start| pattern.tail(&path[start..]))
                 .map(|tail| match tail.next() {
-                    Next::Named(name, rest) => format!("{name} {}", rest.next() == Next::Here),
+                    Next::Named(name, rest) => {
+                        let name = String::from_utf8_lossy(name);
+                        format!("{name} {}", rest.next() == Next::Here)
+                    }
                     Next::Any(rest) => format!("* {}", rest.next() == Next::Here),
                     Next::Everything => "**".to_owned(),
                     Next::Here => "here".to_owned(),

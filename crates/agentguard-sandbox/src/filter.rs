@@ -8,6 +8,7 @@
 mod asked;
 mod beside;
 mod calls;
+mod file_systems;
 mod gated;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -272,6 +273,11 @@ const REFUSED: &[Refused] = &[
     when(libc::SYS_ioctl, &[When::Is(1, libc::TIOCCONS)], TERMINAL),
     when(
         libc::SYS_ioctl,
+        &[When::Is(1, libc::TCXONC), When::Is(2, STOP_OUTPUT)],
+        "holds whoever writes to the terminal, the guard too, and no key of the human's lets go",
+    ),
+    when(
+        libc::SYS_ioctl,
         &[When::Bits(1, 0xffff_ff00, KEYBOARD)],
         TERMINAL,
     ),
@@ -280,6 +286,10 @@ const REFUSED: &[Refused] = &[
         &[When::Bits(1, 0xffff_ff00, CONSOLE)],
         TERMINAL,
     ),
+    file_systems::NO_SUBVOLUMES,
+    file_systems::NO_ENCRYPTION,
+    file_systems::NO_KEYS_ADDED,
+    file_systems::NO_KEYS_REMOVED,
     when(
         libc::SYS_personality,
         &[When::Not(0, 0), When::Not(0, 0xffff_ffff)],
@@ -433,6 +443,7 @@ const FCHMODAT2: libc::c_long = 452; // asm-generic/unistd.h
 const MPTCP: u64 = 262; // IPPROTO_MPTCP, linux/in.h
 const SCTP: u64 = 132; // IPPROTO_SCTP
 const SMC: u64 = 256; // IPPROTO_SMC
+const STOP_OUTPUT: u64 = 0; // TCOOFF, asm-generic/termbits.h
 const TIOCSETD: u64 = 0x5423; // asm-generic/ioctls.h
 const KEYBOARD: u64 = 0x4b00; // linux/kd.h: all of it, also what redefines keys
 const CONSOLE: u64 = 0x5600; // linux/vt.h

@@ -5,12 +5,16 @@
 //! root downwards; pins and masks come last, on what is then in place. Nothing here runs once Landlock
 //! holds, since Landlock forbids mounts.
 
+mod git_settings;
+mod hold;
 mod hooks;
+mod led;
 mod places;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -28,11 +32,10 @@ use crate::error::{Failure, Step};
 use crate::plan::{Layer, Plan, TEMPORARY};
 use crate::sys::{Attributes, change_tree, idmap_tree};
 
+pub(crate) use led::Led;
+
 /// Where the new root is put together. It is covered, so what lies there is not lost.
 pub(crate) const BASE: &str = "/tmp";
-
-/// Each of them is a mount.
-const MOST_SETTINGS: usize = 8192;
 
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const DEVICE_LINKS: [(&str, &str); 5] = [
@@ -236,7 +239,11 @@ pub(crate) struct FirstLook {
     pub(crate) snapshot: Snapshot,
     /// How it is walked: past what is masked and covered.
     pub(crate) limits: WalkLimits,
-    /// What the walk took.
+    /// What others than git at the top run code by, and where links at pins lead: all that is there and no link.
+    pinned: Vec<PathBuf>,
+    /// Where links of it lead that lie at pins.
+    pub(crate) led: Led,
+    /// What all that took.
     pub(crate) cost: Duration,
 }
 
@@ -297,9 +304,9 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
         cover(base.as_fd(), &blanks, mask)?;
     }
     for pin in &plan.confinement.pins {
-        hold(base.as_fd(), &plan.confinement.workspace, pin)?;
+        hold::pin(base.as_fd(), &plan.confinement.workspace, pin)?;
     }
-    hold_within(plan, base.as_fd(), &first_look.snapshot)?;
+    hold::within(plan, base.as_fd(), &first_look)?;
     Ok(first_look)
 }
 
@@ -336,10 +343,20 @@ pub(crate) fn look(
     let covered = sockets.iter().map(|socket| path.join(socket));
     let covered = covered.filter(|socket| !is_granted(socket)).collect();
     limits.masks.extend(sockets);
+    let mut pinned = snapshot.settings_of_repositories();
+    pinned.extend(places::find(&plan.confinement, &snapshot));
+    let led = Led::find(&plan.confinement, &snapshot, &pinned, workspace.as_fd())?;
+    pinned.extend(led.targets());
+    pinned.retain(|path| {
+        let kind = snapshot.kind_of(path.as_os_str().as_bytes());
+        kind.is_some_and(|kind| kind != FileType::Symlink)
+    });
     Ok((
         FirstLook {
             snapshot,
             limits,
+            pinned,
+            led,
             cost: began.elapsed(),
         },
         covered,
@@ -595,74 +612,6 @@ fn cover(base: BorrowedFd<'_>, blanks: &Blanks, path: &Path) -> Result<(), Failu
     )
     .step(shown())?;
     move_onto(tree.as_fd(), place.as_fd()).step(shown())
-}
-
-/// Makes a path of the workspace read-only, and every directory above it immovable.
-fn hold(base: BorrowedFd<'_>, workspace: &Path, pin: &Path) -> Result<(), Failure> {
-    let root = open_plain(base, relative(workspace)).step("open the workspace")?;
-    if let Err(Errno::NOENT | Errno::NOTDIR) = open_plain(root.as_fd(), pin) {
-        return Ok(());
-    }
-    let mut so_far = PathBuf::new();
-    for part in pin.components() {
-        so_far.push(part);
-        let read_only = so_far.as_os_str() == pin.as_os_str();
-        bind_onto_itself(root.as_fd(), &so_far, read_only)
-            .map_err(|failure| describe_link(failure, &so_far))?;
-    }
-    Ok(())
-}
-
-/// Makes read-only what other repositories of the workspace run code by, and what lies at pins of any depth. The
-/// directories above can be moved, and what is held moves along: mount points in them would make renames fail with
-/// EXDEV. What then gets the old name is judged.
-fn hold_within(plan: &Plan, base: BorrowedFd<'_>, seen: &Snapshot) -> Result<(), Failure> {
-    let mut settings = seen.settings_of_repositories();
-    settings.extend(places::find(&plan.confinement, seen));
-    if settings.len() > MOST_SETTINGS {
-        let reason = "more repositories, and settings of editors and agents, lie in the workspace than can be held";
-        return Err(Failure::new("hold what others run code by", reason));
-    }
-    let root =
-        open_plain(base, relative(&plan.confinement.workspace)).step("open the workspace")?;
-    for path in settings {
-        if !is_mount_point(root.as_fd(), &path) {
-            bind_onto_itself(root.as_fd(), &path, true)?;
-        }
-    }
-    Ok(())
-}
-
-fn bind_onto_itself(root: BorrowedFd<'_>, inside: &Path, read_only: bool) -> Result<(), Failure> {
-    let shown = || format!("pin `{}`", inside.display());
-    let place = open_plain(root, inside).step(shown())?;
-    if !read_only && is_mount_point(root, inside) {
-        return Ok(());
-    }
-    let tree = clone_tree(root, inside).step(shown())?;
-    change_tree(
-        tree.as_fd(),
-        Attributes {
-            read_only,
-            no_devices: true,
-        },
-    )
-    .step(shown())?;
-    move_onto(tree.as_fd(), place.as_fd()).step(shown())
-}
-
-fn is_mount_point(root: BorrowedFd<'_>, inside: &Path) -> bool {
-    use rustix::fs::{StatxAttributes, StatxFlags, statx};
-    statx(root, inside, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
-        .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
-}
-
-fn describe_link(failure: Failure, path: &Path) -> Failure {
-    if failure.errno == Some(Errno::LOOP.raw_os_error()) {
-        let reason = "it is a symbolic link, which cannot be pinned; replace it by what it points to, or drop the pin";
-        return Failure::new(format!("pin `{}`", path.display()), reason);
-    }
-    failure
 }
 
 fn clone_tree(base: BorrowedFd<'_>, inside: &Path) -> rustix::io::Result<OwnedFd> {

@@ -10,8 +10,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use agentguard_core::places::{Begins, Pattern, Reached};
-use agentguard_core::{Change, ChangeKind, Rule};
-use agentguard_sandbox::escape_path;
+use agentguard_core::{ChangeKind, Rule};
+use agentguard_sandbox::{Difference, escape_path};
 
 /// So many paths are named; the rest is counted.
 const NAMED: usize = 5;
@@ -54,23 +54,23 @@ impl Planted {
     }
 
     /// Takes note of what changed, and of all manifests whose `scripts` did.
-    pub(crate) fn note(&mut self, changes: &[Change], scripts: &[String]) {
-        self.scripts = scripts.to_vec();
-        for change in changes {
+    pub(crate) fn note(&mut self, difference: &Difference) {
+        self.scripts.clone_from(&difference.scripts);
+        let nested: BTreeSet<&str> = difference.pinned.iter().map(String::as_str).collect();
+        for change in &difference.changes {
             let path = change.path.as_str();
+            let is_pinned = || nested.contains(path) || self.is_pinned(path);
             let found = match change.change {
                 ChangeKind::Added | ChangeKind::Changed if is_closed(change.mode) => Some(path),
                 // By itself it makes nobody run anything; what lies in it is told by itself.
                 ChangeKind::Added if is_directory(change.mode) => None,
-                ChangeKind::Added if self.is_pinned(path) => Some(path),
-                ChangeKind::Changed | ChangeKind::Removed
-                    if !self.pins_are_held && self.is_pinned(path) =>
-                {
+                ChangeKind::Added if is_pinned() => Some(path),
+                ChangeKind::Changed | ChangeKind::Removed if !self.pins_are_held && is_pinned() => {
                     Some(path)
                 }
                 // It was there before, and was held. It counts as changed where it was written so shortly before
                 // the session that no time stamp could tell.
-                ChangeKind::Changed if self.is_pinned(path) => None,
+                ChangeKind::Changed if is_pinned() => None,
                 ChangeKind::Added | ChangeKind::Changed => repository_within(path),
                 ChangeKind::Removed => {
                     self.found.remove(path);
@@ -164,7 +164,18 @@ fn repository_within(path: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use agentguard_core::Change;
+
     use super::*;
+
+    fn difference(changes: Vec<Change>) -> Difference {
+        Difference {
+            changes,
+            complete: true,
+            scripts: Vec::new(),
+            pinned: Vec::new(),
+        }
+    }
 
     fn planted(changes: &[(&str, ChangeKind)]) -> Planted {
         let pins = [
@@ -186,7 +197,7 @@ mod tests {
                 mode: None,
             })
             .collect();
-        planted.note(&changes, &[]);
+        planted.note(&difference(changes));
         planted
     }
 
@@ -226,15 +237,12 @@ mod tests {
         let told = |pins: &[&str], are_held| {
             let pins: Vec<PathBuf> = pins.iter().map(PathBuf::from).collect();
             let mut planted = Planted::new(&pins, &[], are_held);
-            planted.note(
-                &[Change {
-                    path: ".git".to_owned(),
-                    change: ChangeKind::Changed,
-                    sha256: None,
-                    mode: Some(0o100_644),
-                }],
-                &[],
-            );
+            planted.note(&difference(vec![Change {
+                path: ".git".to_owned(),
+                change: ChangeKind::Changed,
+                sha256: None,
+                mode: Some(0o100_644),
+            }]));
             planted.finding().is_some()
         };
         assert!(!told(&[".git"], true));
@@ -246,15 +254,12 @@ mod tests {
     fn a_directory_closed_to_its_owner_is_told_of() {
         let of_mode = |mode| {
             let mut planted = Planted::new(&[], &[], true);
-            planted.note(
-                &[Change {
-                    path: "sub".to_owned(),
-                    change: ChangeKind::Added,
-                    sha256: None,
-                    mode: Some(mode),
-                }],
-                &[],
-            );
+            planted.note(&difference(vec![Change {
+                path: "sub".to_owned(),
+                change: ChangeKind::Added,
+                sha256: None,
+                mode: Some(mode),
+            }]));
             planted.finding().is_some()
         };
         for (mode, is_told) in [
@@ -302,11 +307,14 @@ mod tests {
     #[test]
     fn scripts_that_run_unasked_are_told_until_they_are_as_they_were() {
         let mut planted = Planted::new(&[], &[], true);
-        planted.note(&[], &["package.json".to_owned()]);
+        planted.note(&Difference {
+            scripts: vec!["package.json".to_owned()],
+            ..difference(Vec::new())
+        });
         let reason = planted.finding().map(|rule| rule.reason);
         let expected = "what `package.json` has run by itself appeared or changed";
         assert!(reason.is_some_and(|reason| reason.starts_with(expected)));
-        planted.note(&[], &[]);
+        planted.note(&difference(Vec::new()));
         assert_eq!(planted.finding(), None);
     }
 

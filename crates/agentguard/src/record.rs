@@ -141,7 +141,7 @@ impl SessionRecord {
         self.planted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .note(&difference.changes, &difference.scripts);
+            .note(difference);
         self.append_with_text(Class::Covered, &text, event)
             .map(|_| ())
     }

@@ -35,6 +35,20 @@ int forgotten(int argc, char **argv)
 	int stream = socket(AF_INET, SOCK_STREAM, 0);
 	tell("smc-by-option", setsockopt(stream, IPPROTO_TCP, TCP_ULP, "smc", 4));
 	tell("tls-by-option", setsockopt(stream, IPPROTO_TCP, TCP_ULP, "tls", 4));
+	int here = open(".", O_RDONLY);
+	tell("btrfs-subvolume", ioctl(here, 0x5000940e, zeroes));
+	tell("btrfs-snapshot", ioctl(here, 0x50009401, zeroes));
+	tell("btrfs-snapshot-2", ioctl(here, 0x50009417, zeroes));
+	tell("btrfs-destroy", ioctl(here, 0x5000940f, zeroes));
+	tell("btrfs-names", ioctl(here, 0xd000943e, zeroes));
+	tell("fscrypt-policy", ioctl(here, 0x800c6613, zeroes));
+	tell("fscrypt-add-key", ioctl(here, 0xc0506617, zeroes));
+	tell("fscrypt-remove-key", ioctl(here, 0xc0406618, zeroes));
+	tell("fscrypt-remove-everybodys", ioctl(here, 0xc0406619, zeroes));
+	tell("fscrypt-wide", syscall(SYS_ioctl, here, 0x1c0406618UL, zeroes));
+	/* Where no mount holds what is outside. */
+	tell("beside-fat", ioctl(here, 0x40047211, zeroes));
+	tell("beside-f2fs", ioctl(here, 0x4004f50d, zeroes));
 	/* What does not exist. */
 	tell("absent-memfd_secret", syscall(447, 0));
 	tell("absent-statmount", syscall(457, zeroes, zeroes, 0, 0));
@@ -50,6 +64,7 @@ int forgotten(int argc, char **argv)
 	tell("absent-sysctl", syscall(SYS__sysctl, zeroes));
 #endif
 	tell("neighbour-option", setsockopt(stream, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)));
+	tell("neighbour-flags", ioctl(here, 0x80086601, zeroes));
 	tell("neighbour-own-list", syscall(SYS_get_robust_list, 0, zeroes, zeroes + 8));
 	tell("neighbour-own-pages", syscall(SYS_move_pages, 0, 0, 0, 0, 0, 0));
 	tell("neighbour-pair", socketpair(AF_UNIX, SOCK_STREAM, 0, (int *)zeroes));

@@ -19,6 +19,9 @@ int slow(int argc, char **argv)
 	tell("scheduler", sched_setscheduler(pid, SCHED_IDLE, &none));
 	tell("parameters", sched_setparam(pid, &none));
 	tell("disk", syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0)));
+	/* A group that it may have joined: of the same terminal, with its guard in it. */
+	tell("nice-group", setpriority(PRIO_PGRP, 0, 19));
+	tell("disk-group", syscall(SYS_ioprio_set, IOPRIO_WHO_PGRP, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0)));
 	tell("neighbour", setpriority(PRIO_PROCESS, 0, 19));
 	tell("neighbour-processors", sched_setaffinity(0, sizeof one, &one));
 	return 0;

@@ -229,6 +229,9 @@ static void nested_configuration(void)
 	tell("nested-server", deep("n/p/.mcp.json"));
 	tell("nested-cargo", deep("n/p/.cargo/config.toml"));
 	tell("nested-policy", deep("n/p/.agentguard/policy/own.rego"));
+	tell("nested-helix", deep("n/p/.helix/languages.toml"));
+	tell("nested-crush", deep("n/p/crush.json"));
+	tell("nested-aider", deep("n/p/.aider.conf.yml"));
 	tell("nested-other-case", deep("n/p/.Cursor/mcp.json"));
 	tell("nested-linked", symlink("../../source", "n/p/.gemini"));
 	deep("n/plain/settings.json");

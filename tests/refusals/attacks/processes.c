@@ -8,6 +8,7 @@
 #include <sys/shm.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
+#include <termios.h>
 
 /* signals PID...: tries to end each. */
 int signals(int argc, char **argv)
@@ -78,7 +79,7 @@ int shared_memory(int argc, char **argv)
 	return 0;
 }
 
-/* terminal: types into it, also with bits that only a 64-bit register has. */
+/* terminal: types into it, or holds it, also with bits that only a 64-bit register has. */
 int terminal(int argc, char **argv)
 {
 	(void)argc, (void)argv;
@@ -87,6 +88,9 @@ int terminal(int argc, char **argv)
 	tell("paste", ioctl(0, TIOCLINUX, "\3"));
 	int discipline = 0;
 	tell("discipline", ioctl(0, TIOCSETD, &discipline));
+	/* The guard, too, would wait for ever to say something there. */
+	tell("hold", ioctl(0, TCXONC, TCOOFF));
+	tell("hold-wide", syscall(SYS_ioctl, 0, 0x100000000UL | TCXONC, 0x100000000UL | TCOOFF));
 	return 0;
 }
 

@@ -28,6 +28,9 @@ pub struct Difference {
     pub complete: bool,
     /// Manifests of npm that by now have others run for whoever installs than when the session began.
     pub scripts: Vec<String>,
+    /// Paths of the changes that are at a pin because of what else there is: beside a `.git` further down, or where a
+    /// link at a pin leads.
+    pub pinned: Vec<String>,
 }
 
 /// Compares two snapshots of the tree below `root`, and reads what changed from there.
@@ -76,6 +79,7 @@ pub fn difference(old: &Snapshot, new: &Snapshot, root: BorrowedFd<'_>) -> Diffe
         changes,
         complete,
         scripts: Vec::new(),
+        pinned: Vec::new(),
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod beneath;
 mod compare;
 mod debounce;
 mod escaped;
+mod nested;
 mod scripts;
 mod snapshot;
 #[cfg(test)]
@@ -21,5 +22,6 @@ mod tests;
 pub use compare::{Difference, difference};
 pub use debounce::Debounce;
 pub use escaped::{escape_path, unescape_path};
+pub(crate) use nested::Nested;
 pub(crate) use scripts::Scripts;
 pub use snapshot::{Limits as WalkLimits, Snapshot};

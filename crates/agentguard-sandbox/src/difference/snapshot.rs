@@ -151,6 +151,34 @@ impl Snapshot {
         items.map(|item| (item.path.0.as_ref(), item.key.file_type()))
     }
 
+    /// What lies at a path and below it, each with its inode; everything, for the empty path.
+    pub(crate) fn beneath(
+        &self,
+        root: &[u8],
+    ) -> impl Iterator<Item = (&[u8], FileType, u64)> + use<'_> {
+        let below = match root {
+            b"" => Vec::new(),
+            root => [root, b"/"].concat(),
+        };
+        let first = self
+            .items
+            .partition_point(|item| *item.path.0 < *below.as_slice());
+        let items = self.items.get(first..).unwrap_or_default().iter();
+        let below = items.take_while(move |item| item.path.0.starts_with(&below));
+        let all = self.item(root).into_iter().chain(below);
+        all.map(|item| (item.path.0.as_ref(), item.key.file_type(), item.key.ino))
+    }
+
+    /// What lies at a path.
+    pub(crate) fn kind_of(&self, path: &[u8]) -> Option<FileType> {
+        self.item(path).map(|item| item.key.file_type())
+    }
+
+    fn item(&self, path: &[u8]) -> Option<&Item> {
+        let found = self.items.binary_search_by(|item| (*item.path.0).cmp(path));
+        found.ok().and_then(|index| self.items.get(index))
+    }
+
     /// What makes git run code in the repositories of the tree, but for the one at its top: their settings and
     /// hooks, and files `.git` that name a repository elsewhere.
     pub(crate) fn settings_of_repositories(&self) -> Vec<PathBuf> {

@@ -2,6 +2,7 @@
 //! and networks that are others'.
 
 use super::asked::{Asked, Asks, asked};
+use super::file_systems::{KIND, OF_BTRFS};
 use super::{Refused, When, absent, family, when};
 
 const OTHERS: &str =
@@ -15,27 +16,36 @@ const ATTRIBUTES: &str = "Landlock does not hold modes, owners and times outside
 const EXTENDED: &str = "Landlock does not hold extended attributes and flags outside";
 const SETTINGS: &str =
     "file systems take settings, and new directories, by whoever may only read there";
-/// The kinds of requests (`_IOC_TYPE`) that file systems share, that btrfs has, and, of the shared ones, those
-/// that only tell: flags, and where a file lies (linux/fs.h, linux/fiemap.h).
-const KIND: u64 = 0xff00;
+/// The kinds of requests (`_IOC_TYPE`) that file systems share, and of these those that only tell: flags, and where
+/// a file lies (linux/fs.h, linux/fiemap.h).
 const OF_FILES: u64 = 0x6600;
-const OF_BTRFS: u64 = 0x9400;
+/// Those of f2fs, some of which change a file that is only read (linux/f2fs.h).
+const OF_F2FS: u64 = 0xf500;
 const GET_FLAGS: [u64; 2] = [0x8008_6601, 0x8004_6601];
 const FIEMAP: u64 = 0xc020_660b;
-/// `FS_IOC_FSSETXATTR` and `FS_IOC_SETVERSION`.
+/// `FS_IOC_FSSETXATTR` and `FS_IOC_SETVERSION`, and `FAT_IOCTL_SET_ATTRIBUTES` of linux/msdos_fs.h.
 const SET_ATTRIBUTES: u64 = 0x401c_5820;
 const SET_VERSION: u64 = 0x4008_7602;
+const SET_FAT_ATTRIBUTES: u64 = 0x4004_7211;
 
-/// `PRIO_USER` of `linux/resource.h`.
+/// Of `linux/resource.h` and `linux/ioprio.h`. A group may have others in it: whoever wants to joins one of the same
+/// terminal's.
+const PRIO_PGRP: u64 = 1;
 const PRIO_USER: u64 = 2;
-/// `IOPRIO_WHO_USER` of `linux/ioprio.h`.
+const IOPRIO_WHO_PGRP: u64 = 2;
 const IOPRIO_WHO_USER: u64 = 3;
 
 /// Refused on every network. Without an argument a call is about its own process, as in most programs.
 pub(super) const BESIDE: &[Refused] = &[
     when(libc::SYS_setpriority, &[When::Not(1, 0)], OTHERS),
+    when(libc::SYS_setpriority, &[When::Is(0, PRIO_PGRP)], OTHERS),
     when(libc::SYS_setpriority, &[When::Is(0, PRIO_USER)], OTHERS),
     when(libc::SYS_ioprio_set, &[When::Not(1, 0)], OTHERS),
+    when(
+        libc::SYS_ioprio_set,
+        &[When::Is(0, IOPRIO_WHO_PGRP)],
+        OTHERS,
+    ),
     when(
         libc::SYS_ioprio_set,
         &[When::Is(0, IOPRIO_WHO_USER)],
@@ -64,8 +74,14 @@ pub(super) const BESIDE: &[Refused] = &[
         SETTINGS,
     ),
     when(libc::SYS_ioctl, &[When::Bits(1, KIND, OF_BTRFS)], SETTINGS),
+    when(libc::SYS_ioctl, &[When::Bits(1, KIND, OF_F2FS)], SETTINGS),
     when(libc::SYS_ioctl, &[When::Is(1, SET_ATTRIBUTES)], SETTINGS),
     when(libc::SYS_ioctl, &[When::Is(1, SET_VERSION)], SETTINGS),
+    when(
+        libc::SYS_ioctl,
+        &[When::Is(1, SET_FAT_ATTRIBUTES)],
+        SETTINGS,
+    ),
     // It takes times that only whole seconds have; everybody has the others.
     #[cfg(target_arch = "x86_64")]
     absent(libc::SYS_utime, ATTRIBUTES),

@@ -237,7 +237,7 @@ fn serve(
         writable,
         has_begun: AtomicBool::new(false),
         ended: Mutex::new(None),
-        names: Names::of(plan),
+        names: Names::of(plan, watch.led().clone()),
         outcomes: Mutex::default(),
         nowhere: Nowhere::default(),
     });

@@ -6,11 +6,11 @@ use std::time::Instant;
 use agentguard_core::RefMove;
 use rustix::fs::{self, Mode, OFlags};
 
-use crate::difference::{Debounce, Difference, Scripts, Snapshot, WalkLimits, difference};
+use crate::difference::{Debounce, Difference, Nested, Scripts, Snapshot, WalkLimits, difference};
 use crate::error::{Error, Failure, Step};
 use crate::plan::Plan;
 use crate::repository::{Refs, Repository, moved_refs};
-use crate::root::FirstLook;
+use crate::root::{FirstLook, Led};
 use crate::wire::{FromMediator, PIECE, pieces, send};
 
 /// Commits reported at once; more are said to be more.
@@ -22,6 +22,7 @@ pub(super) struct Watch {
     limits: WalkLimits,
     snapshot: Snapshot,
     scripts: Scripts,
+    nested: Nested,
     repository: Option<Repository>,
     refs: Option<Refs>,
     debounce: Debounce,
@@ -41,7 +42,9 @@ impl Watch {
         let FirstLook {
             snapshot,
             limits,
+            led,
             cost,
+            ..
         } = first;
         // A repository that cannot be read is recorded as its files are, and without commits.
         let repository = Repository::find(workspace.as_fd(), path, root.as_fd())
@@ -55,11 +58,17 @@ impl Watch {
             limits,
             snapshot,
             scripts,
+            nested: Nested::new(&plan.confinement, led),
             repository,
             refs,
             debounce,
             begun,
         })
+    }
+
+    /// Where links at pins led at the beginning.
+    pub(super) fn led(&self) -> &Led {
+        self.nested.led()
     }
 
     /// The refs as lines `name id`, and the branch checked out.
@@ -131,7 +140,7 @@ impl Watch {
     fn tell_files(&mut self, control: BorrowedFd<'_>) -> Result<(), Error> {
         let new = Snapshot::take(self.workspace.as_fd(), &self.limits);
         let found = difference(&self.snapshot, &new, self.workspace.as_fd());
-        self.snapshot = new;
+        let before = std::mem::replace(&mut self.snapshot, new);
         if found.changes.is_empty() && found.complete {
             return Ok(());
         }
@@ -139,13 +148,16 @@ impl Watch {
             changes, complete, ..
         } = found;
         let scripts = self.scripts.differ(&changes, self.workspace.as_fd());
-        for changes in pieces(changes, |change| change.path.len()) {
+        // What is said of a change is said once more where it is at a pin.
+        for changes in pieces(changes, |change| 2 * change.path.len()) {
+            let pinned = self.nested.among(&changes, [&before, &self.snapshot]);
             send(
                 control,
                 &FromMediator::Changed(Difference {
                     changes,
                     complete,
                     scripts: scripts.clone(),
+                    pinned,
                 }),
             )?;
         }

@@ -7,13 +7,11 @@ use std::path::PathBuf;
 
 use agentguard_core::Confinement;
 use agentguard_core::places::{Begins, Pattern};
-use rustix::fs::FileType;
 
 use crate::difference::Snapshot;
 use crate::mediator::Fetched;
 
-/// Finds what pins of any depth are about, but for links: they cannot be held, and another in their place is
-/// judged as it comes into being.
+/// Finds what pins of any depth are about.
 pub(super) fn find(confinement: &Confinement, seen: &Snapshot) -> Vec<PathBuf> {
     let pins = confinement.pins.iter().filter_map(|pin| pin.to_str());
     let patterns: Vec<Pattern> = pins
@@ -41,7 +39,7 @@ pub(super) fn find(confinement: &Confinement, seen: &Snapshot) -> Vec<PathBuf> {
         })
     };
     seen.paths()
-        .filter(|(path, kind)| *kind != FileType::Symlink && is_held(path))
+        .filter(|(path, _)| is_held(path))
         .map(|(path, _)| PathBuf::from(OsStr::from_bytes(path)))
         .collect()
 }

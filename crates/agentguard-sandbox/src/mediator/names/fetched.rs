@@ -33,7 +33,7 @@ impl Fetched {
     }
 
     /// Whether a directory is one of these, or lies in one.
-    pub(super) fn holds(&self, directory: &[&[u8]]) -> bool {
+    pub(crate) fn holds(&self, directory: &[&[u8]]) -> bool {
         let mut reached = self.0.iter().flat_map(|pattern| pattern.reached(directory));
         reached.any(|reached| reached == Reached::Whole)
     }

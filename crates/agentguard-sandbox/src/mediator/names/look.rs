@@ -1,9 +1,11 @@
 //! Which places come into being with a name: at the name itself, below what is moved there, and where a
 //! directory becomes a repository by it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::{Mutex, PoisonError};
 
 use agentguard_core::places::{Begins, Next, Pattern, Tail, is_named};
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags};
@@ -13,12 +15,17 @@ use super::fetched::{Brought, Fetched, Search};
 use crate::mediator::caller::Processes;
 use crate::mediator::resolve::{Place, device, kind, os};
 use crate::plan::Plan;
+use crate::root::Led;
 
 /// So many places are asked about one by one; then the whole tree is.
 const MOST_FOUND: usize = 64;
+/// So many places are known at which links are that were moved; then such directories are not moved unjudged.
+const MOST_LINKS: usize = 16384;
 /// So much of a tree is looked at, and so deep.
 const MOST_SEEN: usize = 4096;
 const DEEPEST: usize = 64;
+/// What is said of a link at a place that is moved with the directory above it.
+const LINK: &str = "link";
 /// What is said of a directory that git takes for a repository.
 const REPOSITORY: &str = "repository";
 
@@ -50,17 +57,24 @@ pub(super) struct Places {
     workspace: Vec<u8>,
     patterns: Vec<Pattern>,
     fetched: Fetched,
+    led: Led,
+    /// Links at pins, where they were and where directories that were moved may have taken them.
+    links: Mutex<BTreeSet<Vec<u8>>>,
 }
 
 impl Places {
-    /// The places that policy named. What is no pattern was refused when policy was read.
-    pub(super) fn of(plan: &Plan) -> Self {
+    /// The places that policy named, and those where links at pins lead. What is no pattern was refused when policy
+    /// was read.
+    pub(super) fn of(plan: &Plan, led: Led) -> Self {
         let confinement = &plan.confinement;
         let patterns = confinement.places.iter();
+        let patterns = patterns.filter_map(|text| Pattern::parse(text));
         Self {
             workspace: confinement.workspace.as_os_str().as_bytes().to_vec(),
-            patterns: patterns.filter_map(|text| Pattern::parse(text)).collect(),
+            patterns: patterns.chain(led.patterns()).collect(),
             fetched: Fetched::of(&confinement.fetched),
+            links: Mutex::new(led.links().clone()),
+            led,
         }
     }
 
@@ -87,8 +101,14 @@ impl Places {
         self.find_places(&mut found, &path, place.parent.as_fd(), what);
         if let What::Tree(tree) = what {
             let from = processes.path_of_bytes(tree.as_fd())?;
-            let is_left = |from: &[u8]| self.fetched.is_left(&names(from), &path);
-            if self.within(&from).is_some_and(is_left) {
+            let from = self.within(&from).unwrap_or_default();
+            for link in self.turned(from.strip_prefix(b"/").unwrap_or(from), &path) {
+                // It may be gone by now, and something else have the directory's name.
+                if is_there(tree.as_fd(), OsStr::from_bytes(&link)) {
+                    found.add(LINK, &[&link]);
+                }
+            }
+            if !from.is_empty() && self.fetched.is_left(&names(from), &path) {
                 found.add_brought(Search::through(
                     tree.as_fd(),
                     &path,
@@ -126,6 +146,26 @@ impl Places {
                 }
             }
         }
+    }
+
+    /// The links at pins that lead elsewhere once a directory is moved, by their names from there. Within the directory
+    /// above it they do not, unless what they lead to moves along.
+    fn turned(&self, from: &[u8], to: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let below = |link: &Vec<u8>| Some(link.strip_prefix(from)?.strip_prefix(b"/")?.to_vec());
+        let moved: Vec<Vec<u8>> = links.iter().filter_map(below).collect();
+        let above = |path: &[&[u8]]| path.split_last().map(|(_, above)| above.join(&b'/'));
+        let is_beside = above(&names(from)) == above(to);
+        if is_beside && !self.led.is_below(from) && links.len() < MOST_LINKS {
+            let to = to.join(&b'/');
+            links.extend(
+                moved
+                    .iter()
+                    .map(|link| [&to, b"/".as_slice(), link].concat()),
+            );
+            return Vec::new();
+        }
+        moved
     }
 
     /// Whether a place counts in the directory that it begins in: that is where so many names of `path` are left,
@@ -220,7 +260,7 @@ impl Found {
     ) {
         let everything = match tail.next() {
             Next::Named(name, rest) => {
-                return self.child(tree, name.as_bytes(), rest, place, below);
+                return self.child(tree, name, rest, place, below);
             }
             Next::Any(rest) => rest,
             Next::Everything => tail,

@@ -30,6 +30,7 @@ use super::exec::Worker;
 use super::resolve::{Place, Resolver, kind};
 use crate::error::Error;
 use crate::plan::Plan;
+use crate::root::Led;
 use crate::sys::Notification;
 use crate::wire::{Answer, FromWorker};
 
@@ -50,9 +51,9 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn of(plan: &Plan) -> Self {
+    pub(super) fn of(plan: &Plan, led: Led) -> Self {
         Self {
-            places: Places::of(plan),
+            places: Places::of(plan, led),
             trees: Trees::of(plan),
             first_mask: own_mask(),
             has_other_masks: AtomicBool::new(false),
