@@ -274,6 +274,46 @@ mod tests {
         PermitLocalCommand yes\nRequestTTY force\nEscapeChar !\nSendEnv X\nLogLevel DEBUG\nHostname x\n\
         ConnectionAttempts 9\nServerAliveInterval 0\nServerAliveCountMax 9\nConnectTimeout 9\nHostKeyAlias x\n";
 
+    /// What holds all the same, in OpenSSH's words.
+    const TOLD: [&str; 36] = [
+        "hostname 203.0.113.7",
+        "port 2222",
+        "user git",
+        "hostkeyalias git.test",
+        "connecttimeout 15",
+        "batchmode yes",
+        "identitiesonly yes",
+        "identityagent none",
+        "addkeystoagent false",
+        "preferredauthentications publickey",
+        "passwordauthentication no",
+        "kbdinteractiveauthentication no",
+        "gssapiauthentication no",
+        "hostbasedauthentication no",
+        "enablesshkeysign no",
+        "stricthostkeychecking true",
+        "globalknownhostsfile none",
+        "updatehostkeys false",
+        "verifyhostkeydns false",
+        "checkhostip no",
+        "nohostauthenticationforlocalhost no",
+        "canonicalizehostname false",
+        "controlmaster false",
+        "controlpersist no",
+        "clearallforwardings yes",
+        "forwardagent no",
+        "forwardx11 no",
+        "tunnel false",
+        "permitlocalcommand no",
+        "requesttty false",
+        "escapechar none",
+        "sendenv GIT_PROTOCOL",
+        "loglevel ERROR",
+        "connectionattempts 1",
+        "serveraliveinterval 15",
+        "serveralivecountmax 3",
+    ];
+
     /// OpenSSH itself says what it makes of its words.
     #[test]
     fn what_is_told_holds_whatever_settings_say() {
@@ -289,44 +329,7 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         let told = String::from_utf8(output.unwrap().stdout).unwrap();
         let told: Vec<_> = told.lines().collect();
-        for line in [
-            "hostname 203.0.113.7",
-            "port 2222",
-            "user git",
-            "hostkeyalias git.test",
-            "connecttimeout 15",
-            "batchmode yes",
-            "identitiesonly yes",
-            "identityagent none",
-            "addkeystoagent false",
-            "preferredauthentications publickey",
-            "passwordauthentication no",
-            "kbdinteractiveauthentication no",
-            "gssapiauthentication no",
-            "hostbasedauthentication no",
-            "enablesshkeysign no",
-            "stricthostkeychecking true",
-            "globalknownhostsfile none",
-            "updatehostkeys false",
-            "verifyhostkeydns false",
-            "checkhostip no",
-            "nohostauthenticationforlocalhost no",
-            "canonicalizehostname false",
-            "controlmaster false",
-            "controlpersist no",
-            "clearallforwardings yes",
-            "forwardagent no",
-            "forwardx11 no",
-            "tunnel false",
-            "permitlocalcommand no",
-            "requesttty false",
-            "escapechar none",
-            "sendenv GIT_PROTOCOL",
-            "loglevel ERROR",
-            "connectionattempts 1",
-            "serveraliveinterval 15",
-            "serveralivecountmax 3",
-        ] {
+        for line in TOLD {
             assert!(told.contains(&line), "{line}: {told:?}");
         }
         for none in ["proxycommand", "proxyjump", "controlpath"] {
