@@ -154,3 +154,50 @@ test_large_files_go_with_branches_of_the_sessions_own if {
 }
 
 stored(name) := ["o", "r.git", "info", "lfs", "objects", name]
+
+test_what_is_asked_with_a_post_is_asked_with_no_other if {
+	every request in [
+		ask("PUT", "api.anthropic.com", ["v1", "messages"]), ask("PUT", "git.example.org", ["o", "r.git", "git-upload-pack"]),
+		ask("PUT", "git.example.org", ["o", "r.git", "git-receive-pack"]),
+		ask("DELETE", "git.example.org", stored("0123456789012345678901234567890123456789012345678901234567890123")),
+	] {
+		count(allowed) == 0 with input as request
+	}
+	"api/publish" in asked with input as ask("PUT", "registry.npmjs.org", ["-", "npm", "v1", "security", "audits"])
+}
+
+test_a_model_is_asked_at_its_own_host_only if {
+	every path in [
+		["v1", "messages"], ["v1", "chat", "completions"], ["v1", "fim", "completions"], ["v1beta", "models", "m:generateContent"],
+		["-", "npm", "v1", "security", "audits", "quick"],
+	] {
+		count(allowed) == 0 with input as ask("POST", "a.example.org", path)
+	}
+	every path in [
+		["v1beta", "models", "m:generateContent", "x"], ["v9", "models", "m:generateContent"], ["v1", "files", "m:generateContent"],
+		["v1", "models", "m:delete"],
+	] {
+		count(allowed) == 0 with input as ask("POST", "generativelanguage.googleapis.com", path)
+	}
+	count(denied) == 0 with input as ask("GET", "a.example.org", ["v1", "organizations", "users"])
+}
+
+test_large_files_are_asked_for_where_they_are_kept if {
+	own := {"operation": "upload", "ref": {"name": "refs/heads/agent/fixer/01234567/x"}}
+	every body in [{"operation": "download"}, own] {
+		every path in [
+			["o", "r.git", "info", "lfs", "objects", "x"], ["o", "r.git", "x", "lfs", "objects", "batch"],
+			["o", "r.git", "info", "lfs", "x", "batch"], ["info", "lfs", "objects", "batch"],
+		] {
+			count(allowed) == 0 with input as large(path, body)
+			count(denied) == 0 with input as large(path, body)
+		}
+	}
+	batch := ["o", "r.git", "info", "lfs", "objects", "batch"]
+	count(denied) == 0 with input as large(batch, {"operation": "download"})
+	count(allowed) == 0 with input as object.union(large(batch, {"operation": "download"}), {"action": {"method": "PUT"}})
+	every changed in [{"body_seen": false}, {"body": {"operation": "verify"}}] {
+		count(allowed) == 0 with input as object.union(large(batch, own), {"action": changed})
+		denied == {"api/lfs-upload"} with input as object.union(large(batch, own), {"action": changed})
+	}
+}

@@ -21,8 +21,6 @@ removes_whole(command) if command.tool == "shred"
 
 is_whole(path) if lib.below(input.session.workspace, path)
 
-is_whole(path) if path == ""
-
 is_whole(path) if path == concat("/", [input.session.workspace, ".git"])
 
 is_whole(path) if path in {"/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/opt", "/root", "/usr", "/var", "/~"}

@@ -64,3 +64,20 @@ test_no_program_gets_another_users_rights if {
 		count(commands.deny) == 0 with input as chmod(mode)
 	}
 }
+
+test_what_removes_one_file_is_let_and_what_overwrites_is_not if {
+	count(commands.deny) == 0 with input as with_command({"tool": "rm", "flags": {}, "paths": ["/home/ann/work"]})
+	shred := with_command({"tool": "shred", "flags": {}, "paths": ["/home/ann/work"]})
+	{rule.id | some rule in commands.deny} == {"commands/remove-all"} with input as shred
+}
+
+test_a_container_may_be_called_host_and_have_the_workspace if {
+	every flags in [{"--name": ["host"]}, {"--mount": ["type=bind,source=/home/ann/work/src,target=/e"]}] {
+		count(commands.deny) == 0 with input as run(flags)
+	}
+}
+
+test_what_only_shows_asks_nobody if {
+	count(commands.ask) == 0 with input as command("kubectl", ["apply"], {"--dry-run": ["server"]})
+	count(commands.ask) == 0 with input as command("upsun", ["environment:list"], {})
+}

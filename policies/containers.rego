@@ -62,9 +62,7 @@ is_compose(path) if regex.match(`(^|/)(docker-)?compose([._-][^/]*)?\.ya?ml$`, p
 
 before(file) := object.get(file, "before", null)
 
-services(document) := {name: body | some name, body in document.services; is_object(body)} if is_object(document.services)
-
-services(document) := {} if not is_object(document.services)
+services(document) := document.services if is_object(document.services)
 
 rights(document) := {finding("privileged", name, value) |
 	some name, body in services(document)
@@ -109,11 +107,9 @@ mounts(document) := {finding("volumes", name, value) |
 	not is_own(value)
 } | {finding("volumes", name, body.volumes) |
 	some name, body in services(document)
-	body.volumes
 	not is_array(body.volumes)
 } | {finding("volumes", name, value) |
 	some name, value in document.volumes
-	is_object(value)
 	some key in {"driver", "driver_opts"}
 	value[key]
 } | {finding(kind, name, value) |
@@ -129,13 +125,11 @@ is_own(value) if {
 }
 
 is_own(value) if {
-	is_object(value)
 	value.type == "bind"
 	is_below(value.source)
 }
 
 is_own(value) if {
-	is_object(value)
 	value.type in {"tmpfs", "volume"}
 	not contains(sprintf("%v", [value]), "$")
 }
@@ -157,7 +151,6 @@ ports(document) := {finding("ports", name, value) |
 	not is_near(value)
 } | {finding("ports", name, body.ports) |
 	some name, body in services(document)
-	body.ports
 	not is_array(body.ports)
 }
 
@@ -167,13 +160,11 @@ is_near(value) if {
 }
 
 is_near(value) if {
-	is_object(value)
 	value.host_ip in {"127.0.0.1", "::1"}
 }
 
 images(document) := {finding("image", name, body.image) |
 	some name, body in services(document)
-	body.image
 	not is_pinned(body)
 }
 
@@ -190,11 +181,9 @@ elsewhere(document) := {finding(key, key, value) |
 	value := document[key]
 } | {finding("extends", name, body.extends) |
 	some name, body in services(document)
-	body.extends
 } | {finding("build", name, body.build[key]) |
 	some name, body in services(document)
 	some key in {"additional_contexts", "cache_from", "dockerfile_inline"}
-	body.build[key]
 } | {finding("build", name, context) |
 	some name, body in services(document)
 	context := body.build
@@ -207,7 +196,6 @@ elsewhere(document) := {finding(key, key, value) |
 	regex.match(`://|@|\$|^[^./][^/]*\.[^/]+/`, context)
 } | {finding("provider", name, body.provider) |
 	some name, body in services(document)
-	body.provider
 }
 
 finding(key, service, value) := {"service": service, "what": sprintf("%s: %v", [key, value])}

@@ -25,7 +25,7 @@ test_what_was_there_may_stay if {
 test_a_container_gets_no_rights_over_its_machine if {
 	every row in [
 		["privileged", true], ["privileged", "yes"], ["privileged", "${X}"], ["network_mode", "host"], ["pid", "host"],
-		["ipc", "host"], ["userns_mode", "host"], ["network_mode", "container:x"], ["pid", "${X}"], ["cap_add", ["SYS_ADMIN"]],
+		["ipc", "host"], ["userns_mode", "host"], ["pid", 1], ["network_mode", "container:x"], ["pid", "${X}"], ["cap_add", ["SYS_ADMIN"]],
 		["devices", ["/dev/kvm"]], ["security_opt", ["seccomp:unconfined"]], ["volumes_from", ["container:x"]],
 		["use_api_socket", true], ["build", {"context": ".", "privileged": true}],
 		["build", {"context": ".", "entitlements": ["security.insecure"]}],
@@ -39,7 +39,7 @@ test_a_container_gets_no_rights_over_its_machine if {
 
 test_a_container_gets_no_files_of_its_machine if {
 	every volume in [
-		"/:/host", "/var/run/docker.sock:/var/run/docker.sock", "../..:/x", "./../x:/x", "~/.ssh:/x", "${HOME}:/x", "./$X:/x",
+		"/:/host", "/var/run/docker.sock:/var/run/docker.sock", "../..:/x", "./../x:/x", "~/.ssh:/x", "${HOME}:/x", "./$X:/x", "data:${X}", {"type": "bind", "source": "./$X", "target": "/x"},
 		{"type": "bind", "source": "/", "target": "/x"}, {"type": "bind", "source": "./a/../../b", "target": "/x"},
 		{"type": "npipe", "source": "x"}, {"type": "volume", "source": "${X}"}, 1,
 	] {
@@ -64,7 +64,7 @@ test_nobody_is_let_in if {
 }
 
 test_images_are_pinned if {
-	every image in ["redis", "redis:7", "redis@sha256:1", "${IMAGE}", sprintf("redis@%s ", [digest])] {
+	every image in ["redis", "redis:7", "redis@sha256:1", "${IMAGE}", sprintf("redis@%s ", [digest]), 7] {
 		compose(old, object.union(old, {"services": {"cache": {"image": image}}})) == {"containers/unpinned"}
 	}
 	compose(old, object.union(old, {"services": {"cache": {"image": sprintf("redis:7@%s", [digest])}}})) == set()
@@ -102,4 +102,19 @@ test_nothing_is_built_from_elsewhere if {
 test_what_is_run_in_it_later_gets_no_rights_either if {
 	one := {"path": "compose.yaml", "after": {"services": {"web": {"build": ".", "post_start": [{"command": "x", "privileged": true}]}}}, "changes": []}
 	{rule.id | some rule in containers.deny} == {"containers/privileged"} with input as {"action": {"infrastructure": [one]}}
+}
+
+test_what_says_no_gives_no_rights if {
+	web("build", {"context": ".", "privileged": false}) == set()
+	web("build", {"context": null}) == set()
+	web("post_start", [{"command": "x", "privileged": false}, {"command": "x"}]) == set()
+	compose(old, object.union(old, {"volumes": {"x": {"labels": {"a": "b"}}}})) == set()
+}
+
+test_what_is_no_service_starts_nothing if {
+	every services in [null, "x", ["x"], {"web": null}, {"web": "x"}, {"web": ["x"]}] {
+		compose(old, {"services": services}) == set()
+		compose(null, {"services": services}) == set()
+	}
+	compose(null, {"services": {"web": {"image": "redis", "privileged": true}}}) == {"containers/privileged", "containers/unpinned"}
 }

@@ -27,7 +27,6 @@ deny contains {
 } if {
 	some file in files
 	is_root(file.after)
-	is_user_set(before(file))
 	not is_root(before(file))
 }
 

@@ -87,3 +87,26 @@ test_what_is_written_by_an_interface_says_who_runs_it if {
 		{rule.id | some rule in dockerfiles.deny} == ids with input as {"action": {"infrastructure": [written(user)]}}
 	}
 }
+
+test_who_ran_as_root_may_stay_so if {
+	of_root := array.concat(array.slice(old, 0, 4), [["USER", [], "root"]])
+	every before in [of_root, array.slice(old, 0, 4)] {
+		after := array.concat(before, [["RUN", [], "make"]])
+		denied({"path": "Dockerfile", "before": document(before), "after": document(after), "changes": []}) == set()
+	}
+}
+
+test_only_what_begins_a_stage_names_one if {
+	every line in [["RUN", [], "echo as alpine"], ["FROM", [], sprintf("%s x alpine", [image])]] {
+		denied({"path": "Dockerfile", "after": document([line, ["FROM", [], "alpine"]]), "changes": []}) == {"dockerfiles/unpinned"}
+	}
+	stages := [["FROM", [], sprintf("%s AS Build", [image])], ["FROM", [], "build AS test"], ["FROM", [], "scratch"], ["COPY", ["--from=BUILD"], "/x /x"]]
+	denied({"path": "Dockerfile", "after": document(stages), "changes": []}) == set()
+}
+
+test_what_says_no_digest_checks_nothing if {
+	every flag in ["--checksum=sha256:x", "--chown=app", "--checksum=md5:0123456789abcdef0123456789abcdef"] {
+		with_line(["ADD", [flag], "https://example.org/a /a"]) == {"dockerfiles/fetched"}
+	}
+	with_line(["RUN", [], "TOKEN=x make"]) == set()
+}

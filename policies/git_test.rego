@@ -135,3 +135,50 @@ test_hooks_are_the_repositorys_or_the_guards if {
 		ids == {"git/program-by-configuration"} with input as setting("core.hookspath", value)
 	}
 }
+
+test_only_a_push_is_one if {
+	fetch := {"subcommand": ["fetch"], "targets": ["origin", "main", "+topic"], "flags": {"--force": []}}
+	ids == set() with input as with_command(fetch, "main")
+}
+
+test_tags_alone_name_no_branch_and_head_is_the_one_it_began_on if {
+	tags := {"subcommand": ["push"], "targets": ["origin"], "flags": {"--tags": []}}
+	ids == set() with input as with_command(tags, "main")
+	head := {"subcommand": ["push"], "targets": ["origin", "HEAD"]}
+	ids == {"git/protected-branch"} with input as with_command(head, "main")
+}
+
+test_what_one_setting_may_say_no_other_may if {
+	ids == {"git/program-by-configuration"} with input as setting("core.fsmonitor", "/run/agentguard/hooks")
+	ids == {"git/program-by-configuration"} with input as setting("alias.x", null)
+	ids == set() with input as setting("core.pager", "less")
+}
+
+test_only_writing_of_settings_is_and_only_of_such if {
+	every command in [
+		{"subcommand": ["add"], "targets": ["core.hooksPath", "/x"]}, {"subcommand": ["config"], "targets": ["user.name", "/x"]},
+		{"subcommand": ["config"], "targets": ["core.pager", "less"]},
+	] {
+		ids == set() with input as with_command(command, "topic")
+	}
+}
+
+test_other_options_and_gits_own_programs_are_let if {
+	every flags in [{"--depth": ["1"]}, {"--upload-pack": ["git-upload-pack"]}] {
+		ids == set() with input as with_command({"subcommand": ["fetch"], "flags": flags}, "topic")
+	}
+}
+
+test_variables_of_gits_are_for_git if {
+	every name in ["GIT_EXTERNAL_DIFF", "GIT_SSH_COMMAND", "GIT_EXEC_PATH"] {
+		of_git := in_environment(name, "/x y")
+		ids == {"git/program-by-environment"} with input as of_git
+		ids == set() with input as object.union(of_git, {"facts": {"commands": [{"tool": "ls", "environment": {}}]}})
+		ids == set() with input as in_environment(name, "")
+		own := with_command({"subcommand": ["fetch"], "environment": {name: "/x y"}}, "topic")
+		ids == {"git/program-by-environment"} with input as own
+	}
+	every value in ["ssh; id", "ssh $(id)", "ssh -p 2222 | sh", "ssh `id`"] {
+		ids == {"git/program-by-environment"} with input as in_environment("GIT_SSH_COMMAND", value)
+	}
+}

@@ -33,8 +33,6 @@ is_said(kind) if {
 
 # All that is said is in a body that can be looked into: what is said twice, or elsewhere, is not allowed.
 is_written if {
-	is_gitlab
-	kind == "projects"
 	count(input.action.query) == 0
 	is_object(input.action.body)
 	every name in ["body", "description", "title"] { not commands_by(object.get(input.action.body, name, "")) }

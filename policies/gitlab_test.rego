@@ -64,6 +64,8 @@ test_a_gitlab_of_ones_own_is_named if {
 	own := at("git.example.com", "POST", ["projects", "1", "issues"], {"title": "t"})
 	count(allowed) == 0 with input as own
 	allowed == {"gitlab/issues"} with input as own with data.agentguard.lib.gitlab_hosts as {"git.example.com"}
+	hook := at("git.example.com", "POST", ["projects", "1", "hooks"], {})
+	denied == {"gitlab/access"} with input as hook with data.agentguard.lib.gitlab_hosts as {"git.example.com"}
 }
 
 test_a_human_says_yes_to_merges_and_releases if {
@@ -114,5 +116,48 @@ test_what_is_judged_as_a_push_is_left_to_it if {
 	every method, rest in {"POST": ["repository", "commits"], "PUT": ["repository", "files", "a/b"], "DELETE": ["repository", "branches", "x"]} {
 		count(denied) > 0 with input as ask(method, rest)
 		count(denied) == 0 with input as object.union(ask(method, rest), {"action": {"pushes": true}})
+	}
+}
+
+test_what_is_shown_of_a_path_is_all_of_it if {
+	every asked in [
+		ask("PATCH", ["issues"]), ask("POST", ["issues", "abc"]), ask("POST", ["issues", "7", "notes", "zz"]),
+		{"action": object.union(ask("POST", ["issues"]).action, {"path": ["api", "v3", "projects", "1", "issues"]})},
+	] {
+		count(allowed) == 0 with input as asked
+	}
+}
+
+test_only_what_is_written_is_looked_into if {
+	every asked in [
+		with_body("GET", ["issues"], {"body": "/merge"}), with_body("POST", ["issues"], {"title": "t", "labels": "/merge", "weight": 7}),
+		object.union(ask("GET", ["issues"]), {"action": {"query": {"description": ["/close"]}}}),
+		object.union(ask("POST", ["issues"]), {"action": {"query": {"labels": ["/close"]}}}),
+		object.union(ask("POST", ["issues"]), {"action": {"query": {"description": ["a"]}}}),
+	] {
+		count(denied) == 0 with input as asked
+	}
+}
+
+test_what_reads_a_merge_or_a_release_asks_nobody if {
+	every request in [
+		ask("GET", ["merge_requests", "7", "merge"]), ask("POST", ["issues", "7", "merge"]), ask("GET", ["releases"]),
+		object.union(ask("PUT", ["merge_requests", "7", "merge"]), {"action": {"pushes": true}}),
+	] {
+		count(asked) == 0 with input as request
+	}
+	every rest in [["approvals"], ["merge_requests", "7", "approvals"], ["repository", "files", "a"], ["protected_branches"]] {
+		count(denied) == 0 with input as ask("GET", rest)
+	}
+	count(denied) == 0 with input as at("gitlab.com", "GET", ["user"], {})
+	count(denied) == 0 with input as at("gitlab.com", "POST", ["markdown"], {"text": "a"})
+	denied == {"gitlab/account"} with input as at("gitlab.com", "POST", ["user"], {})
+}
+
+test_other_hosts_and_other_paths_are_none_of_gitlabs if {
+	every row in [["DELETE", []], ["PUT", []], ["GET", ["variables"]], ["POST", ["hooks"]]] {
+		count(denied) == 0 with input as at("git.example.org", row[0], array.concat(["projects", "1"], row[1]), {})
+		beside := object.union(ask(row[0], []), {"action": {"path": array.concat(["group", "x", "y", "z"], row[1])}})
+		count(denied) == 0 with input as beside
 	}
 }

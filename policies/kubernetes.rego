@@ -120,14 +120,12 @@ kind_of(one) := "nothing" if not is_object(one)
 # What stands at a name, anywhere. Kinds stand within lists and templates too.
 said(documents, names) := {sprintf("%s: %v", [at[count(at) - 1], value]) |
 	walk(documents, [at, value])
-	count(at) > 0
 	at[count(at) - 1] in names
 	not value in {false, null}
 }
 
 kinds(documents, names) := {sprintf("%s: %v", [value.kind, value]) |
 	walk(documents, [_, value])
-	is_object(value)
 	value.kind in names
 }
 
@@ -169,12 +167,10 @@ is_somebody(value) if {
 # What keeps a container from its machine, by the container or what it is a part of.
 limits(documents) := {sprintf("%v of `%v`", [key, object.get(value, "name", object.get(value, "kind", ""))]) |
 	walk(documents, [_, value])
-	is_object(value)
 	some key, how in value.securityContext
 	is_limit(key, how)
 } | {sprintf("drop of `%v`", [object.get(value, "name", "")]) |
 	walk(documents, [_, value])
-	is_object(value)
 	value.securityContext.capabilities.drop
 }
 

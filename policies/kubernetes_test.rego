@@ -116,3 +116,41 @@ test_what_an_interface_takes_away_is_asked_about if {
 	gone := {"path": "k8s/a.yaml", "kind": "kubernetes", "changes": [], "unseen": "so"}
 	{rule.id | some rule in kubernetes.ask} == {"kubernetes/unseen"} with input as {"action": {"infrastructure": [gone]}}
 }
+
+test_what_is_below_is_refused_and_not_asked_about if {
+	unread := {"path": "a/k8s/a.yaml", "kind": "kubernetes", "changes": [], "unread": "`a` stands twice"}
+	every file in [unread, object.union(unread, {"unseen": "so"})] {
+		{rule.id | some rule in kubernetes.ask} == set() with input as {"action": {"infrastructure": [file]}}
+	}
+	there := {"path": "k8s/a.yaml", "kind": "kubernetes", "changes": [], "unseen": "so", "after": [deployment({})]}
+	{rule.id | some rule in kubernetes.ask} == set() with input as {"action": {"infrastructure": [there]}}
+}
+
+test_an_image_may_change_to_another_that_is_pinned if {
+	container({"image": replace(image, "web@", "app@")}) == set()
+	# What is put together of parts names its image elsewhere.
+	container({"image": {"repository": "web"}}) == set()
+}
+
+test_what_is_said_of_a_profile_is_what_counts if {
+	every key in {"container.apparmor.security.beta.kubernetes.io/web", "seccomp.security.alpha.kubernetes.io/pod"} {
+		said := object.union(deployment({}), {"metadata": {"annotations": {key: "Unconfined"}}})
+		denied([said]) == {"kubernetes/privileged"}
+		denied([object.union(said, {"metadata": {"annotations": {key: "runtime/default"}}})]) == set()
+	}
+	container({"env": [{"name": "A", "value": "unconfined"}]}) == set()
+}
+
+test_what_is_no_limit_may_go if {
+	kept := deployment({"containers": [{"name": "web", "image": image, "securityContext": {"runAsGroup": 1000, "runAsNonRoot": null}}]})
+	one := object.union(file([deployment({})]), {"before": [kept]})
+	{rule.id | some rule in kubernetes.deny} == set() with input as {"action": {"infrastructure": [one]}}
+	limited := deployment({"containers": [{"name": "web", "image": image, "securityContext": {"runAsUser": 1000}}]})
+	other := object.union(file([deployment({})]), {"before": [limited]})
+	{rule.id | some rule in kubernetes.deny} == {"kubernetes/privileged"} with input as {"action": {"infrastructure": [other]}}
+}
+
+test_only_services_have_such_a_type if {
+	denied([deployment({}), {"kind": "PersistentVolumeClaim", "spec": {"type": "x"}}]) == set()
+	denied([deployment({}), {"kind": "Service", "spec": {"type": "ClusterIP"}}]) == set()
+}

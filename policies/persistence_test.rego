@@ -6,7 +6,7 @@ request(directories) := {"request": {"git_directories": directories}}
 
 test_hooks_and_pipelines_are_pinned if {
 	found := sandbox.pins with input as request([])
-	every path in {".git/hooks", ".git/config", ".github/workflows", ".gitlab-ci.yml", ".vscode", ".envrc", ".agentguard"} {
+	every path in {".git/hooks", ".git/config", ".github/workflows", ".gitlab-ci.yml", ".vscode", ".envrc", ".agentguard", ".git/worktrees"} {
 		path in found
 	}
 }
@@ -23,7 +23,7 @@ test_what_is_not_there_yet_is_judged if {
 	every path in {"**/.git/hooks/*", "**/.git", ".github/workflows/**", ".gitlab-ci.yml", "lefthook.yml", "**/.pnpmfile.cjs", "**/.windsurf/**", "**/.devcontainer.json"} {
 		path in found
 	}
-	every path in {"**/.envrc", "**/.vscode/**", "**/.claude/**", "**/.npmrc", "**/.cargo/config.toml", "**/.git/../.github/workflows/**"} {
+	every path in {"**/.envrc", "**/.vscode/**", "**/.claude/**", "**/.npmrc", "**/.cargo/config.toml", "**/.git/../.github/workflows/**", "**/.git/../lefthook.yml"} {
 		path in found
 	}
 	every path in {"src", "**/.github/workflows/**", "**/.gitlab-ci.yml"} {
@@ -44,4 +44,8 @@ test_what_is_there_is_held_at_any_depth if {
 	}
 	not "**/Jenkinsfile" in found
 	"**/node_modules/*" in sandbox.fetched with input as request([])
+}
+
+test_it_is_told if {
+	"persistence/pinned" in {rule.id | some rule in sandbox.covered} with input as request([])
 }

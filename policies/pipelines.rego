@@ -280,15 +280,9 @@ all_jobs(file) := object.keys(jobs(object.get(file, "after", {})))
 
 is_for_all(change) if count(change.at) == 0
 
-is_for_all(change) if {
-	change.at[0] in {"defaults", "env", "jobs"}
-	count(change.at) == 1
-}
+is_for_all(change) if change.at == ["jobs"]
 
-is_for_all(change) if {
-	change.at[0] in {"defaults", "env"}
-	count(change.at) > 1
-}
+is_for_all(change) if change.at[0] in {"defaults", "env"}
 
 # What it needs, it believes.
 is_trusted(document, job) if holds_something(document, job)
@@ -337,7 +331,6 @@ uses(document) := {value |
 } | {value |
 	walk(document, [at, value])
 	at[count(at) - 1] == "name"
-	is_number(at[count(at) - 2])
 	at[count(at) - 3] == "services"
 }
 

@@ -150,7 +150,7 @@ test_what_holds_secrets_or_may_write_is_not_changed if {
 test_what_is_used_is_pinned if {
 	every used in {
 		"actions/checkout@v4", "actions/checkout@main", "actions/checkout", sprintf("actions/checkout@%s", [substring(sha, 0, 39)]),
-		"docker://alpine:3", "../x", "./../x", "${{ matrix.action }}",
+		"docker://alpine:3", "../x", "./../x", "${{ matrix.action }}", 7, null,
 	} {
 		open(put("/jobs/test/steps/2", {"uses": used})) == {"pipelines/unpinned"}
 	}
@@ -160,7 +160,7 @@ test_what_is_used_is_pinned if {
 }
 
 test_machines_are_hosted if {
-	every runner in ["self-hosted", ["self-hosted", "linux"], {"group": "x"}, "${{ matrix.os }}", "ours-large", null] {
+	every runner in ["self-hosted", ["self-hosted"], ["self-hosted", "linux"], ["ubuntu-22.04", "ours"], {"group": "x"}, "${{ matrix.os }}", "ours-large", null] {
 		open(put("/jobs/test/runs-on", runner)) == {"pipelines/runner"}
 	}
 	open(put("/jobs/test/runs-on", ["ubuntu-22.04"])) == set()
@@ -197,7 +197,7 @@ test_nothing_of_others_is_put_into_code if {
 test_containers_are_apart_from_their_machine if {
 	pinned := sprintf("node@%s", [digest])
 	every container in [
-		{"image": pinned, "options": "--privileged"}, {"image": pinned, "volumes": ["/:/host"]},
+		{"image": pinned, "options": "--privileged"}, {"image": pinned, "options": "--device=/dev/kvm"}, {"image": pinned, "volumes": ["/:/host"]},
 	] {
 		open(put("/jobs/test/container", container)) == {"pipelines/privileged"}
 	}
@@ -231,4 +231,96 @@ test_what_a_pipeline_includes_is_one if {
 		action := {"paths": [{"path": path, "change": "changed", "mode": "100644"}], "infrastructure": []}
 		{rule.id | some rule in pipelines.deny} == set() with input as {"action": action}
 	}
+}
+
+test_one_kind_that_is_open_opens_no_other if {
+	every row in [
+		["github", ".gitlab-ci.yml", "100644"], ["gitlab", ".github/workflows/ci.yml", "100644"], ["gitlab", ".gitlab-ci.yml", "120000"],
+	] {
+		[kind, path, mode] := row
+		asked := {"action": {"paths": [path(path, mode)], "infrastructure": [{"path": path, "after": {}, "changes": []}]}}
+		"push/pipeline" in {rule.id | some rule in pipelines.deny} with input as asked with lib.open_pipelines as {kind}
+	}
+}
+
+# By an interface that is given what a file is to hold.
+written(action) := ids if {
+	file := {"path": ".github/workflows/ci.yml", "after": {"name": "x"}, "changes": [], "unseen": "so"}
+	asked := {"action": object.union({"by": "rest", "paths": [{"path": file.path, "change": "changed"}], "infrastructure": [file]}, action)}
+	ids := {rule.id | some rule in pipelines.deny} with input as asked with lib.open_pipelines as {"github"}
+}
+
+test_what_an_interface_makes_is_a_file if {
+	not "push/pipeline" in written({})
+	not "push/pipeline" in written({"by": "graphql"})
+	other := {"path": ".github/workflows/other.yml", "after": {}, "changes": [], "unseen": "so"}
+	gone := {"path": ".github/workflows/ci.yml", "changes": [], "unseen": "so"}
+	seen := {"path": ".github/workflows/ci.yml", "after": {}, "changes": []}
+	every action in [
+		{"by": "wire"}, {"paths": [path(".github/workflows/ci.yml", "120000")]}, {"infrastructure": [other]},
+		{"infrastructure": [gone]}, {"infrastructure": [seen]},
+	] {
+		"push/pipeline" in written(action)
+	}
+}
+
+test_what_was_there_may_stay if {
+	unsaid := object.remove(work, ["permissions"])
+	ci := ".github/workflows/ci.yml"
+	open(changed(ci, unsaid, "/name", "Tests")) == set()
+	"pipelines/permissions" in open(changed(ci, unsaid, "/permissions", "write-all"))
+	started := object.union(work, {"on": {"schedule": [{"cron": "0 0 * * *"}]}})
+	open(changed(ci, started, "/name", "Tests")) == set()
+	open(changed(ci, started, "/on/schedule", [])) == {"pipelines/trigger"}
+	open(changed(ci, matrix("${{ needs.a.outputs.os }}"), "/name", "Tests")) == set()
+}
+
+test_what_was_no_workflow_said_nothing if {
+	new := {"path": ".github/workflows/ci.yml", "before": null, "after": object.remove(work, ["permissions"]), "changes": [{"at": [], "after": work}]}
+	{"pipelines/permissions", "pipelines/trusted"} - open(new) == set()
+}
+
+test_what_is_no_job_holds_nothing if {
+	every jobs in [[], "x", null, {"test": null}, {"test": ["x"]}] {
+		after := object.union(object.remove(work, ["jobs"]), {"jobs": jobs})
+		open({"path": ".github/workflows/ci.yml", "before": work, "after": after, "changes": [{"at": ["jobs"], "after": jobs}]}) == set()
+	}
+}
+
+# A workflow whose only job is this one, of which a step is changed.
+alone(more) := open(changed(".github/workflows/ci.yml", workflow, "/jobs/only/steps/0", {"run": "make all"})) if {
+	job := object.union({"runs-on": "ubuntu-24.04", "steps": [{"run": "make"}]}, object.get(more, "job", {}))
+	workflow := object.union({"on": "push", "permissions": {"contents": "read"}, "jobs": {"only": job}}, object.remove(more, ["job"]))
+}
+
+test_a_job_holds_secrets_in_any_of_these_ways if {
+	alone({}) == set()
+	every more in [
+		{"job": {"environment": "production"}}, {"job": {"secrets": "inherit"}}, {"job": {"env": {"A": "${{ secrets.A }}"}}},
+		{"env": {"A": "${{ secrets.A }}"}}, {"permissions": {"issues": "write"}}, {"job": {"permissions": "write-all"}},
+		{"job": {"permissions": {"contents": "admin"}}},
+	] {
+		"pipelines/trusted" in alone(more)
+	}
+}
+
+test_what_all_jobs_share_is_each_ones if {
+	every at, after in {"/env": {"A": "b"}, "/env/A": "b", "/defaults/run": {"shell": "sh"}, "/jobs": {}} {
+		"pipelines/trusted" in open(put(at, after))
+	}
+	open(put("/jobs/test/env", {"A": "b"})) == set()
+}
+
+test_what_an_untrusted_job_needs_is_not_trusted if {
+	needing := object.union(work, {"jobs": {"lint": {"runs-on": "ubuntu-24.04", "needs": "test", "steps": []}}})
+	open(changed(".github/workflows/ci.yml", needing, "/jobs/test/steps/1/run", "make all")) == set()
+}
+
+test_names_are_images_of_containers_only if {
+	pinned := sprintf("a@%s", [digest])
+	gitlab("/test/image", {"name": pinned, "entrypoint": [""]}) == set()
+	gitlab("/test/services", [{"name": pinned, "alias": "db"}]) == set()
+	open(put("/jobs/test/steps/2", {"name": "Test", "run": "make"})) == set()
+	open(put("/jobs/services", {"runs-on": "ubuntu-24.04", "steps": [{"name": "Test", "run": "make"}]})) == set()
+	open(put("/jobs/test/services", {"db": {"image": pinned}})) == set()
 }

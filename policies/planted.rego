@@ -59,6 +59,5 @@ _parts := split(lower(input.action.path), "/")
 
 _is_hook if {
 	_is_repository
-	count(_parts) > 1
 	_parts[count(_parts) - 2] == "hooks"
 }

@@ -41,3 +41,14 @@ test_so_it_is_in_a_package_and_beside_another_repository if {
 		ids(planted.deny) == {"persistence/configuration"} with input as name(case[0], case[1])
 	}
 }
+
+test_what_policy_excepts_may_be if {
+	every case in [
+		["sub/.git/hooks/pre-commit", "**/.git/hooks/*"], ["sub/.git/config", "**/.git/config"], [".envrc", "**/.envrc"],
+	] {
+		one := name(case[0], case[1])
+		ids(planted.deny) == set() with input as one with planted.excepted as true
+		ids(planted.allow) == {"persistence/excepted"} with input as one with planted.excepted as true
+	}
+	ids(planted.deny) == {"persistence/repository"} with input as name("hooks", "repository")
+}

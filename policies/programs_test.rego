@@ -80,3 +80,10 @@ test_the_loader_is_not_excepted_by_what_it_contains if {
 	{rule.id | some rule in programs.deny} == {"programs/loader"} with input as of(known, null) with programs.excepted as {"sha256:0"}
 	count(programs.allow) == 0 with input as of(known, null) with programs.excepted as {"sha256:0"}
 }
+
+test_only_the_loader_is_asked_about_programs if {
+	every class in {"temporary", "unknown", "deleted"} {
+		asked := {"action": {"program": {"class": class, "path": "/tmp/ld.so"}, "argv": ["ld.so", "--verify"], "environment": {}}}
+		count(programs.allow) == 0 with input as asked
+	}
+}

@@ -13,3 +13,7 @@ test_what_programs_need_is_not if {
 		not path in sandbox.masks with input as {}
 	}
 }
+
+test_it_is_told if {
+	"secrets/masked" in {rule.id | some rule in sandbox.covered} with input as {"request": {}}
+}

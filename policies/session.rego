@@ -17,10 +17,13 @@ is_whole(path) if lib.below(input.action.confinement.home, path)
 
 is_whole(path) if {
 	path in {
-		"/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run",
+		"/", "/bin", "/boot", "/dev", "/dev/shm", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run",
 		"/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/tmp",
 	}
 }
+
+# What a user's other programs put there: sockets by which they are told what to do.
+is_whole(path) if regex.match(`^/run/user/[^/]*$`, path)
 
 is_whole(path) if {
 	some system in {"/bin", "/boot", "/dev", "/etc", "/proc", "/run", "/sbin", "/sys", "/usr"}

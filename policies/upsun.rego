@@ -95,9 +95,9 @@ is_settings if path[0] in {
 	"vouchers",
 }
 
-is_upsun if input.action.host in {"api.platform.sh", "api.upsun.com", "auth.api.platform.sh", "auth.upsun.com"}
+is_upsun if input.action.host == "auth.api.platform.sh"
 
-# A region's.
+# Its own, and a region's.
 is_upsun if regex.match(`^[a-z0-9-]+\.(platform\.sh|upsun\.com)$`, input.action.host)
 
 is_change if {

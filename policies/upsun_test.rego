@@ -62,9 +62,16 @@ test_what_is_for_humans_is_denied if {
 		["POST", "organizations/o/subscriptions", "upsun/settings"],
 	] {
 		[method, path, id] := row
-		every host in ["api.upsun.com", "api.platform.sh", "eu-2.platform.sh"] {
+		every host in ["api.upsun.com", "api.platform.sh", "auth.api.platform.sh", "auth.upsun.com", "eu-2.platform.sh"] {
 			id in denied with input as at(host, method, path)
 		}
 		count(denied) == 0 with input as at("api.upsun.com.example.org", method, path)
+	}
+}
+
+test_what_is_read_needs_no_yes_and_what_is_beside_settings_is_none if {
+	{rule.id | some rule in upsun.allow} == set() with input as ask("GET", "projects/p")
+	every path in ["x/p", "x/p/settings", "x/p/environments/e", "projects/p/activities/a", "x/p/a/b/settings"] {
+		count(denied) == 0 with input as ask("PATCH", path)
 	}
 }

@@ -173,6 +173,16 @@ fn nothing_inside_reaches_a_question_and_nothing_is_left_of_it() {
         );
         let session = start(scene, &[&policy], &script);
         let id = waiting(scene, 1).remove(0);
+        // A process that says it is of a session is taken at its word.
+        let mut within = scene.command(scene.root.join("agentguard"));
+        within.env("AGENTGUARD_SESSION", "x").args(["approve", &id]);
+        let ran = scene.run_command(within);
+        assert_ne!(ran.code, Some(0));
+        assert!(
+            ran.stderr.contains("nothing is approved from inside"),
+            "{}",
+            ran.stderr
+        );
         scene.own(&scene.write("home/work/asked", ""));
         let told = end(session);
         assert!(

@@ -1,10 +1,11 @@
 //! Signatures of what git makes: by the agent's key, which nobody inside has, for git, and never without an entry.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use agentguard::core::{Event, Level, MessageDigest, Ruling, ssh};
 
@@ -308,11 +309,19 @@ fn nobody_outside_a_session_gets_its_agents_signature() {
             panic!("{found:?}");
         };
         // The user who started it, and another session of theirs, know where it lies.
-        let mut stream = UnixStream::connect(socket).unwrap();
-        let _ = stream.write_all(b"\0\0\0\x01\x0b");
-        let mut answered = Vec::new();
-        let _ = stream.read_to_end(&mut answered);
-        assert_eq!(answered, b"");
+        for _ in 0..2 {
+            let mut stream = UnixStream::connect(socket).unwrap();
+            stream
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
+            let _ = stream.write_all(b"\0\0\0\x01\x0b");
+            let mut answered = Vec::new();
+            let ended = stream.read_to_end(&mut answered);
+            // What was said and not read resets the connection.
+            let is_over =
+                ended.map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |_| true);
+            assert!(is_over && answered.is_empty());
+        }
         scene.write("home/work/signing.py", ATTACK);
         let at = format!("SSH_AUTH_SOCK={}", socket.display());
         let words = ["env", &at, "/usr/bin/python3", "signing.py", "git"];

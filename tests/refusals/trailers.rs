@@ -347,9 +347,7 @@ fn the_guards_hooks_are_nobodys_to_change_and_no_way_round_the_repositorys() {
         repository(scene);
         hook(scene, ".git/hooks/pre-commit", "exit 1");
         let before = log(scene, "%H", "main");
-        let ran = named(
-            scene,
-            "d=/run/agentguard/hooks; n=0; try() { if \"$@\" 2>/tmp/said; then echo \"did $*\"; fi; cat /tmp/said >&2; }
+        let script = "d=/run/agentguard/hooks; stat -c %a $d $d/.all; try() { if \"$@\" 2>/tmp/said; then echo \"did $*\"; fi; cat /tmp/said >&2; }
              try rm $d/pre-commit; try touch $d/x; try sh -c \"echo x > $d/.all\"; try mv $d /tmp/h; try chmod 0 $d/.all
              make='git commit -q --allow-empty -m x'
              try $make
@@ -359,11 +357,18 @@ fn the_guards_hooks_are_nobodys_to_change_and_no_way_round_the_repositorys() {
              try env GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=core.hooksPath GIT_CONFIG_VALUE_0=/proc/self/root$d $make
              try env GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=core.hooksPath GIT_CONFIG_VALUE_0=$d $make
              cp -r $d /tmp/hooks; try git -c core.hooksPath=/tmp/hooks commit -q --allow-empty -m x
-             try git -c core.hooksPath=$d/../hooks commit -q --allow-empty -m x; exit 0",
-        );
+             try git -c core.hooksPath=$d/../hooks commit -q --allow-empty -m x; exit 0";
+        // Whatever mask the caller has, whoever runs inside reads and starts them.
+        let session = scene.exec(&[&scene.policy(TRAILERS)], &["sh", "-ec", script]);
+        let mut masked = scene.command("sh");
+        masked
+            .args(["-c", "umask 0077; exec \"$@\"", "sh"])
+            .arg(session.get_program())
+            .args(session.get_args());
+        let ran = scene.run_command(masked);
         assert_eq!(
             (ran.code, ran.stdout.as_str()),
-            (Some(0), ""),
+            (Some(0), "555\n555\n"),
             "{}",
             ran.stderr
         );

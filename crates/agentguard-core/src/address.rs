@@ -78,9 +78,7 @@ fn of_6(address: Ipv6Addr) -> AddressClass {
     {
         return AddressClass::Metadata;
     }
-    if address.is_loopback() || address.is_unspecified() {
-        return AddressClass::Local;
-    }
+    // So are `::` and `::1`: they hold addresses of 0.0.0.0/8.
     if let Some(inner) = embedded(address) {
         return of_4(inner);
     }
@@ -147,6 +145,7 @@ mod tests {
             ("198.19.255.255", Special),
             ("203.0.113.9", Special),
             ("224.0.0.1", Special),
+            ("239.255.255.255", Special),
             ("255.255.255.255", Special),
             ("::1", Local),
             ("::", Local),
@@ -161,18 +160,107 @@ mod tests {
             // Teredo holds its client's address with all bits turned.
             ("2001:0:1:2:3:4:80ff:fffe", Local),
             ("fe80::5efe:10.0.0.1", Private),
+            ("2a00:1450::200:5efe:10.0.0.1", Private),
             ("fe80::1", Special),
             ("fec0::1", Special),
             ("fd12:3456::1", Private),
+            ("fc00::1", Private),
             ("fd00:ec2::254", Metadata),
             ("fd20:ce::254", Metadata),
+            ("64:ff9b:2::10.0.0.1", Special),
             ("2001:db8::1", Special),
+            // Of the one is not known what it is, and the other is given out.
+            ("2001:1ff::1", Special),
+            ("2001:200::1", Public),
             ("2606:4700::1111", Public),
             ("2a00:1450:4001:81b::200e", Public),
             ("ff02::1", Special),
             ("4000::1", Special),
         ] {
             assert_eq!(AddressClass::of(text.parse().unwrap()), class, "{text}");
+        }
+    }
+
+    /// The first and the last address of networks, their kind, and that of what is beside.
+    const EDGES: [(&str, &str, AddressClass, AddressClass); 24] = {
+        use AddressClass::{Local, Metadata, Private, Public, Special};
+        [
+            ("0.0.0.0", "0.255.255.255", Local, Public),
+            ("10.0.0.0", "10.255.255.255", Private, Public),
+            ("100.64.0.0", "100.127.255.255", Private, Public),
+            ("127.0.0.0", "127.255.255.255", Local, Public),
+            ("169.254.0.0", "169.254.255.255", Special, Public),
+            ("172.16.0.0", "172.31.255.255", Private, Public),
+            ("192.0.0.0", "192.0.0.255", Special, Public),
+            ("192.0.2.0", "192.0.2.255", Special, Public),
+            ("192.31.196.0", "192.31.196.255", Special, Public),
+            ("192.88.99.0", "192.88.99.255", Special, Public),
+            ("192.168.0.0", "192.168.255.255", Private, Public),
+            ("192.175.48.0", "192.175.48.255", Special, Public),
+            ("198.18.0.0", "198.19.255.255", Special, Public),
+            ("198.51.100.0", "198.51.100.255", Special, Public),
+            ("203.0.113.0", "203.0.113.255", Special, Public),
+            ("224.0.0.0", "255.255.255.255", Special, Public),
+            (
+                "fd00:ec2::",
+                "fd00:ec2:ffff:ffff:ffff:ffff:ffff:ffff",
+                Metadata,
+                Private,
+            ),
+            ("fd00:42::42", "fd00:42::42", Metadata, Private),
+            (
+                "fd00:c1::a9fe:a9fe",
+                "fd00:c1::a9fe:a9fe",
+                Metadata,
+                Private,
+            ),
+            ("fd00:100::100:200", "fd00:100::100:200", Metadata, Private),
+            ("fd00:a9fe:a9fe::1", "fd00:a9fe:a9fe::1", Metadata, Private),
+            ("fd20:ce::254", "fd20:ce::254", Metadata, Private),
+            (
+                "2001:db8::",
+                "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+                Special,
+                Public,
+            ),
+            (
+                "3fff::",
+                "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff",
+                Special,
+                Public,
+            ),
+        ]
+    };
+
+    #[test]
+    fn a_kind_holds_from_the_first_to_the_last_address_of_its_network() {
+        for (first, last, class, beside) in EDGES {
+            let [first, last] = [first, last].map(|text| text.parse::<IpAddr>().unwrap());
+            assert_eq!([first, last].map(AddressClass::of), [class; 2], "{first}");
+            let (before, behind) = match (first, last) {
+                (IpAddr::V4(first), IpAddr::V4(last)) => (
+                    first
+                        .to_bits()
+                        .checked_sub(1)
+                        .map(|bits| IpAddr::V4(bits.into())),
+                    last.to_bits()
+                        .checked_add(1)
+                        .map(|bits| IpAddr::V4(bits.into())),
+                ),
+                (IpAddr::V6(first), IpAddr::V6(last)) => (
+                    first
+                        .to_bits()
+                        .checked_sub(1)
+                        .map(|bits| IpAddr::V6(bits.into())),
+                    last.to_bits()
+                        .checked_add(1)
+                        .map(|bits| IpAddr::V6(bits.into())),
+                ),
+                other => panic!("{other:?}"),
+            };
+            for near in [before, behind].into_iter().flatten() {
+                assert_eq!(AddressClass::of(near), beside, "{near}");
+            }
         }
     }
 }

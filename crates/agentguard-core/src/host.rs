@@ -46,7 +46,7 @@ impl HostName {
     /// Whether it is below `base`, at any depth.
     fn is_below(&self, base: &Self) -> bool {
         let above = self.0.strip_suffix(base.as_str());
-        above.is_some_and(|above| above.len() > 1 && above.ends_with('.'))
+        above.is_some_and(|above| above.ends_with('.'))
     }
 
     /// The name without its first label.
@@ -437,7 +437,7 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     match colon.and_then(|at| text.split_at_checked(at)) {
         Some((host, port)) => {
             let port = decimal(port.strip_prefix(':')?)?;
-            let port = u16::try_from(port).ok().filter(|port| *port > 0)?;
+            let port = u16::try_from(port).ok()?;
             Some((host, Some(port)))
         }
         None => Some((text, None)),

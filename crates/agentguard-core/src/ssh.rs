@@ -218,7 +218,7 @@ pub fn signed_part(commit: &[u8], header: &str) -> Option<(Vec<u8>, Vec<u8>)> {
     let (mut signed, mut signature) = (Vec::new(), Vec::new());
     let (mut in_this, mut in_any, mut in_text) = (false, false, false);
     for line in commit.split_inclusive(|byte| *byte == b'\n') {
-        let continued = line.strip_prefix(b" ").filter(|_| in_any && !in_text);
+        let continued = line.strip_prefix(b" ").filter(|_| in_any);
         if let Some(rest) = continued {
             if in_this {
                 signature.extend_from_slice(rest);
@@ -301,6 +301,36 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_of_another_shape_is_none() {
+        let of = |version: u32, kinds: [&[u8]; 2], rest: &[u8], behind: &[u8]| {
+            let typed = |kind: &[u8], length: usize| {
+                let mut whole = Vec::new();
+                put_string(&mut whole, kind);
+                put_string(&mut whole, &vec![7; length]);
+                [&whole, rest].concat()
+            };
+            let mut whole = [&MAGIC[..], &version.to_be_bytes()].concat();
+            let (key, signature) = (typed(kinds[0], 32), typed(kinds[1], 64));
+            for part in [&key[..], GIT, b"", HASH, &signature] {
+                put_string(&mut whole, part);
+            }
+            whole.extend_from_slice(behind);
+            let encoded = Base64::encode_string(&whole);
+            GitSignature::parse(format!("{BEGIN}\n{encoded}\n{END}\n").as_bytes()).is_some()
+        };
+        let own = [ED25519, ED25519];
+        assert!(of(VERSION, own, b"", b""));
+        assert!(!of(2, own, b"", b""));
+        assert!(!of(VERSION, own, b"", b"x"));
+        assert!(!of(VERSION, own, b"x", b""));
+        assert!(!of(VERSION, [b"ssh-rsa", ED25519], b"", b""));
+        assert!(!of(VERSION, [ED25519, b"ssh-rsa"], b"", b""));
+        let framed = |length| format!("{BEGIN}{}{END}", "a".repeat(length));
+        assert!(unframed(&framed(LONGEST)).is_some());
+        assert!(unframed(&framed(LONGEST + 1)).is_none());
+    }
+
+    #[test]
     fn a_digest_is_read_as_it_is_written() {
         let digest = MessageDigest::of(b"a");
         assert_eq!(MessageDigest::try_from(digest.to_string()), Ok(digest));
@@ -312,9 +342,9 @@ mod tests {
     #[test]
     fn a_commit_is_taken_apart_as_git_does() {
         let commit = b"tree 1\nparent 2\nauthor a\ncommitter a\ngpgsig -----BEGIN\n one\n \n two\n\
-            gpgsig-sha256 other\n more\nencoding x\n\ngpgsig in the text\n also\n";
-        let rest =
-            b"tree 1\nparent 2\nauthor a\ncommitter a\nencoding x\n\ngpgsig in the text\n also\n";
+            gpgsig-sha256 other\n more\nmergetag object 3\n tag v1\n\ngpgsig in the text\n also\n";
+        let rest = b"tree 1\nparent 2\nauthor a\ncommitter a\nmergetag object 3\n tag v1\n\n\
+            gpgsig in the text\n also\n";
         let (signed, signature) = signed_part(commit, "gpgsig").unwrap();
         assert_eq!(
             (signed.as_slice(), signature.as_slice()),

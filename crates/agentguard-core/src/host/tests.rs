@@ -18,6 +18,7 @@ fn a_name_has_one_form_whatever_its_spelling() {
         "xn--bcher-kva.example"
     );
     assert_eq!(host("_dmarc.example.com").to_string(), "_dmarc.example.com");
+    assert_eq!(host("a.0xyz").to_string(), "a.0xyz");
 }
 
 #[test]
@@ -205,6 +206,9 @@ fn two_grants_together_grant_what_each_of_them_does() {
         "*.a.example.com",
         "**.example.com",
         "**.a.example.com:443",
+        "**.b.example.com",
+        "*.b.example.com",
+        "**.example.org",
         "10.0.0.0/8",
         "10.1.0.0/16",
         "10.1.2.3",
@@ -218,6 +222,8 @@ fn two_grants_together_grant_what_each_of_them_does() {
         "b.example.com",
         "b.a.example.com",
         "c.b.a.example.com",
+        "a.b.example.com",
+        "a.example.org",
         "10.1.2.3",
         "10.1.9.9",
         "10.9.9.9",
@@ -237,5 +243,19 @@ fn two_grants_together_grant_what_each_of_them_does() {
                 "{one} and {two}: {place}:{port}"
             );
         }
+    }
+}
+
+#[test]
+fn a_host_is_known_by_its_name_where_https_is() {
+    for (text, name) in [
+        ("example.com", Some("example.com")),
+        ("example.com:443", Some("example.com")),
+        ("example.com:8443", None),
+        ("*.example.com", None),
+        ("10.0.0.0/8", None),
+    ] {
+        let grant = grant(text);
+        assert_eq!(grant.by_name().map(HostName::as_str), name, "{text}");
     }
 }

@@ -38,6 +38,7 @@ fn origin(host: &str, port: u16) -> Origin {
 fn uses(lent: &Lent, target: &str, authorization: &str) -> (Result<Uses, Unfit>, Read) {
     let request = Request::get(target).header("host", "api.test");
     let request = request.header("authorization", authorization);
+    let request = request.header("x-amz-date", "20150830T123600Z");
     let parts = request.body(()).unwrap().into_parts().0;
     let origin = origin("api.test", 443);
     let read = request::read(&origin, &parts).unwrap();
@@ -107,5 +108,78 @@ fn a_placeholder_across_pairs_of_a_query_is_one() {
     ] {
         let (uses, _) = uses(&lent, target, "Bearer x");
         assert_eq!(uses.is_ok(), is_fine, "{target}");
+    }
+}
+
+/// A signature of AWS, as it is made with what stands for its key.
+fn signature(placeholder: &str, headers: &str) -> String {
+    let scope = "20150830/us-east-1/s3/aws4_request";
+    format!(
+        "AWS4-HMAC-SHA256 Credential={placeholder}/{scope}, SignedHeaders={headers}, Signature={}",
+        "0".repeat(64)
+    )
+}
+
+#[test]
+fn what_is_bound_to_one_place_goes_to_no_other() {
+    let header = |name: &str| Slot::Header {
+        name: name.to_owned(),
+    };
+    let query = |name: &str| Slot::Query {
+        name: name.to_owned(),
+    };
+    let basic = format!("Basic {}", Base64::encode_string(b"x:placeholder"));
+    let signed = signature("placeholder", "host;x-amz-date");
+    let places = [
+        (header("authorization"), "/", "Bearer placeholder"),
+        (Slot::Basic, "/", basic.as_str()),
+        (query("k"), "/?k=placeholder", "Bearer x"),
+        (Slot::Aws, "/", signed.as_str()),
+    ];
+    let others = [
+        header("x-key"),
+        query("other"),
+        Slot::Ssh {
+            user: "git".to_owned(),
+            host_keys: Vec::new(),
+        },
+    ];
+    let slots = places.iter().map(|(slot, ..)| slot).chain(&others);
+    for (slot, (own, target, authorization)) in
+        slots.flat_map(|slot| places.iter().map(move |place| (slot, place)))
+    {
+        let (uses, _) = uses(&lent(std::slice::from_ref(slot)), target, authorization);
+        match uses {
+            Ok(_) => assert_eq!(slot, own),
+            Err(Unfit::Misplaced(_)) => assert_ne!(slot, own),
+            Err(Unfit::Fault(fault)) => panic!("{fault:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_token_is_of_the_credential_that_signs() {
+    let one = |name: &str, placeholder: &str| wire::Lent {
+        name: CredentialName::parse(name).unwrap(),
+        placeholder: placeholder.to_owned(),
+        secret: Secret::new(b"key-of-one:secret-of-one".to_vec()),
+        bound: lent(&[Slot::Aws]).all.remove(0).bound,
+    };
+    let lent = Lent::new(vec![one("a", "placeholder-a"), one("b", "placeholder-b")]).unwrap();
+    let signed = signature("placeholder-a", "host;x-amz-date;x-amz-security-token");
+    for (authorization, token, is_fine) in [
+        (signed.as_str(), "placeholder-a", true),
+        (&signed, "placeholder-b", false),
+        ("Bearer x", "placeholder-a", false),
+    ] {
+        let request = Request::get("/").header("host", "api.test");
+        let request = request.header("authorization", authorization);
+        let request = request.header("x-amz-date", "20150830T123600Z");
+        let request = request.header("x-amz-security-token", token);
+        let parts = request.body(()).unwrap().into_parts().0;
+        let origin = origin("api.test", 443);
+        let read = request::read(&origin, &parts).unwrap();
+        let uses = lent.uses(&origin, &parts.headers, &read);
+        assert_eq!(uses.is_ok(), is_fine, "{token} {uses:?}");
     }
 }

@@ -454,4 +454,102 @@ mod tests {
             BTreeMap::from([("user-agent".to_owned(), "curl".to_owned())])
         );
     }
+
+    #[test]
+    fn a_port_that_is_not_the_usual_one_is_named() {
+        for (scheme, port) in [
+            (Scheme::Https, 8443),
+            (Scheme::Https, 80),
+            (Scheme::Http, 443),
+        ] {
+            let origin = Origin {
+                scheme,
+                port,
+                ..origin()
+            };
+            let named = format!("api.test:{port}");
+            for (host, is_fine) in [(named.as_str(), true), ("api.test", false)] {
+                let found = read(&origin, &parts("GET", "/", &[("host", host)]));
+                assert_eq!(found.is_ok(), is_fine, "{host}");
+                if let Ok(found) = found {
+                    assert_eq!(found.headers[header::HOST], named);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn headers_that_make_another_request_or_say_who_sent_it_are_all_known() {
+        for name in [
+            "x-http-method-override",
+            "x-http-method",
+            "x-method-override",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-original-method",
+        ] {
+            let parts = parts("POST", "/", &[("host", "api.test"), (name, "x")]);
+            assert_eq!(rule(&parts).as_deref(), Some("gate/override"), "{name}");
+        }
+        for name in [
+            "expect",
+            "forwarded",
+            "keep-alive",
+            "proxy-authorization",
+            "proxy-connection",
+            "te",
+            "transfer-encoding",
+            "via",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-proto",
+        ] {
+            let parts = parts("POST", "/", &[("host", "api.test"), (name, "x")]);
+            let read = read(&origin(), &parts).unwrap();
+            assert!(!read.headers.contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_policy_sees_of_a_header_is_short_and_said_once() {
+        let long = "a".repeat(LONGEST_SEEN);
+        let longer = "a".repeat(LONGEST_SEEN + 1);
+        let with = |headers: &[(&str, &str)]| {
+            parts("POST", "/", &[&[("host", "api.test")], headers].concat())
+        };
+        for headers in [
+            &[("accept", longer.as_str())][..],
+            &[("accept", &long), ("accept", "b")],
+            &[("accept", "\u{e4}")],
+            &[
+                ("content-type", "text/plain"),
+                ("content-type", "text/html"),
+            ],
+            &[("content-encoding", "gzip"), ("content-encoding", "br")],
+        ] {
+            let found = rule(&with(headers));
+            assert_eq!(found.as_deref(), Some("gate/header"), "{}", headers[0].0);
+        }
+        let read = |headers: &[(&str, &str)]| read(&origin(), &with(headers)).unwrap();
+        assert_eq!(read(&[("accept", &long)]).seen["accept"], long);
+        let both = read(&[("accept", "a"), ("accept", "b")]);
+        assert_eq!(both.seen["accept"], "a, b");
+        // Who says that a body's length is for the next hop alone would have it read in another way.
+        let framed = [("connection", "content-length"), ("content-length", "1")];
+        assert_eq!(read(&framed).headers["content-length"], "1");
+    }
+
+    #[test]
+    fn http_2_keeps_that_it_takes_trailers_and_nothing_else_of_it() {
+        for (te, kept) in [
+            ("trailers", true),
+            ("gzip", false),
+            ("gzip, trailers", false),
+        ] {
+            let parts = parts("GET", "https://api.test/", &[("te", te)]);
+            let headers = read(&origin(), &parts).unwrap().headers;
+            assert_eq!(headers.contains_key(header::TE), kept, "{te}");
+        }
+    }
 }

@@ -315,5 +315,18 @@ mod tests {
     fn this_machine_is_known_by_any_of_its_addresses() {
         assert!(is_own("127.0.0.1".parse().unwrap()));
         assert!(!is_own("8.8.8.8".parse().unwrap()));
+        // Each address of the kernel's table stands before what it is.
+        let table = std::fs::read_to_string("/proc/net/fib_trie").unwrap();
+        let mut own = 0;
+        let mut address = None;
+        for line in table.lines().map(str::trim) {
+            if let Some(next) = line.strip_prefix("|-- ") {
+                address = Some(next.parse::<IpAddr>().unwrap());
+            } else if line == "/32 host LOCAL" {
+                assert_eq!(class(address.unwrap()), AddressClass::Local, "{address:?}");
+                own += 1;
+            }
+        }
+        assert!(own > 0);
     }
 }

@@ -405,7 +405,7 @@ mod tests {
             "GET /a HTTP/1.1\r\n{HOST}\r\n\
              POST /b HTTP/1.1\r\n{HOST}Content-Length: 5\r\n\r\nhello\
              POST /c HTTP/1.1\r\n{HOST}Transfer-Encoding: Chunked\r\n\r\n\
-             3\r\nabc\r\n00000A\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n\
+             3\r\nabc\r\n00000A\r\n0123456789\r\n0\r\nX-T: 1\t2\r\n\r\n\
              OPTIONS * HTTP/1.1\r\n{HOST}\r\n"
         );
         for size in [1, 2, 3, 7, text.len()] {
@@ -417,7 +417,7 @@ mod tests {
     }
 
     /// `^` stands for the end of a line, `@` for a line that names the host.
-    const TWOFOLD: [&str; 44] = [
+    const TWOFOLD: [&str; 52] = [
         "POST / HTTP/1.1^@Content-Length: 6^Transfer-Encoding: chunked^^",
         "POST / HTTP/1.1^@Transfer-Encoding: chunked^Content-Length: 6^^",
         "POST / HTTP/1.1^@Content-Length: 5^Content-Length: 5^^",
@@ -430,11 +430,13 @@ mod tests {
         "POST / HTTP/1.1^@Transfer-Encoding: xchunked^^",
         "POST / HTTP/1.1^@Transfer-Encoding: gzip, chunked^^",
         "POST / HTTP/1.1^@Transfer-Encoding: chunked^Transfer-Encoding: identity^^",
+        "POST / HTTP/1.1^@Transfer-Encoding: identity^Transfer-Encoding: chunked^^",
         "POST / HTTP/1.1^@Transfer-Encoding : chunked^^",
         "POST / HTTP/1.1^@Transfer-Encoding: chunked^^3;x=y^abc^",
         "POST / HTTP/1.1^@Transfer-Encoding: chunked^^3\nabc^",
         "POST / HTTP/1.1^@Transfer-Encoding: chunked^^ 3^abc^",
         "POST / HTTP/1.1^@Transfer-Encoding: chunked^^-3^abc^",
+        "POST / HTTP/1.1^@Transfer-Encoding: chunked^^+3^abc^",
         "POST / HTTP/1.1^@Transfer-Encoding: chunked^^100000003^abc^",
         "POST / HTTP/1.1^@Transfer-Encoding: chunked^^3^abcd^",
         "POST / HTTP/1.1^@Transfer-Encoding: chunked^^0^ x: y^^",
@@ -447,11 +449,16 @@ mod tests {
         "GET / HTTP/1.1^@X: 1\r2^^",
         "GET / HTTP/1.1^@X: 1^  folded^^",
         "GET / HTTP/1.1^@X: a\0b^^",
+        "GET / HTTP/1.1^@X: a\x7fb^^",
         "GET / HTTP/1.1^@X^^",
+        "GET / HTTP/1.1^@X^",
         "GET / HTTP/1.1^@: x^^",
         "GET / HTTP/1.1^@X y: x^^",
         "^GET / HTTP/1.1^@^",
         "GET  / HTTP/1.1^@^",
+        " / HTTP/1.1^@^",
+        "G{T / HTTP/1.1^@^",
+        "G\u{e9}T / HTTP/1.1^@^",
         "GET / HTTP/1.1 ^@^",
         "GET\t/ HTTP/1.1^@^",
         "GET / HTTP/1.0^@^",
@@ -460,6 +467,7 @@ mod tests {
         "GET /a\0b HTTP/1.1^@^",
         "GET /a#b HTTP/1.1^@^",
         "GET http://a.test/ HTTP/1.1^@^",
+        "OPTIONS a.test HTTP/1.1^@^",
         "CONNECT a.test:443 HTTP/1.1^@^",
         "PRI * HTTP/2.0^^SM^^",
     ];
@@ -471,10 +479,21 @@ mod tests {
             .to_vec();
         texts.push(format!("GET * HTTP/1.1\r\n{HOST}\r\n"));
         texts.push(format!("GET /{} HTTP/1.1\r\n", "a".repeat(LONGEST_HEAD)));
+        let chunked = format!("POST / HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n");
+        let long = "a".repeat(LONGEST_LINE);
+        texts.push(format!("{chunked}0\r\nX: {long}\r\n\r\n"));
+        texts.push(format!("{chunked}0\r\nX: {long}"));
+        let short = "X: y\r\n".repeat(LONGEST_LINE / 6 + 2);
+        texts.push(format!("{chunked}0\r\n{short}\r\n"));
         texts.push(format!(
             "GET / HTTP/1.1\r\n{}",
             "A: b\r\n".repeat(LONGEST_HEAD / 6)
         ));
+        texts.push(format!(
+            "GET / HTTP/1.1\r\n{HOST}{}\r\n",
+            "A: b\r\n".repeat(LONGEST_HEAD / 6)
+        ));
+        texts.push(format!("GET /{}", "a".repeat(LONGEST_HEAD)));
         for (text, size) in texts
             .iter()
             .flat_map(|text| [(text, 1), (text, text.len())])
@@ -485,6 +504,18 @@ mod tests {
             let body = text.find("\r\n\r\n").map_or(0, |end| end + 4);
             let is_head = handed_on.starts_with(&text.as_bytes()[..body]);
             assert!(handed_on.is_empty() || is_head, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_as_it_is() {
+        for (text, why) in [
+            ("X: 1\r\n y: 2", "a header is folded"),
+            ("X: 1\r\n\ty: 2", "a header is folded"),
+            ("X: 1\ry: 2", "a carriage return stands within a line"),
+        ] {
+            let text = format!("GET / HTTP/1.1\r\n{HOST}{text}\r\n\r\n");
+            assert_eq!(read(text.as_bytes(), text.len()).1, Some(why), "{text:?}");
         }
     }
 

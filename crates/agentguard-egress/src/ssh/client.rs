@@ -128,7 +128,7 @@ pub(super) fn installed() -> Option<PathBuf> {
 
 /// All that it is told.
 fn arguments(talk: &Talk<'_>) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = ["-F", "none", "-T", "-a", "-x"].map(Into::into).into();
+    let mut arguments: Vec<OsString> = ["-F", "none"].map(Into::into).into();
     let mut say = |option: OsString| arguments.extend([OsString::from("-o"), option]);
     OPTIONS.iter().for_each(|option| say(option.into()));
     say(format!("ConnectTimeout={}", talk.patience.as_secs().max(1)).into());
@@ -229,30 +229,31 @@ mod tests {
         }
     }
 
-    #[test]
-    fn all_that_is_run_there_is_one_command_with_one_path() {
+    fn words() -> Vec<String> {
         let talk = Talk {
             host: "git.test",
             user: "git",
             at: ([203, 0, 113, 7], 2222).into(),
-            key: Path::new("/k"),
-            known_hosts: Path::new("/h"),
+            key: Path::new("/a %d/k"),
+            known_hosts: Path::new("/a %d/h"),
             service: Service::ReceiveNothing,
             repository: "/o/r.git",
             is_second: false,
             patience: Duration::from_secs(15),
         };
-        let all: Vec<_> = arguments(&talk)
-            .into_iter()
-            .map(|word| word.into_string().unwrap())
-            .collect();
+        let words = arguments(&talk).into_iter();
+        words.map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn all_that_is_run_there_is_one_command_with_one_path() {
+        let all = words();
+        assert_eq!(all[..2], ["-F", "none"]);
         let end: Vec<_> = all.iter().rev().take(3).map(String::as_str).collect();
         assert_eq!(end, ["git-receive-pack '/o/r.git'", "git.test", "--"]);
         for option in [
-            "Hostname=203.0.113.7",
-            "Port=2222",
-            "HostKeyAlias=git.test",
-            "User=git",
+            "IdentityFile=\"/a %%d/k\"",
+            "UserKnownHostsFile=\"/a %%d/h\"",
         ] {
             assert!(all.iter().any(|word| word == option), "{option}");
         }
@@ -260,6 +261,81 @@ mod tests {
             all.iter().filter(|word| *word == "-o").count(),
             OPTIONS.len() + 7
         );
+    }
+
+    /// What settings of somebody's would say that want the opposite of all of it.
+    const OPPOSITE: &str = "\
+        BatchMode no\nIdentitiesOnly no\nIdentityAgent /x\nAddKeysToAgent yes\nPreferredAuthentications password\n\
+        PasswordAuthentication yes\nKbdInteractiveAuthentication yes\nGSSAPIAuthentication yes\nUser x\nPort 9\n\
+        HostbasedAuthentication yes\nEnableSSHKeysign yes\nStrictHostKeyChecking no\nGlobalKnownHostsFile /x\n\
+        UpdateHostKeys yes\nVerifyHostKeyDNS yes\nCheckHostIP yes\nNoHostAuthenticationForLocalhost yes\n\
+        CanonicalizeHostname always\nProxyCommand /x\nProxyJump x\nControlMaster auto\nControlPath /x\n\
+        ControlPersist yes\nClearAllForwardings no\nForwardAgent yes\nForwardX11 yes\nTunnel yes\n\
+        PermitLocalCommand yes\nRequestTTY force\nEscapeChar !\nSendEnv X\nLogLevel DEBUG\nHostname x\n\
+        ConnectionAttempts 9\nServerAliveInterval 0\nServerAliveCountMax 9\nConnectTimeout 9\nHostKeyAlias x\n";
+
+    /// What holds all the same, in OpenSSH's words.
+    const TOLD: [&str; 36] = [
+        "hostname 203.0.113.7",
+        "port 2222",
+        "user git",
+        "hostkeyalias git.test",
+        "connecttimeout 15",
+        "batchmode yes",
+        "identitiesonly yes",
+        "identityagent none",
+        "addkeystoagent false",
+        "preferredauthentications publickey",
+        "passwordauthentication no",
+        "kbdinteractiveauthentication no",
+        "gssapiauthentication no",
+        "hostbasedauthentication no",
+        "enablesshkeysign no",
+        "stricthostkeychecking true",
+        "globalknownhostsfile none",
+        "updatehostkeys false",
+        "verifyhostkeydns false",
+        "checkhostip no",
+        "nohostauthenticationforlocalhost no",
+        "canonicalizehostname false",
+        "controlmaster false",
+        "controlpersist no",
+        "clearallforwardings yes",
+        "forwardagent no",
+        "forwardx11 no",
+        "tunnel false",
+        "permitlocalcommand no",
+        "requesttty false",
+        "escapechar none",
+        "sendenv GIT_PROTOCOL",
+        "loglevel ERROR",
+        "connectionattempts 1",
+        "serveraliveinterval 15",
+        "serveralivecountmax 3",
+    ];
+
+    /// OpenSSH itself says what it makes of its words.
+    #[test]
+    fn what_is_told_holds_whatever_settings_say() {
+        let file = std::env::temp_dir().join(format!("agentguard-ssh-{}", std::process::id()));
+        std::fs::write(&file, OPPOSITE).unwrap();
+        let mut words = words();
+        words[1] = file.to_str().unwrap().to_owned();
+        #[expect(clippy::disallowed_methods, reason = "it says what it would do")]
+        let output = Command::new(installed().unwrap())
+            .arg("-G")
+            .args(words)
+            .output();
+        std::fs::remove_file(&file).unwrap();
+        let told = String::from_utf8(output.unwrap().stdout).unwrap();
+        let told: Vec<_> = told.lines().collect();
+        for line in TOLD {
+            assert!(told.contains(&line), "{line}: {told:?}");
+        }
+        for none in ["proxycommand", "proxyjump", "controlpath"] {
+            let is_said = |line: &&str| line.split(' ').next() == Some(none);
+            assert!(!told.iter().any(is_said), "{none}: {told:?}");
+        }
     }
 
     #[test]

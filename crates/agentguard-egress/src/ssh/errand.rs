@@ -112,7 +112,7 @@ impl Allowed {
                     port: api.port,
                     address: api.address.clone(),
                     repository: before.to_vec(),
-                    is_push: !is_refs && last == RECEIVE,
+                    is_push: last == RECEIVE,
                     credentials: api.credentials.clone(),
                 })
             }
@@ -206,6 +206,42 @@ mod tests {
             repository: words("o/r.git"),
             is_push,
             credentials: Vec::new(),
+        }
+    }
+
+    /// What a request that was allowed allows of `o/r.git`, where a push to it was allowed as well.
+    fn allowed_by(ssh: bool, path: &str) -> Vec<Service> {
+        let api = serde_json::json!({
+            "scheme": "https", "host": "git.test", "port": 22, "method": "POST", "path": words(path), "ssh": ssh,
+            "address": "203.0.113.7", "class": "public", "caller": "/usr/bin/git",
+        });
+        let api = Action::Api(serde_json::from_value(api).unwrap());
+        let push = Allowed::Push {
+            host: "git.test".to_owned(),
+            port: 22,
+            repository: words("o/r"),
+        };
+        let Some(request) = Allowed::of(&api) else {
+            return Vec::new();
+        };
+        let all = [Service::Upload, Service::ReceiveNothing, Service::Receive];
+        let is_allowed =
+            |service: &Service| way(&[&request, &push], &errand("o/r.git", *service)).is_some();
+        all.into_iter().filter(is_allowed).collect()
+    }
+
+    #[test]
+    fn only_what_git_asks_over_ssh_allows_anything_there() {
+        let reading = [Service::Upload, Service::ReceiveNothing];
+        assert_eq!(allowed_by(true, "o/r.git/info/refs"), reading);
+        assert_eq!(allowed_by(true, "o/r.git/git-upload-pack"), reading);
+        let all = [reading[0], reading[1], Service::Receive];
+        assert_eq!(allowed_by(true, "o/r.git/git-receive-pack"), all);
+        for path in ["info/refs", "git-upload-pack", "git-receive-pack"] {
+            assert_eq!(allowed_by(false, &format!("o/r.git/{path}")), []);
+        }
+        for path in ["o/r.git/x", "o/r.git/x/refs", "o/r.git/info/x", "o/r.git"] {
+            assert_eq!(allowed_by(true, path), [], "{path}");
         }
     }
 

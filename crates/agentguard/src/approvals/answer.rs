@@ -221,6 +221,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_id_names_no_question() {
+        let desk = Desk::new("ids");
+        for (id, is_one) in [(ID, true), ("0123456789ab!", false), ("x", false)] {
+            let one = question(id, u64::MAX);
+            desk.place().write_once(&question_name(id), &one).unwrap();
+            let answered = answer(desk.places(), id, Given::No(None), None);
+            assert_eq!(answered.is_ok(), is_one, "{id} {answered:?}");
+        }
+    }
+
+    #[test]
     fn a_reason_that_fits_into_no_entry_is_none() {
         let desk = Desk::new("reasons");
         let said = |length: usize| {
