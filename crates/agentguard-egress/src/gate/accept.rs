@@ -25,7 +25,6 @@ use super::lent::Lent;
 use super::measured::Beside;
 use super::misplaced::Misplaced;
 use super::names::Names;
-use super::near::Near;
 use super::nowhere;
 use super::path::Slash;
 use super::process::Handed;
@@ -50,7 +49,6 @@ const MOST_REFUSED: usize = 1024;
 /// What all connections of a session share.
 pub(super) struct Shared {
     pub(super) guard: Guard,
-    pub(super) near: Arc<Near>,
     pub(super) names: Mutex<Names>,
     pub(super) resolver: Arc<Resolver>,
     pub(super) leaves: Leaves,
@@ -104,9 +102,9 @@ impl Shared {
 /// Serves until the guard is gone.
 pub(super) async fn serve(handed: Handed) -> io::Result<()> {
     let plan = handed.plan;
-    let near = Arc::new(Near::new());
-    let (guard, mut lines) = Guard::new(handed.lines, handed.held, Arc::clone(&near))?;
+    let (guard, mut lines) = Guard::new(handed.lines, handed.held)?;
     let shared = Arc::new(Shared {
+        digests: Beside::start(Arc::clone(&guard.near))?,
         guard,
         names: Mutex::new(Names::new(plan.stand_ins)),
         resolver: Arc::new(Resolver::new(
@@ -118,8 +116,6 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         servers: Servers::new(&plan.roots)?,
         kept: Arc::default(),
         lent: Arc::new(Lent::new(plan.credentials)?),
-        digests: Beside::start(Arc::clone(&near))?,
-        near,
         ssh: Arc::new(Ssh::new(plan.ssh, handed.ssh, plan.patience.server)),
         patience: plan.patience,
         spools: Arc::new(handed.spools),
@@ -199,7 +195,7 @@ where
         match listener.accept().await {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true);
-                shared.near.hear(&stream);
+                shared.guard.near.hear(&stream);
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
                     serve(shared, stream).await;

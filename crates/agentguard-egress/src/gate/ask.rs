@@ -38,7 +38,8 @@ pub(super) struct Guard {
     questions: mpsc::UnboundedSender<Question>,
     held: Arc<Held>,
     later: Arc<Later>,
-    near: Arc<Near>,
+    /// Where the gate runs, and whoever answers it.
+    pub(super) near: Arc<Near>,
 }
 
 /// What is asked, and whoever waits for the answer.
@@ -93,14 +94,13 @@ impl Guard {
     pub(super) fn new(
         lines: Vec<OwnedFd>,
         held: Vec<OwnedFd>,
-        near: Arc<Near>,
     ) -> io::Result<(Self, JoinSet<Gone>)> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let guard = Self {
             questions: sender,
             held: Arc::default(),
             later: Arc::default(),
-            near,
+            near: Arc::new(Near::new()),
         };
         let receiver = Arc::new(Mutex::new(receiver));
         let mut tasks = JoinSet::new();

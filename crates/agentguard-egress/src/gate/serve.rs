@@ -151,7 +151,7 @@ pub(super) async fn http1<S>(
 where
     S: Client,
 {
-    let stream = Heard::new(stream, &shared.near);
+    let stream = Heard::new(stream, &shared.guard.near);
     let to = origin.clone();
     let slot = Slot::default();
     let service = service(shared, origin, way, slot.clone());
@@ -165,7 +165,7 @@ where
     let parts = connection.into_parts();
     let mut strict = parts.io.into_inner();
     if let Some(switched) = slot.take() {
-        shared.near.let_go();
+        shared.guard.near.let_go();
         let (client, further) = strict.into_parts();
         let unread = [&parts.read_buf[..], &further].concat();
         Box::pin(switched.carry(client, &unread, shared.patience.answer)).await;
@@ -194,7 +194,7 @@ pub(super) async fn http2<S>(
 where
     S: Client,
 {
-    let stream = Heard::new(stream, &shared.near);
+    let stream = Heard::new(stream, &shared.guard.near);
     let is_open = way.protocol().is_some();
     let service = service(shared, origin, way, Slot::default());
     let connection = http2::Builder::new(TokioExecutor::new())

@@ -16,7 +16,6 @@ use agentguard_core::{Connect, OutcomeOf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, sockopt};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 use super::caller::Named;
 use super::exec::{Shared, Worker};
@@ -204,29 +203,11 @@ impl Worker<'_> {
             act(&in_thread, &asked);
         };
         let thread = std::thread::Builder::new().stack_size(STACK);
-        if here(|| thread.spawn(wait)).is_err() {
+        if thread.spawn(wait).is_err() {
             shared.waits.leave(notification);
             shared.listener.refuse(notification, libc::EAGAIN);
         }
     }
-}
-
-/// Has a thread begin on this processor, and stay there: it does little, and to wake another processor takes longer. Whoever
-/// asked goes on where it is answered, and whoever is connected to is woken there.
-fn here<T>(start: impl FnOnce() -> T) -> T {
-    let anywhere = sched_getaffinity(None).ok();
-    let mut only = CpuSet::new();
-    let cpu = sched_getcpu();
-    // A thread begins with what holds for the one that starts it.
-    let is_held = anywhere.is_some() && cpu < CpuSet::MAX_CPU && {
-        only.set(cpu);
-        sched_setaffinity(None, &only).is_ok()
-    };
-    let started = start();
-    if let Some(anywhere) = anywhere.filter(|_| is_held) {
-        let _ = sched_setaffinity(None, &anywhere);
-    }
-    started
 }
 
 impl Asked {
@@ -330,20 +311,4 @@ pub(super) fn may_wait(socket: &OwnedFd) -> bool {
 /// A register as the kernel reads it: a 32-bit number, or an address.
 pub(super) fn low_and_whole(register: u64) -> (u32, u64) {
     (u32::try_from(register & 0xffff_ffff).unwrap_or(0), register)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_thread_begins_where_it_is_started_and_others_run_anywhere() {
-        let anywhere = sched_getaffinity(None).unwrap();
-        let of_thread = || (sched_getcpu(), sched_getaffinity(None).unwrap());
-        let started = here(|| (sched_getcpu(), std::thread::spawn(of_thread)));
-        let (at, (began_at, stays)) = (started.0, started.1.join().unwrap());
-        assert_eq!((began_at, stays.count()), (at, 1));
-        assert!(stays.is_set(at));
-        assert_eq!(sched_getaffinity(None).unwrap(), anywhere);
-    }
 }
