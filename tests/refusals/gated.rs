@@ -406,6 +406,44 @@ fn a_datagram_that_the_gate_refuses_is_an_entry_and_one_to_oneself_is_none() {
     });
 }
 
+/// More than are told apart in time, and than there is room for until then.
+#[test]
+fn of_datagrams_that_are_too_many_to_be_seen_it_is_said_how_many() {
+    with_server(|scene, server| {
+        if level() != Level::Full {
+            return println!("the mediator sends each, and sees it");
+        }
+        const SENT: u64 = 6000;
+        let policy = server.policy(scene, "");
+        let python = format!(
+            "import socket\n\
+             one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+             for to in range({SENT}): one.sendto(b'x', (f'203.0.{{to >> 8}}.{{to & 255}}', 443))\n"
+        );
+        scene.write("home/work/flood.py", &python);
+        let ran = scene.run_with(&[&policy], &["/usr/bin/python3", "flood.py"]);
+        let mut unseen = Vec::new();
+        scene.each_event(|event| {
+            if let Event::Finding { rule, .. } = event
+                && rule.id.as_str() == "gate/datagram"
+            {
+                let count = rule.reason.split(' ').next().map(str::parse::<u64>);
+                unseen.push(count.unwrap().unwrap());
+            }
+        });
+        assert_eq!(unseen.len(), 1, "{}", ran.stderr);
+        let unseen = unseen.pop().unwrap();
+        let seen = u64::try_from(reached(scene).len()).unwrap();
+        // Some may be left that were seen and not told any more.
+        assert!(
+            (SENT - 1024..=SENT).contains(&(unseen + seen)),
+            "{unseen} + {seen}"
+        );
+        assert!(seen > 0 && unseen > SENT / 2, "{unseen} + {seen}");
+        assert_verifies(scene);
+    });
+}
+
 #[test]
 fn what_turns_connections_to_the_gate_cannot_be_seen_or_changed() {
     with_server(|scene, server| {

@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::held::Held;
+use crate::near::Seat;
 use crate::process::Process;
 use crate::ssh::{Allowed, Runner};
 use crate::wire::{self, Answer, Asked, LONGEST};
@@ -174,6 +175,8 @@ pub struct Listeners {
     pub dns_tcp: Vec<OwnedFd>,
     /// What hears of datagrams that go nowhere: the heads of packets arrive there.
     pub datagrams: Vec<OwnedFd>,
+    /// How many datagrams one of these had no room for, since it was last asked.
+    pub unheard: fn(BorrowedFd<'_>) -> io::Result<u32>,
     /// What tells who connects, or nothing: a line on which [`Calling`](agentguard_core::Calling)s are said, one a
     /// line of text, and a socket of `NETLINK_SOCK_DIAG` inside. They are not waited for.
     pub callers: Vec<OwnedFd>,
@@ -200,6 +203,12 @@ impl Listeners {
             // It looks at them for as long as it takes to tell, and nothing wakes us when it has.
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Of how many nobody knows whom they were for.
+    fn unheard(&self) -> io::Result<u64> {
+        let each = self.datagrams.iter().map(|one| (self.unheard)(one.as_fd()));
+        each.map(|count| count.map(u64::from)).sum()
     }
 
     pub(crate) fn callers(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
@@ -330,10 +339,8 @@ fn attend<G: Govern>(
         (woken, ended)
     });
     held.withdraw_all(govern);
-    if matches!(woken, Ok(Woken::Stopped)) && listeners.has_datagrams() {
-        let reason = "there were more datagrams that went nowhere than could be told apart";
-        let found = govern.found(Rule::new("gate/datagram", reason));
-        found.map_err(unrecorded)?;
+    if matches!(woken, Ok(Woken::Stopped)) {
+        tell_unheard(govern, listeners)?;
     }
     // What it was doing is over as well, whatever it had to say about it.
     let left = std::mem::take(&mut *open.requests());
@@ -345,6 +352,21 @@ fn attend<G: Govern>(
     }
     ended?;
     woken
+}
+
+/// Has it written down that there were datagrams of which nobody knows whom they were for.
+fn tell_unheard<G: Govern>(govern: &G, listeners: &Listeners) -> Result<(), Error> {
+    let unheard = listeners.unheard();
+    let unheard = unheard.map_err(Error::io("count datagrams"))?;
+    let reason = match unheard {
+        0 if !listeners.has_datagrams() => return Ok(()),
+        0 => "there were more datagrams that went nowhere than could be told apart".to_owned(),
+        many => {
+            format!("{many} datagrams went nowhere of which it was not seen whom they were for")
+        }
+    };
+    let found = govern.found(Rule::new("gate/datagram", reason));
+    found.map_err(unrecorded)
 }
 
 /// The requests that were permitted and have no outcome yet.
@@ -436,8 +458,13 @@ fn answer_all<G: Govern>(
     line: UnixStream,
 ) -> Result<(), Error> {
     let mut line = BufReader::new(line);
+    let mut seat = Seat::new();
     loop {
         let asked = match wire::receive(&mut line, LONGEST) {
+            Ok(Some(Asked::Near(to))) => {
+                seat.keep_to(to);
+                continue;
+            }
             Ok(Some(asked)) => asked,
             Ok(None) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(Error::Garbled),
@@ -478,6 +505,8 @@ fn settle<G: Govern>(
         }
         Asked::Push(push, whole) => pushed(govern, answering, *push, whole),
         Asked::Api(api, whole) => answering.requested(govern, govern.request_or_wait(*api, whole)),
+        // Whoever answers sees to that.
+        Asked::Near(_) => return Ok(None),
         Asked::Withdraw { ticket } => {
             answering.held.withdraw((govern, open), Ticket(ticket))?;
             return Ok(None);

@@ -20,6 +20,7 @@ mod gate;
 mod guard;
 mod held;
 mod java;
+mod near;
 mod process;
 mod settings;
 mod ssh;

@@ -97,6 +97,8 @@ pub(crate) enum Asked {
     Api(Box<Api>, Option<Digest>),
     /// Whoever sent a request that is held does not wait any more.
     Withdraw { ticket: u64 },
+    /// The thread that answers on this line is to keep to this processor, or to none.
+    Near(Option<u16>),
     /// What came of a request that was permitted.
     Outcome {
         of: u64,
@@ -109,7 +111,7 @@ impl Asked {
     /// Whether it is told, and not answered.
     pub(crate) fn is_told(&self) -> bool {
         match self {
-            Self::Found(_) | Self::Withdraw { .. } | Self::Outcome { .. } => true,
+            Self::Found(_) | Self::Withdraw { .. } | Self::Near(_) | Self::Outcome { .. } => true,
             Self::Reach(_)
             | Self::Refuse(_, _)
             | Self::Misused(_, _, _)

@@ -27,7 +27,7 @@ pub use difference::{
 pub use doctor::{Answer, Finding, Subject, What, examine};
 pub use error::{Error, Failure};
 pub use filter::table;
-pub use forcing::GateListeners;
+pub use forcing::{GateListeners, unheard};
 pub use guard::{Building, Ended, HeldSignals, Launched, MayRun, Prepared, Refused, Supervise};
 pub use mediator::{content_key, content_of, enter_if_asked};
 pub use plan::{FileKey, HOOKS, Hooks, InsideFile, KnownIdentity, Layer, Plan, User};

@@ -95,6 +95,7 @@ pub(crate) fn gate(settings: Option<Settings>, listeners: Option<GateListeners>)
         dns_udp: listeners.lookups,
         dns_tcp: listeners.lookup_connections,
         datagrams: listeners.datagrams,
+        unheard: agentguard_sandbox::unheard,
         callers: listeners.callers,
     });
     Some(Gate::new(settings?, listeners?))

@@ -104,6 +104,7 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
     let plan = handed.plan;
     let (guard, mut lines) = Guard::new(handed.lines, handed.held)?;
     let shared = Arc::new(Shared {
+        digests: Beside::start(Arc::clone(&guard.near))?,
         guard,
         names: Mutex::new(Names::new(plan.stand_ins)),
         resolver: Arc::new(Resolver::new(
@@ -115,7 +116,6 @@ pub(super) async fn serve(handed: Handed) -> io::Result<()> {
         servers: Servers::new(&plan.roots)?,
         kept: Arc::default(),
         lent: Arc::new(Lent::new(plan.credentials)?),
-        digests: Beside::start()?,
         ssh: Arc::new(Ssh::new(plan.ssh, handed.ssh, plan.patience.server)),
         patience: plan.patience,
         spools: Arc::new(handed.spools),
@@ -195,6 +195,7 @@ where
         match listener.accept().await {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true);
+                shared.guard.near.hear(&stream);
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
                     serve(shared, stream).await;

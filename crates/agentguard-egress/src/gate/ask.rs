@@ -13,6 +13,7 @@ use super::held::Held;
 use super::later::Later;
 use super::line::Line;
 use super::measured::{self, Measured};
+use super::near::{Near, Open};
 use crate::wire::{Answer, Asked};
 
 /// One of the guard's lines broke: nothing more can be asked, and the gate ends.
@@ -37,6 +38,8 @@ pub(super) struct Guard {
     questions: mpsc::UnboundedSender<Question>,
     held: Arc<Held>,
     later: Arc<Later>,
+    /// Where the gate runs, and whoever answers it.
+    pub(super) near: Arc<Near>,
 }
 
 /// What is asked, and whoever waits for the answer.
@@ -45,6 +48,8 @@ struct Question {
     waiting: Option<oneshot::Sender<Settled>>,
     /// Is told by what name a human is asked, where one is.
     held: Option<oneshot::Sender<String>>,
+    /// That it is under way, where something comes of it.
+    open: Option<Open>,
 }
 
 /// Something about which the guard is asked, and a human may be. Whoever drops it does not wait any more.
@@ -81,6 +86,7 @@ pub(super) struct Permitted {
     is_told: bool,
     /// What is sent of its body.
     sent: Option<Arc<Measured>>,
+    _open: Option<Open>,
 }
 
 impl Guard {
@@ -94,6 +100,7 @@ impl Guard {
             questions: sender,
             held: Arc::default(),
             later: Arc::default(),
+            near: Arc::new(Near::new()),
         };
         let receiver = Arc::new(Mutex::new(receiver));
         let mut tasks = JoinSet::new();
@@ -136,12 +143,15 @@ impl Guard {
             asked: Asked::Found(rule),
             waiting: None,
             held: None,
+            open: None,
         });
     }
 
     /// May a connection be passed on of which nothing is seen?
     pub(super) async fn tunnel(&self, reach: Reach) -> Result<Result<Permitted, Told>, Gone> {
-        match self.ask(Asked::Tunnel(reach)).await? {
+        let open = self.near.open();
+        self.near.let_go();
+        match self.ask(Asked::Tunnel(reach), Some(open)).await? {
             Settled::Permitted(permitted) => Ok(Ok(permitted)),
             Settled::Told(told) => Ok(Err(told)),
         }
@@ -153,7 +163,9 @@ impl Guard {
         api: Api,
         whole: Option<Digest>,
     ) -> Result<Result<Permitted, Told>, Gone> {
-        match self.ask(Asked::Api(Box::new(api), whole)).await? {
+        let open = self.near.open();
+        let asked = Asked::Api(Box::new(api), whole);
+        match self.ask(asked, Some(open)).await? {
             Settled::Permitted(permitted) => Ok(Ok(permitted)),
             Settled::Told(told) => Ok(Err(told)),
         }
@@ -167,6 +179,7 @@ impl Guard {
             asked: Asked::Push(Box::new(push), whole),
             waiting: Some(waiting),
             held: Some(held),
+            open: Some(self.near.open()),
         };
         self.questions.send(question).map_err(|_| Gone)?;
         Ok(Asking {
@@ -176,7 +189,7 @@ impl Guard {
     }
 
     /// What an answer settles. A permit that nobody takes says so when it is dropped.
-    fn settled(&self, answer: Answer) -> Option<Settled> {
+    fn settled(&self, answer: Answer, open: Option<Open>) -> Option<Settled> {
         match answer {
             Answer::Permitted { entry } => Some(Settled::Permitted(Permitted {
                 guard: self.clone(),
@@ -184,6 +197,7 @@ impl Guard {
                 begun: Instant::now(),
                 is_told: false,
                 sent: None,
+                _open: open,
             })),
             Answer::Refused {
                 rule,
@@ -202,19 +216,20 @@ impl Guard {
     }
 
     async fn refused(&self, asked: Asked) -> Result<Told, Gone> {
-        match self.ask(asked).await? {
+        match self.ask(asked, None).await? {
             Settled::Told(told) => Ok(told),
             // The guard permits nothing but requests.
             Settled::Permitted(_) => Err(Gone),
         }
     }
 
-    async fn ask(&self, asked: Asked) -> Result<Settled, Gone> {
+    async fn ask(&self, asked: Asked, open: Option<Open>) -> Result<Settled, Gone> {
         let (sender, receiver) = oneshot::channel();
         let question = Question {
             asked,
             waiting: Some(sender),
             held: None,
+            open,
         };
         self.questions.send(question).map_err(|_| Gone)?;
         receiver.await.map_err(|_| Gone)
@@ -284,17 +299,21 @@ async fn serve(mut line: Line, questions: Questions, guard: Guard) -> Gone {
             }
         }
         let along = guard.later.take();
-        let Ok(answer) = line.ask(&question.asked, &along).await else {
+        let near = guard.near.at();
+        let Ok(answer) = line.ask(&question.asked, along, near).await else {
             return Gone;
         };
         if let Answer::Held { ticket, approval } = answer {
             // Most do not want to know.
             let _ = question.held.map(|held| held.send(approval));
-            tokio::spawn(hold(guard.clone(), ticket, question.waiting));
+            let waiting = (question.waiting, question.open);
+            tokio::spawn(hold(guard.clone(), ticket, waiting));
             continue;
         }
         // Where nobody waits any more, a permit is dropped here, and says so.
-        if let (Some(settled), Some(waiting)) = (guard.settled(answer), question.waiting) {
+        if let (Some(settled), Some(waiting)) =
+            (guard.settled(answer, question.open), question.waiting)
+        {
             let _ = waiting.send(settled);
         }
     }
@@ -307,6 +326,7 @@ async fn tell_late(guard: Guard) -> Gone {
             asked: guard.later.due().await,
             waiting: None,
             held: None,
+            open: None,
         };
         if guard.questions.send(question).is_err() {
             return Gone;
@@ -315,14 +335,18 @@ async fn tell_late(guard: Guard) -> Gone {
 }
 
 /// Waits until the guard has settled what it holds, and says so where whoever sent it does not wait any more.
-async fn hold(guard: Guard, ticket: u64, waiting: Option<oneshot::Sender<Settled>>) {
+async fn hold(
+    guard: Guard,
+    ticket: u64,
+    (waiting, open): (Option<oneshot::Sender<Settled>>, Option<Open>),
+) {
     let mut settling = guard.held.wait(ticket);
     let answer = match waiting {
         None => settling.await.map(|answer| (answer, None)),
         Some(mut waiting) => tokio::select! {
             answer = &mut settling => answer.map(|answer| (answer, Some(waiting))),
             () = waiting.closed() => {
-                let _ = guard.questions.send(Question { asked: Asked::Withdraw { ticket }, waiting: None, held: None });
+                let _ = guard.questions.send(Question { asked: Asked::Withdraw { ticket }, waiting: None, held: None, open: None });
                 settling.await.map(|answer| (answer, None))
             }
         },
@@ -330,7 +354,7 @@ async fn hold(guard: Guard, ticket: u64, waiting: Option<oneshot::Sender<Settled
     let Ok((answer, waiting)) = answer else {
         return;
     };
-    if let (Some(settled), Some(waiting)) = (guard.settled(answer), waiting) {
+    if let (Some(settled), Some(waiting)) = (guard.settled(answer, open), waiting) {
         let _ = waiting.send(settled);
     }
 }

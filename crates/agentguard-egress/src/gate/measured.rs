@@ -10,6 +10,8 @@ use agentguard_core::{Bodies, Digest, Passed};
 use hyper::body::Bytes;
 use ring::digest::{Context, SHA256};
 
+use super::near::Near;
+
 /// So much of a body is digested at once: it takes less than to ask another thread.
 const AT_ONCE: u64 = 64 << 10;
 /// So much of an answer is digested: more than most files that are fetched have, and less than takes time from the rest.
@@ -29,7 +31,10 @@ pub(super) struct Measured {
 
 /// Where long bodies are digested: one thread, in the order in which they come.
 #[derive(Clone)]
-pub(super) struct Beside(SyncSender<Work>);
+pub(super) struct Beside {
+    work: SyncSender<Work>,
+    near: Arc<Near>,
+}
 
 enum Work {
     Piece(Arc<Measured>, Bytes),
@@ -38,11 +43,11 @@ enum Work {
 
 impl Beside {
     /// Starts the thread. It ends with the last of these.
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) fn start(near: Arc<Near>) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(MOST_WAITING);
         let thread = std::thread::Builder::new().name("digests".to_owned());
         thread.spawn(move || work(&receiver))?;
-        Ok(Self(sender))
+        Ok(Self { work: sender, near })
     }
 
     /// Measures what is sent on, of which nothing has been: all of it is digested.
@@ -88,9 +93,11 @@ impl Measured {
             return;
         }
         let piece = piece.slice(..left.min(piece.len()));
-        self.is_long.store(true, Ordering::Relaxed);
+        if !self.is_long.swap(true, Ordering::Relaxed) {
+            self.beside.near.let_go();
+        }
         let work = Work::Piece(Arc::clone(self), piece.clone());
-        if self.beside.0.send(work).is_err() {
+        if self.beside.work.send(work).is_err() {
             // Nobody is there any more, nor was for the pieces before.
             self.digest(&piece);
         }
@@ -142,8 +149,8 @@ pub(super) fn say(
     };
     match beside {
         None => say(),
-        Some(Beside(beside)) => {
-            if let Err(error) = beside.send(Work::Then(Box::new(say)))
+        Some(beside) => {
+            if let Err(error) = beside.work.send(Work::Then(Box::new(say)))
                 && let Work::Then(say) = error.0
             {
                 say();
@@ -167,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_body_is_digested_whole_however_long_it_is_and_however_it_comes() {
-        let beside = Beside::start().unwrap();
+        let beside = Beside::start(Arc::new(Near::new())).unwrap();
         let all: Vec<u8> = (0..600_000u32).flat_map(u32::to_le_bytes).collect();
         let lengths = [1, 65_535, 65_536, 65_537, 200_000, all.len()];
         for length in lengths {
@@ -191,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_is_very_long_is_digested_whole_where_it_is_sent_and_else_its_beginning() {
-        let beside = Beside::start().unwrap();
+        let beside = Beside::start(Arc::new(Near::new())).unwrap();
         let (sent, received) = (beside.sent(), beside.received());
         let all: Vec<u8> = (0..18_000_000u32).flat_map(u32::to_le_bytes).collect();
         for piece in all.chunks((1 << 20) + 7) {

@@ -25,6 +25,7 @@ mod measured;
 mod misplaced;
 mod multipart;
 mod names;
+mod near;
 mod needles;
 mod nowhere;
 mod path;

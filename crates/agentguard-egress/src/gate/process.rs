@@ -8,6 +8,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::push::Spools;
 use super::{accept, confine};
+use crate::near;
 use crate::wire::{self, LINES, LONGEST_PLAN, Plan};
 
 /// What the program is called when it is started as a gate.
@@ -68,6 +69,8 @@ fn run() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)
+        // They are started wherever the gate runs, and run anywhere.
+        .on_thread_start(near::anywhere())
         .build()?;
     let handed = Handed {
         plan,

@@ -29,6 +29,7 @@ use super::graphql;
 use super::lent::{Unfit, Uses};
 use super::measured::Measured;
 use super::misplaced::{self, Alarm, Misplaced, Watch};
+use super::near::{Client, Heard};
 use super::push;
 use super::redact;
 use super::refusal::{self, Fault};
@@ -148,8 +149,9 @@ pub(super) async fn http1<S>(
     way: Way,
 ) -> Result<(), Gone>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Client,
 {
+    let stream = Heard::new(stream, &shared.guard.near);
     let to = origin.clone();
     let slot = Slot::default();
     let service = service(shared, origin, way, slot.clone());
@@ -163,6 +165,7 @@ where
     let parts = connection.into_parts();
     let mut strict = parts.io.into_inner();
     if let Some(switched) = slot.take() {
+        shared.guard.near.let_go();
         let (client, further) = strict.into_parts();
         let unread = [&parts.read_buf[..], &further].concat();
         Box::pin(switched.carry(client, &unread, shared.patience.answer)).await;
@@ -189,8 +192,9 @@ pub(super) async fn http2<S>(
     way: Way,
 ) -> Result<(), Gone>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Client,
 {
+    let stream = Heard::new(stream, &shared.guard.near);
     let is_open = way.protocol().is_some();
     let service = service(shared, origin, way, Slot::default());
     let connection = http2::Builder::new(TokioExecutor::new())

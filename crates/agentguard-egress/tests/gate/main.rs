@@ -16,6 +16,7 @@ mod kept;
 mod lifetime;
 mod misplaced;
 mod names;
+mod near;
 mod scene;
 mod server;
 mod signed;

@@ -273,6 +273,7 @@ impl Scene {
             dns_udp: vec![OwnedFd::from(dns_udp)],
             dns_tcp: vec![OwnedFd::from(dns_tcp)],
             datagrams: Vec::new(),
+            unheard: |_| Ok(0),
             callers: Vec::new(),
         };
         let guard = Guard {

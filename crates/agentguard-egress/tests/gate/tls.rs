@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 
 use agentguard_core::OutcomeOf;
+use tokio_rustls::rustls::CipherSuite;
 
 use crate::client::{json, read_to_end, status};
 use crate::scene::{Plan, Scene};
@@ -145,4 +146,12 @@ fn a_handshake_in_pieces_is_a_handshake() {
     tls.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
     assert_eq!(server.received()[0].uri, "/in-pieces");
+}
+
+#[test]
+fn clients_that_can_are_spoken_to_with_what_takes_the_least() {
+    let (scene, _server) = scene();
+    let tls = scene.tls("api.test");
+    let suite = tls.conn.negotiated_cipher_suite().unwrap().suite();
+    assert_eq!(suite, CipherSuite::TLS13_AES_128_GCM_SHA256);
 }

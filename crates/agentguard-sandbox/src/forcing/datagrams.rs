@@ -4,8 +4,9 @@
 //! closed, so that clients fall back at once. These sockets are handed a copy of what was sent, for the gate to write down
 //! whom it was for: of datagrams that are for others than the loopback, and neither ask for a name nor answer that.
 
+use std::io;
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
@@ -30,6 +31,15 @@ const LENGTH_OF_HEAD: u16 = 0xb1;
 const IS: u16 = 0x15;
 const HAS_BITS: u16 = 0x45;
 const RETURN: u16 = 0x06;
+
+/// How many datagrams there was no room for in such a socket, since it was last asked.
+///
+/// # Errors
+///
+/// Returns an error where it is no socket of packets.
+pub fn unheard(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    sys::packets_dropped(socket)
+}
 
 /// One socket for each family.
 pub(super) fn hear() -> Result<Vec<OwnedFd>, Failure> {

@@ -22,6 +22,7 @@ use agentguard_core::Forcing;
 use rustix::io::Errno;
 
 use crate::error::{Failure, Step};
+pub use datagrams::unheard;
 pub(crate) use mediated::{Ways, listen_beside};
 
 /// Where connections are turned to. Ports below 1024 are none that an agent's own servers could want, or take.

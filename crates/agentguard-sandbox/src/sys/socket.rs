@@ -64,6 +64,32 @@ pub(crate) fn attach_filter(
     Ok(())
 }
 
+/// How many packets a socket of packets had no room for since it was last asked.
+///
+/// # References
+///
+/// - packet(7), `PACKET_STATISTICS`: `struct tpacket_stats` of linux/if_packet.h holds two numbers, the second of which is
+///   of what was dropped.
+pub(crate) fn packets_dropped(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    const PACKET_STATISTICS: libc::c_int = 6;
+    let mut counted = [0u32; 2];
+    let mut length = libc::socklen_t::try_from(size_of_val(&counted)).map_err(io::Error::other)?;
+    // SAFETY: the kernel writes at most `length` bytes to `counted`, which has as many, and how many to `length`; both
+    // outlive the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            PACKET_STATISTICS,
+            std::ptr::from_mut(&mut counted).cast(),
+            &raw mut length,
+        )
+    };
+    checked(libc::c_long::from(result))?;
+    let [_, dropped] = counted;
+    Ok(dropped)
+}
+
 /// Makes [`wake`] end a call that waits with `EINTR`, and do nothing else.
 pub(crate) fn be_woken() -> io::Result<()> {
     extern "C" fn nothing(_: libc::c_int) {}
