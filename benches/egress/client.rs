@@ -1,7 +1,7 @@
 //! The client: the same program bare and inside, told by its environment where the server is.
 
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
@@ -87,7 +87,7 @@ impl Way {
         if is_tls {
             return self.open_tls(addresses, format!("tls.{NAME}"));
         }
-        let stream = TcpStream::connect(addresses.as_slice()).unwrap();
+        let stream = connect(addresses.as_slice());
         stream.set_nodelay(true).unwrap();
         Box::new(stream)
     }
@@ -97,7 +97,7 @@ impl Way {
     }
 
     fn open_tls(&self, addresses: &[std::net::SocketAddr], name: String) -> Box<dyn Stream> {
-        let stream = TcpStream::connect(addresses).unwrap();
+        let stream = connect(addresses);
         stream.set_nodelay(true).unwrap();
         let name = ServerName::try_from(name).unwrap();
         let connection = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
@@ -212,6 +212,16 @@ fn bulk(way: &Way, is_tls: bool, bytes: u64) {
     let read = get(&mut *stream, is_tls, bytes);
     assert_eq!(read, bytes);
     report(begun, bytes, 1);
+}
+
+/// Connects, again where too many do so at the same time: more than the mediator lets wait are told to try again.
+fn connect(addresses: impl ToSocketAddrs + Copy) -> TcpStream {
+    loop {
+        match TcpStream::connect(addresses) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+            connected => return connected.unwrap(),
+        }
+    }
 }
 
 /// So many connections are open before the first of them asks.

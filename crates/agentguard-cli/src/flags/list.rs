@@ -348,5 +348,5 @@ pub(crate) static FROM_KEYRING: Flag = flag(
 pub(crate) static FROM_COMMAND: Flag = flag(
     "from-command",
     Value::Text("WORDS"),
-    "run this at each session's start, as `secret-tool lookup …`; divided by blanks, no shell",
+    "run this at each session's start, as `secret-tool lookup …`; no shell",
 );

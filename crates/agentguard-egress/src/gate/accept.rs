@@ -195,7 +195,8 @@ where
         match listener.accept().await {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true);
-                shared.guard.near.hear(&stream);
+                // A handshake is work for both ends at once.
+                shared.guard.near.let_go();
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
                     serve(shared, stream).await;

@@ -1,5 +1,6 @@
-//! On which processor the gate runs: on its client's, while there is one client that asks one short thing after the other.
-//! The guard's threads that answer it follow. Whoever asks much at once, or has much sent, has the gate run anywhere.
+//! On which processor the gate runs: on its client's, while there is one that asks one short thing after the other on a
+//! connection. The guard's threads that answer it follow. Whoever connects, asks much at once, or has much sent, has the
+//! gate run anywhere.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
