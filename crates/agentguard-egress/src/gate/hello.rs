@@ -118,6 +118,13 @@ mod tests {
             }
         }
         assert_eq!(hides(b"GET / HTTP/1.1\r\n\r\n"), None);
+        // Another kind of record, and another kind of message.
+        let other = hello(&[(0, b"name")], 1000);
+        for at in [0, 5] {
+            let mut other = other.clone();
+            other[at] += 1;
+            assert_eq!(hides(&other), None, "{at}");
+        }
     }
 
     #[test]

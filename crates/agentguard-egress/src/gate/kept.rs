@@ -90,3 +90,83 @@ async fn sweep(kept: Arc<Kept>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use agentguard_core::{AddressClass, Caller};
+    use hyper::client::conn::http1;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::DuplexStream;
+
+    use super::*;
+    use crate::gate::path::Slash;
+
+    fn origin(scheme: Scheme, host: &str) -> Origin {
+        Origin {
+            scheme,
+            host: Host::parse(host).unwrap(),
+            port: 443,
+            slash: Slash::Unclear,
+            caller: Caller::unknown(),
+        }
+    }
+
+    fn at(address: &str) -> Vetted {
+        Vetted {
+            address: address.parse().unwrap(),
+            class: AddressClass::Public,
+        }
+    }
+
+    /// One on which nothing was asked yet, and its other end.
+    async fn idle() -> (Sender, DuplexStream) {
+        let (near, far) = tokio::io::duplex(64);
+        let (mut sender, connection) = http1::handshake(TokioIo::new(near)).await.unwrap();
+        tokio::spawn(connection);
+        sender.ready().await.unwrap();
+        (Sender::Http1(sender), far)
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_goes_to_whom_it_leads_to_and_to_no_other() {
+        const SPOKEN: &[Protocol] = &[Protocol::Http1];
+        let kept = Arc::new(Kept::default());
+        let (own, here) = (origin(Scheme::Https, "api.test"), at("192.0.2.1:443"));
+        let (sender, _far) = idle().await;
+        kept.give(&own, here, sender);
+        let other = |scheme, host| origin(scheme, host);
+        for (origin, addresses, protocols) in [
+            (other(Scheme::Https, "other.test"), &[here][..], SPOKEN),
+            (other(Scheme::Http, "api.test"), &[here], SPOKEN),
+            // What it led to is not vetted for it any more.
+            (own.clone(), &[at("192.0.2.2:443")], SPOKEN),
+            (own.clone(), &[at("192.0.2.1:8443")], SPOKEN),
+            (own.clone(), &[], SPOKEN),
+            (own.clone(), &[here], &[Protocol::Http2]),
+        ] {
+            assert!(kept.take(&origin, addresses, protocols).is_none());
+        }
+        let both = [at("192.0.2.2:443"), here];
+        let (found, _sender) = kept.take(&own, &both, SPOKEN).unwrap();
+        assert_eq!(found, here);
+        assert!(kept.take(&own, &both, SPOKEN).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_for_too_long_or_was_ended_goes_to_nobody() {
+        let (own, here) = (origin(Scheme::Https, "api.test"), at("192.0.2.1:443"));
+        let kept = Arc::new(Kept::default());
+        let (sender, _far) = idle().await;
+        kept.give(&own, here, sender);
+        kept.lock()[0].since = Instant::now().checked_sub(KEPT_FOR).unwrap();
+        assert!(kept.take(&own, &[here], &[Protocol::Http1]).is_none());
+        let kept = Arc::new(Kept::default());
+        let (sender, far) = idle().await;
+        kept.give(&own, here, sender);
+        drop(far);
+        while kept.lock()[0].sender.is_idle() {
+            tokio::task::yield_now().await;
+        }
+        assert!(kept.take(&own, &[here], &[Protocol::Http1]).is_none());
+    }
+}

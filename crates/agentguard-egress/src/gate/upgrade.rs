@@ -380,6 +380,7 @@ mod tests {
             ("upgrade", "websocket"),
             ("sec-websocket-key", KEY),
             ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
         ] {
             let mut headers = with("", None);
             headers.push(more);
