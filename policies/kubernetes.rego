@@ -199,6 +199,10 @@ images(documents) := {value |
 	walk(documents, [at, value])
 	at[count(at) - 1] == "image"
 	not is_object(value)
+} | {value |
+	# What a volume is made of.
+	walk(documents, [at, value])
+	array.slice(at, count(at) - 2, count(at)) == ["image", "reference"]
 }
 
 is_pinned(image) if {

@@ -126,6 +126,13 @@ test_what_is_below_is_refused_and_not_asked_about if {
 	{rule.id | some rule in kubernetes.ask} == set() with input as {"action": {"infrastructure": [there]}}
 }
 
+test_images_that_volumes_are_made_of_are_pinned if {
+	every reference, ids in {"models:1": {"kubernetes/unpinned"}, image: set()} {
+		volume := {"name": "models", "image": {"reference": reference, "pullPolicy": "Always"}}
+		denied([deployment({"volumes": [volume]})]) == ids
+	}
+}
+
 test_an_image_may_change_to_another_that_is_pinned if {
 	container({"image": replace(image, "web@", "app@")}) == set()
 	# What is put together of parts names its image elsewhere.
