@@ -294,7 +294,7 @@ fn a_file_that_is_too_large_to_be_held_is_judged_by_its_name() {
             anonymous >> 10
         );
         assert!(all > 0 && all < 160 << 10, "{all} KiB");
-        assert!(anonymous < 64 << 10, "{anonymous} KiB");
+        assert!(anonymous < 32 << 10, "{anonymous} KiB");
         let long = format!(
             "{BODY}{BOMB}bomb long refs/heads/$own/long $(git rev-parse HEAD~1); post < body"
         );
@@ -305,7 +305,7 @@ fn a_file_that_is_too_large_to_be_held_is_judged_by_its_name() {
             ran.stdout,
             ran.stderr
         );
-        assert!(anonymous < 64 << 10, "{anonymous} KiB");
+        assert!(anonymous < 32 << 10, "{anonymous} KiB");
     });
 }
 

@@ -688,6 +688,6 @@ fn a_large_pack_is_judged_and_sent_from_a_file() {
             anonymous >> 10
         );
         assert!(all > 0 && all < 160 << 10, "{all} KiB");
-        assert!(anonymous < 64 << 10, "{anonymous} KiB");
+        assert!(anonymous < 32 << 10, "{anonymous} KiB");
     });
 }

@@ -4,14 +4,11 @@ use gix_hash::{Kind as Hash, ObjectId};
 use gix_pack::data;
 use gix_pack::data::entry::Header;
 use gix_pack::data::input;
-use gix_zlib::{Decompress, FlushDecompress, Status};
 
 use std::sync::atomic::AtomicBool;
 
-use super::pack::{LARGEST_OBJECT, in_time, said};
-
-/// How much of one is held at once.
-const PIECE: usize = 64 << 10;
+use super::entries::Inflate;
+use super::pack::{LARGEST_OBJECT, said};
 
 /// Where one stands.
 pub(super) struct Large {
@@ -93,31 +90,10 @@ impl Large {
         let file = data::File::from_data(pack, std::path::PathBuf::new(), format).map_err(said)?;
         let begin = file.entry(self.offset).map_err(said)?.data_offset;
         let begin = usize::try_from(begin).map_err(said)?;
-        let mut packed = pack.get(begin..).ok_or_else(broken)?;
+        let packed = pack.get(begin..).ok_or_else(broken)?;
         let mut hasher = gix_hash::hasher(format);
         hasher.update(format!("blob {}\0", self.size).as_bytes());
-        let (mut inflate, mut piece) = (Decompress::new(), vec![0; PIECE]);
-        loop {
-            in_time(late)?;
-            let before = (inflate.total_in(), inflate.total_out());
-            let status = inflate.decompress(packed, &mut piece, FlushDecompress::None);
-            let status = status.map_err(|_| broken())?;
-            let taken = usize::try_from(inflate.total_in() - before.0).map_err(said)?;
-            let made = usize::try_from(inflate.total_out() - before.1).map_err(said)?;
-            packed = packed.get(taken..).ok_or_else(broken)?;
-            hasher.update(piece.get(..made).ok_or_else(broken)?);
-            if status == Status::StreamEnd {
-                break;
-            }
-            // Nothing more comes of it, and it is not over.
-            if taken == 0 && made == 0 {
-                return Err(broken());
-            }
-        }
-        if inflate.total_out() == self.size {
-            hasher.try_finalize().map_err(said)
-        } else {
-            Err(broken())
-        }
+        Inflate::new().pass(packed, self.size, late, |piece| hasher.update(piece))?;
+        hasher.try_finalize().map_err(said)
     }
 }

@@ -7,6 +7,7 @@ mod coming;
 mod commands;
 mod differ;
 mod dockerfile;
+mod entries;
 mod graph;
 mod ground;
 mod hcl;

@@ -10,9 +10,10 @@ use agentguard_core::trailers::sessions_named;
 use gix_hash::{Kind as Hash, ObjectId};
 use gix_object::{CommitRef, Kind, TagRefIter, TreeRefIter};
 use gix_pack::data::entry::Header;
-use gix_pack::data::input::{self, BytesToEntriesIter, EntryDataMode, Mode};
+use gix_pack::data::input;
 use gix_pack::{cache, data, index};
 
+use super::entries::Entries;
 use super::large::{self, Large, SetAside};
 use super::signer::Signature;
 use super::{infrastructure, manifest};
@@ -40,7 +41,7 @@ const GROWS: &str = "it grows to more than is read of a push";
 /// Why a difference to what is not held cannot be read.
 const TO_LARGE: &str = "it holds a difference to a file of more than 32 MiB: push with `git -c core.bigFileThreshold=16m push`, after `git repack -adF` with the same where packs hold such already";
 /// What stands before a pack's first object. A digest stands behind its last.
-const HEADER: usize = 12;
+pub(super) const HEADER: usize = 12;
 
 /// What is known of objects.
 pub(super) struct Objects {
@@ -116,7 +117,7 @@ impl Objects {
         if count == 0 {
             return Ok(());
         }
-        let (index, large) = index(pack, format, late)?;
+        let (index, large) = index(pack, (format, count), late)?;
         let index = index::File::from_data(index, PathBuf::new(), format).map_err(said)?;
         let data = data::File::from_data(pack, PathBuf::new(), format).map_err(said)?;
         let data = data.with_alloc_limit_bytes(Some(LARGEST_OBJECT));
@@ -246,23 +247,17 @@ fn count(pack: &[u8], format: Hash) -> Result<u32, String> {
 
 /// Makes the index of a pack: where each object stands, by its name, which is computed. Files that are too large to be
 /// held are not in it.
-fn index(pack: &[u8], format: Hash, late: &AtomicBool) -> Result<(Vec<u8>, Vec<Large>), String> {
-    let mut reader = pack;
-    let mut entries = BytesToEntriesIter::new_from_header(
-        &mut reader,
-        Mode::Verify,
-        EntryDataMode::Crc32,
-        format,
-    )
-    .map_err(said)?;
+fn index(
+    pack: &[u8],
+    (format, count): (Hash, u32),
+    late: &AtomicBool,
+) -> Result<(Vec<u8>, Vec<Large>), String> {
+    let mut entries = Entries::new(pack, format, count, late);
     let mut index = Vec::new();
     let mut growth = Growth::of(pack, format)?;
     let bounded = entries.by_ref().map(|entry| {
-        let entry = entry?;
-        match growth.add(&entry) {
-            Ok(()) => Ok(entry),
-            Err(why) => Err(gix_error::message(why).into()),
-        }
+        let grown = entry.and_then(|entry| Ok(growth.add(&entry).map(|()| entry)?));
+        grown.map_err(|why| gix_error::Message::new(why).into())
     });
     let mut set_aside = SetAside::new(bounded);
     index::write_data_iter_to_stream(
@@ -284,7 +279,7 @@ fn index(pack: &[u8], format: Hash, late: &AtomicBool) -> Result<(Vec<u8>, Vec<L
     )
     .map_err(said)?;
     let large = set_aside.large;
-    if !reader.is_empty() {
+    if !entries.is_at_end() {
         return Err("something stands behind its pack".to_owned());
     }
     Ok((index, large))
