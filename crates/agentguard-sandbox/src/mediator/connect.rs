@@ -245,12 +245,12 @@ impl Connection {
         // Before the answer: the caller may close its socket, and then the other side has to hear of it.
         drop(self);
         shared.waits.leave(notification);
+        if let (Some(entry), Some(errno)) = (entry, errno) {
+            shared.note(entry, OutcomeOf::Failed { errno });
+        }
         match errno {
             None => shared.listener.succeed(notification),
             Some(errno) => shared.listener.refuse(notification, errno),
-        }
-        if let (Some(entry), Some(errno)) = (entry, errno) {
-            shared.note(entry, OutcomeOf::Failed { errno });
         }
     }
 

@@ -226,8 +226,10 @@ impl Worker<'_> {
             let path = &exec.script.as_ref().unwrap_or(&exec.program).path;
             let told = &self.shared.told;
             told.tell(notification.thread, path, &changed(entry));
+            // Before the caller goes on, which may be the session's end.
+            let outcome = self.tell_outcome(entry, OutcomeOf::Killed { rule: differs() });
             listener.refuse(notification, libc::EACCES);
-            return self.tell_outcome(entry, OutcomeOf::Killed { rule: differs() });
+            return outcome;
         };
         self.let_go(notification, &Judged { entry, exec, image }, is_first)
     }

@@ -21,6 +21,8 @@ use crate::wire::{Answer, FromWorker, Line};
 
 /// Between two looks. What is seen at them counts and no clock does: while nothing runs, nobody is late.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How soon it is seen that all workers have left.
+const TURN: Duration = Duration::from_micros(200);
 /// A worker that is seen at one step so often is replaced: after a second.
 const LATE: u32 = 2;
 /// Whoever waits for a worker that is seen at one step so often is told that it failed: after half a minute.
@@ -159,6 +161,15 @@ impl Seats {
         let _ = others
             .iter()
             .find(|seat| matches!(seat.tell(message), Ok(true)));
+    }
+
+    /// Waits for workers that have still to say what came of something, but for those that a file system keeps.
+    pub(super) fn wait_until_left(&self) {
+        let begun = Instant::now();
+        while !self.all().is_empty() && begun.elapsed() < PAUSE {
+            // They notice by themselves that nobody is left to ask, and tell nobody.
+            std::thread::sleep(TURN);
+        }
     }
 
     pub(super) fn leave(&self, seat: &Arc<Seat>) {

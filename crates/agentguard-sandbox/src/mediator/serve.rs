@@ -261,6 +261,7 @@ fn serve(
     )?;
     let outcome = outcome_of(status_of(&shared));
     end_everything(stage.around, stage.init, &shared.listener);
+    shared.seats.wait_until_left();
     match not_run {
         Some(NotRun::Failed(why)) => return send(control, &FromMediator::Failed(why)),
         Some(NotRun::NotExecuted { errno }) => send(control, &FromMediator::NotExecuted { errno })?,

@@ -119,9 +119,9 @@ impl Worker<'_> {
         for _ in 0..MOST_TRIES {
             match self.attempt(notification, &call, &admitted) {
                 Attempt::Done(result) => {
-                    let failed = result.as_ref().err().copied();
+                    let told = self.tell_done(&admitted, result.as_ref().err().copied());
                     self.finish(notification, &call, result);
-                    return self.tell_done(&admitted, failed);
+                    return told;
                 }
                 Attempt::Gone => return self.tell_done(&admitted, Some(Errno::INTR)),
                 Attempt::Judge(coming) => {
