@@ -101,6 +101,16 @@ fn on_a_small_stack(text: String) -> Result<Value, String> {
     small.spawn(move || read(&text)).unwrap().join().unwrap()
 }
 
+/// Found by fuzzing: texts in templates in texts, which the parser does not count.
+const TEXTS: &str = include_str!("../../../../../tests/fuzz/corpus/hcl/ae37f7b64e8f3db7");
+
+#[test]
+fn texts_within_one_another_are_bounded_too() {
+    for (end, _) in TEXTS.char_indices() {
+        let _ = on_a_small_stack(TEXTS[..end].to_owned());
+    }
+}
+
 #[test]
 fn what_is_nested_is_bounded_before_it_is_parsed() {
     for (open, close) in [

@@ -5,8 +5,9 @@
 
 /// In how many brackets behind two operators anything may stand.
 const MOST: usize = 6;
-/// In how much anything may stand at all: brackets, of which the parser takes 64, and texts.
-const DEEPEST: usize = 160;
+/// In how much anything may stand at all: brackets, of which the parser takes 64, and texts, which it does not count and of
+/// which each takes more of its stack.
+const DEEPEST: usize = 64;
 
 /// What something stands in.
 enum Level<'t> {
@@ -242,7 +243,7 @@ mod tests {
     fn what_is_very_deep_is_not_looked_through() {
         for unit in ["(/*)*/", "\"${", "[#]\n", "{\"}\"="] {
             assert!(is_steep(&unit.repeat(200_000)), "{unit}");
-            assert!(!is_steep(&unit.repeat(60)), "{unit}");
+            assert!(!is_steep(&unit.repeat(31)), "{unit}");
         }
     }
 
