@@ -368,3 +368,22 @@ fn a_refused_session_runs_nothing_and_leaves_nothing() {
         assert_eq!(inside(scene), Vec::<u32>::new());
     });
 }
+
+/// A guard that dies while it makes a log's files leaves one that nothing was appended to.
+#[test]
+fn a_log_that_never_began_hides_no_other() {
+    as_everyone(|scene| {
+        scene.run(&["sh", "-c", "echo x > made"]);
+        let never = "home/.local/state/agentguard/log/sessions/0123456789abcdef0123456789abcdef";
+        scene.directory(never);
+        for file in ["wal", "texts"] {
+            scene.write(&format!("{never}/{file}"), "");
+        }
+        for words in [["log", "query"].as_slice(), &["trace", "made"], &["verify"]] {
+            let mut command = scene.command(scene.root.join("agentguard"));
+            command.args(words);
+            let ran = scene.run_command(command);
+            assert_eq!(ran.code, Some(0), "{words:?}: {}", ran.stderr);
+        }
+    });
+}
