@@ -368,6 +368,64 @@ fn where_links_and_settings_of_git_lead_is_held_like_the_pin() {
     });
 }
 
+/// A work tree has the settings of the repository that it is linked to, and every one has the human's.
+#[test]
+fn hooks_that_settings_outside_of_the_workspace_name_are_held() {
+    let held = [
+        "of-all/pre-commit",
+        "of-human/pre-commit",
+        "nested/of-human/pre-push",
+        "named/deep/hook",
+        "further.config",
+    ];
+    let script = format!(
+        "for f in {}; do printf changed | dd of=$f conv=notrunc,nocreat status=none && echo changed $f; \
+         rm -f $f; [ -e $f ] || echo removed $f; done; echo x > of-all/new && echo made hook; \
+         mkdir empty/of-human; echo x > empty/of-human/new && echo made nested hook; \
+         mkdir -p plain/of-human && echo x > plain/of-human/new && echo x > named/other && echo worked",
+        held.join(" ")
+    );
+    where_held(&[Promise::Pins], |scene| {
+        let repository = "home/main/.git/worktrees/w";
+        for directory in ["home/main", "home/main/.git", "home/main/.git/worktrees"] {
+            scene.directory(directory);
+        }
+        scene.directory(repository);
+        scene.write("home/main/.git/config", "[core]\n\thooksPath = of-all\n");
+        scene.write(&format!("{repository}/commondir"), "../..\n");
+        let gitdir = scene.root.join(repository);
+        let named = format!("gitdir: {}\n", gitdir.display());
+        scene.write("home/work/.git", &named);
+        let settings = "[core]\n\thooksPath = of-human\n[include]\n\tpath = further\n\tpath = work/further.config\n";
+        scene.write("home/.gitconfig", settings);
+        scene.write("home/further", "[core] hooksPath = ~/work/named/deep\n");
+        for directory in [
+            "of-all",
+            "of-human",
+            "nested",
+            "nested/.git",
+            "nested/of-human",
+            "empty",
+            "empty/.git",
+            "named",
+            "named/deep",
+        ] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        for file in held {
+            scene.write(&format!("home/work/{file}"), "as it was");
+        }
+        let ran = scene.run(&["sh", "-c", &script]);
+        assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
+        for file in held {
+            let text = fs::read_to_string(scene.work().join(file)).unwrap();
+            assert_eq!(text, "as it was", "{file}");
+        }
+        assert!(!scene.work().join("of-all/new").exists());
+        assert!(!scene.work().join("empty/of-human/new").exists());
+    });
+}
+
 #[test]
 fn pipelines_of_repositories_further_down_are_told_when_the_session_ends() {
     as_everyone(|scene| {
