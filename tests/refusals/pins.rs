@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use agentguard::core::Promise;
 
-use crate::scene::{Scene, as_everyone, where_held};
+use crate::scene::{Ran, Scene, as_everyone, where_held};
 
 pub(crate) fn repository(scene: &Scene) {
     for directory in [".git", ".git/hooks", ".github", ".github/workflows"] {
@@ -365,6 +368,54 @@ fn where_links_and_settings_of_git_lead_is_held_like_the_pin() {
         ] {
             assert!(ran.stdout.contains(line), "{}", ran.stdout);
         }
+    });
+}
+
+/// Somebody outside puts another file in the place of one that a mount holds, as git does with its settings and editors
+/// do: the mount goes with the old one.
+#[test]
+fn what_is_put_at_a_pin_from_outside_is_held_too() {
+    let held = [".git/config", ".envrc", ".github/workflows/ci.yml"];
+    let script = format!(
+        "touch began; while [ ! -e go ]; do sleep 0.02; done; for f in {}; do \
+         printf changed | dd of=$f conv=notrunc,nocreat status=none && echo changed $f; \
+         printf changed | dd of=/proc/self/fd/3 conv=notrunc,nocreat status=none 3<$f && echo changed held $f; \
+         dd if=/dev/null of=$f conv=nocreat status=none && echo emptied $f; \
+         python3 -c 'import os, sys; os.truncate(sys.argv[1], 1)' $f 2>&1 | grep -q Error || echo cut $f; \
+         ln $f twin && echo linked $f; done; \
+         ln plain other && printf changed | dd of=other conv=notrunc,nocreat status=none && \
+         python3 -c 'import os; os.truncate(\"plain\", 4)' && echo worked",
+        held.join(" ")
+    );
+    where_held(&[Promise::Pins], |scene| {
+        repository(scene);
+        for file in [".envrc", "plain"] {
+            scene.write(&format!("home/work/{file}"), "as it was");
+        }
+        let mut command = scene.exec(&[], &["sh", "-c", &script]);
+        let session = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let session = session.spawn().unwrap();
+        while !scene.work().join("began").exists() {
+            // Nobody tells when a session runs.
+            thread::sleep(Duration::from_millis(20));
+        }
+        for file in held {
+            let new = scene.write("outside/new", "put there since");
+            fs::rename(new, scene.work().join(file)).unwrap();
+        }
+        scene.write("home/work/go", "");
+        let ran = Ran::of(session.wait_with_output().unwrap());
+        assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
+        for file in held {
+            let text = fs::read_to_string(scene.work().join(file)).unwrap();
+            assert_eq!(text, "put there since", "{file}");
+        }
+        let plain = fs::read_to_string(scene.work().join("plain")).unwrap();
+        assert_eq!(plain, "chan");
+        assert!(ran.stderr.contains("write `.git/config`"), "{}", ran.stderr);
+        let refusals = scene.refusals();
+        assert!(refusals.contains(&"persistence/repository".to_owned()));
+        assert!(refusals.contains(&"persistence/configuration".to_owned()));
     });
 }
 
