@@ -62,6 +62,8 @@ places contains path if {
 	some path in [
 		"**/.git", "**/.git/commondir", "**/.git/config", "**/.git/config.worktree", "**/.git/hooks/*",
 		"**/.git/info/attributes",
+		# Git renames these to the settings: whoever has one open has those.
+		"**/.git/config.lock", "**/.git/config.worktree.lock",
 	]
 }
 

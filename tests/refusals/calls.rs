@@ -54,7 +54,7 @@ fn what_a_process_gave_up_is_given_back_by_no_more_than_its_session_has() {
         let port = listener.local_addr().unwrap().port().to_string();
         let words = ["./attack", "given_up", &outside, &port];
         let bare = scene.run_bare(&words).tried();
-        for held in ["directory", "connect", "write"] {
+        for held in ["directory", "connect", "write", "remove"] {
             assert_eq!(
                 bare.result(held),
                 "EACCES",
@@ -65,9 +65,10 @@ fn what_a_process_gave_up_is_given_back_by_no_more_than_its_session_has() {
         let tried = scene.run(&words).tried();
         if level().holds(Promise::Pins) {
             assert_eq!(tried.result("directory"), "ok");
+            assert_eq!(tried.result("write"), "ok");
         }
         assert_eq!(
-            tried.result("write"),
+            tried.result("remove"),
             "EACCES",
             "what is not asked about is the kernel's"
         );
@@ -115,10 +116,9 @@ fn a_file_that_may_be_read_makes_nobody_wait() {
         let bare = scene.run_bare(&["./attack", "lease", path]).tried();
         assert_eq!(bare.result("lease"), "ok");
         let tried = scene.run(&["./attack", "lease", path]).tried();
-        assert_eq!(
-            (tried.result("open"), tried.result("lease")),
-            ("ok", "EPERM")
-        );
+        assert_eq!(tried.result("open"), "ok");
+        // What no kernel before Linux 6.19 knows is refused by its number all the same.
+        tried.all_are(&["EPERM"], &["open"]);
     });
 }
 

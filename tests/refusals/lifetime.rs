@@ -368,3 +368,57 @@ fn a_refused_session_runs_nothing_and_leaves_nothing() {
         assert_eq!(inside(scene), Vec::<u32>::new());
     });
 }
+
+/// What a caller does with signals is its own business: a session is waited for, and a log that can grow no longer is told of.
+#[test]
+fn a_caller_that_ignores_its_children_or_bounds_files_gets_its_session_or_is_told_why() {
+    as_everyone(|scene| {
+        let guarded = |before: &str, script: &str| {
+            let guard = scene.guard_words();
+            let line = format!("{before}; exec {guard} -- sh -c '{script}'");
+            let mut command = scene.command("timeout");
+            command.args(["-s", "KILL", "60", "bash", "-c", &line]);
+            scene.run_command(command)
+        };
+        let ran = guarded(
+            "trap \"\" CHLD PIPE XFSZ",
+            "true & wait; cat /proc/self/status; exit 3",
+        );
+        assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+        let ignored = ran
+            .stdout
+            .lines()
+            .find_map(|line| line.strip_prefix("SigIgn:\t"));
+        let ignored = u64::from_str_radix(ignored.unwrap(), 16).unwrap();
+        for signal in [libc::SIGCHLD, libc::SIGPIPE, libc::SIGXFSZ] {
+            assert_eq!(ignored >> (signal - 1) & 1, 0, "{signal} is ignored inside");
+        }
+        let ran = guarded("mkdir gone && cd gone && rmdir ../gone", "true");
+        assert_eq!(ran.code, Some(125), "{}", ran.stderr);
+        let told = "cannot find the working directory";
+        assert!(ran.stderr.contains(told), "{}", ran.stderr);
+        let ran = guarded("ulimit -f 8", "true");
+        assert_eq!(ran.code, Some(125), "{}", ran.stderr);
+        assert!(ran.stderr.contains("the log"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("File too large"), "{}", ran.stderr);
+    });
+}
+
+/// A guard that dies while it makes a log's files leaves one that nothing was appended to.
+#[test]
+fn a_log_that_never_began_hides_no_other() {
+    as_everyone(|scene| {
+        scene.run(&["sh", "-c", "echo x > made"]);
+        let never = "home/.local/state/agentguard/log/sessions/0123456789abcdef0123456789abcdef";
+        scene.directory(never);
+        for file in ["wal", "texts"] {
+            scene.write(&format!("{never}/{file}"), "");
+        }
+        for words in [["log", "query"].as_slice(), &["trace", "made"], &["verify"]] {
+            let mut command = scene.command(scene.root.join("agentguard"));
+            command.args(words);
+            let ran = scene.run_command(command);
+            assert_eq!(ran.code, Some(0), "{words:?}: {}", ran.stderr);
+        }
+    });
+}

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use agentguard::core::Promise;
 
-use crate::scene::{Scene, as_everyone, where_held};
+use crate::scene::{Ran, Scene, as_everyone, where_held};
 
 pub(crate) fn repository(scene: &Scene) {
     for directory in [".git", ".git/hooks", ".github", ".github/workflows"] {
@@ -365,6 +368,112 @@ fn where_links_and_settings_of_git_lead_is_held_like_the_pin() {
         ] {
             assert!(ran.stdout.contains(line), "{}", ran.stdout);
         }
+    });
+}
+
+/// Somebody outside puts another file in the place of one that a mount holds, as git does with its settings and editors
+/// do: the mount goes with the old one.
+#[test]
+fn what_is_put_at_a_pin_from_outside_is_held_too() {
+    let held = [".git/config", ".envrc", ".github/workflows/ci.yml"];
+    let script = format!(
+        "touch began; while [ ! -e go ]; do sleep 0.02; done; for f in {}; do \
+         printf changed | dd of=$f conv=notrunc,nocreat status=none && echo changed $f; \
+         printf changed | dd of=/proc/self/fd/3 conv=notrunc,nocreat status=none 3<$f && echo changed held $f; \
+         dd if=/dev/null of=$f conv=nocreat status=none && echo emptied $f; \
+         python3 -c 'import os, sys; os.truncate(sys.argv[1], 1)' $f 2>&1 | grep -q Error || echo cut $f; \
+         ln $f twin && echo linked $f; done; \
+         ln plain other && printf changed | dd of=other conv=notrunc,nocreat status=none && \
+         python3 -c 'import os; os.truncate(\"plain\", 4)' && echo worked",
+        held.join(" ")
+    );
+    where_held(&[Promise::Pins], |scene| {
+        repository(scene);
+        for file in [".envrc", "plain"] {
+            scene.write(&format!("home/work/{file}"), "as it was");
+        }
+        let mut command = scene.exec(&[], &["sh", "-c", &script]);
+        let session = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let session = session.spawn().unwrap();
+        while !scene.work().join("began").exists() {
+            // Nobody tells when a session runs.
+            thread::sleep(Duration::from_millis(20));
+        }
+        for file in held {
+            let new = scene.write("outside/new", "put there since");
+            fs::rename(new, scene.work().join(file)).unwrap();
+        }
+        scene.write("home/work/go", "");
+        let ran = Ran::of(session.wait_with_output().unwrap());
+        assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
+        for file in held {
+            let text = fs::read_to_string(scene.work().join(file)).unwrap();
+            assert_eq!(text, "put there since", "{file}");
+        }
+        let plain = fs::read_to_string(scene.work().join("plain")).unwrap();
+        assert_eq!(plain, "chan");
+        assert!(ran.stderr.contains("write `.git/config`"), "{}", ran.stderr);
+        let refusals = scene.refusals();
+        assert!(refusals.contains(&"persistence/repository".to_owned()));
+        assert!(refusals.contains(&"persistence/configuration".to_owned()));
+    });
+}
+
+/// A work tree has the settings of the repository that it is linked to, and every one has the human's.
+#[test]
+fn hooks_that_settings_outside_of_the_workspace_name_are_held() {
+    let held = [
+        "of-all/pre-commit",
+        "of-human/pre-commit",
+        "nested/of-human/pre-push",
+        "named/deep/hook",
+        "further.config",
+    ];
+    let script = format!(
+        "for f in {}; do printf changed | dd of=$f conv=notrunc,nocreat status=none && echo changed $f; \
+         rm -f $f; [ -e $f ] || echo removed $f; done; echo x > of-all/new && echo made hook; \
+         mkdir empty/of-human; echo x > empty/of-human/new && echo made nested hook; \
+         mkdir -p plain/of-human && echo x > plain/of-human/new && echo x > named/other && echo worked",
+        held.join(" ")
+    );
+    where_held(&[Promise::Pins], |scene| {
+        let repository = "home/main/.git/worktrees/w";
+        for directory in ["home/main", "home/main/.git", "home/main/.git/worktrees"] {
+            scene.directory(directory);
+        }
+        scene.directory(repository);
+        scene.write("home/main/.git/config", "[core]\n\thooksPath = of-all\n");
+        scene.write(&format!("{repository}/commondir"), "../..\n");
+        let gitdir = scene.root.join(repository);
+        let named = format!("gitdir: {}\n", gitdir.display());
+        scene.write("home/work/.git", &named);
+        let settings = "[core]\n\thooksPath = of-human\n[include]\n\tpath = further\n\tpath = work/further.config\n";
+        scene.write("home/.gitconfig", settings);
+        scene.write("home/further", "[core] hooksPath = ~/work/named/deep\n");
+        for directory in [
+            "of-all",
+            "of-human",
+            "nested",
+            "nested/.git",
+            "nested/of-human",
+            "empty",
+            "empty/.git",
+            "named",
+            "named/deep",
+        ] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        for file in held {
+            scene.write(&format!("home/work/{file}"), "as it was");
+        }
+        let ran = scene.run(&["sh", "-c", &script]);
+        assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
+        for file in held {
+            let text = fs::read_to_string(scene.work().join(file)).unwrap();
+            assert_eq!(text, "as it was", "{file}");
+        }
+        assert!(!scene.work().join("of-all/new").exists());
+        assert!(!scene.work().join("empty/of-human/new").exists());
     });
 }
 

@@ -1,6 +1,7 @@
 //! Processes, memory and terminals outside.
 
 use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Stdio};
 
 use agentguard::core::{Level, Promise};
@@ -47,6 +48,20 @@ fn no_signal_reaches_a_process_outside() {
             .run_bare(&["./attack", "signals", &victim.number()])
             .tried();
         assert_eq!(bare.result(&format!("kill:{}", victim.number())), "ok");
+    });
+}
+
+/// The kernel sends it for whoever named the owner.
+#[test]
+fn no_signal_is_sent_outside_by_the_owner_of_a_descriptor() {
+    as_everyone(|scene| {
+        let mut victim = Victim::new(scene);
+        let tried = scene.run(&["./attack", "owners", &victim.number()]).tried();
+        tried.all_are(&["ok"], &[]);
+        assert!(victim.lives());
+        scene.run_bare(&["./attack", "owners", &victim.number()]);
+        let ended = victim.0.wait().unwrap();
+        assert_eq!(ended.signal(), Some(libc::SIGKILL));
     });
 }
 

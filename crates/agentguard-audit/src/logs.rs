@@ -40,6 +40,14 @@ pub struct LogInfo {
     pub began: String,
 }
 
+impl LogInfo {
+    /// Whether nothing was ever appended: a guard that dies while it makes the log's files leaves such a one.
+    #[must_use]
+    pub fn never_began(&self) -> bool {
+        self.state == LogState::Lost && self.began.is_empty() && self.size == 0
+    }
+}
+
 /// The sessions' logs of a user, in the order in which they began.
 ///
 /// # Errors

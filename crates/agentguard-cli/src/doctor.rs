@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{Arguments, JSON};
-use crate::places::Places;
+use crate::places::{Places, working_directory};
 use crate::voice::Voice;
 
 /// Tries everything, and says what holds.
@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
         state: places.state,
         config: places.config,
     };
-    let findings = agentguard::examine(&places, &std::env::current_dir()?)?;
+    let findings = agentguard::examine(&places, &working_directory()?)?;
     for finding in &findings {
         if arguments.has(&JSON) {
             voice.json(&as_json(finding))?;

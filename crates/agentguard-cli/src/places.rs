@@ -42,6 +42,12 @@ impl Places {
     }
 }
 
+/// The working directory, which may be gone.
+pub(crate) fn working_directory() -> Result<PathBuf, Failure> {
+    env::current_dir()
+        .map_err(|error| Failure::new(format!("cannot find the working directory: {error}")))
+}
+
 impl From<Places> for agentguard::Places {
     fn from(Places { state, config }: Places) -> Self {
         Self { state, config }

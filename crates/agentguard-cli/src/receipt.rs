@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     let commit = trace::commit(word)?;
     let (mut found, mut unnamed) = (Vec::new(), 0);
     for log in audit::logs(&places)? {
-        if log.state != LogState::Missing {
+        if log.state != LogState::Missing && !log.never_began() {
             unnamed += look(&log.directory, &commit, &mut found)?;
         }
     }

@@ -87,6 +87,7 @@ const DATAGRAMS: &str = "each datagram names its receiver in memory that no filt
     unix socket of the host; a pair can do so too";
 const TERMINAL: &str = "types into, or takes over, the terminal of whoever watches";
 const RIGHTS: &str = "a set-user-id program runs outside with the rights of whose workspace it is, which may be root";
+const LEASES: &str = "whoever opens the file outside, or changes the directory, would wait until the kernel breaks the lease";
 const MACHINE: &str = "changes the machine, not the workspace";
 
 /// Every refusal. Where a call is refused only with some arguments, several rows may name it.
@@ -110,11 +111,8 @@ const REFUSED: &[Refused] = &[
     when(libc::SYS_setpriority, &[When::Is(0, EVERYONE)], PID_1),
     when(libc::SYS_ioprio_set, &[When::Is(1, 1)], PID_1),
     when(libc::SYS_ioprio_set, &[When::Is(0, EVERYONE_IO)], PID_1),
-    when(
-        libc::SYS_fcntl,
-        &[When::Is(1, SETLEASE)],
-        "whoever opens the file outside would wait until the kernel breaks the lease",
-    ),
+    when(libc::SYS_fcntl, &[When::Is(1, SETLEASE)], LEASES),
+    when(libc::SYS_fcntl, &[When::Is(1, SETDELEG)], LEASES),
     always(libc::SYS_mount, MOUNTS),
     always(libc::SYS_umount2, MOUNTS),
     always(libc::SYS_pivot_root, MOUNTS),
@@ -448,6 +446,7 @@ const TIOCSETD: u64 = 0x5423; // asm-generic/ioctls.h
 const KEYBOARD: u64 = 0x4b00; // linux/kd.h: all of it, also what redefines keys
 const CONSOLE: u64 = 0x5600; // linux/vt.h
 const SETLEASE: u64 = 1024; // F_SETLEASE, linux/fcntl.h
+const SETDELEG: u64 = 1040; // F_SETDELEG of Linux 6.19, linux/fcntl.h
 const EVERYONE: u64 = 2; // PRIO_USER, sys/resource.h: pid 1 is of the same user
 const EVERYONE_IO: u64 = 3; // IOPRIO_WHO_USER, linux/ioprio.h
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use agentguard_core::{Confinement, Level};
 use serde::{Deserialize, Serialize};
 
+use crate::root::Named;
+
 /// Where the socket appears on which the guard signs, where there are mounts.
 const SIGNING: &str = "/run/agentguard/signing";
 /// Where what git is to start lies, where there are mounts.
@@ -40,6 +42,9 @@ pub struct Plan {
     /// What git starts in the place of hooks, in [`HOOKS`].
     #[serde(default)]
     pub hooks: Option<Hooks>,
+    /// What git's settings outside of the workspace name, some of which may lie in it.
+    #[serde(default)]
+    pub named: Vec<Named>,
     /// Digests of dynamic loaders, in hexadecimal: run as a program, each is class `loader`.
     pub identities: Vec<KnownIdentity>,
     /// Layers switched off, so that a test can show that the others hold. Always empty but in tests.

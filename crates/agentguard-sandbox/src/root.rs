@@ -5,6 +5,7 @@
 //! root downwards; pins and masks come last, on what is then in place. Nothing here runs once Landlock
 //! holds, since Landlock forbids mounts.
 
+mod git_outside;
 mod git_settings;
 mod hold;
 mod hooks;
@@ -32,6 +33,8 @@ use crate::error::{Failure, Step};
 use crate::plan::{Layer, Plan, TEMPORARY};
 use crate::sys::{Attributes, change_tree, idmap_tree};
 
+pub use git_outside::named_outside;
+pub use git_settings::Named;
 pub(crate) use led::Led;
 
 /// Where the new root is put together. It is covered, so what lies there is not lost.
@@ -345,7 +348,7 @@ pub(crate) fn look(
     limits.masks.extend(sockets);
     let mut pinned = snapshot.settings_of_repositories();
     pinned.extend(places::find(&plan.confinement, &snapshot));
-    let led = Led::find(&plan.confinement, &snapshot, &pinned, workspace.as_fd())?;
+    let led = Led::find(plan, &snapshot, &pinned, workspace.as_fd())?;
     pinned.extend(led.targets());
     pinned.retain(|path| {
         let kind = snapshot.kind_of(path.as_os_str().as_bytes());

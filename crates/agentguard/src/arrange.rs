@@ -13,7 +13,7 @@ use agentguard_core::{
 use agentguard_credentials::AgentKey;
 use agentguard_egress::Settings;
 use agentguard_policy::{Confined, Policies, Request, Sources};
-use agentguard_sandbox::{InsideFile, Plan, SessionGroup, User};
+use agentguard_sandbox::{InsideFile, Plan, SessionGroup, User, named_outside};
 
 use crate::denied::Denied;
 use crate::environment;
@@ -145,6 +145,13 @@ fn human_home() -> Result<PathBuf, Error> {
         .map_err(Error::doing("find your home"))
 }
 
+/// Where programs find settings of the human's (XDG Base Directory Specification).
+fn settings_home(home: &Path) -> PathBuf {
+    let named = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    let named = named.filter(|path| path.is_absolute());
+    named.unwrap_or_else(|| home.join(".config"))
+}
+
 fn agent_name(run: &Run) -> Result<AgentName, Error> {
     let unnamed = |error| Error::doing("name the agent")(std::io::Error::other(error));
     run.agent
@@ -268,6 +275,7 @@ fn plan(
         become_user,
         files,
         hooks: None,
+        named: named_outside(workspace, human_home, &settings_home(human_home)),
         identities: programs.list(),
         without: Vec::new(),
     })

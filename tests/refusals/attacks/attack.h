@@ -48,7 +48,7 @@ long no_capabilities(void);
 extern char **environ;
 
 attack files, reads, pins, at_descriptor, reopen, descriptors, set_user_id;
-attack signals, reach, shared_memory, terminal, daemons, stay, devices;
+attack signals, owners, reach, shared_memory, terminal, daemons, stay, devices;
 attack unix_stream, unix_datagram, abstract, tcp, sockets;
 attack late, own, receive, waiting, network, connects, births, naive;
 attack interfaces, clones, legacy, listener, kernel_files;

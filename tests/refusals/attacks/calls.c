@@ -125,6 +125,8 @@ int lease(int argc, char **argv)
 	int file = open(argv[0], O_RDONLY);
 	tell("open", file);
 	tell("lease", fcntl(file, F_SETLEASE, F_RDLCK));
+	struct { unsigned flags; unsigned short kind, none; } delegation = { 0, F_RDLCK, 0 };
+	tell("delegation", fcntl(file, 1040 /* F_SETDELEG of Linux 6.19 */, &delegation));
 	return 0;
 }
 
@@ -184,7 +186,7 @@ int given_up(int argc, char **argv)
 	};
 	struct sock_fprog program = { 4, no_links };
 	/* Fields of Linux 6.7 that older headers lack: files, and to connect. */
-	uint64_t handled[2] = { LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_WRITE_FILE, 2 };
+	uint64_t handled[2] = { LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE, 2 };
 	struct sockaddr_in to = { AF_INET, htons((uint16_t)number(argv[1])), { htonl(INADDR_LOOPBACK) }, { 0 } };
 	int rules = (int)syscall(SYS_landlock_create_ruleset, handled, sizeof handled, 0);
 	(void)argc;
@@ -195,6 +197,7 @@ int given_up(int argc, char **argv)
 	tell("directory", mkdir("given-up", 0755));
 	tell("connect", connect(socket(AF_INET, SOCK_STREAM, 0), (void *)&to, sizeof to));
 	tell("write", open("notes", O_WRONLY));
+	tell("remove", unlink("notes"));
 	tell("link", symlinkat("x", AT_FDCWD, "given-up-link"));
 	tell("outside", mkdir(argv[0], 0755));
 	tell("place", mkdir(".git/hooks/x", 0755));

@@ -12,6 +12,7 @@ static const struct {
 	{ "descriptors", descriptors },
 	{ "set_user_id", set_user_id },
 	{ "signals", signals },
+	{ "owners", owners },
 	{ "reach", reach },
 	{ "shared_memory", shared_memory },
 	{ "terminal", terminal },

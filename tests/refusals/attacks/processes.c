@@ -6,6 +6,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <termios.h>
@@ -22,6 +23,43 @@ int signals(int argc, char **argv)
 		snprintf(what, sizeof what, "pidfd:%d", pid);
 		tell(what, handle < 0 ? -1 : syscall(SYS_pidfd_send_signal, handle, SIGKILL, NULL, 0));
 	}
+	return 0;
+}
+
+/* What tells of one byte by SIGKILL to whoever owns it. */
+static void owned(int ends[2], pid_t pid)
+{
+	struct f_owner_ex owner = { F_OWNER_PID, pid };
+	fcntl(ends[0], F_SETOWN_EX, &owner);
+	fcntl(ends[0], F_SETSIG, SIGKILL);
+	fcntl(ends[0], F_SETFL, O_ASYNC | O_NONBLOCK);
+	tell("write", write(ends[1], "x", 1));
+}
+
+/* owners PID: a signal by the owner of a pipe, a socket, a directory that is watched. */
+int owners(int argc, char **argv)
+{
+	(void)argc;
+	pid_t pid = (pid_t)number(argv[0]);
+	int ends[2], others[2], pair[2], status = 0;
+	tell("pipes", pipe(ends) | pipe(others) | socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	pid_t child = fork();
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	owned(ends, child);
+	waitpid(child, &status, 0);
+	tell("neighbour", WIFSIGNALED(status) ? 0 : -1);
+	owned(others, pid);
+	owned(pair, pid);
+	int directory = open(".", O_RDONLY | O_DIRECTORY);
+	fcntl(directory, F_SETSIG, SIGKILL);
+	/* Without an owner it would be sent to us. */
+	if (fcntl(directory, F_SETOWN, pid) == 0)
+		fcntl(directory, F_NOTIFY, 4 /* DN_CREATE */);
+	close(open("made", O_CREAT | O_RDWR, 0600));
+	tell("tried", 0);
 	return 0;
 }
 

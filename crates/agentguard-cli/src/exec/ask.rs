@@ -10,13 +10,14 @@ use crate::flags::{
     AGENT, APPROVAL_TIMEOUT, Arguments, BY, ENV, LEVEL, NETWORK, POLICY, PORT, PROFILE, SHADOW,
     TIMEOUT, WORKSPACE,
 };
+use crate::places::working_directory;
 use crate::voice::{Voice, Word};
 
 /// What the flags ask for.
 pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
     let workspace = match arguments.path(&WORKSPACE) {
         Some(path) => path.to_owned(),
-        None => std::env::current_dir()?,
+        None => working_directory()?,
     };
     let ports = arguments
         .numbers(&PORT)

@@ -21,7 +21,8 @@ pub(crate) fn query(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fa
     match arguments.operands().first() {
         Some(word) => directories.push(find(&places, Some(word))?.directory),
         None => {
-            for log in audit::logs(&places)? {
+            let logs = audit::logs(&places)?.into_iter();
+            for log in logs.filter(|log| !log.never_began()) {
                 match log.state {
                     LogState::Missing => {
                         let text = format!("the log of session {} is not there", log.session);

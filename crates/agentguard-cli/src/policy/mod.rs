@@ -11,7 +11,7 @@ use agentguard::policy::{Error, Mistake, Sources};
 
 use crate::failure::Failure;
 use crate::flags::Arguments;
-use crate::places::Places;
+use crate::places::{Places, working_directory};
 
 pub(crate) use check::check;
 pub(crate) use eval::eval;
@@ -54,7 +54,7 @@ fn meant(arguments: &Arguments) -> Result<Vec<Sources>, Failure> {
 /// The policies that hold in the current directory.
 fn here(user: Option<&Path>) -> Result<Sources, Failure> {
     let guard = Guard::new(Places::of_process()?.into());
-    Ok(guard.sources(user, &std::env::current_dir()?))
+    Ok(guard.sources(user, &working_directory()?))
 }
 
 fn counted(count: usize, what: &str) -> String {

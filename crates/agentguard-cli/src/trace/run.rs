@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{Arguments, JSON};
 use crate::log::find_session;
-use crate::places::Places;
+use crate::places::{Places, working_directory};
 use crate::verify;
 use crate::voice::{Voice, Word};
 
@@ -26,14 +26,14 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
         .first()
         .map(AsRef::as_ref)
         .unwrap_or_default();
-    let (wanted, session) = wanted::parse(word, &std::env::current_dir()?)?;
+    let (wanted, session) = wanted::parse(word, &working_directory()?)?;
     let logs = match session {
         Some(prefix) => find_session(&places, &prefix)?.info.into_iter().collect(),
         None => audit::logs(&places)?,
     };
     let keys = Keys::pinned(&places)?;
     let (mut exit, mut present, mut is_found) = (Exit::Done, Vec::new(), false);
-    for log in logs {
+    for log in logs.into_iter().filter(|log| !log.never_began()) {
         if log.state == LogState::Missing {
             let text = format!("the log of session {} is not there", log.session);
             voice.say(Word::Note, &text);
@@ -78,7 +78,7 @@ fn tell(
     voice: &mut Voice,
 ) -> Result<(), Failure> {
     let named = match wanted {
-        Wanted::Commit(_) => wanted::sessions_named(&std::env::current_dir()?, &trace.subject),
+        Wanted::Commit(_) => wanted::sessions_named(&working_directory()?, &trace.subject),
         Wanted::Path { .. } | Wanted::Entry(_) => Vec::new(),
     };
     if arguments.has(&JSON) {

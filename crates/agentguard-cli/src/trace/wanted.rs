@@ -10,6 +10,7 @@ use agentguard::sandbox::{Refs, Repository};
 
 use crate::failure::Failure;
 use crate::log::Place;
+use crate::places::working_directory;
 
 use super::follow::Wanted;
 
@@ -51,7 +52,7 @@ pub(crate) fn parse(word: &OsStr, here: &Path) -> Result<(Wanted, Option<String>
 
 /// The commit that a word means, by its id, the beginning of that, or a ref of the repository here.
 pub(crate) fn commit(word: &str) -> Result<String, Failure> {
-    let (wanted, _) = parse(OsStr::new(word), &std::env::current_dir()?)?;
+    let (wanted, _) = parse(OsStr::new(word), &working_directory()?)?;
     match wanted {
         Wanted::Commit(id) => Ok(id),
         Wanted::Entry(_) | Wanted::Path { .. } => {

@@ -97,8 +97,7 @@ impl All<'_> {
             });
             return self.tell(&text, object);
         }
-        // A guard that dies while it makes the log's files leaves one that nothing was appended to.
-        if log.state == LogState::Lost && log.began.is_empty() && log.size == 0 {
+        if log.never_began() {
             let text = format!("never began: session {session}");
             return self.tell(
                 &text,

@@ -17,7 +17,7 @@ pub(crate) struct Nested {
 impl Nested {
     pub(crate) fn new(confinement: &Confinement, led: Led) -> Self {
         let pins = confinement.pins.iter().filter_map(|pin| pin.to_str());
-        let patterns = pins.filter_map(Pattern::parse);
+        let patterns = pins.filter_map(Pattern::parse).chain(led.beside_git());
         Self {
             beside_git: patterns
                 .filter(|pattern| pattern.begins() == Begins::BesideGit)

@@ -41,6 +41,15 @@ pub(super) const fn asked(number: libc::c_long, what: Asks, why: &'static str) -
     }
 }
 
+const fn writing(number: libc::c_long, when: &'static [When]) -> Asked {
+    Asked {
+        number,
+        what: Asks::Name,
+        when,
+        why: CONTENT,
+    }
+}
+
 /// What is asked of the mediator, and why. Where a call is asked about only with some arguments, several
 /// rows may name it.
 pub(super) const ASKED: &[Asked] = &[
@@ -52,6 +61,20 @@ pub(super) const ASKED: &[Asked] = &[
         when: &[When::Bits(2, CREATING, flag(libc::O_CREAT))],
         why: NAMES,
     },
+    writing(
+        libc::SYS_openat,
+        &[When::Bits(2, WRITING, flag(libc::O_WRONLY))],
+    ),
+    writing(
+        libc::SYS_openat,
+        &[When::Bits(2, WRITING, flag(libc::O_RDWR))],
+    ),
+    writing(libc::SYS_openat, &[When::Bits(2, WRITING, BOTH)]),
+    writing(
+        libc::SYS_openat,
+        &[When::Bits(2, EMPTYING, flag(libc::O_TRUNC))],
+    ),
+    writing(libc::SYS_truncate, &[]),
     asked(
         libc::SYS_umask,
         Asks::Mask,
@@ -70,6 +93,23 @@ pub(super) const ASKED: &[Asked] = &[
         when: &[When::Bits(1, CREATING, flag(libc::O_CREAT))],
         why: NAMES,
     },
+    #[cfg(target_arch = "x86_64")]
+    writing(
+        libc::SYS_open,
+        &[When::Bits(1, WRITING, flag(libc::O_WRONLY))],
+    ),
+    #[cfg(target_arch = "x86_64")]
+    writing(
+        libc::SYS_open,
+        &[When::Bits(1, WRITING, flag(libc::O_RDWR))],
+    ),
+    #[cfg(target_arch = "x86_64")]
+    writing(libc::SYS_open, &[When::Bits(1, WRITING, BOTH)]),
+    #[cfg(target_arch = "x86_64")]
+    writing(
+        libc::SYS_open,
+        &[When::Bits(1, EMPTYING, flag(libc::O_TRUNC))],
+    ),
     #[cfg(target_arch = "x86_64")]
     asked(libc::SYS_creat, Asks::Name, NAMES),
     #[cfg(target_arch = "x86_64")]
@@ -90,6 +130,15 @@ pub(super) const ASKED: &[Asked] = &[
 const CREATING: u64 =
     flag(libc::O_CREAT) | flag(libc::O_TMPFILE & !libc::O_DIRECTORY) | flag(libc::O_PATH);
 
+/// Of an open's flags: what is there may be written, or is emptied.
+const WRITING: u64 = NO_CONTENT | flag(libc::O_ACCMODE);
+const EMPTYING: u64 = NO_CONTENT | flag(libc::O_TRUNC);
+const NO_CONTENT: u64 = flag(libc::O_TMPFILE & !libc::O_DIRECTORY) | flag(libc::O_PATH);
+/// Neither to be read nor written, with the rights for both (open(2), "File access mode").
+const BOTH: u64 = flag(libc::O_ACCMODE);
+
+const CONTENT: &str =
+    "a mount that holds a file goes with the file, when somebody outside puts another in its place";
 const PROGRAMS: &str = "every program that starts is judged";
 const NAMES: &str = "a name that comes into being may be one that makes others run code";
 const CONNECTIONS: &str = "a unix socket of the host leads past every mount to whoever listens there; every family is \

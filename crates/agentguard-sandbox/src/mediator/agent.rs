@@ -244,6 +244,7 @@ fn come_forward(talk: &OwnedFd, listener: OwnedFd, in_front: bool) -> Result<(),
     }
     drop(listener);
     own_group(in_front)?;
+    sys::forget_ignored().step("take signals back")?;
     sys::forget_blocked().step("unblock signals")
 }
 

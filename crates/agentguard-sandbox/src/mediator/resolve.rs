@@ -73,6 +73,14 @@ impl<'p> Resolver<'p> {
         self.place_below(Some(place.parent), target.as_bytes())
     }
 
+    /// Finds the directory that a file with this path is in, and its name there.
+    pub(super) fn place_of(path: &[u8]) -> Result<Place> {
+        let (directory, name) = split(path);
+        let parent = quickly(None, directory, DIRECTORY)?;
+        let name = name.to_vec();
+        Ok(Place { parent, name })
+    }
+
     /// Opens what a path leads to (`O_PATH`): the file itself, whatever kind it is. The last part is
     /// followed where it is a link and `follow` says so.
     pub(super) fn file(&mut self, named: &Named, follow: bool) -> Result<OwnedFd> {

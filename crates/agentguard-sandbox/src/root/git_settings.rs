@@ -6,9 +6,11 @@
 //!
 //! - git-config(1), "Syntax" and "Includes"; `core.hooksPath`
 
-/// A path that settings name.
-#[derive(Debug, Eq, PartialEq)]
-pub(super) enum Named {
+use serde::{Deserialize, Serialize};
+
+/// A path that settings of git name.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Named {
     /// Hooks, from the top of the work tree on.
     Hooks(Vec<u8>),
     /// Settings, from the directory of the naming ones on.
@@ -19,6 +21,8 @@ pub(super) enum Named {
 pub(super) fn named(settings: &[u8]) -> Vec<Named> {
     let mut section = Vec::new();
     let mut found = Vec::new();
+    // Git skips a mark of UTF-8 too.
+    let settings = settings.strip_prefix(b"\xef\xbb\xbf").unwrap_or(settings);
     for line in settings.split(|byte| *byte == b'\n') {
         let mut line = line.trim_ascii();
         if let Some((name, rest)) = section_of(line) {

@@ -12,7 +12,6 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use agentguard_core::Confinement;
 use agentguard_core::places::Pattern;
 use rustix::fs::{self, FileType};
 
@@ -20,6 +19,7 @@ use super::git_settings::{self, Named};
 use crate::difference::{Snapshot, beneath};
 use crate::error::{Failure, Step};
 use crate::mediator::Fetched;
+use crate::plan::Plan;
 
 /// So many links the kernel follows, one after the other.
 const MOST_FOLLOWED: usize = 40;
@@ -37,16 +37,19 @@ pub(crate) struct Led {
     passed: BTreeSet<Vec<u8>>,
     /// The links that lead elsewhere when a directory above them is moved.
     links: BTreeSet<Vec<u8>>,
+    /// Where work trees have their hooks, from the top of each on.
+    hooks: BTreeSet<Vec<u8>>,
 }
 
 impl Led {
     /// Follows what links there are at pins: policy's, and what was found at those of any depth.
     pub(super) fn find(
-        confinement: &Confinement,
+        plan: &Plan,
         seen: &Snapshot,
         pinned: &[PathBuf],
         workspace: BorrowedFd<'_>,
     ) -> Result<Self, Failure> {
+        let confinement = &plan.confinement;
         let pins = confinement.pins.iter().chain(pinned);
         let mut roots: BTreeSet<Vec<u8>> = pins
             .map(|pin| pin.as_os_str().as_bytes().to_vec())
@@ -59,6 +62,10 @@ impl Led {
             further: BTreeSet::new(),
             led: Self::default(),
         };
+        let mut outside = search.outside(&plan.named)?;
+        outside.retain(|path| !is_at_or_below(&roots, path));
+        search.led.targets.extend(outside.iter().cloned());
+        roots.extend(outside);
         let mut files = HashSet::new();
         let mut todo: Vec<Vec<u8>> = roots.iter().cloned().collect();
         while let Some(root) = todo.pop() {
@@ -87,6 +94,7 @@ impl Led {
 
     fn bounded(self) -> Result<Self, Failure> {
         let longest = self.targets.len().max(self.passed.len());
+        let longest = longest.max(self.hooks.len());
         if longest.max(self.links.len()) > MOST_LED {
             let reason = "more links lie at what policy pins in the workspace than can be held";
             return Err(Failure::new("hold what links lead to", reason));
@@ -104,7 +112,16 @@ impl Led {
     pub(crate) fn patterns(&self) -> impl Iterator<Item = Pattern> {
         let targets = self.targets.iter();
         let targets = targets.flat_map(|path| [Pattern::exact(path), Pattern::below(path)]);
-        targets.chain(self.passed.iter().map(|path| Pattern::exact(path)))
+        let passed = self.passed.iter().map(|path| Pattern::exact(path));
+        targets.chain(passed).chain(self.beside_git())
+    }
+
+    /// Of these the places beside any `.git` below the top.
+    pub(crate) fn beside_git(&self) -> impl Iterator<Item = Pattern> {
+        let paths = self.hooks.iter();
+        let paths = paths.filter_map(|path| str::from_utf8(path).ok());
+        let texts = paths.flat_map(|path| [path.to_owned(), format!("{path}/**")]);
+        texts.filter_map(|text| Pattern::parse(&format!("**/.git/../{text}")))
     }
 
     /// Whether a path is one of those, or below one.
@@ -160,7 +177,10 @@ impl Search<'_> {
         let mut found = Vec::new();
         for named in git_settings::named(&settings) {
             found.extend(match named {
-                Named::Hooks(hooks) => self.go(top, &hooks, path)?,
+                Named::Hooks(hooks) => {
+                    let linked = self.hooks(&hooks, path, |git| git == FileType::RegularFile)?;
+                    [self.go(top, &hooks, path)?, linked].concat()
+                }
                 Named::Settings(further) => {
                     let further = self.go(above, &further, path)?;
                     self.further.extend(further.iter().cloned());
@@ -168,6 +188,48 @@ impl Search<'_> {
                 }
             });
         }
+        Ok(found)
+    }
+
+    /// What settings name that lie outside of the workspace.
+    fn outside(&mut self, named: &[Named]) -> Result<Vec<Vec<u8>>, Failure> {
+        let mut found = Vec::new();
+        for named in named {
+            match named {
+                Named::Hooks(hooks) => {
+                    found.extend(self.go(b"", hooks, b"")?);
+                    found.extend(self.hooks(hooks, b"", |_| true)?);
+                }
+                Named::Settings(further) => {
+                    let further = self.go(b"", further, b"")?;
+                    self.further.extend(further.iter().cloned());
+                    found.extend(further);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The hooks that there are below the tops of work trees whose `.git` is such a one, where each has its own. What is
+    /// not there yet is a place.
+    fn hooks(
+        &mut self,
+        hooks: &[u8],
+        origin: &[u8],
+        is_one: impl Fn(FileType) -> bool,
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        if hooks.starts_with(b"/") {
+            return Ok(Vec::new());
+        }
+        self.led.hooks.insert(names(hooks).join(&b'/'));
+        let seen = self.seen;
+        let tops = seen.paths().filter(|(_, git)| is_one(*git));
+        let tops = tops.filter_map(|(path, _)| path.strip_suffix(b"/.git"));
+        let mut found = Vec::new();
+        for top in tops {
+            found.extend(self.go(top, hooks, origin)?);
+        }
+        found.retain(|path| seen.kind_of(path).is_some());
         Ok(found)
     }
 

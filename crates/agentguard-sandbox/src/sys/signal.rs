@@ -55,6 +55,28 @@ pub(crate) fn forget_blocked() -> io::Result<()> {
     mask(libc::SIG_SETMASK, &empty_set()?)
 }
 
+/// Takes those signals as this program needs them that its caller may have ignored: with `SIGCHLD` ignored nobody could
+/// be waited for, and a limit on the length of files would end it by `SIGXFSZ` while it writes its log.
+pub(crate) fn forget_callers() -> io::Result<()> {
+    react(libc::SIGCHLD, libc::SIG_DFL)?;
+    react(libc::SIGXFSZ, libc::SIG_IGN)
+}
+
+/// Lets those signals do to a program what it expects that this one ignores: Rust's runtime does so with `SIGPIPE`.
+pub(crate) fn forget_ignored() -> io::Result<()> {
+    react(libc::SIGPIPE, libc::SIG_DFL)?;
+    react(libc::SIGXFSZ, libc::SIG_DFL)
+}
+
+/// Sets what a signal does: one of the two that are no function's address.
+fn react(signal: libc::c_int, how: libc::sighandler_t) -> io::Result<()> {
+    // SAFETY: no handler is installed, `SIG_DFL` and `SIG_IGN` alone are asked for; the call reads two integers.
+    if unsafe { libc::signal(signal, how) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 fn forwarded_set() -> io::Result<libc::sigset_t> {
     let mut set = empty_set()?;
     for signal in FORWARDED {

@@ -20,6 +20,10 @@ pub(super) enum Call {
         flags: OFlags,
         mode: u32,
     },
+    Truncate {
+        named: Named,
+        length: u64,
+    },
     Directory {
         named: Named,
         mode: u32,
@@ -53,6 +57,7 @@ impl Call {
         let here = libc::AT_FDCWD;
         match notification.number {
             libc::SYS_openat => reader.open(number(a), b, bits(c), bits(d)),
+            libc::SYS_truncate => reader.truncate(a, b),
             libc::SYS_mkdirat => reader.directory(number(a), b, bits(c)),
             libc::SYS_mknodat => reader.node(number(a), b, bits(c), d),
             libc::SYS_symlinkat => reader.symlink(a, number(b), c),
@@ -83,7 +88,7 @@ impl Call {
     /// The word for what it does.
     pub(super) fn by(&self) -> MadeBy {
         match self {
-            Self::Open { .. } => MadeBy::Open,
+            Self::Open { .. } | Self::Truncate { .. } => MadeBy::Open,
             Self::Directory { .. } => MadeBy::Mkdir,
             Self::Node { .. } => MadeBy::Mknod,
             Self::Symlink { .. } => MadeBy::Symlink,
@@ -97,7 +102,10 @@ impl Call {
         match self {
             Self::Symlink { target, .. } => Some(target),
             Self::Link { from, .. } | Self::Rename { from, .. } => Some(&from.path),
-            Self::Open { .. } | Self::Directory { .. } | Self::Node { .. } => None,
+            Self::Open { .. }
+            | Self::Truncate { .. }
+            | Self::Directory { .. }
+            | Self::Node { .. } => None,
         }
     }
 }
@@ -111,6 +119,15 @@ impl Reader<'_> {
             flags: OFlags::from_bits_retain(flags),
             mode,
         })
+    }
+
+    fn truncate(&self, path: u64, length: u64) -> Result<Call> {
+        let named = self.named(libc::AT_FDCWD, path)?;
+        // The kernel takes it as a signed number (truncate(2), EINVAL).
+        match i64::try_from(length) {
+            Ok(_) => Ok(Call::Truncate { named, length }),
+            Err(_) => Err(Errno::INVAL),
+        }
     }
 
     fn directory(&self, at: i32, path: u64, mode: u32) -> Result<Call> {

@@ -187,6 +187,11 @@ impl Places {
         }
     }
 
+    /// Whether places are looked for there.
+    pub(super) fn has(&self, path: &[u8]) -> bool {
+        self.within(path).is_some()
+    }
+
     /// A path below the workspace, relative to it.
     fn within<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
         let rest = path.strip_prefix(self.workspace.as_slice())?;
@@ -322,7 +327,8 @@ impl Found {
     fn add_repository(&mut self, parent: BorrowedFd<'_>, name: &[u8], what: &What) {
         let is = |known: &[u8]| is_named(name, known);
         let is_part = is(b"head") || is(b"objects") || is(b"refs") || is(b"commondir");
-        let is_setting = is(b"config") || is(b"config.worktree") || is(b"commondir");
+        let is_lock = is(b"config.lock") || is(b"config.worktree.lock");
+        let is_setting = is(b"config") || is(b"config.worktree") || is(b"commondir") || is_lock;
         let is_hooks = is(b"hooks") && matches!(what, What::Link | What::Tree(_));
         if !is_part && !is_setting && !is_hooks {
             return;

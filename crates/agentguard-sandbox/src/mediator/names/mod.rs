@@ -18,6 +18,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::process::Pid;
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -150,7 +151,8 @@ impl Worker<'_> {
         let listener = &self.shared.listener;
         let flags = match call {
             Call::Open { flags, .. } => *flags,
-            Call::Directory { .. }
+            Call::Truncate { .. }
+            | Call::Directory { .. }
             | Call::Node { .. }
             | Call::Symlink { .. }
             | Call::Link { .. }
@@ -255,6 +257,10 @@ impl Worker<'_> {
                 let place = resolver.place(named)?;
                 attempting.open(&mut resolver, place, *flags, *mode)
             }
+            Call::Truncate { named, length } => {
+                let place = resolver.place(named)?;
+                attempting.truncate(&mut resolver, place, *length)
+            }
             Call::Directory { named, mode } => {
                 let place = resolver.place(named)?;
                 attempting.mask()?;
@@ -355,6 +361,15 @@ impl Attempting<'_> {
         Ok(())
     }
 
+    /// Before anything is made: what could not be handed in would stay behind.
+    fn room(&self) -> Result<()> {
+        let processes = &self.worker.shared.processes;
+        match processes.has_room(self.notification.thread)? {
+            true => Ok(()),
+            false => Err(Errno::MFILE),
+        }
+    }
+
     fn open(
         &self,
         resolver: &mut Resolver<'_>,
@@ -362,16 +377,11 @@ impl Attempting<'_> {
         flags: OFlags,
         mode: u32,
     ) -> std::result::Result<Done, Stopped> {
-        self.mask()?;
-        // Before anything is made: what could not be handed in would stay behind.
-        if !self
-            .worker
-            .shared
-            .processes
-            .has_room(self.notification.thread)?
-        {
-            return Err(Errno::MFILE.into());
+        self.room()?;
+        if !flags.contains(OFlags::CREATE) {
+            return self.open_there(resolver, place, flags);
         }
+        self.mask()?;
         for _ in 0..MOST_TURNS {
             let trees = self.trees(&place)?;
             let together = trees::share(&trees);
@@ -387,26 +397,108 @@ impl Attempting<'_> {
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(errno.into()),
             };
-            if !existing.is_link() {
-                return self.open_existing(existing, flags);
+            match self.follow(resolver, (place, existing), flags)? {
+                ControlFlow::Break(done) => return Ok(done),
+                ControlFlow::Continue(further) => place = further,
             }
-            if flags.contains(OFlags::NOFOLLOW) {
-                return Err(Errno::LOOP.into());
-            }
-            if existing.is_of_proc()? {
-                let held = resolver.held(place.parent.as_fd(), &place.name)?;
-                return self.open_existing(Existing::of(held)?, flags);
-            }
-            place = resolver.place_of_link(place)?;
         }
         Err(Errno::AGAIN.into())
     }
 
+    /// Opens what is there, and makes nothing.
+    fn open_there(
+        &self,
+        resolver: &mut Resolver<'_>,
+        mut place: Place,
+        flags: OFlags,
+    ) -> std::result::Result<Done, Stopped> {
+        loop {
+            let existing = Existing::at(&place)?;
+            match self.follow(resolver, (place, existing), flags)? {
+                ControlFlow::Break(done) => return Ok(done),
+                ControlFlow::Continue(further) => place = further,
+            }
+        }
+    }
+
+    fn truncate(
+        &self,
+        resolver: &mut Resolver<'_>,
+        place: Place,
+        length: u64,
+    ) -> std::result::Result<Done, Stopped> {
+        match self.open_there(resolver, place, OFlags::WRONLY)? {
+            Done::File(file) => fs::ftruncate(&file, length)?,
+            Done::Waits(_) | Done::Nothing => return Err(Errno::INVAL.into()),
+        }
+        Ok(Done::Nothing)
+    }
+
+    /// Opens what is at a place, or says where the link leads that is there.
+    fn follow(
+        &self,
+        resolver: &mut Resolver<'_>,
+        (place, existing): (Place, Existing),
+        flags: OFlags,
+    ) -> std::result::Result<ControlFlow<Done, Place>, Stopped> {
+        if !existing.is_link() {
+            return self.open_existing(existing, flags).map(ControlFlow::Break);
+        }
+        if flags.contains(OFlags::NOFOLLOW) {
+            return Err(Errno::LOOP.into());
+        }
+        if existing.is_of_proc()? {
+            let held = Existing::of(resolver.held(place.parent.as_fd(), &place.name)?)?;
+            return self.open_existing(held, flags).map(ControlFlow::Break);
+        }
+        Ok(ControlFlow::Continue(resolver.place_of_link(place)?))
+    }
+
+    /// Opens what is there, whatever path led to it. What is written to may be at a place and held by nothing: a mount
+    /// goes with the file that it holds, when somebody outside puts another in its place (rename(2) of Linux 3.18).
     fn open_existing(
         &self,
         existing: Existing,
         flags: OFlags,
     ) -> std::result::Result<Done, Stopped> {
+        if (flags & OFlags::ACCMODE).is_empty() && !flags.contains(OFlags::TRUNC) {
+            return self.open_held(existing, flags);
+        }
+        for _ in 0..MOST_TURNS {
+            let Some(place) = self.place_of(&existing)? else {
+                return self.open_held(existing, flags);
+            };
+            let trees = self.trees(&place)?;
+            let _together = trees::share(&trees);
+            if existing.is_at(&place) == Ok(true) {
+                self.may(&place, &What::File)?;
+                return self.open_held(existing, flags);
+            }
+        }
+        Err(Errno::AGAIN.into())
+    }
+
+    /// Where in the workspace a file is, where it is one that a mount may have held and does not.
+    fn place_of(&self, existing: &Existing) -> Result<Option<Place>> {
+        let shared = self.worker.shared;
+        for _ in 0..MOST_TURNS {
+            if !existing.is_unheld()? {
+                return Ok(None);
+            }
+            let path = shared.processes.path_of_bytes(existing.as_fd())?;
+            if !shared.names.places.has(&path) {
+                return Ok(None);
+            }
+            match Resolver::place_of(&path) {
+                // It got another name meanwhile.
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                place => return place.map(Some),
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    fn open_held(&self, existing: Existing, flags: OFlags) -> std::result::Result<Done, Stopped> {
         let processes = &self.worker.shared.processes;
         match existing.open(processes, self.notification.thread, flags)? {
             Opened::Here(file) => Ok(Done::File(file)),
@@ -438,6 +530,13 @@ impl Attempting<'_> {
             (false, _) => resolver.file(from, flags.contains(AtFlags::SYMLINK_FOLLOW))?,
         };
         let place = resolver.place(to)?;
+        let file = Existing::of(file)?;
+        if let Some(from) = self.place_of(&file)?
+            && self.may(&from, &What::File).is_err()
+        {
+            // As over the mount that held it: by another name its content could be changed.
+            return Err(Errno::XDEV.into());
+        }
         let what = match kind(file.as_fd())? {
             FileType::Symlink => What::Link,
             FileType::RegularFile

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::{Errno, Result};
 use rustix::process::Pid;
 
@@ -25,6 +25,12 @@ pub(super) struct Existing {
     file: OwnedFd,
     kind: FileType,
     device: (u32, u32),
+}
+
+impl AsFd for Existing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 /// What came of opening a file that is there.
@@ -70,6 +76,22 @@ impl Existing {
 
     pub(super) fn is_link(&self) -> bool {
         self.kind == FileType::Symlink
+    }
+
+    /// Whether it is a file whose content a mount may have held, and none does.
+    pub(super) fn is_unheld(&self) -> Result<bool> {
+        if self.kind != FileType::RegularFile || fs::fstat(&self.file)?.st_nlink == 0 {
+            return Ok(false);
+        }
+        let mount = fs::fstatvfs(&self.file)?;
+        Ok(!mount.f_flag.contains(StatVfsMountFlags::RDONLY))
+    }
+
+    /// Whether it is what has this name now.
+    pub(super) fn is_at(&self, place: &Place) -> Result<bool> {
+        let own = fs::fstat(&self.file)?;
+        let named = fs::statat(&place.parent, os(&place.name), AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok((own.st_dev, own.st_ino) == (named.st_dev, named.st_ino))
     }
 
     /// Whether it is of `/proc`, where what is opened depends on who opens it.
