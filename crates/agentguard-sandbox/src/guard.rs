@@ -442,6 +442,8 @@ impl Prepared {
         } = launched;
         let relay = Relay::start(listeners)?;
         let agent = OnceCell::new();
+        // It has threads of its own to start first: ours are there when it asks.
+        let begun = send(&control, &FromGuard::Start).or_else(unless_gone);
         let served = std::thread::scope(|scope| {
             let answering: Vec<_> = workers
                 .iter()
@@ -454,7 +456,6 @@ impl Prepared {
                 deadline: deadline(seconds),
                 agent: &agent,
             };
-            let begun = send(&control, &FromGuard::Start).or_else(unless_gone);
             let served = begun.and_then(|()| main.serve(lifeline));
             // Whatever happened: no question is answered any more, and who asks ends.
             drop(control);
