@@ -293,6 +293,7 @@ impl Launched {
             .map(|_| again::line())
             .collect::<Result<Vec<_>, _>>()?;
         let mediator = Mediator(again::start(NAME, theirs)?);
+        sys::move_away(Pid::from_child(&mediator.0));
         let (workers, ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let stdin = std::io::stdin(); // the agent's; the mediator's own was its line
         let handed: Vec<BorrowedFd<'_>> = [stdin.as_fd(), lifeline_end.as_fd()]

@@ -108,6 +108,20 @@ pub(crate) fn share_one_heap() {
     let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
+/// Has a process that was just started go on on another processor, where it may: left to the kernel it may stand in
+/// line behind whoever started it, though another one idles.
+pub(crate) fn move_away(process: Pid) {
+    let Ok(all) = sched_getaffinity(Some(process)) else {
+        return;
+    };
+    let mut others = all;
+    others.unset(sched_getcpu());
+    if others.count() > 0 {
+        let _ = sched_setaffinity(Some(process), &others);
+        let _ = sched_setaffinity(Some(process), &all);
+    }
+}
+
 /// Closes every descriptor from `first` on; with `on_exec`, only when an image is replaced.
 pub(crate) fn close_above(first: u32, on_exec: bool) -> io::Result<()> {
     let flags = if on_exec {
