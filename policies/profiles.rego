@@ -127,8 +127,8 @@ arguments contains words if {
 
 # Words are for the agent's own command; what `sh -c` or `npx` starts gets none.
 _is_started if {
-	program := input.request.command[0]
-	_profile.command == regex.replace(program, "^.*/", "")
+	names := split(input.request.command[0], "/")
+	_profile.command == names[count(names) - 1]
 }
 
 # They gather what a child says, and drop it where the child could not be started.

@@ -23,7 +23,10 @@ is_whole(path) if {
 }
 
 # What a user's other programs put there: sockets by which they are told what to do.
-is_whole(path) if regex.match(`^/run/user/[^/]*$`, path)
+is_whole(path) if {
+	startswith(path, "/run/user/")
+	not contains(trim_prefix(path, "/run/user/"), "/")
+}
 
 is_whole(path) if {
 	some system in {"/bin", "/boot", "/dev", "/etc", "/proc", "/run", "/sbin", "/sys", "/usr"}

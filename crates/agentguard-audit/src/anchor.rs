@@ -44,7 +44,10 @@ impl<'i> Anchor<'i> {
             store::sync_directory(&directory)?;
         }
         let size = signed.as_ref().map_or(0, |signed| signed.size);
-        let resumed = signed.map(|last| Derived::resume(&directory, last, key));
+        let resumed = signed.map(|last| match installation.take_derived(&last) {
+            Some(derived) => Ok(Some(derived)),
+            None => Derived::resume(&directory, last, key),
+        });
         let mut anchor = Self {
             derived: resumed.transpose()?.flatten(),
             installation,
@@ -99,18 +102,22 @@ impl<'i> Anchor<'i> {
     /// Derives tiles and the signed checkpoint, and notes it down in the configuration.
     pub(crate) fn integrate(&mut self) -> Result<Checkpoint, Error> {
         let size = self.tail.entries;
-        let checkpoint = match &mut self.derived {
-            Some(derived) => derived.integrate(size)?,
+        // What fails half way is not gone on with.
+        let (derived, checkpoint) = match self.derived.take() {
+            Some(mut derived) => {
+                let checkpoint = derived.integrate(size)?;
+                (derived, checkpoint)
+            }
             None => {
                 let (origin, key) = (&self.installation.origin, self.installation.key.clone());
                 let offset = wal::first_line(origin).len();
                 let offset = u64::try_from(offset).unwrap_or(u64::MAX);
                 let mut derived = Derived::new(&self.directory, origin, key, offset);
                 let checkpoint = derived.rebuild(size)?;
-                self.derived = Some(derived);
-                checkpoint
+                (derived, checkpoint)
             }
         };
+        self.derived = Some(derived);
         self.installation.note_checkpoint(&checkpoint)?;
         Ok(checkpoint)
     }
@@ -166,6 +173,13 @@ impl<'i> Anchor<'i> {
         let mut frames = Frames::at(clone(&self.wal, &path)?, derived.offset(), &path)?;
         let (size, wal) = (derived.size(), &self.wal);
         recover::tail(wal, &path, &mut frames, (size, signed), boot).map(Some)
+    }
+}
+
+impl Drop for Anchor<'_> {
+    /// What was read is kept for the next time: whoever else writes to the log leaves another checkpoint.
+    fn drop(&mut self) {
+        self.installation.keep_derived(self.derived.take());
     }
 }
 

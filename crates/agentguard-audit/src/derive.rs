@@ -73,6 +73,13 @@ impl Derived {
         }))
     }
 
+    /// Whether this is the checkpoint that it stands at.
+    pub(crate) fn is_of(&self, checkpoint: &Checkpoint) -> bool {
+        self.last
+            .as_ref()
+            .is_some_and(|last| last.note == checkpoint.note)
+    }
+
     /// How many entries are derived.
     pub(crate) fn size(&self) -> u64 {
         self.edge.size()

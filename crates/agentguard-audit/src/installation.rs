@@ -13,6 +13,7 @@ use base64ct::{Base64, Encoding as _};
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
+use crate::derive::Derived;
 use crate::{Checkpoint, Error, VerifierKey, store};
 
 const FAMILY: &str = "agentguard/";
@@ -61,6 +62,8 @@ pub(crate) struct Installation {
     pub(crate) key: SigningKey,
     /// The checkpoint of the anchor log that was verified last.
     verified: Mutex<Option<Checkpoint>>,
+    /// What was read of the anchor log's tiles, as of its last checkpoint that was met.
+    derived: Mutex<Option<Derived>>,
 }
 
 /// The name of the logs of these places, which are given one on first use.
@@ -97,6 +100,7 @@ impl Installation {
             origin,
             key,
             verified: Mutex::default(),
+            derived: Mutex::default(),
         };
         installation.pin()?;
         Ok(installation)
@@ -131,6 +135,17 @@ impl Installation {
     /// Notes down the last checkpoint of the anchor log.
     pub(crate) fn note_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         store::replace(&self.known().join("checkpoint"), checkpoint.note.as_bytes())
+    }
+
+    /// What was read of the anchor log's tiles before, if it was as of this checkpoint.
+    pub(crate) fn take_derived(&self, last: &Checkpoint) -> Option<Derived> {
+        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        derived.take().filter(|derived| derived.is_of(last))
+    }
+
+    /// Keeps it for the next time.
+    pub(crate) fn keep_derived(&self, read: Option<Derived>) {
+        *self.derived.lock().unwrap_or_else(PoisonError::into_inner) = read;
     }
 
     fn known(&self) -> PathBuf {

@@ -74,6 +74,10 @@ impl SessionLog {
             let sign = move || sign_now_and_then(&writer, derived, &installation, &boot);
             spawn("agentguard-sign", &directory, sign)?
         };
+        if places.anchor().join("wal").exists() {
+            // While there is time: what it reads is not read again when the session begins. What is wrong is met then.
+            let _ = Anchor::lock(&installation, &scribe.boot);
+        }
         Ok(Self {
             origin,
             directory,

@@ -11,7 +11,6 @@ use agentguard_core::Tier;
 use crate::apart::{Apart, Kind};
 use crate::engine::{Rego, Said};
 use crate::error::{Error, tier_word};
-use crate::example;
 use crate::module::Purpose;
 use crate::sources::{File, Source};
 
@@ -71,35 +70,22 @@ impl TierEngine {
         })
     }
 
-    /// Loads the policies that ship, as they were compiled in.
-    ///
-    /// A session's start waits for its confinement alone. The rest is read by [`prepare`](Self::prepare), or
-    /// when it is first asked.
-    pub(crate) fn load_shipped() -> Result<Self, Error> {
-        SHIPPED
-            .sandbox
-            .get()
-            .map_err(|what| Error::Unreachable { what })?;
-        Ok(Self {
+    /// The policies that ship, as they were compiled in: read by [`prepare`](Self::prepare), or when they are first
+    /// asked.
+    pub(crate) fn shipped() -> Self {
+        Self {
             tier: Tier::Shipped,
             kept: Kept::Shipped,
-        })
+        }
     }
 
-    /// Reads what is not read yet, and asks it once, so that the first who asks waits for nothing.
+    /// Reads what every session asks once it is confined.
     pub(crate) fn prepare(&self) {
         match &self.kept {
             Kept::Apart(_) => {}
             Kept::Shipped => {
-                let value = |example| Value::from_json_str(&format!("{example}"));
-                let (session, exec) = (&SHIPPED.session, &SHIPPED.exec);
                 // Whoever asks is told what went wrong.
-                if let (Ok(rego), Ok(input)) = (session.get(), value(example::session())) {
-                    let _ = rego.session(input);
-                }
-                if let (Ok(rego), Ok(input)) = (exec.get(), value(example::exec())) {
-                    let _ = rego.exec(input);
-                }
+                let _ = (SHIPPED.session.get(), SHIPPED.exec.get());
             }
         }
     }

@@ -293,6 +293,7 @@ impl Launched {
             .map(|_| again::line())
             .collect::<Result<Vec<_>, _>>()?;
         let mediator = Mediator(again::start(NAME, theirs)?);
+        sys::move_away(Pid::from_child(&mediator.0));
         let (workers, ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let stdin = std::io::stdin(); // the agent's; the mediator's own was its line
         let handed: Vec<BorrowedFd<'_>> = [stdin.as_fd(), lifeline_end.as_fd()]
@@ -442,6 +443,8 @@ impl Prepared {
         } = launched;
         let relay = Relay::start(listeners)?;
         let agent = OnceCell::new();
+        // It has threads of its own to start first: ours are there when it asks.
+        let begun = send(&control, &FromGuard::Start).or_else(unless_gone);
         let served = std::thread::scope(|scope| {
             let answering: Vec<_> = workers
                 .iter()
@@ -454,7 +457,6 @@ impl Prepared {
                 deadline: deadline(seconds),
                 agent: &agent,
             };
-            let begun = send(&control, &FromGuard::Start).or_else(unless_gone);
             let served = begun.and_then(|()| main.serve(lifeline));
             // Whatever happened: no question is answered any more, and who asks ends.
             drop(control);

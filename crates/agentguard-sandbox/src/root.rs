@@ -306,9 +306,7 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
     for mask in plan.confinement.masks.iter().chain(&sockets) {
         cover(base.as_fd(), &blanks, mask)?;
     }
-    for pin in &plan.confinement.pins {
-        hold::pin(base.as_fd(), &plan.confinement.workspace, pin)?;
-    }
+    hold::pins(plan, base.as_fd())?;
     hold::within(plan, base.as_fd(), &first_look)?;
     Ok(first_look)
 }

@@ -10,7 +10,7 @@ use agentguard_core::{
     SessionId, Start, Tally,
 };
 use agentguard_egress::Gate;
-use agentguard_policy::{Confined, Sources};
+use agentguard_policy::{Confined, Policies, Sources};
 use agentguard_sandbox::{Ended, HeldSignals, Launched};
 use rustix::process::Pid;
 
@@ -22,7 +22,7 @@ use crate::run::{Run, Tell, Told};
 use crate::signing::Signer;
 use crate::supervise::{Supervisor, session_gate};
 use crate::text::command_line;
-use crate::{Arranged, Error, SystemClock, gated, limits, signing, temporary, trailers};
+use crate::{Arranged, Error, SystemClock, bundle, gated, limits, signing, temporary, trailers};
 
 /// Guards the sessions of one user.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ impl Guard {
             gate,
             ..
         } = arranged;
-        let log = SessionLog::create(&self.places, author(&session), Arc::new(SystemClock))?;
+        let log = log(&self.places, &session, &policies)?;
         drop(arranged.starting); // it has a log
         policies.prepare(); // while the mediator builds
         let mut prepared = match building.ready() {
@@ -158,6 +158,18 @@ impl Guard {
         reached.extend(cut_off);
         let about = (session.id, confined.confinement, run.enforcement);
         finish(about, record, ended, reached)
+    }
+}
+
+/// Makes the log of a session, with its policies beside it.
+fn log(places: &Places, session: &Session, policies: &Policies) -> Result<SessionLog, Error> {
+    let log = SessionLog::create(places, author(session), Arc::new(SystemClock))?;
+    match bundle::keep(log.directory(), policies) {
+        Ok(()) => Ok(log),
+        Err(error) => {
+            log.abandon();
+            Err(Error::doing("keep the session's policies")(error))
+        }
     }
 }
 

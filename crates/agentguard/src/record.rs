@@ -16,7 +16,6 @@ use agentguard_policy::{Confined, Policies, Question};
 use agentguard_sandbox::{CommitFound, Difference};
 
 use crate::arrange::random;
-use crate::bundle;
 use crate::planted::Planted;
 use crate::private::Private;
 
@@ -316,8 +315,6 @@ impl SessionRecord {
             "covered": confined.covered,
             "enforcement": start.enforcement,
         }))?;
-        bundle::keep(self.log.directory(), policies)
-            .map_err(|error| Unrecorded::new(error.to_string()))?;
         let session = &start.session;
         let refs = if refs_fit(refs) {
             refs.clone()

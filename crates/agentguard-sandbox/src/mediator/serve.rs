@@ -111,14 +111,15 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     let peers = Peers::of(&plan, stage.proc.as_fd())?;
     close_up(&plan, &for_mediator)?;
     let agent = making.finish()?;
+    let serving = Serving::begin(&plan, (stage, peers), agent, lines.workers, &watch);
+    let serving = serving.map_err(lost)?;
     match receive(control).map_err(lost)? {
-        Some(FromGuard::Start) => {}
+        Some(FromGuard::Start) => serving.serve(control, &plan, watch).map_err(lost),
         None => {
-            give_up(stage, agent);
-            return Ok(());
+            serving.give_up();
+            Ok(())
         }
     }
-    serve(control, &plan, (stage, peers), agent, lines.workers, watch).map_err(lost)
 }
 
 /// Says that the session stands, and hands over what listens inside.
@@ -184,16 +185,6 @@ fn end_everything(around: Around, init: Pid, listener: &Listener) {
     }
 }
 
-/// Ends a session that was not to begin, and waits until nothing is left of it.
-fn give_up(stage: Stage, agent: Agent) {
-    drop((agent.go, agent.listener, stage.around));
-    for process in [agent.process, stage.init] {
-        while let Err(rustix::io::Errno::INTR) =
-            rustix::process::waitpid(Some(process), super::exec::wait_options())
-        {}
-    }
-}
-
 /// Keeps nothing but the Landlock domain, and no way to start a program.
 fn close_up(plan: &Plan, filter: &BpfProgram) -> Result<(), Failure> {
     give_up_capabilities()?;
@@ -204,75 +195,110 @@ fn close_up(plan: &Plan, filter: &BpfProgram) -> Result<(), Failure> {
     sys::install_filter(filter).step("filter the mediator")
 }
 
-fn serve(
-    control: BorrowedFd<'_>,
-    plan: &Plan,
-    (stage, peers): (Stage, Peers),
-    agent: Agent,
-    guards: Vec<OwnedFd>,
-    watch: Watch,
-) -> Result<(), Error> {
-    let handle = pidfd_open(agent.process, PidfdFlags::empty())
-        .map_err(|error| Error::io("watch the agent")(error.into()))?;
-    let process = agent.process.as_raw_nonzero().get();
-    send(control, &FromMediator::Started { process })?;
-    agent.listener.wake_synchronously();
-    // Nobody reads it any more where the agent's process has ended, which is met below.
-    let _ = send(&agent.go, &Go);
-    let processes = Processes::new(stage.proc);
-    let (scope, writable) = match &stage.around {
-        Around::Namespaces { .. } => (None, None),
-        Around::Scope(beside) => (Some(beside.scope()), Some(Trees::of(plan, &processes))),
-    };
-    let shared = Arc::new(Shared {
-        listener: agent.listener,
-        processes,
-        images: Images::new(plan),
-        told: Told::new(&plan.confinement.mute),
-        peers,
-        waits: Waits::default(),
-        callings: stage.callings.map(Callings::new),
-        ways: stage.ways,
-        seats: Seats::default(),
-        agent: agent.process,
-        scope,
-        writable,
-        has_begun: AtomicBool::new(false),
-        ended: Mutex::new(None),
-        names: Names::of(plan, watch.led().clone()),
-        outcomes: Mutex::default(),
-        nowhere: Nowhere::default(),
-    });
-    sys::be_woken().map_err(Error::io("be woken"))?;
-    start_thread("waits", {
-        let shared = Arc::clone(&shared);
-        move || Waits::watch(&shared)
-    })?;
-    for guard in guards {
-        start_worker(&shared, &Seat::new(Some(Line::new(guard))))?;
+/// A session in which everything is ready, and nothing runs but who will answer.
+struct Serving {
+    shared: Arc<Shared>,
+    around: Around,
+    init: Pid,
+    go: OwnedFd,
+    report: OwnedFd,
+}
+
+impl Serving {
+    /// Starts the threads that answer. Nobody asks before the agent is told to go on.
+    fn begin(
+        plan: &Plan,
+        (stage, peers): (Stage, Peers),
+        agent: Agent,
+        guards: Vec<OwnedFd>,
+        watch: &Watch,
+    ) -> Result<Self, Error> {
+        let processes = Processes::new(stage.proc);
+        let (scope, writable) = match &stage.around {
+            Around::Namespaces { .. } => (None, None),
+            Around::Scope(beside) => (Some(beside.scope()), Some(Trees::of(plan, &processes))),
+        };
+        let shared = Arc::new(Shared {
+            listener: agent.listener,
+            processes,
+            images: Images::new(plan),
+            told: Told::new(&plan.confinement.mute),
+            peers,
+            waits: Waits::default(),
+            callings: stage.callings.map(Callings::new),
+            ways: stage.ways,
+            seats: Seats::default(),
+            agent: agent.process,
+            scope,
+            writable,
+            has_begun: AtomicBool::new(false),
+            ended: Mutex::new(None),
+            names: Names::of(plan, watch.led().clone()),
+            outcomes: Mutex::default(),
+            nowhere: Nowhere::default(),
+        });
+        sys::be_woken().map_err(Error::io("be woken"))?;
+        start_thread("waits", {
+            let shared = Arc::clone(&shared);
+            move || Waits::watch(&shared)
+        })?;
+        for guard in guards {
+            start_worker(&shared, &Seat::new(Some(Line::new(guard))))?;
+        }
+        Ok(Self {
+            shared,
+            around: stage.around,
+            init: stage.init,
+            go: agent.go,
+            report: agent.report,
+        })
     }
-    let mut looking = Looking {
-        watch,
-        bounds: Bounds::of(plan),
-    };
-    let not_run = wait_for_agent(
-        (control, &stage.around),
-        (&handle, &agent.report),
-        &shared,
-        &mut looking,
-    )?;
-    let outcome = outcome_of(status_of(&shared));
-    end_everything(stage.around, stage.init, &shared.listener);
-    shared.seats.wait_until_left();
-    match not_run {
-        Some(NotRun::Failed(why)) => return send(control, &FromMediator::Failed(why)),
-        Some(NotRun::NotExecuted { errno }) => send(control, &FromMediator::NotExecuted { errno })?,
-        None => {}
+
+    /// Ends a session that was not to begin, and waits until nothing is left of it.
+    fn give_up(self) {
+        drop((self.go, self.around));
+        for process in [self.shared.agent, self.init] {
+            while let Err(rustix::io::Errno::INTR) =
+                rustix::process::waitpid(Some(process), super::exec::wait_options())
+            {}
+        }
     }
-    tell_outcomes(control, &shared)?;
-    looking.finish(control)?;
-    send(control, &FromMediator::Learnt(shared.images.learnt()))?;
-    send(control, &FromMediator::Ended { outcome })
+
+    /// Lets the agent go on, and serves it to its end.
+    fn serve(self, control: BorrowedFd<'_>, plan: &Plan, watch: Watch) -> Result<(), Error> {
+        let shared = self.shared;
+        let handle = pidfd_open(shared.agent, PidfdFlags::empty())
+            .map_err(|error| Error::io("watch the agent")(error.into()))?;
+        let process = shared.agent.as_raw_nonzero().get();
+        send(control, &FromMediator::Started { process })?;
+        shared.listener.wake_synchronously();
+        // Nobody reads it any more where the agent's process has ended, which is met below.
+        let _ = send(&self.go, &Go);
+        let mut looking = Looking {
+            watch,
+            bounds: Bounds::of(plan),
+        };
+        let not_run = wait_for_agent(
+            (control, &self.around),
+            (&handle, &self.report),
+            &shared,
+            &mut looking,
+        )?;
+        let outcome = outcome_of(status_of(&shared));
+        end_everything(self.around, self.init, &shared.listener);
+        shared.seats.wait_until_left();
+        match not_run {
+            Some(NotRun::Failed(why)) => return send(control, &FromMediator::Failed(why)),
+            Some(NotRun::NotExecuted { errno }) => {
+                send(control, &FromMediator::NotExecuted { errno })?;
+            }
+            None => {}
+        }
+        tell_outcomes(control, &shared)?;
+        looking.finish(control)?;
+        send(control, &FromMediator::Learnt(shared.images.learnt()))?;
+        send(control, &FromMediator::Ended { outcome })
+    }
 }
 
 /// What is looked after while the agent runs.

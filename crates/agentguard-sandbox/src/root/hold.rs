@@ -14,17 +14,24 @@ use crate::sys::{Attributes, change_tree};
 /// Each of them is a mount.
 const MOST_SETTINGS: usize = 8192;
 
+/// Makes what policy pins of the workspace read-only.
+pub(super) fn pins(plan: &Plan, base: BorrowedFd<'_>) -> Result<(), Failure> {
+    let root =
+        open_plain(base, relative(&plan.confinement.workspace)).step("open the workspace")?;
+    let mut pins = plan.confinement.pins.iter();
+    pins.try_for_each(|path| pin(root.as_fd(), path))
+}
+
 /// Makes a path of the workspace read-only, and every directory above it immovable.
-pub(super) fn pin(base: BorrowedFd<'_>, workspace: &Path, pin: &Path) -> Result<(), Failure> {
-    let root = open_plain(base, relative(workspace)).step("open the workspace")?;
-    if let Err(Errno::NOENT | Errno::NOTDIR) = open_plain(root.as_fd(), pin) {
+fn pin(root: BorrowedFd<'_>, pin: &Path) -> Result<(), Failure> {
+    if let Err(Errno::NOENT | Errno::NOTDIR) = open_plain(root, pin) {
         return Ok(());
     }
     let mut so_far = PathBuf::new();
     for part in pin.components() {
         so_far.push(part);
         let read_only = so_far.as_os_str() == pin.as_os_str();
-        bind_onto_itself(root.as_fd(), &so_far, read_only)
+        bind_onto_itself(root, &so_far, read_only)
             .map_err(|failure| describe_link(failure, &so_far))?;
     }
     Ok(())

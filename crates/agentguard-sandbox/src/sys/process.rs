@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 use super::checked;
 use crate::landlock::Scoped;
@@ -69,7 +70,25 @@ pub(crate) fn find_user_keyring() -> io::Result<()> {
     checked(result).map(drop)
 }
 
+/// The child begins on this processor, where there is room once the caller waits for it. Left to the kernel it often
+/// stands in line behind the guard, which is busy, while this one idles: longer than all that it then has to do.
 fn clone(flags: libc::c_int) -> io::Result<Forked> {
+    // None where the machine has more processors than a set has room for.
+    let all = sched_getaffinity(None).ok();
+    if all.is_some() {
+        let mut here = CpuSet::new();
+        here.set(sched_getcpu());
+        let _ = sched_setaffinity(None, &here);
+    }
+    let forked = clone_anywhere(flags);
+    if let Some(all) = all {
+        // In both of them. The kernel refuses no set that it told.
+        let _ = sched_setaffinity(None, &all);
+    }
+    forked
+}
+
+fn clone_anywhere(flags: libc::c_int) -> io::Result<Forked> {
     let flags = libc::c_long::from(flags | libc::SIGCHLD);
     // SAFETY: without CLONE_VM and with no new stack this is a fork: the child gets a copy of this
     // memory, and as the process is single-threaded no lock in it is held by a thread that is gone.
@@ -87,6 +106,20 @@ pub(crate) fn share_one_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: `mallopt` takes two integers and no memory of ours; where it refuses, nothing changes.
     let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+/// Has a process that was just started go on on another processor, where it may: left to the kernel it may stand in
+/// line behind whoever started it, though another one idles.
+pub(crate) fn move_away(process: Pid) {
+    let Ok(all) = sched_getaffinity(Some(process)) else {
+        return;
+    };
+    let mut others = all;
+    others.unset(sched_getcpu());
+    if others.count() > 0 {
+        let _ = sched_setaffinity(Some(process), &others);
+        let _ = sched_setaffinity(Some(process), &all);
+    }
 }
 
 /// Closes every descriptor from `first` on; with `on_exec`, only when an image is replaced.
