@@ -96,3 +96,19 @@ fn a_reader_who_leaves_hears_no_complaint() {
     let (code, stderr) = home.run_unread(&["man"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
 }
+
+/// Its processes are held to one while they are made.
+#[test]
+fn a_session_runs_on_every_processor_that_its_guard_may() {
+    let allowed = |status: &str| {
+        let mut lines = status.lines();
+        lines
+            .find(|line| line.starts_with("Cpus_allowed:"))
+            .map(str::to_owned)
+    };
+    let inside = Home::new().run(&[], &["exec", "--", "/bin/cat", "/proc/self/status"]);
+    let inside = allowed(&String::from_utf8(inside.stdout).unwrap());
+    let outside = allowed(&std::fs::read_to_string("/proc/self/status").unwrap());
+    assert!(inside.is_some());
+    assert_eq!(inside, outside);
+}
