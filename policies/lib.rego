@@ -37,27 +37,40 @@ terraform_publishers contains "hashicorp"
 
 terraform_publishers contains "opentofu"
 
-# Settings by which editors, agents, shells and package managers run code. Each is read in the directory where somebody
-# opens it or works, in those above, or, by some agents, below: at any depth of a repository. A policy adds its own in
-# the same way, as paths in lower case.
+# Settings by which editors, agents, shells, interpreters and build tools run code, or choose the program that is run.
+# Each is read in the directory where somebody opens it or works, in those above, or, by some agents, below: at any depth
+# of a repository. A policy adds its own in the same way, as paths in lower case.
 taken_up contains path if {
 	some path in [
-		".agentguard", ".aider.conf.yml", ".amazonq", ".cargo/config", ".cargo/config.toml", ".claude",
-		".clinerules/hooks", ".codex", ".continue", ".crush.json", ".cursor", ".devcontainer", ".devcontainer.json",
-		".envrc", ".factory", ".gemini", ".github/copilot", ".github/hooks", ".helix", ".husky", ".idea", ".junie",
-		".kilocode", ".kiro/agents", ".kiro/hooks", ".kiro/settings", ".mcp.json", ".npmrc", ".opencode",
-		".openhands", ".pnpmfile.cjs", ".pnpmfile.mjs", ".qwen", ".roo", ".vscode", ".windsurf", ".yarn/plugins",
-		".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed", "bunfig.toml", "crush.json", "opencode.json",
-		"opencode.jsonc",
+		".agentguard", ".agents/hooks.json", ".agents/mcp_config.json", ".agents/plugins", ".ai/mcp",
+		".aider.conf.yml", ".amazonq", ".amp", ".augment", ".bazeliskrc", ".bazelrc", ".cargo/config",
+		".cargo/config.toml", ".claude", ".clinerules/hooks", ".codebuddy", ".codex", ".config/mise",
+		".config/mise.toml", ".continue", ".crush.json", ".cursor", ".devcontainer", ".devcontainer.json", ".devin",
+		".envrc", ".exrc", ".factory", ".gemini", ".github/copilot", ".github/extensions", ".github/hooks",
+		".github/lsp.json", ".github/mcp.json", ".gitlab/duo", ".grok", ".gvimrc", ".helix", ".hg/hgrc", ".husky",
+		".idea", ".iflow", ".junie", ".kilo", ".kilocode", ".kimi-code", ".kiro/agents", ".kiro/hooks",
+		".kiro/settings", ".mcp.json", ".mise", ".mise.local.toml", ".mise.toml", ".npmrc", ".nvim.lua", ".nvimrc",
+		".opencode", ".openhands", ".pi", ".pnpmfile.cjs", ".pnpmfile.mjs", ".qoder", ".qwen", ".renviron", ".roo",
+		".rovodev", ".rprofile", ".tabnine", ".tool-versions", ".trae", ".vibe", ".vimrc", ".vscode", ".warp",
+		".windsurf", ".yarn/plugins", ".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed", "bunfig.toml", "crush.json",
+		"kilo.json", "kilo.jsonc", "mise.local.toml", "mise.toml", "mise/config.toml", "opencode.json",
+		"opencode.jsonc", "rust-toolchain", "rust-toolchain.toml",
 	]
 }
 
 # The same, read at the top of a repository only.
 taken_up_at_top contains path if {
 	some path in [
-		".gitpod.yml", ".lefthook.json", ".lefthook.toml", ".lefthook.yaml", ".lefthook.yml", ".pre-commit-config.yaml",
-		"lefthook.json", "lefthook.toml", "lefthook.yaml", "lefthook.yml",
+		".codesandbox", ".gitpod.yml", ".lefthook", ".lefthook-local", ".pre-commit-config.yaml",
+		".pre-commit-config.yml", ".stackblitzrc", "hk.pkl", "lsp.json", "prek.toml",
 	]
+}
+
+# Lefthook has a name for every taste.
+taken_up_at_top contains sprintf("%slefthook%s.%s", [directory, local, kind]) if {
+	some directory in ["", ".", ".config/"]
+	some local in ["", "-local"]
+	some kind in ["json", "jsonc", "toml", "yaml", "yml"]
 }
 
 # Directories of which each in turn holds what a package manager fetched, with all the settings that its authors had.

@@ -31,6 +31,24 @@ test_what_is_not_there_yet_is_judged if {
 	}
 }
 
+# As they are pinned and judged, whatever they are of.
+test_so_is_what_any_agent_or_tool_reads if {
+	pinned := sandbox.pins with input as request([])
+	judged := sandbox.places with input as request([])
+	every path in {
+		".agents/plugins", ".amp", ".gitlab/duo", ".kilo", ".rprofile", ".tool-versions", "kilo.jsonc", "mise.toml",
+		"rust-toolchain.toml",
+	} {
+		{path, concat("/", ["**", path])} - pinned == set()
+		{concat("/", ["**", path]), sprintf("**/%s/**", [path])} - judged == set()
+	}
+	every path in {".config/lefthook-local.yml", ".lefthook", "prek.toml", ".stackblitzrc"} {
+		{path, concat("/", ["**/.git/..", path])} - pinned == set()
+		{path, concat("/", ["**/.git/..", path])} - judged == set()
+		not concat("/", ["**", path]) in judged
+	}
+}
+
 test_work_goes_on if {
 	every path in {".git", ".git/objects", ".git/refs", ".gitmodules", ".gitignore", "src", "Makefile"} {
 		not path in sandbox.pins with input as request([".git"])

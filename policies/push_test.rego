@@ -122,6 +122,46 @@ test_what_makes_others_run_code_is_not_pushed if {
 	changes(".gitmodules", "100644") == {"push/submodule"}
 }
 
+# A file that is read, for each place.
+test_settings_of_agents_and_tools_are_not_pushed if {
+	every path in {
+		".agents/hooks.json", ".agents/mcp_config.json", ".agents/plugins/x/hooks/hooks.json", ".ai/mcp/mcp.json",
+		".amp/settings.json", ".augment/settings.json", ".codebuddy/settings.json", ".devin/config.json",
+		".factory/hooks.json", ".github/extensions/x/extension.mjs", ".github/lsp.json", ".github/mcp.json",
+		".gitlab/duo/mcp.json", ".grok/config.toml", ".iflow/settings.json", ".junie/mcp/mcp.json",
+		".kilo/setup-script", ".kilocode/mcp.json", ".kimi-code/mcp.json", ".openhands/setup.sh",
+		".pi/extensions/x.ts", ".qoder/settings.json", ".qwen/settings.json", ".rovodev/mcp.json",
+		".tabnine/agent/settings.json", ".trae/mcp.json", ".vibe/config.toml", ".warp/.mcp.json", "kilo.json",
+		"kilo.jsonc",
+	} {
+		changes(path, "100644") == {"push/agents"}
+		changes(sprintf("a/b/%s", [path]), "100644") == {"push/agents"}
+	}
+	every path in {
+		".bazeliskrc", ".bazelrc", ".config/mise/conf.d/a.toml", ".config/mise.toml", ".exrc", ".gvimrc", ".hg/hgrc",
+		".mise/config.toml", ".mise.local.toml", ".mise.toml", ".nvim.lua", ".nvimrc", ".Renviron", ".Rprofile",
+		".tool-versions", ".vimrc", "mise.local.toml", "mise.toml", "mise/config.toml", "rust-toolchain",
+		"rust-toolchain.toml",
+	} {
+		changes(path, "100644") == {"push/agents"}
+		changes(sprintf("a/b/%s", [path]), "100644") == {"push/agents"}
+	}
+	every path in {
+		".codesandbox/tasks.json", ".config/lefthook-local.toml", ".lefthook-local.jsonc", ".lefthook/pre-push/x.sh",
+		".lefthook-local/pre-push/x.sh", ".pre-commit-config.yml", ".stackblitzrc", "hk.pkl", "lefthook-local.yml",
+		"lefthook.jsonc", "lsp.json", "prek.toml",
+	} {
+		changes(path, "100644") == {"push/agents"}
+		changes(sprintf("a/b/%s", [path]), "100644") == set()
+	}
+	every path in {
+		".agents/skills/x/SKILL.md", ".ai/notes.md", ".config/x.toml", ".github/instructions/x.md",
+		".gitlab/issue_templates/x.md", ".hgignore", ".kilocodeignore", ".piskel/a.png", "mise.toml.example", "mise/x.md",
+	} {
+		changes(path, "100644") == set()
+	}
+}
+
 test_what_was_fetched_and_what_is_read_at_the_top_only_is_pushed if {
 	every path in {
 		"vendor/serde/.vscode/tasks.json", "a/node_modules/p/.npmrc", "templates/app/lefthook.yml", "a/.vscode.md",
