@@ -345,10 +345,11 @@ mod tests {
             assert_eq!(of(&both[0]), "/bin/one");
             // It was told of one connection.
             assert_eq!(of(&both[0]), "unknown");
-            // Nobody is there any more, or is who listens.
-            let from = "127.0.0.1:1".parse().unwrap();
+            // Nobody is there any more, or it is who listens.
+            let nobody = "127.0.0.1:1".parse().unwrap();
+            assert_eq!(session.callers.of_connection(nobody, to).path, "unknown");
             session.say(sockopt::socket_cookie(&server).unwrap(), "/bin/server");
-            assert_eq!(session.callers.of_connection(from, to).path, "unknown");
+            assert_eq!(session.callers.of_connection(to, nobody).path, "unknown");
             let gone = TcpStream::connect(to).unwrap();
             assert_eq!(of(&gone), "unknown");
         }
@@ -363,8 +364,26 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(session.callers.of_lookup(from).path, "/bin/asks");
         }
-        let _other = UdpSocket::bind(("::1", from.port())).unwrap();
-        assert_eq!(session.callers.of_lookup(from).path, "unknown");
+        // One that has a peer is one as well.
+        socket.connect("127.0.0.1:53").unwrap();
+        assert_eq!(session.callers.of_lookup(from).path, "/bin/asks");
+        for address in ["::1", "127.0.0.2"] {
+            let _other = UdpSocket::bind((address, from.port())).unwrap();
+            assert_eq!(session.callers.of_lookup(from).path, "unknown", "{address}");
+        }
+        assert_eq!(session.callers.of_lookup(from).path, "/bin/asks");
+    }
+
+    #[test]
+    fn a_connection_is_told_from_what_else_has_its_port() {
+        let session = Session::new();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = server.local_addr().unwrap();
+        let stream = TcpStream::connect(to).unwrap();
+        let from = stream.local_addr().unwrap();
+        let _other = TcpListener::bind(("127.0.0.2", from.port())).unwrap();
+        session.say(sockopt::socket_cookie(&stream).unwrap(), "/bin/one");
+        assert_eq!(session.callers.of_connection(from, to).path, "/bin/one");
     }
 
     #[test]
@@ -418,5 +437,8 @@ mod tests {
             Said::first(&message, 8).map(|(said, _)| said),
             Some(Said::Earlier)
         );
+        let two = [message.as_slice(), &message].concat();
+        let rest = Said::first(&two, 7).map(|(_, rest)| rest);
+        assert_eq!(rest, Some(message.as_slice()));
     }
 }
