@@ -346,13 +346,14 @@ fn what_cannot_be_signed_anew_is_not() {
     let host = "s3.us-east-1.amazonaws.com";
     let signed = signed("20150830/us-east-1/s3", "host");
     let letters = "g".repeat(64);
-    let bad: [&[(&str, &str)]; 11] = [
+    let bad: [&[(&str, &str)]; 12] = [
         &[],
         &[("x-amz-date", "20150831T123600Z")],
         &[("x-amz-date", "20150830")],
         &[DATE_OF_SUITE, DATE_OF_SUITE],
         &[DATE_OF_SUITE, (HASH, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")],
         &[("x-amz-date", "20150830 123600Z")],
+        &[("x-amz-date", "20150830T12Z")],
         &[("x-amz-date", "20150830T1236000")],
         &[DATE_OF_SUITE, (HASH, "x")],
         &[DATE_OF_SUITE, (HASH, "abc")],

@@ -177,7 +177,6 @@ struct Request {
 /// What the kernel says of a socket.
 #[derive(Debug, Eq, PartialEq)]
 struct Socket {
-    near_port: u16,
     far_port: u16,
     cookie: u64,
 }
@@ -243,10 +242,10 @@ impl Request {
         bytes
     }
 
-    /// Whether it is the one that was asked for: where there is none, the kernel tells of one that listens.
+    /// Whether it is the one that was asked for, whose near port the kernel goes by: where there is none, it tells of
+    /// one that listens there.
     fn is_of(&self, socket: &Socket) -> bool {
-        let is_far = self.far.1 == socket.far_port || self.is_dump;
-        self.near.1 == socket.near_port && is_far
+        self.is_dump || self.far.1 == socket.far_port
     }
 }
 
@@ -280,12 +279,11 @@ impl Said {
 }
 
 impl Socket {
-    /// Reads a `struct inet_diag_msg`: its ports follow four bytes, its cookie both addresses and the interface.
+    /// Reads a `struct inet_diag_msg`: its far port follows six bytes, its cookie both addresses and the interface.
     fn read(body: &[u8]) -> Option<Self> {
         let low = u32::from_ne_bytes(*body.get(44..)?.first_chunk()?);
         let high = u32::from_ne_bytes(*body.get(48..)?.first_chunk()?);
         Some(Self {
-            near_port: u16::from_be_bytes(*body.get(4..)?.first_chunk()?),
             far_port: u16::from_be_bytes(*body.get(6..)?.first_chunk()?),
             cookie: u64::from(high) << 32 | u64::from(low),
         })
@@ -368,7 +366,8 @@ mod tests {
         socket.connect("127.0.0.1:53").unwrap();
         assert_eq!(session.callers.of_lookup(from).path, "/bin/asks");
         for address in ["::1", "127.0.0.2"] {
-            let _other = UdpSocket::bind((address, from.port())).unwrap();
+            let other = UdpSocket::bind((address, from.port())).unwrap();
+            session.say(sockopt::socket_cookie(&other).unwrap(), "/bin/other");
             assert_eq!(session.callers.of_lookup(from).path, "unknown", "{address}");
         }
         assert_eq!(session.callers.of_lookup(from).path, "/bin/asks");
@@ -381,9 +380,18 @@ mod tests {
         let to = server.local_addr().unwrap();
         let stream = TcpStream::connect(to).unwrap();
         let from = stream.local_addr().unwrap();
-        let _other = TcpListener::bind(("127.0.0.2", from.port())).unwrap();
+        // The same ports, and other addresses.
+        let _server = TcpListener::bind(("127.0.0.2", to.port())).unwrap();
+        let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+        let other = socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+        let near = SocketAddr::from(([127, 0, 0, 2], from.port()));
+        rustix::net::bind(&other, &near).unwrap();
+        let far = SocketAddr::from(([127, 0, 0, 2], to.port()));
+        rustix::net::connect(&other, &far).unwrap();
+        session.say(sockopt::socket_cookie(&other).unwrap(), "/bin/other");
         session.say(sockopt::socket_cookie(&stream).unwrap(), "/bin/one");
         assert_eq!(session.callers.of_connection(from, to).path, "/bin/one");
+        assert_eq!(session.callers.of_connection(near, far).path, "/bin/other");
     }
 
     #[test]
