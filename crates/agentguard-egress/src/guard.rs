@@ -590,3 +590,7 @@ impl From<Refused> for Answer {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

@@ -319,4 +319,34 @@ mod tests {
             assert!(serde_json::from_str::<Lent>(&text).is_err(), "{text}");
         }
     }
+
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+    }
+
+    #[test]
+    fn a_message_is_no_longer_than_whoever_waits_for_it_says() {
+        let mut message = Vec::new();
+        send(&mut message, &"text").unwrap();
+        let heard = |bytes: &[u8], longest| receive::<String>(&mut &*bytes, longest);
+        assert_eq!(heard(&message, 6).unwrap().as_deref(), Some("text"));
+        let error = heard(&message, 5).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        // Whoever is gone says no more, wherever that was.
+        for end in 0..message.len() {
+            assert_eq!(heard(&message[..end], 6).unwrap(), None, "{end}");
+        }
+        // Anything else that goes wrong is no end.
+        for end in [0, 4] {
+            let error = receive::<String>(&mut (&message[..end]).chain(Broken), 6).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{end}");
+        }
+        message[4] = b'x';
+        let error = heard(&message, 6).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
 }

@@ -39,6 +39,7 @@ static int attribute_calls(const char *path, const char *word)
 	TRY("fchmodat", fchmodat(AT_FDCWD, path, 0600, 0));
 	TRY("fchmodat2", syscall(FCHMODAT2, AT_FDCWD, path, 0600, AT_SYMLINK_NOFOLLOW));
 	TRY("fchmodat2-place", syscall(FCHMODAT2, place, "", 0600, AT_EMPTY_PATH));
+	TRY("fchmodat2-empty", syscall(FCHMODAT2, AT_FDCWD, path, 0600, AT_EMPTY_PATH));
 	TRY("fchownat", fchownat(AT_FDCWD, path, getuid(), (gid_t)-1, 0));
 	TRY("fchownat-place", fchownat(place, "", getuid(), (gid_t)-1, AT_EMPTY_PATH));
 	TRY("utimensat", utimensat(AT_FDCWD, path, at, AT_SYMLINK_NOFOLLOW));
@@ -72,15 +73,31 @@ static void *swap(void *stop)
 }
 
 /* attributes OUTSIDE OWN: every call that changes modes, owners or times, on a file outside by its path and by a
- * link that lies inside, and on one's own; then with a path that another thread exchanges all the while. */
+ * link that lies inside, on a directory beside it, and on one's own, also where that lies nowhere; then with a path
+ * that another thread exchanges all the while. */
 int attributes(int argc, char **argv)
 {
 	if (argc < 2 || symlink(argv[0], "to-outside") != 0)
 		return 1;
+	char directory[4096];
+	snprintf(directory, sizeof directory, "%.*s/directory", (int)(strrchr(argv[0], '/') - argv[0]), argv[0]);
 	attribute_calls(argv[0], "path");
 	attribute_calls("to-outside", "link");
+	attribute_calls(directory, "directory");
 	attribute_calls(argv[1], "own");
+	struct stat is;
+	int is_changed = stat(argv[1], &is) == 0 && (is.st_mode & 0777) == 0600 && is.st_mtime == 1000;
+	errno = EIO;
+	tell("own-is-changed", is_changed ? 0 : -1);
+	int removed = open("removed", O_RDWR | O_CREAT, 0600), ends[2];
+	if (removed < 0 || unlink("removed") != 0 || pipe(ends) != 0)
+		return 1;
+	tell("own-removed", fchmod(removed, 0640));
+	tell("own-memory", fchmod((int)syscall(SYS_memfd_create, "memory", 0), 0640));
+	tell("own-pipe", fchmod(ends[0], 0640));
 	tell("nothing-fchmod", fchmod(-1, 0600));
+	tell("nothing-flags", syscall(FCHMODAT2, AT_FDCWD, argv[1], 0600, 1 << 28));
+	tell("nothing-place", fchmod(open(argv[1], O_PATH), 0600));
 	tell("nothing-futimens", futimens(-1, NULL));
 	both[0] = argv[0];
 	both[1] = argv[1];

@@ -54,8 +54,8 @@ struct Vector {
 const DATE_OF_SUITE: (&str, &str) = ("x-amz-date", "20150830T123600Z");
 const DATE_OF_S3: (&str, &str) = ("x-amz-date", "20130524T000000Z");
 
-/// Of the suite, and of the pages on IAM and S3.
-const VECTORS: [Vector; 8] = [
+/// Of the suite, and of the pages on IAM and S3. Behind these, what follows from their rules, reckoned elsewhere.
+const VECTORS: [Vector; 14] = [
     Vector {
         host: "example.amazonaws.com",
         scope: "20150830/us-east-1/service",
@@ -149,6 +149,72 @@ const VECTORS: [Vector; 8] = [
         key: KEY_OF_S3,
         signature: "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
     },
+    Vector {
+        host: "example.amazonaws.com",
+        scope: "20150830/us-east-1/service",
+        line: "GET /",
+        headers: &[
+            DATE_OF_SUITE,
+            ("my-header1", " value1"),
+            ("my-header2", " \"a   b   c\""),
+        ],
+        body: "",
+        key: KEY,
+        signature: "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736",
+    },
+    Vector {
+        host: "example.amazonaws.com",
+        scope: "20150830/us-east-1/service",
+        line: "GET /",
+        headers: &[
+            DATE_OF_SUITE,
+            ("my-header1", "value2"),
+            ("my-header1", "value2"),
+            ("my-header1", "value1"),
+        ],
+        body: "",
+        key: KEY,
+        signature: "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea",
+    },
+    // All but S3 escape the escapes of a path once more.
+    Vector {
+        host: "example.amazonaws.com",
+        scope: "20150830/us-east-1/service",
+        line: "GET /a%20b",
+        headers: &[DATE_OF_SUITE],
+        body: "",
+        key: KEY,
+        signature: "08c33fd523b5dc18699a2c38863929f12203a282c033d442d45b59a096458aa6",
+    },
+    Vector {
+        host: "examplebucket.s3.amazonaws.com",
+        scope: "20130524/us-east-1/s3",
+        line: "GET /a%20b",
+        headers: &[DATE_OF_S3, ("x-amz-content-sha256", EMPTY)],
+        body: "",
+        key: KEY_OF_S3,
+        signature: "148958ace6e83bc7d9893e7fb92c63d466140bd5acf2a0722d6fea26964f5651",
+    },
+    // A query's order is that of what stands for its letters.
+    Vector {
+        host: "example.amazonaws.com",
+        scope: "20150830/us-east-1/service",
+        line: "GET /?z=1&%C3%A9=2",
+        headers: &[DATE_OF_SUITE],
+        body: "",
+        key: KEY,
+        signature: "852f3534378c08a6684c7972e9cc826963d84238909f36a79f7c4ec8b3b2f8d9",
+    },
+    // What is written anew cannot be signed.
+    Vector {
+        host: "example.amazonaws.com",
+        scope: "20150830/us-east-1/service",
+        line: "GET /",
+        headers: &[DATE_OF_SUITE, ("authorization", "x")],
+        body: "",
+        key: KEY,
+        signature: "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+    },
 ];
 
 #[test]
@@ -186,6 +252,8 @@ fn a_token_is_sent_and_signed_and_a_clients_own_is_not() {
         DATE_OF_S3,
         ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
         (TOKEN, "PLACE"),
+        // It is sent, and the client did not sign it.
+        ("accept", "x"),
     ];
     let signed = signed("20130524/eu-west-1/s3", "host;x-amz-date");
     let mut with = asked(host, "GET /a", &headers);
@@ -193,6 +261,7 @@ fn a_token_is_sent_and_signed_and_a_clients_own_is_not() {
         .sign(b"ID:KEY:TOKEN:X", &origin(host), &mut with, None)
         .unwrap();
     assert_eq!(with.headers[TOKEN], "TOKEN:X");
+    assert!(with.headers[TOKEN].is_sensitive());
     let value = with.headers["authorization"].to_str().unwrap();
     assert!(
         value.contains("SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token,")
@@ -257,6 +326,7 @@ fn a_signature_for_another_region_or_service_is_not_made() {
             true,
         ),
         ("us-east-1/es", "search-x.us-east-1.es.amazonaws.com", true),
+        ("us-east-1/st", "sts.us-east-1.amazonaws.com", false),
         ("us-east-1/s3", "minio.test", true),
         ("us-east-1/iam", "minio.test", false),
         ("us-east-1/iam", "iam.amazonaws.com.evil.test", false),
@@ -275,13 +345,19 @@ fn a_signature_for_another_region_or_service_is_not_made() {
 fn what_cannot_be_signed_anew_is_not() {
     let host = "s3.us-east-1.amazonaws.com";
     let signed = signed("20150830/us-east-1/s3", "host");
-    let bad: [&[(&str, &str)]; 7] = [
+    let letters = "g".repeat(64);
+    let bad: [&[(&str, &str)]; 12] = [
         &[],
         &[("x-amz-date", "20150831T123600Z")],
         &[("x-amz-date", "20150830")],
         &[DATE_OF_SUITE, DATE_OF_SUITE],
         &[DATE_OF_SUITE, (HASH, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")],
+        &[("x-amz-date", "20150830 123600Z")],
+        &[("x-amz-date", "20150830T12Z")],
+        &[("x-amz-date", "20150830T1236000")],
         &[DATE_OF_SUITE, (HASH, "x")],
+        &[DATE_OF_SUITE, (HASH, "abc")],
+        &[DATE_OF_SUITE, (HASH, &letters)],
         &[DATE_OF_SUITE, (HASH, EMPTY), (HASH, EMPTY)],
     ];
     for headers in bad {
@@ -290,7 +366,28 @@ fn what_cannot_be_signed_anew_is_not() {
     }
     let read = asked(host, "GET /?a=b+c", &[DATE_OF_SUITE]);
     assert!(signed.check(&origin(host), &read).is_err());
+    for hash in [EMPTY, UNSIGNED[0]] {
+        let read = asked(host, "GET /?a=b", &[DATE_OF_SUITE, (HASH, hash)]);
+        assert_eq!(signed.check(&origin(host), &read), Ok(()), "{hash}");
+    }
     let zeroes = "0".repeat(64);
+    let good = format!(
+        "AWS4-HMAC-SHA256 Credential=P/20150830/r/s/aws4_request, SignedHeaders=host, Signature={zeroes}"
+    );
+    assert!(super::read(&good).is_some());
+    for (from, to) in [
+        ("/r/", "/r r/"),
+        ("/r/", "//"),
+        ("/s/", "/s;/"),
+        ("/s/", "//"),
+        ("20150830", "2015083x"),
+        ("=00", "=0"),
+        ("=00", "=000"),
+        ("=00", "=0g"),
+    ] {
+        let text = good.replacen(from, to, 1);
+        assert_eq!(super::read(&text), None, "{text}");
+    }
     for text in [
         "AWS4-ECDSA-P256-SHA256 Credential=P/20150830/r/s/aws4_request, SignedHeaders=host, Signature=S",
         "AWS4-HMAC-SHA256 Credential=P/20150830/r/s/aws4_request, SignedHeaders=host",
@@ -305,5 +402,46 @@ fn what_cannot_be_signed_anew_is_not() {
             None,
             "{text}"
         );
+    }
+}
+
+#[test]
+fn over_http_2_the_host_is_signed_as_well() {
+    let host = "example.amazonaws.com";
+    let request = Request::builder()
+        .version(hyper::Version::HTTP_2)
+        .uri(format!("https://{host}/"))
+        .header(DATE_OF_SUITE.0, DATE_OF_SUITE.1);
+    let parts = request.body(()).unwrap().into_parts().0;
+    let mut read = request::read(&origin(host), &parts).unwrap();
+    signed("20150830/us-east-1/service", "host;x-amz-date")
+        .sign(
+            format!("ID:{KEY}").as_bytes(),
+            &origin(host),
+            &mut read,
+            Some(b""),
+        )
+        .unwrap();
+    let value = read.headers["authorization"].to_str().unwrap();
+    assert!(value.ends_with(VECTORS[0].signature), "{value}");
+}
+
+#[test]
+fn a_region_is_words_and_a_number() {
+    for region in ["us-east-1", "us-gov-west-1", "ap-southeast-12"] {
+        assert!(is_region(region), "{region}");
+    }
+    for other in [
+        "s3",
+        "east-1",
+        "us-1",
+        "us-east-a",
+        "us-e-1",
+        "u-east-1",
+        "u5-east-1",
+        "us-east-1x",
+        "",
+    ] {
+        assert!(!is_region(other), "{other}");
     }
 }

@@ -177,7 +177,6 @@ struct Request {
 /// What the kernel says of a socket.
 #[derive(Debug, Eq, PartialEq)]
 struct Socket {
-    near_port: u16,
     far_port: u16,
     cookie: u64,
 }
@@ -243,10 +242,10 @@ impl Request {
         bytes
     }
 
-    /// Whether it is the one that was asked for: where there is none, the kernel tells of one that listens.
+    /// Whether it is the one that was asked for, whose near port the kernel goes by: where there is none, it tells of
+    /// one that listens there.
     fn is_of(&self, socket: &Socket) -> bool {
-        let is_far = self.far.1 == socket.far_port || self.is_dump;
-        self.near.1 == socket.near_port && is_far
+        self.is_dump || self.far.1 == socket.far_port
     }
 }
 
@@ -280,12 +279,11 @@ impl Said {
 }
 
 impl Socket {
-    /// Reads a `struct inet_diag_msg`: its ports follow four bytes, its cookie both addresses and the interface.
+    /// Reads a `struct inet_diag_msg`: its far port follows six bytes, its cookie both addresses and the interface.
     fn read(body: &[u8]) -> Option<Self> {
         let low = u32::from_ne_bytes(*body.get(44..)?.first_chunk()?);
         let high = u32::from_ne_bytes(*body.get(48..)?.first_chunk()?);
         Some(Self {
-            near_port: u16::from_be_bytes(*body.get(4..)?.first_chunk()?),
             far_port: u16::from_be_bytes(*body.get(6..)?.first_chunk()?),
             cookie: u64::from(high) << 32 | u64::from(low),
         })
@@ -345,10 +343,11 @@ mod tests {
             assert_eq!(of(&both[0]), "/bin/one");
             // It was told of one connection.
             assert_eq!(of(&both[0]), "unknown");
-            // Nobody is there any more, or is who listens.
-            let from = "127.0.0.1:1".parse().unwrap();
+            // Nobody is there any more, or it is who listens.
+            let nobody = "127.0.0.1:1".parse().unwrap();
+            assert_eq!(session.callers.of_connection(nobody, to).path, "unknown");
             session.say(sockopt::socket_cookie(&server).unwrap(), "/bin/server");
-            assert_eq!(session.callers.of_connection(from, to).path, "unknown");
+            assert_eq!(session.callers.of_connection(to, nobody).path, "unknown");
             let gone = TcpStream::connect(to).unwrap();
             assert_eq!(of(&gone), "unknown");
         }
@@ -363,8 +362,36 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(session.callers.of_lookup(from).path, "/bin/asks");
         }
-        let _other = UdpSocket::bind(("::1", from.port())).unwrap();
-        assert_eq!(session.callers.of_lookup(from).path, "unknown");
+        // One that has a peer is one as well.
+        socket.connect("127.0.0.1:53").unwrap();
+        assert_eq!(session.callers.of_lookup(from).path, "/bin/asks");
+        for address in ["::1", "127.0.0.2"] {
+            let other = UdpSocket::bind((address, from.port())).unwrap();
+            session.say(sockopt::socket_cookie(&other).unwrap(), "/bin/other");
+            assert_eq!(session.callers.of_lookup(from).path, "unknown", "{address}");
+        }
+        assert_eq!(session.callers.of_lookup(from).path, "/bin/asks");
+    }
+
+    #[test]
+    fn a_connection_is_told_from_what_else_has_its_port() {
+        let session = Session::new();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = server.local_addr().unwrap();
+        let stream = TcpStream::connect(to).unwrap();
+        let from = stream.local_addr().unwrap();
+        // The same ports, and other addresses.
+        let _server = TcpListener::bind(("127.0.0.2", to.port())).unwrap();
+        let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+        let other = socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+        let near = SocketAddr::from(([127, 0, 0, 2], from.port()));
+        rustix::net::bind(&other, &near).unwrap();
+        let far = SocketAddr::from(([127, 0, 0, 2], to.port()));
+        rustix::net::connect(&other, &far).unwrap();
+        session.say(sockopt::socket_cookie(&other).unwrap(), "/bin/other");
+        session.say(sockopt::socket_cookie(&stream).unwrap(), "/bin/one");
+        assert_eq!(session.callers.of_connection(from, to).path, "/bin/one");
+        assert_eq!(session.callers.of_connection(near, far).path, "/bin/other");
     }
 
     #[test]
@@ -418,5 +445,8 @@ mod tests {
             Said::first(&message, 8).map(|(said, _)| said),
             Some(Said::Earlier)
         );
+        let two = [message.as_slice(), &message].concat();
+        let rest = Said::first(&two, 7).map(|(_, rest)| rest);
+        assert_eq!(rest, Some(message.as_slice()));
     }
 }

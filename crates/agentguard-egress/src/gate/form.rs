@@ -91,6 +91,7 @@ mod tests {
         });
         assert_eq!(form, Some(expected));
         assert_eq!(read(b""), Some(json!({})));
+        assert!(read("a=1&".repeat(MOST_FIELDS).as_bytes()).is_some());
     }
 
     #[test]

@@ -179,7 +179,9 @@ mod tests {
                 "form-data; name=\"a\"\r\nContent-Transfer-Encoding: base64",
             ),
             ("form-data; name=\"a\"", "form-data;\r\n name=\"a\""),
+            ("text/plain", "text/plain\u{1}"),
             ("text/plain", "text/plain; charset=utf-7"),
+            ("text/plain", "text/plain; charset=utf-8; x"),
             ("text/plain", "multipart/mixed; boundary=c"),
         ] {
             let changed = PLAIN.replacen(from, to, 1);
@@ -188,6 +190,10 @@ mod tests {
         }
         let bytes = [PLAIN.as_bytes(), b"\xff"].concat();
         assert_eq!(read(&bytes, "b"), None);
+        for alphabet in ["; charset=utf-8", "; charset=\"UTF-8\""] {
+            let said = PLAIN.replace("text/plain", &format!("text/plain{alphabet}"));
+            assert!(read(said.as_bytes(), "b").is_some(), "{alphabet}");
+        }
     }
 
     #[test]
@@ -195,6 +201,8 @@ mod tests {
         let named = |parameters: &str| boundary(&format!("multipart/form-data{parameters}"));
         assert_eq!(named("; boundary=----a'b"), Some("----a'b".to_owned()));
         assert_eq!(named(";Boundary=\"a:b\""), Some("a:b".to_owned()));
+        let longest = "a".repeat(70);
+        assert_eq!(named(&format!("; boundary={longest}")), Some(longest));
         let long = format!("; boundary={}", "a".repeat(71));
         for parameters in [
             "",

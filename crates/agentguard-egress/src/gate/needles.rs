@@ -186,4 +186,27 @@ mod tests {
         }
         assert!(needles.found(state).is_some());
     }
+
+    #[test]
+    fn what_is_short_is_looked_for_as_it_is_and_nothing_for_nothing() {
+        let found = |text: &[u8], within: &[u8]| {
+            let needles = Needles::new(&[text]).unwrap();
+            let step = |state, byte: &u8| needles.next(state, *byte);
+            needles
+                .found(within.iter().fold(needles.begin(), step))
+                .map(|(needle, length)| (needle.form, length))
+        };
+        assert_eq!(
+            found(b"abcdef", b"YWJjZGVm"),
+            Some((in_base64(0, false), 8))
+        );
+        assert_eq!(found(b"abcde", b"YWJjZGU"), None);
+        assert_eq!(found(b"abcde", b"abcde"), Some((Form::Plain, 5)));
+        assert_eq!(found(b"", b"x"), None);
+        // In either alphabet.
+        for (written, is_for_urls) in [(b"fn5+fn5+", false), (b"fn5-fn5-", true)] {
+            let form = in_base64(0, is_for_urls);
+            assert_eq!(found(b"~~~~~~", written), Some((form, 8)), "{is_for_urls}");
+        }
+    }
 }

@@ -219,3 +219,23 @@ fn what_is_compressed_in_any_way_cannot_be_read() {
         );
     }
 }
+
+#[test]
+fn who_undoes_escapes_reads_the_placeholder_whatever_its_letters() {
+    const ODD: &str = "%22p/\"\\+x";
+    let one = wire::Lent {
+        name: CredentialName::parse("one").unwrap(),
+        placeholder: ODD.to_owned(),
+        secret: Secret::new(SECRET.as_bytes().to_vec()),
+        bound: Vec::new(),
+    };
+    let lent = Arc::new(Lent::new(vec![one]).unwrap());
+    let (plain, _) = redacted(&lent, false, [SECRET.as_bytes()]);
+    assert_eq!(plain, ODD.as_bytes());
+    let in_url = SECRET.replace('"', "%22");
+    let (in_url, _) = redacted(&lent, false, [in_url.as_bytes()]);
+    assert_eq!(unescaped(&in_url), ODD.as_bytes());
+    let in_json = serde_json::to_vec(SECRET).unwrap();
+    let (in_json, _) = redacted(&lent, false, [in_json.as_slice()]);
+    assert_eq!(serde_json::from_slice::<String>(&in_json).unwrap(), ODD);
+}

@@ -173,7 +173,7 @@ impl View {
                 let first = (at + 1).saturating_sub(raw.len());
                 for (end, one) in (first + 1..).zip(raw) {
                     // The last may begin an escape of its own.
-                    if end == at + 1 && one == self.begins && first != at {
+                    if end == at + 1 && one == self.begins {
                         self.pending.push(one);
                     } else {
                         letter(self, one, 1, end);
@@ -192,9 +192,6 @@ impl View {
         self.widths.drain(..surplus);
         let is_plain = self.pending.is_empty() && self.widths.iter().all(|width| *width == 1);
         self.state = Some(state).filter(|state| *state != after || !is_plain);
-        if self.state.is_none() {
-            self.widths.clear();
-        }
     }
 
     fn hit(&self, needle: Needle, length: usize, end: usize) -> Hit {

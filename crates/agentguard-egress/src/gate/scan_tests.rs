@@ -139,3 +139,30 @@ fn no_more_is_held_than_may_be_a_beginning() {
         assert_eq!(scanner.open(), open, "{}", String::from_utf8_lossy(text));
     }
 }
+
+#[test]
+fn what_stands_for_a_letter_is_all_of_it_and_nothing_else() {
+    let found = |text: &[u8], within: &[u8]| {
+        let needles = Arc::new(Needles::new(&[text]).unwrap());
+        let hit = Scanner::new(&needles).first_in(within)?;
+        Some((hit.start, hit.end))
+    };
+    // The sign that escapes is of the letter, also where the letter stands for itself.
+    assert_eq!(found(b"/ab", b"x\\/ab"), Some((1, 5)));
+    assert_eq!(found(b"/ab", b"\\n/ab"), Some((2, 5)));
+    // The end of an escape is no letter of what follows it.
+    assert_eq!(found(b"1xyzZ", b"%41xyz%5A"), None);
+    assert_eq!(found(b"1xyzZ", b"%41%31xyz%5A"), Some((3, 12)));
+}
+
+#[test]
+fn no_more_is_kept_of_what_came_than_a_needle_is_long() {
+    let needles = Arc::new(Needles::new(&[TEXT]).unwrap());
+    let mut scanner = Scanner::new(&needles);
+    for _ in 0..1000 {
+        assert_eq!(scanner.first_in(b"%67h\\u0067h"), None);
+        for view in [&scanner.percent, &scanner.json] {
+            assert!(view.widths.len() <= TEXT.len() && view.pending.len() <= 6);
+        }
+    }
+}

@@ -332,7 +332,9 @@ mod tests {
             user: "git".to_owned(),
             host_keys: Vec::new(),
         };
-        let keys = [key("deploy", ssh), key("token", Slot::Basic)];
+        let mut reads = key("reads", ssh.clone());
+        reads.bound[0].path = words("o/r.git/git-upload-pack");
+        let keys = [key("deploy", ssh), key("token", Slot::Basic), reads];
         let keys: Vec<_> = keys.iter().collect();
         let errand = |host: &str, port, path| Errand {
             host: host.to_owned(),
@@ -350,6 +352,16 @@ mod tests {
         assert_eq!(found(&[], &own), None);
         assert_eq!(found(&["other"], &own), None);
         assert_eq!(found(&["token"], &own), None);
+        // One that is bound to what is read opens nothing that is written.
+        assert_eq!(found(&["reads"], &own).as_deref(), Some("reads"));
+        for service in [Service::Receive, Service::ReceiveNothing] {
+            let errand = Errand {
+                service,
+                ..own.clone()
+            };
+            assert_eq!(found(&["reads"], &errand), None, "{service:?}");
+            assert_eq!(found(&["deploy"], &errand).as_deref(), Some("deploy"));
+        }
         for (host, port, path) in [
             ("git.other", 22, "o/r.git"),
             ("git.test", 2222, "o/r.git"),

@@ -604,3 +604,7 @@ fn approver(uid: u32) -> Approver {
 fn later(now: u64, by: Duration) -> u64 {
     now.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;
