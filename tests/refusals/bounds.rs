@@ -4,9 +4,11 @@
 //! which it is, and these hold it to that.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use agentguard::core::{Event, Held, Level, Promise};
 
+use crate::lifetime::{all_dead, kill, living, with_argument};
 use crate::outside::Bystander;
 use crate::scene::{Scene, as_everyone, level, where_held};
 
@@ -229,6 +231,62 @@ fn what_bounds_hold_is_said_before_and_can_be_asked_for() {
             Held::Process => Some(126),
         };
         assert_eq!(ran.code, expected);
+    });
+}
+
+/// What `/proc` says of the cgroup that a process is in, and where that is mounted.
+fn cgroup_of(process: u32) -> Option<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+    Some(Path::new(mount.split(' ').nth(4)?).join(path))
+}
+
+/// Where a cgroup can be made. Where none can, the session says so, and its processes stay in their guard's.
+#[test]
+fn a_cgroup_holds_all_of_its_session_to_the_end_and_is_not_left_behind() {
+    as_everyone(|scene| {
+        let name = format!("bounds-{}-{:?}", std::process::id(), scene.who);
+        let mut guard = living(scene, &name);
+        let own = cgroup_of(guard.id());
+        let inside: Vec<_> = with_argument(&name)
+            .into_iter()
+            .filter(|process| *process != guard.id())
+            .map(cgroup_of)
+            .collect();
+        assert!(!inside.is_empty());
+        // Everything of it is in one group, whose only way out is beyond its reach.
+        let group = inside[0].clone();
+        assert!(inside.iter().all(|other| *other == group), "{inside:?}");
+        if held(scene) == Held::Process {
+            println!("no cgroup can be made here: what is shown is that none is taken for one");
+            assert_eq!(group, own);
+            kill(guard.id());
+            guard.wait().unwrap();
+            return all_dead(scene, &name);
+        }
+        let (group, own) = (group.unwrap(), own.unwrap());
+        assert_ne!(group, own);
+        let escape = format!(
+            "for file in {}/cgroup.procs {}/cgroup.procs {}/pids.max; do echo 0 > $file && echo written; done; \
+             mkdir {}/within && echo made; true",
+            own.display(),
+            group.parent().unwrap().display(),
+            group.display(),
+            group.display()
+        );
+        let tried = scene.run(&["sh", "-c", &escape]);
+        assert_eq!((tried.code, tried.stdout.as_str()), (Some(0), ""));
+        assert!(group.exists(), "it is locked by its guard");
+        kill(guard.id());
+        guard.wait().unwrap();
+        all_dead(scene, &name);
+        // Nobody was left to remove it. Whoever starts the next session does.
+        assert!(group.exists());
+        assert_eq!(fs::read_to_string(group.join("cgroup.procs")).unwrap(), "");
+        assert_eq!(scene.run(&["true"]).code, Some(0));
+        assert!(!group.exists());
     });
 }
 

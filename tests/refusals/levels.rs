@@ -314,6 +314,23 @@ fn without_namespaces_everything_dies_with_any_process_of_ours() {
     }
 }
 
+/// A shell that somebody logged in with may have 1024, and a service less.
+#[test]
+fn a_session_starts_with_few_descriptors() {
+    without_namespaces(|scene| {
+        for level in [Level::Full, LEVEL] {
+            let guard = scene.guard_at(level);
+            let mut few = scene.command("sh");
+            few.args(["-c", "ulimit -n 64 && exec \"$@\"", "sh"])
+                .arg(guard.get_program())
+                .args(guard.get_args())
+                .args(["--", "sh", "-c", "echo started"]);
+            let ran = scene.run_command(few);
+            assert_eq!(ran.stdout, "started\n", "{level:?}");
+        }
+    });
+}
+
 #[test]
 fn without_namespaces_work_goes_on() {
     without_namespaces(|scene| {

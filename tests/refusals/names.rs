@@ -218,6 +218,39 @@ fn what_is_refused_is_said_to_whoever_tried() {
     });
 }
 
+/// FAT keeps no dots and spaces at the end of a name, and gives each that is longer than eight letters and three an
+/// alias. What a name means there is not asked: that it may is enough.
+#[test]
+fn what_fat_takes_for_a_place_is_judged_on_every_file_system() {
+    const MAKE: &str = "for name; do mkdir -p \"$(dirname \"$name\")\"; \
+                        echo planted > \"$name\" && echo \"made $name\"; done; true";
+    const PLACES: [&str; 8] = [
+        ".envrc.",
+        ".ENVRC. .",
+        "ENVRC~1",
+        ".vscode/tasks.json.",
+        ".vscode./tasks.json",
+        "VSCODE~1/tasks.json",
+        "VS03FA~1/TASKS~1.JSO",
+        "GIT~1/hooks/pre-commit",
+    ];
+    where_held(&[Promise::Pins], |scene| {
+        scene.directory("home/work/.vscode");
+        scene.directory("home/work/VSCODE~1");
+        let mut words = vec!["sh", "-c", MAKE, "sh"];
+        words.extend(PLACES);
+        words.extend(["notes~", "notes~1.txt", "envrc", "a.b./c."]);
+        let ran = scene.run(&words);
+        assert_eq!(
+            ran.stdout,
+            "made notes~\nmade notes~1.txt\nmade envrc\nmade a.b./c.\n"
+        );
+        for place in PLACES {
+            assert!(!scene.work().join(place).exists(), "{place}");
+        }
+    });
+}
+
 #[test]
 fn a_policy_excepts_a_place_and_the_rest_stays() {
     where_held(&[Promise::Pins], |scene| {

@@ -2,7 +2,7 @@
 //!
 //! `*` stands for any one name, `**/` at the start for any directory, `/**` at the end for anything below;
 //! `**/.git/../` at the start for any directory below the workspace's top in which there is a `.git`.
-//! Names are compared without case, as a file system may: one more name that is asked about costs little,
+//! Names are compared without case, and by their aliases, as a file system may: one more name that is asked about costs little,
 //! and one that is missed costs all.
 
 use std::borrow::Cow;
@@ -260,18 +260,63 @@ fn may_be_named(name: &[u8], folded: &[u8]) -> bool {
         Some(letter) if letter.is_ascii() => {
             Some(&letter.to_ascii_lowercase()) == folded.first()
                 || folded.first().is_none_or(|first| !first.is_ascii())
+                || name.contains(&b'~')
         }
         _ => true,
     }
 }
 
-/// Whether a name is `folded`, by any case.
+/// Whether a name is `folded`, by any case, or as one of FAT's spellings of it: with dots and spaces at its end, which are
+/// not kept, or by its alias of eight letters and three.
 #[must_use]
 pub fn is_named(name: &[u8], folded: &[u8]) -> bool {
+    let kept = name.iter().rposition(|byte| !b". ".contains(byte));
+    let name = kept.and_then(|last| name.get(..=last)).unwrap_or(name);
     if name.is_ascii() {
-        return name.eq_ignore_ascii_case(folded);
+        return name.eq_ignore_ascii_case(folded) || is_alias(name, folded);
     }
     *fold(name) == *folded
+}
+
+/// Whether FAT may have given this alias to a file that is called `folded`: `GITHUB~1` to `.github`, `TASKS~1.JSO` or
+/// `TA3F07~1.JSO` to `tasks.json`.
+///
+/// # References
+///
+/// - `vfat_create_shortname`, `fs/fat/namei_vfat.c` of the kernel
+fn is_alias(name: &[u8], folded: &[u8]) -> bool {
+    let Some(tilde) = name.iter().position(|byte| *byte == b'~') else {
+        return false;
+    };
+    let (stem, rest) = name.split_at(tilde);
+    let rest = rest.get(1..).unwrap_or_default();
+    let end = rest.iter().position(|byte| *byte == b'.');
+    let (number, ending) = rest.split_at(end.unwrap_or(rest.len()));
+    let bare = folded.iter().position(|byte| *byte != b'.').unwrap_or(0);
+    let bare = folded.get(bare..).unwrap_or_default();
+    let dot = bare.iter().rposition(|byte| *byte == b'.');
+    let (long, long_ending) = bare.split_at(dot.unwrap_or(bare.len()));
+    let long: Vec<u8> = long
+        .iter()
+        .filter(|byte| !b". ".contains(byte))
+        .copied()
+        .collect();
+    let begins = |whole: &[u8], start: &[u8]| {
+        whole
+            .get(..start.len())
+            .is_some_and(|first| first.eq_ignore_ascii_case(start))
+    };
+    let is_hashed = stem.get(2..).is_some_and(|hash| {
+        hash.len() == 4
+            && hash.iter().all(u8::is_ascii_hexdigit)
+            && begins(&long, stem.get(..2).unwrap_or_default())
+    });
+    !stem.is_empty()
+        && !number.is_empty()
+        && number.iter().all(u8::is_ascii_digit)
+        && (begins(&long, stem) || is_hashed)
+        && begins(long_ending, ending)
+        && ending.len() == long_ending.len().min(4)
 }
 
 /// A name as file systems fold it: without case, and without what is not seen.
@@ -348,6 +393,19 @@ mod tests {
             ("**/.git/**", "a/.git/b/.git/c", true),
             ("Jenkinsfile", "jenkinsFILE", true),
             ("**/.git", ".g\u{200d}it", true),
+            ("**/.git", ".git. .", true),
+            ("**/.git/hooks/*", "a/GIT~1/hooks/x", true),
+            ("**/.git/hooks/*", "a/GITS~1/hooks/x", false),
+            ("**/.git/hooks/*", "a/git~x/hooks/x", false),
+            ("**/.git/hooks/*", "a/git~/hooks/x", false),
+            (".vscode/tasks.json", "vscode~1/TASKS~2.jso", true),
+            (".vscode/tasks.json", "VS03FA~1/TA1F3B~12.JSO", true),
+            (".vscode/tasks.json", "VSCODE~1/TASKS~1.JS", false),
+            (".vscode/tasks.json", "VSCODE~1/TASKS~1", false),
+            (".gitlab-ci.yml", "GITLAB~1.YML", true),
+            (".gitlab-ci.yml", "GITLAB~1.YML~", false),
+            (".envrc", ".envrc~", false),
+            (".envrc", "~1", false),
             ("**/.git/hooks/*", ".git/hoo\u{212a}s/x", true),
             ("**/.git/hooks/*", ".git/hook\u{17f}/x", true),
         ] {

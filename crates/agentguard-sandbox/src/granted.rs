@@ -52,10 +52,13 @@ pub(crate) enum May {
     Change,
 }
 
-/// Files and directories, held, with what may be done there.
-#[derive(Debug, Default)]
-pub(crate) struct Granted {
-    pub(crate) all: Vec<(OwnedFd, May)>,
+/// Grants what an open file is, and all below it.
+type Grant<'a> = dyn FnMut(BorrowedFd<'_>, May) -> Result<(), Failure> + 'a;
+
+/// Grants one after the other: what has been granted is not held any longer, however much there is.
+struct Granting<'a> {
+    grant: &'a mut Grant<'a>,
+    granted: usize,
     masks: Vec<Mask>,
 }
 
@@ -66,36 +69,36 @@ struct Mask {
     is_directory: bool,
 }
 
-impl Granted {
-    /// Finds what `plan` grants.
-    pub(crate) fn of(plan: &Plan) -> Result<Self, Failure> {
-        let confinement = &plan.confinement;
-        let mut granted = Self {
-            all: Vec::new(),
-            masks: masks(&confinement.masks)?,
-        };
-        for path in SYSTEM {
-            granted.add(Path::new(path), May::Read)?;
-        }
-        for grant in &confinement.grants {
-            refuse_homes(plan, &grant.path)?;
-            let may = match grant.access {
-                Access::Read => May::Read,
-                Access::Write => May::Change,
-            };
-            granted.add(&grant.path, may)?;
-        }
-        for path in [&confinement.home, &plan.temporary] {
-            granted.add(path, May::Change)?;
-        }
-        granted.add_workspace(&confinement.workspace)?;
-        for path in DEVICES {
-            granted.add(Path::new(path), May::Use)?;
-        }
-        granted.add(Path::new(TERMINAL), May::Change)?;
-        Ok(granted)
+/// Grants each that `plan` grants.
+pub(crate) fn each<'a>(plan: &Plan, grant: &'a mut Grant<'a>) -> Result<(), Failure> {
+    let confinement = &plan.confinement;
+    let mut granting = Granting {
+        grant,
+        granted: 0,
+        masks: masks(&confinement.masks)?,
+    };
+    for path in SYSTEM {
+        granting.add(Path::new(path), May::Read)?;
     }
+    for grant in &confinement.grants {
+        refuse_homes(plan, &grant.path)?;
+        let may = match grant.access {
+            Access::Read => May::Read,
+            Access::Write => May::Change,
+        };
+        granting.add(&grant.path, may)?;
+    }
+    for path in [&confinement.home, &plan.temporary] {
+        granting.add(path, May::Change)?;
+    }
+    granting.add_workspace(&confinement.workspace)?;
+    for path in DEVICES {
+        granting.add(Path::new(path), May::Use)?;
+    }
+    granting.add(Path::new(TERMINAL), May::Change)
+}
 
+impl Granting<'_> {
     fn add(&mut self, path: &Path, may: May) -> Result<(), Failure> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         match fs::open(path, flags, Mode::empty()) {
@@ -122,7 +125,7 @@ impl Granted {
             return Ok(());
         }
         if !self.holds_mask(&path) {
-            return self.push(file, may);
+            return self.push(&file, may);
         }
         if may == May::Change {
             let step = format!("leave out what is masked within `{}`", path.display());
@@ -155,7 +158,7 @@ impl Granted {
         if masks.any(|mask| mask.is_directory && mask.path.starts_with(path)) {
             return Ok(());
         }
-        self.push(directory, May::List)
+        self.push(&directory, May::List)
     }
 
     fn add_child(
@@ -177,7 +180,7 @@ impl Granted {
         }
         match self.holds_mask(path) {
             true => self.add_beside(child, path),
-            false => self.push(child, May::Read),
+            false => self.push(&child, May::Read),
         }
     }
 
@@ -186,16 +189,16 @@ impl Granted {
         masks.any(|mask| mask.path != path && mask.path.starts_with(path))
     }
 
-    fn push(&mut self, file: OwnedFd, may: May) -> Result<(), Failure> {
-        if self.all.len() >= MOST {
+    fn push(&mut self, file: &OwnedFd, may: May) -> Result<(), Failure> {
+        if self.granted >= MOST {
             let reason = format!("more than {MOST} files lie beside what is masked");
             return Err(Failure::new(
                 "grant what lies beside what is masked",
                 reason,
             ));
         }
-        self.all.push((file, may));
-        Ok(())
+        self.granted += 1;
+        (self.grant)(file.as_fd(), may)
     }
 }
 
@@ -280,17 +283,18 @@ mod tests {
 
     fn granted(place: &Place, may: May, masked: &[&str]) -> Result<Vec<(String, May)>, Failure> {
         let paths: Vec<_> = masked.iter().map(|path| place.0.join(path)).collect();
-        let mut granted = Granted {
-            all: Vec::new(),
+        let mut shown = Vec::new();
+        let mut granting = Granting {
+            grant: &mut |file, may| {
+                let path = path_of(file).unwrap();
+                let path = path.strip_prefix(&place.0).unwrap();
+                shown.push((path.display().to_string(), may));
+                Ok(())
+            },
+            granted: 0,
             masks: masks(&paths)?,
         };
-        granted.add(&place.0.join("a"), may)?;
-        let shown = granted.all.iter().map(|(file, may)| {
-            let path = path_of(file.as_fd()).unwrap();
-            let path = path.strip_prefix(&place.0).unwrap();
-            (path.display().to_string(), *may)
-        });
-        let mut shown: Vec<_> = shown.collect();
+        granting.add(&place.0.join("a"), may)?;
         shown.sort_by(|one, other| one.0.cmp(&other.0));
         Ok(shown)
     }

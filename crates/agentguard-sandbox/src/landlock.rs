@@ -17,9 +17,10 @@ use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::error::Failure;
-use crate::granted::{Granted as Opened, May};
+use crate::error::{Failure, Step as _};
+use crate::granted::{self, May};
 use crate::plan::Plan;
+use crate::sys;
 
 /// The least that `full` builds on: renames, links and truncation are covered (Linux 6.2).
 const LEAST: ABI = ABI::V3;
@@ -151,6 +152,7 @@ pub(crate) fn enter_nested(network: Network) -> Result<(), Failure> {
 }
 
 fn scope() -> Result<Ruleset, Failure> {
+    require(SCOPES)?;
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     ruleset.scope(Scope::from_all(NEWEST)).map_err(failed)
 }
@@ -169,19 +171,18 @@ fn enter_bare(ruleset: Ruleset) -> Result<(), Failure> {
 /// Enters the mediator's domain of a session without namespaces, in which the agent's will be: what is
 /// granted, at its place on the host.
 pub(crate) fn enter_granted(plan: &Plan, outsider: Pid) -> Result<Scoped, Failure> {
-    let granted = Opened::of(plan)?;
     let mut rules = Rules {
         created: vec![create()?],
     };
-    for (file, may) in &granted.all {
+    granted::each(plan, &mut |file, may| {
         let access = match may {
             May::Read => AccessFs::from_read(NEWEST),
             May::List => AccessFs::ReadDir.into(),
             May::Use => AccessFs::ReadFile | AccessFs::WriteFile,
             May::Change => AccessFs::from_all(NEWEST),
         };
-        rules.add(file.as_fd(), access)?;
-    }
+        rules.add(file, access)
+    })?;
     whole(rules.into_one()?.restrict_self().map_err(failed)?.ruleset)?;
     Scoped::prove(outsider)
 }
@@ -201,7 +202,20 @@ pub(crate) fn enter_empty() -> Result<(), Failure> {
     create()?.restrict_self().map(|_| ()).map_err(failed)
 }
 
+/// Refuses a kernel whose Landlock is older than this version.
+pub(crate) fn require(least: i32) -> Result<(), Failure> {
+    const STEP: &str = "ask for Landlock's version";
+    match sys::landlock_version().step(STEP)? {
+        version if version < least => {
+            let reason = format!("the kernel has version {version}, and this takes {least}");
+            Err(Failure::new(STEP, reason))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn create() -> Result<RulesetCreated, Failure> {
+    require(LEAST_VERSION)?;
     Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(LEAST))

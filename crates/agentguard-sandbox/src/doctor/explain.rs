@@ -5,6 +5,8 @@ use super::surroundings::Surroundings;
 use crate::error::Failure;
 
 const NEWER: &str = "boot Linux 6.2 or newer";
+/// The first Linux that has scopes in its Landlock.
+const SCOPED: (u32, u32) = (6, 12);
 const CONTAINER: &str = "start the container with `--security-opt seccomp=unconfined --security-opt \
                          apparmor=unconfined --security-opt systempaths=unconfined`";
 const OUTSIDE: &str = "run it outside of that session";
@@ -58,10 +60,7 @@ fn known(what: What, failure: &Failure, around: &Surroundings) -> Option<Told> {
         What::Tracing => tracing(errno, around, 3),
         What::TracingBeside => tracing(errno, around, 2),
         What::Landlock => landlock(errno, around),
-        What::Scopes => told(
-            "the kernel is older than 6.12; at level `full` other processes are kept apart by namespaces",
-            "boot Linux 6.12 or newer",
-        ),
+        What::Scopes => scopes(errno, around),
         What::Notifications => notifications(errno, around),
         What::Images => images(failure, around),
         What::Gate => gate(failure, around),
@@ -289,6 +288,20 @@ fn landlock(errno: i32, around: &Surroundings) -> Option<Told> {
         ),
         _ => None,
     })
+}
+
+/// Where the kernel is new enough, Landlock itself is what is missing.
+fn scopes(errno: i32, around: &Surroundings) -> Option<Told> {
+    if around.version.is_some_and(|version| version >= SCOPED) {
+        return landlock(errno, around);
+    }
+    told(
+        format!(
+            "Linux {} is older than 6.12; at level `full` other processes are kept apart by namespaces",
+            around.release
+        ),
+        "boot Linux 6.12 or newer",
+    )
 }
 
 fn notifications(errno: i32, around: &Surroundings) -> Option<Told> {

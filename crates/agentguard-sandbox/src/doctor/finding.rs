@@ -32,10 +32,11 @@ pub enum What {
     Tracing,
     /// Tracing it where no namespace of its own is around it.
     TracingBeside,
+    /// Landlock's scopes for signals and abstract sockets. What they need is newer than what Landlock needs, and so
+    /// comes first.
+    Scopes,
     /// Landlock.
     Landlock,
-    /// Landlock's scopes for signals and abstract sockets.
-    Scopes,
     /// Asking about every exec before it happens.
     Notifications,
     /// Programs that nobody can change while they run.
@@ -65,8 +66,8 @@ impl What {
         Self::Proc,
         Self::Tracing,
         Self::TracingBeside,
-        Self::Landlock,
         Self::Scopes,
+        Self::Landlock,
         Self::Notifications,
         Self::Images,
         Self::Gate,

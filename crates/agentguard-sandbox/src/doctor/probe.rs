@@ -34,7 +34,7 @@ pub(super) fn attempt(what: What, subject: &Subject) -> Option<Result<(), Failur
         What::Mounts => mounts(subject),
         What::Proc => proc(subject),
         What::Tracing => tracing(user_namespace(subject).map_or(0, |()| libc::CLONE_NEWUSER)),
-        What::TracingBeside => tracing(0),
+        What::TracingBeside => beside(subject)?,
         What::Landlock => landlock_holds(),
         What::Scopes => scopes(),
         What::Notifications => notifications(),
@@ -128,8 +128,13 @@ fn ordinary() -> Result<(), Failure> {
     }
 }
 
+/// Root has no session without namespaces, and may trace nobody once it has no capability.
+fn beside(subject: &Subject) -> Option<Result<(), Failure>> {
+    subject.become_user.is_none().then(|| tracing(0))
+}
+
 fn scopes() -> Result<(), Failure> {
-    landlock_has(landlock::SCOPES)?;
+    landlock::require(landlock::SCOPES)?;
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
     let none = || Failure::new("look for a process outside", "none is seen");
     let outsider = rustix::process::getppid().ok_or_else(none)?;
@@ -155,17 +160,8 @@ fn tracing(namespace: i32) -> Result<(), Failure> {
     traced
 }
 
-fn landlock_has(least: i32) -> Result<(), Failure> {
-    let version = sys::landlock_version().step("ask for Landlock's version")?;
-    if version < least {
-        let reason = format!("the kernel has version {version}");
-        return Err(Failure::new("ask for Landlock's version", reason));
-    }
-    Ok(())
-}
-
 fn landlock_holds() -> Result<(), Failure> {
-    landlock_has(landlock::LEAST_VERSION)?;
+    landlock::require(landlock::LEAST_VERSION)?;
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
     landlock::enter_empty()?;
     match fs::open(

@@ -145,6 +145,28 @@ fn landlock_is_missing_from_the_build_the_boot_or_the_age() {
 }
 
 #[test]
+fn scopes_are_missing_for_their_age_or_with_landlock() {
+    let old = Surroundings {
+        release: "6.1.0".to_owned(),
+        version: Some((6, 1)),
+        ..plain()
+    };
+    let (cause, remedy) = said(What::Scopes, 0, &old);
+    assert!(cause.contains("Linux 6.1.0 is older than 6.12"), "{cause}");
+    assert_eq!(remedy, "boot Linux 6.12 or newer");
+    let unbooted = Surroundings {
+        version: Some((6, 12)),
+        modules: Some("capability,yama".to_owned()),
+        ..plain()
+    };
+    let (_, remedy) = said(What::Scopes, libc::EOPNOTSUPP, &unbooted);
+    assert!(
+        remedy.contains("`lsm=landlock,capability,yama`"),
+        "{remedy}"
+    );
+}
+
+#[test]
 fn a_chroot_a_ramfs_and_a_writable_program_are_known() {
     let chroot = Surroundings {
         is_chroot: true,
