@@ -375,7 +375,13 @@ fn where_links_and_settings_of_git_lead_is_held_like_the_pin() {
 /// do: the mount goes with the old one.
 #[test]
 fn what_is_put_at_a_pin_from_outside_is_held_too() {
-    let held = [".git/config", ".envrc", ".github/workflows/ci.yml"];
+    let held = [
+        ".git/config",
+        ".git/config.lock",
+        "bare/config.lock",
+        ".envrc",
+        ".github/workflows/ci.yml",
+    ];
     let script = format!(
         "touch began; while [ ! -e go ]; do sleep 0.02; done; for f in {}; do \
          printf changed | dd of=$f conv=notrunc,nocreat status=none && echo changed $f; \
@@ -389,7 +395,10 @@ fn what_is_put_at_a_pin_from_outside_is_held_too() {
     );
     where_held(&[Promise::Pins], |scene| {
         repository(scene);
-        for file in [".envrc", "plain"] {
+        for directory in ["bare", "bare/objects", "bare/refs"] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        for file in [".envrc", "plain", "bare/HEAD"] {
             scene.write(&format!("home/work/{file}"), "as it was");
         }
         let mut command = scene.exec(&[], &["sh", "-c", &script]);
