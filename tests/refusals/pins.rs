@@ -403,8 +403,9 @@ fn what_is_put_at_a_pin_from_outside_is_held_too() {
         }
         let mut command = scene.exec(&[], &["sh", "-c", &script]);
         let session = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let session = session.spawn().unwrap();
+        let mut session = session.spawn().unwrap();
         while !scene.work().join("began").exists() {
+            assert_eq!(session.try_wait().unwrap(), None, "it never began");
             // Nobody tells when a session runs.
             thread::sleep(Duration::from_millis(20));
         }
