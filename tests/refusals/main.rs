@@ -49,6 +49,7 @@ mod lent;
 mod lent_git;
 mod levels;
 mod lifetime;
+mod masked;
 mod named;
 mod names;
 mod network;

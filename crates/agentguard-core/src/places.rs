@@ -320,7 +320,8 @@ fn is_alias(name: &[u8], folded: &[u8]) -> bool {
 }
 
 /// A name as file systems fold it: without case, and without what is not seen.
-fn fold(name: &[u8]) -> Cow<'_, [u8]> {
+#[must_use]
+pub fn fold(name: &[u8]) -> Cow<'_, [u8]> {
     match std::str::from_utf8(name) {
         _ if name.is_ascii() => Cow::Owned(name.to_ascii_lowercase()),
         Ok(text) => {

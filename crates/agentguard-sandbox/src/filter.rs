@@ -22,7 +22,7 @@ use agentguard_core::Network;
 
 use crate::Error;
 pub(crate) use asked::Asks;
-use asked::{ASKED, Asked};
+use asked::{ASKED, ASKED_OF_OPENS, Asked};
 use beside::{ASKED_BESIDE, BESIDE, NETWORKS};
 use gated::{ASKED_GATED, GATED};
 
@@ -458,37 +458,43 @@ const fn family(family: libc::c_int) -> u64 {
     family.cast_unsigned() as u64
 }
 
+/// What the mediator is asked about files.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Judged {
+    Nothing,
+    /// Names that are made, and opens to write.
+    Names,
+    /// Those, and all other opens.
+    Opens,
+}
+
 /// The program for the agent, which is installed with a listener.
 ///
 /// With `files_are_roots`, what the agent writes belongs to root outside: then the set-group-id bit is
-/// refused like the set-user-id bit, though directories could use it. Without `judges_names`, nothing is asked
-/// about names. An agent that is `beside` others, with no namespaces of its own, on that network, is asked about
+/// refused like the set-user-id bit, though directories could use it. An agent that is `beside` others, with no namespaces of its own, on that network, is asked about
 /// attributes too, and refused more.
 pub(crate) fn for_agent(
     files_are_roots: bool,
-    judges_names: bool,
+    judged: Judged,
     beside: Option<Network>,
 ) -> Result<BpfProgram, Error> {
-    chain(all_for_agent(files_are_roots, judges_names, beside)?)
+    chain(all_for_agent(files_are_roots, judged, beside)?)
 }
 
 /// The program that asks about execs, and refuses nothing.
-pub(crate) fn only_asking(
-    judges_names: bool,
-    beside: Option<Network>,
-) -> Result<BpfProgram, Error> {
+pub(crate) fn only_asking(judged: Judged, beside: Option<Network>) -> Result<BpfProgram, Error> {
     let more: &[&[Asked]] = match beside {
         Some(Network::Gated) => &[ASKED_BESIDE, ASKED_GATED],
         Some(Network::Isolated | Network::Host) => &[ASKED_BESIDE],
         None => &[],
     };
-    asking(judges_names, more)
+    asking(judged, more)
 }
 
 /// The programs of [`for_agent`], the strictest first.
 fn all_for_agent(
     files_are_roots: bool,
-    judges_names: bool,
+    judged: Judged,
     beside: Option<Network>,
 ) -> Result<Vec<BpfProgram>, Error> {
     let mut programs = match beside {
@@ -502,7 +508,7 @@ fn all_for_agent(
         programs.push(refusing_group_rights()?);
     }
     programs.push(existing(&numbers_inside())?);
-    programs.push(only_asking(judges_names, beside)?);
+    programs.push(only_asking(judged, beside)?);
     Ok(programs)
 }
 
@@ -599,7 +605,11 @@ pub fn table() -> Vec<(i64, &'static str, &'static str)> {
         let calls = group.calls.iter();
         calls.map(|call| (call.0, "allowed", group.why))
     });
-    let asked = ASKED.iter().chain(ASKED_BESIDE).chain(ASKED_GATED);
+    let asked = ASKED
+        .iter()
+        .chain(ASKED_BESIDE)
+        .chain(ASKED_GATED)
+        .chain(ASKED_OF_OPENS);
     refused
         .chain(asked.map(|row| (row.number, "asked", row.why)))
         .chain(absent)
@@ -715,11 +725,11 @@ fn refusing_group_rights() -> Result<BpfProgram, Error> {
 }
 
 /// seccompiler has no action that asks, so the program is compiled with a tag in its place.
-fn asking(judges_names: bool, more: &[&[Asked]]) -> Result<BpfProgram, Error> {
+fn asking(judged: Judged, more: &[&[Asked]]) -> Result<BpfProgram, Error> {
     const TAG: u32 = 0x6167;
     let mut rules = BTreeMap::new();
     let is_asked = |row: &&Asked| match row.what {
-        Asks::Name | Asks::Mask => judges_names,
+        Asks::Name | Asks::Mask => judged != Judged::Nothing,
         Asks::Program
         | Asks::Connection
         | Asks::Attributes
@@ -727,7 +737,11 @@ fn asking(judges_names: bool, more: &[&[Asked]]) -> Result<BpfProgram, Error> {
         | Asks::Message
         | Asks::Server => true,
     };
-    let more = more.iter().copied().flatten();
+    let opens = match judged {
+        Judged::Opens => ASKED_OF_OPENS,
+        Judged::Nothing | Judged::Names => &[],
+    };
+    let more = more.iter().copied().flatten().chain(opens);
     for row in ASKED.iter().chain(more).filter(is_asked) {
         add_row(&mut rules, row.number, row.when)?;
     }

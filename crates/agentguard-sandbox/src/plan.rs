@@ -45,6 +45,10 @@ pub struct Plan {
     /// What git's settings outside of the workspace name, some of which may lie in it.
     #[serde(default)]
     pub named: Vec<Named>,
+    /// Masks whose file somebody outside may put another in the place of, by every path that leads there: each open is
+    /// judged.
+    #[serde(default)]
+    pub replaceable: Vec<PathBuf>,
     /// Digests of dynamic loaders, in hexadecimal: run as a program, each is class `loader`.
     pub identities: Vec<KnownIdentity>,
     /// Layers switched off, so that a test can show that the others hold. Always empty but in tests.

@@ -11,6 +11,7 @@ mod hold;
 mod hooks;
 mod led;
 mod places;
+mod replaceable;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -36,6 +37,7 @@ use crate::sys::{Attributes, change_tree, idmap_tree};
 pub use git_outside::named_outside;
 pub use git_settings::Named;
 pub(crate) use led::Led;
+pub use replaceable::replaceable;
 
 /// Where the new root is put together. It is covered, so what lies there is not lost.
 pub(crate) const BASE: &str = "/tmp";

@@ -13,7 +13,7 @@ use agentguard_core::{
 use agentguard_credentials::AgentKey;
 use agentguard_egress::Settings;
 use agentguard_policy::{Confined, Policies, Request, Sources};
-use agentguard_sandbox::{InsideFile, Plan, SessionGroup, User, named_outside};
+use agentguard_sandbox::{InsideFile, Plan, SessionGroup, User, named_outside, replaceable};
 
 use crate::denied::Denied;
 use crate::environment;
@@ -259,6 +259,7 @@ fn plan(
         std::env::vars_os(),
     );
     Ok(Plan {
+        replaceable: replaceable(&confinement, human_home),
         confinement,
         private_home: layout.home.clone(),
         temporary: layout.temporary.clone(),

@@ -41,7 +41,7 @@ pub(super) const fn asked(number: libc::c_long, what: Asks, why: &'static str) -
     }
 }
 
-const fn writing(number: libc::c_long, when: &'static [When]) -> Asked {
+const fn opening(number: libc::c_long, when: &'static [When]) -> Asked {
     Asked {
         number,
         what: Asks::Name,
@@ -61,20 +61,20 @@ pub(super) const ASKED: &[Asked] = &[
         when: &[When::Bits(2, CREATING, flag(libc::O_CREAT))],
         why: NAMES,
     },
-    writing(
+    opening(
         libc::SYS_openat,
         &[When::Bits(2, WRITING, flag(libc::O_WRONLY))],
     ),
-    writing(
+    opening(
         libc::SYS_openat,
         &[When::Bits(2, WRITING, flag(libc::O_RDWR))],
     ),
-    writing(libc::SYS_openat, &[When::Bits(2, WRITING, BOTH)]),
-    writing(
+    opening(libc::SYS_openat, &[When::Bits(2, WRITING, BOTH)]),
+    opening(
         libc::SYS_openat,
         &[When::Bits(2, EMPTYING, flag(libc::O_TRUNC))],
     ),
-    writing(libc::SYS_truncate, &[]),
+    opening(libc::SYS_truncate, &[]),
     asked(
         libc::SYS_umask,
         Asks::Mask,
@@ -94,19 +94,19 @@ pub(super) const ASKED: &[Asked] = &[
         why: NAMES,
     },
     #[cfg(target_arch = "x86_64")]
-    writing(
+    opening(
         libc::SYS_open,
         &[When::Bits(1, WRITING, flag(libc::O_WRONLY))],
     ),
     #[cfg(target_arch = "x86_64")]
-    writing(
+    opening(
         libc::SYS_open,
         &[When::Bits(1, WRITING, flag(libc::O_RDWR))],
     ),
     #[cfg(target_arch = "x86_64")]
-    writing(libc::SYS_open, &[When::Bits(1, WRITING, BOTH)]),
+    opening(libc::SYS_open, &[When::Bits(1, WRITING, BOTH)]),
     #[cfg(target_arch = "x86_64")]
-    writing(
+    opening(
         libc::SYS_open,
         &[When::Bits(1, EMPTYING, flag(libc::O_TRUNC))],
     ),
@@ -125,6 +125,14 @@ pub(super) const ASKED: &[Asked] = &[
     asked(libc::SYS_connect, Asks::Connection, CONNECTIONS),
 ];
 
+/// What is asked besides where a mask may go (`Plan::replaceable`): every open but those that make no name and give no
+/// content.
+pub(super) const ASKED_OF_OPENS: &[Asked] = &[
+    opening(libc::SYS_openat, &[When::Bits(2, NO_CONTENT, 0)]),
+    #[cfg(target_arch = "x86_64")]
+    opening(libc::SYS_open, &[When::Bits(1, NO_CONTENT, 0)]),
+];
+
 /// Of an open's flags: it may make a name, and neither makes a file without one (`O_TMPFILE`, which gets its
 /// name by a link) nor only names a file (`O_PATH`, which makes none).
 const CREATING: u64 =
@@ -137,8 +145,7 @@ const NO_CONTENT: u64 = flag(libc::O_TMPFILE & !libc::O_DIRECTORY) | flag(libc::
 /// Neither to be read nor written, with the rights for both (open(2), "File access mode").
 const BOTH: u64 = flag(libc::O_ACCMODE);
 
-const CONTENT: &str =
-    "a mount that holds a file goes with the file, when somebody outside puts another in its place";
+const CONTENT: &str = "a mount that holds or covers a file goes with the file, when somebody outside puts another in its place";
 const PROGRAMS: &str = "every program that starts is judged";
 const NAMES: &str = "a name that comes into being may be one that makes others run code";
 const CONNECTIONS: &str = "a unix socket of the host leads past every mount to whoever listens there; every family is \

@@ -126,8 +126,12 @@ fn one_program_answers_as_all_of_them_would() {
         Some(Network::Gated),
         Some(Network::Host),
     ] {
-        for (files_are_roots, judges_names) in [(true, true), (false, true), (true, false)] {
-            stacks.push(all_for_agent(files_are_roots, judges_names, beside).unwrap());
+        for (files_are_roots, judged) in [
+            (true, Judged::Names),
+            (false, Judged::Opens),
+            (true, Judged::Nothing),
+        ] {
+            stacks.push(all_for_agent(files_are_roots, judged, beside).unwrap());
         }
     }
     let mut answers = BTreeSet::new();
@@ -149,7 +153,7 @@ fn one_program_answers_as_all_of_them_would() {
 
 #[test]
 fn the_asking_program_asks() {
-    let program = asking(true, &[]).unwrap();
+    let program = asking(Judged::Names, &[]).unwrap();
     assert!(
         program
             .iter()

@@ -139,6 +139,12 @@ impl Processes {
         self.0.try_clone().map(Self)
     }
 
+    /// A number of a process's as its own namespace has it: the last of a line of its status.
+    pub(super) fn inside(&self, process: Pid, name: &str) -> Option<String> {
+        let numbers = self.status(process, name)?;
+        numbers.split_ascii_whitespace().last().map(str::to_owned)
+    }
+
     /// A line of `/proc/PID/status` (proc_pid_status(5)).
     pub(super) fn status(&self, process: Pid, name: &str) -> Option<String> {
         let file = self.follow(process, "status", OFlags::RDONLY).ok()?;

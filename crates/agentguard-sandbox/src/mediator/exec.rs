@@ -450,7 +450,11 @@ impl Worker<'_> {
             OFlags::empty()
         };
         match processes.open_named(caller, named, OFlags::RDONLY | link) {
-            Ok(file) => Ok(Opened::File(file)),
+            Ok(file) => {
+                let names = &self.shared.names;
+                names.refuse_masked(processes, file.as_fd())?;
+                Ok(Opened::File(file))
+            }
             // A link into /proc: its target can only be told by the caller's own call.
             Err(Errno::LOOP) => Ok(Opened::Unreadable(unknown(named))),
             Err(Errno::NOENT) if is_magic(&named.path) => Ok(Opened::Unreadable(unknown(named))),

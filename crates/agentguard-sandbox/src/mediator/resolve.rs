@@ -226,14 +226,10 @@ impl<'p> Resolver<'p> {
         }))
     }
 
-    /// A number of the caller's as its own namespace has it: the last of its line.
+    /// A number of the caller's as its own namespace has it.
     fn inside(&self, name: &str) -> Result<String> {
-        let numbers = self
-            .processes
-            .status(self.caller, name)
-            .ok_or(Errno::SRCH)?;
-        let last = numbers.split_ascii_whitespace().last();
-        last.map(str::to_owned).ok_or(Errno::SRCH)
+        let number = self.processes.inside(self.caller, name);
+        number.ok_or(Errno::SRCH)
     }
 
     fn count_link(&mut self) -> Result<()> {

@@ -158,11 +158,16 @@ fn tell_ready(
 /// The agent's filter.
 fn filter_for(plan: &Plan, is_beside: bool) -> Result<BpfProgram, Failure> {
     // Without mounts of its own nothing holds what is there, and names are no promise.
-    let judges_names = !plan.confinement.places.is_empty() && !is_beside;
+    let judged = match plan.confinement.places.is_empty() {
+        _ if is_beside => filter::Judged::Nothing,
+        _ if !plan.replaceable.is_empty() => filter::Judged::Opens,
+        true => filter::Judged::Nothing,
+        false => filter::Judged::Names,
+    };
     let beside = is_beside.then_some(plan.confinement.network);
     let compiled = match plan.without.contains(&Layer::Filter) {
-        true => filter::only_asking(judges_names, beside),
-        false => filter::for_agent(plan.become_user.is_some(), judges_names, beside),
+        true => filter::only_asking(judged, beside),
+        false => filter::for_agent(plan.become_user.is_some(), judged, beside),
     };
     compiled.map_err(not_compiled)
 }

@@ -163,6 +163,7 @@ impl Place {
             }),
             files: Vec::new(),
             hooks: None,
+            replaceable: Vec::new(),
             named: Vec::new(),
             identities: Vec::new(),
             without: without.to_vec(),

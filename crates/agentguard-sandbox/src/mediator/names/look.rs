@@ -200,7 +200,7 @@ impl Places {
 }
 
 /// The names of a path.
-fn names(path: &[u8]) -> Vec<&[u8]> {
+pub(super) fn names(path: &[u8]) -> Vec<&[u8]> {
     let names = path.split(|byte| *byte == b'/');
     names.filter(|name| !name.is_empty()).collect()
 }

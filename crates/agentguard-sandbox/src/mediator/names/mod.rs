@@ -10,6 +10,7 @@
 mod call;
 mod fetched;
 mod look;
+mod masks;
 mod perform;
 mod trees;
 
@@ -19,14 +20,16 @@ use rustix::io::{Errno, Result};
 use rustix::process::Pid;
 use std::cell::Cell;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::call::Call;
 pub(crate) use self::fetched::Fetched;
 use self::look::{Coming, Places, What};
+use self::masks::Masks;
 use self::perform::{Existing, Opened};
 use self::trees::{Tree, Trees};
+use super::caller::Processes;
 use super::exec::Worker;
 use super::resolve::{Place, Resolver, kind};
 use crate::error::Error;
@@ -44,6 +47,7 @@ const MOST_TURNS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Names {
     places: Places,
+    masks: Masks,
     trees: Trees,
     /// The mask that the first process has.
     first_mask: u32,
@@ -55,10 +59,16 @@ impl Names {
     pub(super) fn of(plan: &Plan, led: Led) -> Self {
         Self {
             places: Places::of(plan, led),
+            masks: Masks::of(&plan.replaceable),
             trees: Trees::of(plan),
             first_mask: own_mask(),
             has_other_masks: AtomicBool::new(false),
         }
+    }
+
+    /// Refuses a file that is masked, though no mount may cover it any more.
+    pub(super) fn refuse_masked(&self, processes: &Processes, file: BorrowedFd<'_>) -> Result<()> {
+        self.masks.refuse_file(processes, file)
     }
 
     /// Somebody is about to set this mask (umask(2)).
@@ -326,6 +336,10 @@ impl Attempting<'_> {
     /// read of it was then read of it.
     fn may(&self, place: &Place, what: &What) -> std::result::Result<(), Stopped> {
         let shared = self.worker.shared;
+        shared
+            .names
+            .masks
+            .refuse_name(&shared.processes, place, what)?;
         let mut coming = shared.names.places.coming(&shared.processes, place, what)?;
         coming.retain(|coming| !self.admitted.iter().any(|(known, _)| known == coming));
         if !coming.is_empty() {
@@ -461,6 +475,9 @@ impl Attempting<'_> {
         existing: Existing,
         flags: OFlags,
     ) -> std::result::Result<Done, Stopped> {
+        let shared = self.worker.shared;
+        let names = &shared.names;
+        names.refuse_masked(&shared.processes, existing.as_fd())?;
         if (flags & OFlags::ACCMODE).is_empty() && !flags.contains(OFlags::TRUNC) {
             return self.open_held(existing, flags);
         }
@@ -530,6 +547,8 @@ impl Attempting<'_> {
             (false, _) => resolver.file(from, flags.contains(AtFlags::SYMLINK_FOLLOW))?,
         };
         let place = resolver.place(to)?;
+        let names = &self.worker.shared.names;
+        names.refuse_masked(processes, file.as_fd())?;
         let file = Existing::of(file)?;
         if let Some(from) = self.place_of(&file)?
             && self.may(&from, &What::File).is_err()
@@ -559,6 +578,11 @@ impl Attempting<'_> {
         let parents = [from.parent.as_fd(), to.parent.as_fd()];
         let trees = shared.names.trees.around(&shared.processes, &parents)?;
         let _alone = trees::have(&trees);
+        let masks = &shared.names.masks;
+        masks.refuse_move(&shared.processes, from)?;
+        if flags & libc::RENAME_EXCHANGE != 0 {
+            masks.refuse_move(&shared.processes, to)?;
+        }
         if let Some(what) = what_is(from)? {
             self.may(to, &what)?;
         }

@@ -19,6 +19,18 @@ const OWN_TERMINAL: (u32, u32) = (5, 0);
 /// Terminals of `/dev/pts` (pts(4)).
 const TERMINALS: u32 = 136;
 
+/// What `/proc` tells everybody of a process (proc_pid_stat(5) and the like), and `ps` and `top` read.
+const TOLD: [&str; 8] = [
+    "cgroup",
+    "cmdline",
+    "comm",
+    "loginuid",
+    "oom_score",
+    "stat",
+    "statm",
+    "status",
+];
+
 /// A file that is there, to be opened.
 #[derive(Debug)]
 pub(super) struct Existing {
@@ -101,11 +113,12 @@ impl Existing {
 
     /// Opens it with the flags of the caller, and never waits.
     pub(super) fn open(self, processes: &Processes, caller: Pid, flags: OFlags) -> Result<Opened> {
-        if self.kind == FileType::Directory {
+        let reads = (flags & OFlags::ACCMODE).is_empty() && !flags.contains(OFlags::TRUNC);
+        if self.kind == FileType::Directory && !reads {
             return Err(Errno::ISDIR);
         }
         // The mediator may read more of `/proc` than the caller.
-        if self.kind == FileType::RegularFile && self.is_of_proc()? {
+        if self.is_of_proc()? && !(reads && self.is_for(processes, caller)?) {
             return Err(Errno::ACCESS);
         }
         if self.kind == FileType::CharacterDevice && self.device == OWN_TERMINAL {
@@ -125,6 +138,21 @@ impl Existing {
             Err(Errno::AGAIN) => Ok(Opened::Waits(self)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a file of `/proc` is of no process, of the caller's own, or tells of another what everybody is told.
+    fn is_for(&self, processes: &Processes, caller: Pid) -> Result<bool> {
+        let path = processes.path_of_bytes(self.file.as_fd())?;
+        let path = String::from_utf8_lossy(&path);
+        let mut names = path.split('/').skip(2); // before `proc`, and itself
+        let process = names.next().unwrap_or_default();
+        if !process.starts_with(|first: char| first.is_ascii_digit()) {
+            return Ok(true);
+        }
+        let own = processes.inside(caller, "NStgid:").ok_or(Errno::SRCH)?;
+        let mut told = names.skip_while(|name| *name == "task" || name.parse::<u32>().is_ok());
+        let is_told = told.next().is_none_or(|name| TOLD.contains(&name));
+        Ok(process == own || is_told)
     }
 
     fn reopen(&self, processes: &Processes, flags: OFlags) -> Result<OwnedFd> {

@@ -1,0 +1,70 @@
+//! What policy masks in a workspace, which others change while a session runs.
+
+use std::fs;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use agentguard::core::Promise;
+
+use crate::scene::{Ran, Scene, as_everyone, level, where_held};
+
+const ATTACK: &str = include_str!("attacks/masked.py");
+const SECRET: &str = "whatever is masked\n";
+
+/// A workspace with what is masked in it, and what is not.
+fn prepare(scene: &Scene) -> String {
+    for directory in ["config", "secrets", "within"] {
+        scene.directory(&format!("home/work/{directory}"));
+    }
+    for file in [".env", "secrets/later"] {
+        scene.write(&format!("home/work/{file}"), SECRET);
+    }
+    for file in ["plain", "plain-twin", "within/plain"] {
+        scene.write(&format!("home/work/{file}"), "plain");
+    }
+    scene.write("home/work/script", "printf ran");
+    let work = scene.work().display().to_string();
+    scene.policy(&format!(
+        "package agentguard.sandbox\n\nmasks contains path if {{\n\
+         \tsome name in [\".env\", \"config/later\", \"secrets\", \"absent/later\"]\n\
+         \tpath := concat(\"/\", [\"{work}\", name])\n}}\n"
+    ))
+}
+
+/// As an editor does that writes a file anew, and whoever makes one that was not there.
+fn replace(scene: &Scene) {
+    let new = scene.write("outside/new", SECRET);
+    fs::rename(new, scene.work().join(".env")).unwrap();
+    fs::rename(scene.work().join("secrets"), scene.outside().join("old")).unwrap();
+    for directory in ["secrets", "absent"] {
+        scene.directory(&format!("home/work/{directory}"));
+    }
+    for file in ["config/later", "secrets/later", "absent/later"] {
+        scene.write(&format!("home/work/{file}"), SECRET);
+    }
+}
+
+#[test]
+fn what_is_masked_in_a_workspace_stays_so_whatever_is_put_in_its_place() {
+    where_held(&[Promise::Names], |scene| {
+        let policy = prepare(scene);
+        scene.write("home/work/attack.py", ATTACK);
+        let mut command = scene.exec(&[&policy], &["python3", "attack.py"]);
+        let session = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut session = session.spawn().unwrap();
+        while !scene.work().join("began").exists() {
+            assert_eq!(session.try_wait().unwrap(), None, "it never began");
+            // Nobody tells when a session runs.
+            thread::sleep(Duration::from_millis(20));
+        }
+        replace(scene);
+        scene.write("home/work/go", "");
+        let ran = Ran::of(session.wait_with_output().unwrap());
+        assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
+        for file in [".env", "config/later", "secrets/later", "absent/later"] {
+            let text = fs::read_to_string(scene.work().join(file)).unwrap();
+            assert_eq!(text, SECRET, "{file}");
+        }
+    });
+}
