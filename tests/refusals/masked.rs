@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agentguard::core::Promise;
 
-use crate::scene::{Ran, Scene, as_everyone, level, where_held};
+use crate::scene::{Ran, Scene, where_held};
 
 const ATTACK: &str = include_str!("attacks/masked.py");
 const SECRET: &str = "whatever is masked\n";
@@ -24,9 +24,13 @@ fn prepare(scene: &Scene) -> String {
         scene.write(&format!("home/work/{file}"), "plain");
     }
     scene.write("home/work/script", "printf ran");
+    scene.directory("outside/kept");
+    scene.write("outside/kept/token", SECRET);
+    let kept = scene.outside().join("kept").display().to_string();
     let work = scene.work().display().to_string();
     scene.policy(&format!(
-        "package agentguard.sandbox\n\nmasks contains path if {{\n\
+        "package agentguard.sandbox\n\nwrite contains \"{kept}\"\n\nmasks contains \"{kept}/token\"\n\n\
+         masks contains path if {{\n\
          \tsome name in [\".env\", \"config/later\", \"secrets\", \"absent/later\"]\n\
          \tpath := concat(\"/\", [\"{work}\", name])\n}}\n"
     ))
@@ -40,9 +44,16 @@ fn replace(scene: &Scene) {
     for directory in ["secrets", "absent"] {
         scene.directory(&format!("home/work/{directory}"));
     }
-    for file in ["config/later", "secrets/later", "absent/later"] {
+    for file in [
+        "config/later",
+        "secrets/later",
+        "secrets/further",
+        "absent/later",
+    ] {
         scene.write(&format!("home/work/{file}"), SECRET);
     }
+    let new = scene.write("outside/new", SECRET);
+    fs::rename(new, scene.outside().join("kept/token")).unwrap();
 }
 
 #[test]
@@ -50,7 +61,8 @@ fn what_is_masked_in_a_workspace_stays_so_whatever_is_put_in_its_place() {
     where_held(&[Promise::Names], |scene| {
         let policy = prepare(scene);
         scene.write("home/work/attack.py", ATTACK);
-        let mut command = scene.exec(&[&policy], &["python3", "attack.py"]);
+        let token = scene.outside().join("kept/token").display().to_string();
+        let mut command = scene.exec(&[&policy], &["python3", "attack.py", &token]);
         let session = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut session = session.spawn().unwrap();
         while !scene.work().join("began").exists() {

@@ -259,7 +259,7 @@ fn plan(
         std::env::vars_os(),
     );
     Ok(Plan {
-        replaceable: replaceable(&confinement, human_home),
+        replaceable: replaceable(&confinement),
         confinement,
         private_home: layout.home.clone(),
         temporary: layout.temporary.clone(),

@@ -1,6 +1,7 @@
 """Reads what is masked, in every way that there is for a name, and says what was read. Where it begins it makes `began`,
 and it waits for `go`."""
 import ctypes
+import itertools
 import os
 import platform
 import shutil
@@ -53,12 +54,12 @@ def by_link(path):
 def linked(path):
     """Gives it another name, and also the file that is only named."""
     opened = os.open(path, os.O_PATH)
-    for make in (lambda: os.link(path, "twin"), lambda: os.link(f"/proc/self/fd/{opened}", "twin", follow_symlinks=True)):
+    for source, twin in itertools.product((path, f"/proc/self/fd/{opened}"), ("twin", f"{path}-twin")):
         try:
-            make()
+            os.link(source, twin, follow_symlinks=True)
         except OSError:
             continue
-        return content("twin")
+        return content(twin)
     os.close(opened)
 
 
@@ -67,11 +68,36 @@ def moved(path, there):
     return content(there if os.path.isfile(there) else f"{there}/later")
 
 
-def exchanged(path):
-    """`renameat2` with RENAME_EXCHANGE."""
+def exchanged(path, other, then):
+    """`renameat2` with RENAME_EXCHANGE, in both orders."""
     here = -100
-    if libc.renameat2(here, path.encode(), here, b"plain-twin", 2) == 0:
-        return content("plain-twin")
+    for one, two in ((path, other), (other, path)):
+        if libc.renameat2(here, one.encode(), here, two.encode(), 2) == 0:
+            return content(then)
+
+
+def deleted(path):
+    """What is only named, and then loses its name."""
+    opened = os.open(path, os.O_PATH)
+    os.unlink(path)
+    return content(f"/proc/self/fd/{opened}")
+
+
+def made(path):
+    """Makes it, so that what somebody else writes there has another name too."""
+    for name, make in {
+        "opened": lambda: os.close(os.open(path, os.O_WRONLY | os.O_CREAT)),
+        "linked": lambda: os.link("plain-twin", path),
+        "led": lambda: os.symlink("plain-twin", path),
+        "piped": lambda: os.mkfifo(path),
+        "moved": lambda: os.rename("plain-twin", path),
+        "directory": lambda: os.mkdir(path),
+    }.items():
+        try:
+            make()
+            print("made", path, name)
+        except OSError:
+            pass
 
 
 def within(directory):
@@ -147,9 +173,10 @@ def lines(files, directory):
     tried("below by working directory", lambda: within(directory))
     tried("below listed", lambda: listed(directory))
     for path in files:
-        tried(f"{path} exchanged", lambda: exchanged(path))
+        tried(f"{path} exchanged", lambda: exchanged(path, "plain-twin", "plain-twin"))
         tried(f"{path} moved", lambda: moved(path, "moved"))
     tried("above moved", lambda: moved("config", "moved"))
+    tried("above exchanged", lambda: exchanged("config", "spare", "spare/later"))
     tried("directory moved", lambda: moved(directory, "moved"))
 
 
@@ -202,10 +229,13 @@ try:
     print("led elsewhere")
 except OSError:
     pass
+made("config/later")
 open("began", "w").close()
 while not os.path.exists("go"):
     time.sleep(0.02)
-lines([".env", "config/later", "secrets/later", "absent/later"], "secrets")
+os.mkdir("spare")
+lines([".env", "config/later", "secrets/later", "absent/later", sys.argv[1]], "secrets")
+tried("deleted", lambda: deleted("secrets/further"))
 of_others()
 works()
 sys.stdout.flush()

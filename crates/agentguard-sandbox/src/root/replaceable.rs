@@ -1,32 +1,34 @@
 //! Masks that may go: a mount goes with the file that it covers, when somebody outside puts another in its place.
 //!
-//! What root keeps, root's modes hold. Elsewhere the mediator judges each open, by where the file lies.
+//! What root keeps in the system's own directories, root's modes hold. Elsewhere the mediator judges each open, by where
+//! the file lies.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use agentguard_core::Confinement;
+use agentguard_core::{Access, Confinement, Grant};
 
+/// Directories of the system's own, and where package managers keep programs.
+const SYSTEM: [&str; 12] = [
+    "/bin", "/dev", "/etc", "/gnu", "/lib", "/lib32", "/lib64", "/libx32", "/nix", "/sbin",
+    "/snap", "/usr",
+];
 /// The owner of what belongs to nobody who is known in a user namespace (user_namespaces(7), `overflowuid`).
 const UNKNOWN: u32 = 65534;
 
-/// The masks within what a session may see that others than root could exchange, by every path that leads there now.
+/// The masks within what a session may see that somebody could exchange but the system, by every path that leads there now.
 #[must_use]
-pub fn replaceable(confinement: &Confinement, human_home: &Path) -> Vec<PathBuf> {
+pub fn replaceable(confinement: &Confinement) -> Vec<PathBuf> {
     // The agent's home is nobody else's, but for what is granted in it.
-    let trees = confinement.trees().into_iter().map(|grant| grant.path);
-    let trees: Vec<PathBuf> = trees.filter(|tree| *tree != confinement.home).collect();
-    let own = [
-        confinement.workspace.as_path(),
-        &confinement.home,
-        human_home,
-    ];
-    let is_own = |path: &Path| own.iter().any(|own| path.starts_with(own));
-    let is_seen = |path: &Path| trees.iter().any(|tree| path.starts_with(tree));
+    let trees = confinement.trees().into_iter();
+    let trees: Vec<Grant> = trees.filter(|tree| tree.path != confinement.home).collect();
+    let is_replaceable = |mask: &PathBuf| {
+        let mut seen = trees.iter().filter(|tree| mask.starts_with(&tree.path));
+        seen.any(|tree| tree.access == Access::Write || !is_systems(mask))
+    };
     let masks = confinement.masks.iter().flat_map(|mask| paths(mask));
-    let masks = masks.filter(|mask| is_seen(mask));
-    let masks = masks.filter(|mask| is_own(mask) || mask.ancestors().any(is_somebodys));
+    let masks = masks.filter(is_replaceable);
     masks.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
@@ -40,8 +42,45 @@ fn paths(mask: &Path) -> impl Iterator<Item = PathBuf> {
     std::iter::once(mask.to_owned()).chain(plain).chain(led)
 }
 
-/// Whether a file belongs to somebody else than root.
-fn is_somebodys(path: &Path) -> bool {
-    let owner = std::fs::symlink_metadata(path).map(|found| found.uid());
-    owner.is_ok_and(|owner| owner != 0 && owner != UNKNOWN)
+/// Whether a file lies in a directory of the system's, and everything above it belongs to nobody else.
+fn is_systems(path: &Path) -> bool {
+    let is_roots = |above: &Path| {
+        let owner = std::fs::symlink_metadata(above).map(|found| found.uid());
+        owner.map_or(true, |owner| matches!(owner, 0 | UNKNOWN))
+    };
+    SYSTEM.iter().any(|system| path.starts_with(system)) && path.ancestors().all(is_roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_root_keeps_for_the_system_is_the_systems() {
+        assert!(is_systems(Path::new("/etc/passwd")));
+        assert!(is_systems(Path::new("/usr/absent/file")));
+        assert!(!is_systems(Path::new("/opt/file")));
+        assert!(!is_systems(Path::new("/etcetera/file")));
+    }
+
+    #[test]
+    fn a_mask_is_known_by_every_path_that_leads_there() {
+        let root = std::env::temp_dir().join(format!("agentguard-masks-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&root);
+        std::fs::create_dir_all(root.join("there")).unwrap();
+        let root = std::fs::canonicalize(&root).unwrap();
+        std::fs::write(root.join("there/file"), "").unwrap();
+        std::os::unix::fs::symlink("there", root.join("way")).unwrap();
+        std::os::unix::fs::symlink("file", root.join("there/link")).unwrap();
+        let found: Vec<_> = paths(&root.join("way/link")).collect();
+        let all = ["way/link", "there/link", "there/file"].map(|path| root.join(path));
+        assert_eq!(found, all);
+        // What is not there has no more than its directory.
+        let found: Vec<_> = paths(&root.join("way/new/one")).collect();
+        assert_eq!(
+            found,
+            ["way/new/one", "there/new/one"].map(|path| root.join(path))
+        );
+        std::fs::remove_dir_all(&root).unwrap();
+    }
 }
