@@ -13,7 +13,7 @@ use crate::outside::Bystander;
 use crate::scene::{Scene, as_everyone, level, where_held};
 
 /// What the last session said of itself.
-fn held(scene: &Scene) -> Held {
+pub(crate) fn held(scene: &Scene) -> Held {
     let mut last = None;
     scene.each_event(|event| {
         if let Event::Start { held, .. } = event {

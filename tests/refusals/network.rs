@@ -24,6 +24,17 @@ fn taken(listener: &UnixListener) -> Option<String> {
     }
 }
 
+/// A network that is new has `lo`, and one device for each kind of tunnel that its kernel has built in or loaded.
+/// What was told has to end with these, as `/proc/net/dev` lists them.
+pub(crate) fn assert_no_devices_but_a_new_ones(scene: &Scene, told: &str) {
+    let devices = "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '";
+    let network = ["unshare", "--user", "--map-root-user", "--net"];
+    let new = scene.run_bare(&[&network[..], &["sh", "-c", devices]].concat());
+    assert!(new.stdout.starts_with("lo\n"), "{}", new.stderr);
+    let (_, listed) = told.split_once("\nreached no\n").unwrap();
+    assert_eq!(listed, new.stdout);
+}
+
 fn reachable_by_all(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();

@@ -16,7 +16,8 @@ use crate::attack::{self, Tried};
 pub(crate) const SECRET: &str = "never-to-be-read-inside";
 /// An ordinary user without a name or a home (`nobody` on most systems).
 const ORDINARY: u32 = 65_534;
-/// Longer than any attack takes; then it is said to hang.
+/// Seconds, more than any attack takes; then it is said to hang. `AGENTGUARD_TEST_PATIENCE` names another number, for a
+/// machine that is slow.
 const PATIENCE: &str = "90";
 
 /// Who starts agentguard.
@@ -31,6 +32,10 @@ pub(crate) fn level() -> Level {
     let named = env::var("AGENTGUARD_TEST_LEVEL").ok();
     let level = named.map_or(Some(Level::Full), |word| Level::parse(&word));
     level.expect("AGENTGUARD_TEST_LEVEL is to name a level")
+}
+
+fn patience() -> String {
+    env::var("AGENTGUARD_TEST_PATIENCE").unwrap_or_else(|_| PATIENCE.to_owned())
 }
 
 /// Runs a test that needs `promises` of its level as everyone that this process can be. Where one of them is
@@ -251,7 +256,7 @@ impl Scene {
     fn exec_at(&self, level: Level, flags: &[&str], words: &[&str]) -> Command {
         let mut command = self.command("timeout");
         command
-            .args(["-s", "KILL", PATIENCE])
+            .args(["-s", "KILL", &patience()])
             .args(self.words_at(level))
             .args(flags)
             .arg("--")
@@ -267,7 +272,7 @@ impl Scene {
     pub(crate) fn run_hiding(&self, what: &str, flags: &[&str], words: &[&str]) -> Ran {
         let mut command = self.command("timeout");
         command
-            .args(["-s", "KILL", PATIENCE])
+            .args(["-s", "KILL", &patience()])
             .arg(self.hide())
             .args(["hide", what])
             .args(self.words_at(Level::Full))
@@ -311,7 +316,7 @@ impl Scene {
     pub(crate) fn mounting(&self, script: &str) -> Command {
         let guard = self.guard_words();
         let mut command = self.command("timeout");
-        command.args(["-s", "KILL", PATIENCE, "unshare", "--mount"]);
+        command.args(["-s", "KILL", &patience(), "unshare", "--mount"]);
         command.args(["--propagation", "shared"]);
         let lower = match self.who {
             Who::Root => "",
