@@ -62,7 +62,7 @@ attack closed, remap, storm, crowd, again, one_processor, last;
 attack hide, slow, attributes, chains;
 attack chance, bystander, bomb, hog, fill_up;
 attack take_common, left_common;
-attack hung, make_file;
+attack hung, make_file, reach_own;
 attack no_number, no_space, given_up, mixture;
 attack http, raw, resolve, datagrams, undo, fastopen, handed_on, resolve_all, protocols, take_over;
 attack turned, turned_race;

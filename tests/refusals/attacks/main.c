@@ -98,6 +98,7 @@ static const struct {
 	{ "mixture", mixture },
 	{ "hung", hung },
 	{ "make_file", make_file },
+	{ "reach_own", reach_own },
 	{ "forgotten", forgotten },
 	{ "narrower", narrower },
 	{ "first_process", first_process },
