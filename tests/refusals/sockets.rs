@@ -372,6 +372,33 @@ fn a_granted_socket_is_reached_by_the_mediator_and_each_connection_recorded() {
     });
 }
 
+/// What is granted may hand sockets in as well. One of the host's network is connected to nobody.
+#[test]
+fn a_socket_of_the_hosts_network_that_is_handed_in_is_not_connected() {
+    as_everyone(|scene| {
+        let victim = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        victim.set_nonblocking(true).unwrap();
+        let port = victim.local_addr().unwrap().port().to_string();
+        let path = scene.outside().join("granted");
+        let listener = listen(scene, &path);
+        listener.set_nonblocking(false).unwrap();
+        let text = path.display().to_string();
+        let policy = scene.policy(&format!("{GRANT}{text:?}\n"));
+        let hand_in = std::thread::spawn(move || {
+            use rustix::net::{AddressFamily, SocketType, socket};
+            let (stream, _) = listener.accept().unwrap();
+            let handed = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+            hand(stream.as_fd(), handed.as_fd());
+        });
+        let words = ["./attack", "handed-in", &text, &port];
+        let tried = scene.run_with(&[&policy], &words).tried();
+        hand_in.join().unwrap();
+        assert_eq!(tried.result("received"), "ok");
+        assert_eq!(tried.result("connect"), "EACCES");
+        assert_eq!(victim.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    });
+}
+
 fn hand(to: std::os::fd::BorrowedFd<'_>, descriptor: std::os::fd::BorrowedFd<'_>) {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -50,6 +50,7 @@ extern char **environ;
 attack files, reads, pins, at_descriptor, reopen, descriptors, set_user_id;
 attack signals, owners, reach, shared_memory, terminal, daemons, stay, devices;
 attack unix_stream, unix_datagram, abstract, tcp, sockets;
+attack handed_in;
 attack late, own, receive, waiting, network, connects, births, naive;
 attack interfaces, clones, legacy, listener, kernel_files;
 attack keys, apart, forget;

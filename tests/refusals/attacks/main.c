@@ -39,6 +39,7 @@ static const struct {
 	{ "late", late },
 	{ "own", own },
 	{ "receive", receive },
+	{ "handed-in", handed_in },
 	{ "waiting", waiting },
 	{ "network", network },
 	{ "connects", connects },

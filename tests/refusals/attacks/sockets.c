@@ -303,6 +303,22 @@ int receive(int argc, char **argv)
 	return 0;
 }
 
+/* handed-in PATH PORT: takes a socket from whoever listens there, and connects it to that port. */
+int handed_in(int argc, char **argv)
+{
+	struct sockaddr_un address;
+	struct sockaddr_in port = { .sin_family = AF_INET, .sin_port = htons((uint16_t)number(argv[1])) };
+	socklen_t length = path_address(&address, argv[0]);
+	int client = socket(AF_UNIX, SOCK_STREAM, 0);
+	(void)argc;
+	port.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	tell("asked", connect(client, (struct sockaddr *)&address, length));
+	int socket_ = receive_descriptor(client);
+	tell("received", socket_);
+	tell("connect", connect(socket_, (struct sockaddr *)&port, sizeof port));
+	return 0;
+}
+
 static int tcp_listener(struct sockaddr_in *address)
 {
 	socklen_t length = sizeof *address;

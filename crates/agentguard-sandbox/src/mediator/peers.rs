@@ -15,10 +15,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use agentguard_core::Level;
+use agentguard_core::{Level, Network};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with, sockopt};
 
 use super::diagnosis::{self, Bound};
 use crate::error::{Failure, Step};
@@ -57,6 +57,8 @@ pub(super) struct Peers {
     network: u64,
     /// Whether that is nobody's but the session's.
     is_own: bool,
+    /// Whether the session has sockets of a network at all.
+    has_network: bool,
     own_devices: Vec<u64>,
     /// What policy grants, held so that their inodes' numbers stay theirs.
     granted: Vec<(OwnedFd, (u64, u64))>,
@@ -95,6 +97,7 @@ impl Peers {
         Ok(Self {
             network: sys::network_of(probe.as_fd()).step(STEP)?,
             is_own: has_own && plan.confinement.network.is_own(),
+            has_network: has_own || plan.confinement.network != Network::Isolated,
             own_devices: own_devices.collect::<Result<_, _>>().step(STEP)?,
             granted: granted.filter_map(hold).collect(),
             devices: devices(&read("self/mountinfo").step(STEP)?),
@@ -103,9 +106,12 @@ impl Peers {
         })
     }
 
-    /// Whether a socket is of the session's network, and not one that was handed in.
+    /// Whether a socket is of the session's network, and not one that was handed in. Where that is the host's, and the
+    /// session is to have none, only unix sockets are.
     pub(super) fn is_of_network(&self, socket: BorrowedFd<'_>) -> bool {
-        sys::network_of(socket).is_ok_and(|network| network == self.network)
+        let is_unix = || sockopt::socket_domain(socket) == Ok(AddressFamily::UNIX);
+        let is_of_session = self.has_network || is_unix();
+        is_of_session && sys::network_of(socket).is_ok_and(|network| network == self.network)
     }
 
     /// Whom a socket in a directory leads to. `pinned` holds it, and is what is to be connected to after.
