@@ -30,9 +30,12 @@ const INSIDE: &str = r#"
 ./attack make_file "$slow/below/other" > other & other=$!
 ./attack run "$slow/once" say x > later &
 mv above .git > move 2>&1 && echo moved
+./attack reach_own above/hooks/socket > socket & socket=$!
+while ! grep -q listen socket; do sleep 0.01; done
 for i in 1 2 3 4 5 6 7 8 9 10; do /bin/true && echo > a && mv a b && mkdir d && rmdir d || exit 3; done
-wait $exec $name $other
-cat exec name other
+./attack reach_own here
+wait $exec $name $other $socket
+cat exec name other socket
 while ! [ -e seen ]; do sleep 0.1; done
 touch told
 "#;
@@ -75,7 +78,10 @@ fn a_file_system_that_never_answers_keeps_only_those_who_ask_it() {
     let told = String::from_utf8_lossy(&output.stdout);
     println!("{told}{said}=> {:?}", output.status);
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(told, "run ETIMEDOUT\nmake ETIMEDOUT\nmake ETIMEDOUT\n");
+    assert_eq!(
+        told,
+        "listen ok\nreach ok\nrun ETIMEDOUT\nmake ETIMEDOUT\nmake ETIMEDOUT\nlisten ok\nreach ETIMEDOUT\n"
+    );
     assert!(
         said.contains("a file system did not answer in time"),
         "{said}"

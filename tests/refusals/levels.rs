@@ -9,10 +9,11 @@ use std::time::Duration;
 use agentguard::core::{Event, Level, Network, Promise};
 
 use crate::files::{state, targets};
-use crate::lifetime::{all_dead, kill_all, living_at, parent, with_argument};
+use crate::lifetime::{all_dead, kill_all, living_at, parent, stop, with_argument};
 use crate::pins::repository;
 use crate::processes::Victim;
 use crate::scene::{SECRET, Scene, Who, without_namespaces};
+use crate::session::{descriptors, is_closed, status};
 
 const LEVEL: Level = Level::NoNamespaces;
 
@@ -265,6 +266,38 @@ fn without_namespaces_nobody_outside_is_slowed_down() {
     });
 }
 
+/// Each call that the filter refuses here is one that the kernel would have answered otherwise.
+#[test]
+fn without_namespaces_what_others_have_too_is_refused_call_by_call() {
+    without_namespaces(|scene| {
+        let file = scene.write("outside/file", "read").display().to_string();
+        let victim = Victim::new(scene).number();
+        let policy = scene.policy(&format!(
+            "package agentguard.sandbox\n\nread contains {file:?}\n"
+        ));
+        let words = ["./attack", "beside", &file, &victim];
+        let tried = scene.run_at(LEVEL, &[&policy], &words).tried();
+        let bare = scene.run_bare(&words).tried();
+        let mut refused = 0;
+        for (name, result) in tried.all_but(&[]) {
+            let error = match name.split('-').next() {
+                Some("attribute") => "EOPNOTSUPP",
+                Some("absent" | "later") => "ENOSYS",
+                Some("watch") => "EMFILE",
+                Some("network") => "EAFNOSUPPORT",
+                Some("refused") => "EPERM",
+                // What only tells comes to what the kernel says.
+                Some(_) | None => bare.result(name),
+            };
+            assert_eq!(result, error, "{name}");
+            if !name.starts_with("later") {
+                refused += u32::from(bare.result(name) != error);
+            }
+        }
+        assert!(refused >= 30, "{refused}");
+    });
+}
+
 #[test]
 fn without_namespaces_processes_that_fork_for_ever_end_with_their_session() {
     without_namespaces(|scene| {
@@ -277,6 +310,52 @@ fn without_namespaces_processes_that_fork_for_ever_end_with_their_session() {
         assert!(with_argument(&name).is_empty());
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(length(), before);
+    });
+}
+
+fn reaper_and_mediator(guard: u32) -> [u32; 2] {
+    let child_of = |process: u32| {
+        let mut found = with_argument("agentguard-mediator").into_iter();
+        let found = found.find(|number| parent(*number) == Some(process));
+        found.expect("a guard has a reaper, and a reaper a mediator")
+    };
+    let reaper = child_of(guard);
+    [reaper, child_of(reaper)]
+}
+
+/// It is nobody's to read, no terminal sends it anything, and it holds open nothing but what it waits for.
+#[test]
+fn without_namespaces_the_reaper_is_closed_and_by_itself() {
+    without_namespaces(|scene| {
+        let name = format!("levels-closed-{}", std::process::id());
+        let mut guard = living_at(LEVEL, scene, &name);
+        let [reaper, _] = reaper_and_mediator(guard.id());
+        assert!(is_closed(reaper));
+        assert_eq!(status(reaper, "NSsid:"), reaper.to_string());
+        if let Some(held) = descriptors(reaper) {
+            let is_line = |path: &std::path::PathBuf| {
+                let path = path.to_string_lossy();
+                path.starts_with("pipe:") || path.starts_with("socket:")
+            };
+            assert!(held.len() == 3 && held.iter().all(is_line), "{held:?}");
+        }
+        guard.kill().unwrap();
+        guard.wait().unwrap();
+        all_dead(scene, &name);
+    });
+}
+
+/// Where the mediator does not do it, the reaper ends what a dead guard leaves, after ten seconds.
+#[test]
+fn without_namespaces_a_mediator_that_does_nothing_is_not_waited_for() {
+    without_namespaces(|scene| {
+        let name = format!("levels-stopped-{}", std::process::id());
+        let mut guard = living_at(LEVEL, scene, &name);
+        let [_, mediator] = reaper_and_mediator(guard.id());
+        stop(mediator);
+        guard.kill().unwrap();
+        guard.wait().unwrap();
+        all_dead(scene, &name);
     });
 }
 
@@ -293,14 +372,7 @@ fn without_namespaces_everything_dies_with_any_process_of_ours() {
         without_namespaces(|scene| {
             let name = format!("levels-{}-{}", victims.concat(), std::process::id());
             let mut guard = living_at(LEVEL, scene, &name);
-            let child_of = |process: u32| {
-                let mut found = with_argument("agentguard-mediator").into_iter();
-                found
-                    .find(|number| parent(*number) == Some(process))
-                    .unwrap()
-            };
-            let reaper = child_of(guard.id());
-            let mediator = child_of(reaper);
+            let [reaper, mediator] = reaper_and_mediator(guard.id());
             let numbers = victims.iter().map(|victim| match *victim {
                 "guard" => guard.id(),
                 "reaper" => reaper,

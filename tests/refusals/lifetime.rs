@@ -70,7 +70,7 @@ pub(crate) fn kill(number: u32) {
     send("KILL", number);
 }
 
-fn stop(number: u32) {
+pub(crate) fn stop(number: u32) {
     send("STOP", number);
 }
 

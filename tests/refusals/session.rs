@@ -12,7 +12,7 @@ use crate::lifetime::{living, name, parent, with_argument};
 use crate::scene::{Scene, Who, as_everyone, level, where_held, where_held_or};
 
 /// A value of `/proc/PID/status` (proc_pid_status(5)).
-fn status(process: u32, field: &str) -> String {
+pub(crate) fn status(process: u32, field: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let mut values = text.lines().filter_map(|line| line.strip_prefix(field));
     values.next().unwrap().trim().to_owned()
@@ -34,7 +34,7 @@ pub(crate) fn threads(process: u32) -> Vec<u32> {
 }
 
 /// Whether only root may look into it (proc(5), on ownership).
-fn is_closed(process: u32) -> bool {
+pub(crate) fn is_closed(process: u32) -> bool {
     fs::metadata(format!("/proc/{process}/environ"))
         .unwrap()
         .uid()
@@ -45,7 +45,7 @@ fn is_closed(process: u32) -> bool {
 }
 
 /// What its descriptors lead to, where we may know.
-fn descriptors(process: u32) -> Option<Vec<PathBuf>> {
+pub(crate) fn descriptors(process: u32) -> Option<Vec<PathBuf>> {
     let listed = fs::read_dir(format!("/proc/{process}/fd")).ok()?;
     let targets = listed.map(|entry| fs::read_link(entry.unwrap().path()).unwrap());
     Some(targets.collect())

@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use agentguard::core::{Event, Level, Promise, Ruling};
+use agentguard::core::{Event, Level, OutcomeOf, Promise, Ruling};
 
 use crate::attack::Tried;
 use crate::scene::{SECRET, Scene, as_everyone, level, where_held, where_held_or};
@@ -130,7 +130,7 @@ impl Host {
 }
 
 /// Those that the kernel refuses on its own: no datagrams, no names with messages, no addresses.
-const ODD: [(&str, &str); 20] = [
+const ODD: [(&str, &str); 22] = [
     ("datagram", "EPERM"),
     ("datagram-sendto", "EBADF"),
     ("datagram-sendmsg", "EBADF"),
@@ -145,6 +145,8 @@ const ODD: [(&str, &str); 20] = [
     ("too-long", "EINVAL"),
     ("far-too-long", "EINVAL"),
     ("negative", "EINVAL"),
+    ("without-end", "EINVAL"),
+    ("cut", "EFAULT"),
     ("nowhere", "EFAULT"),
     ("other-family", "EINVAL"),
     ("no-family", "EINVAL"),
@@ -372,6 +374,57 @@ fn a_granted_socket_is_reached_by_the_mediator_and_each_connection_recorded() {
     });
 }
 
+/// What is granted may hand sockets in as well. One of the host's network is connected to nobody.
+#[test]
+fn a_socket_of_the_hosts_network_that_is_handed_in_is_not_connected() {
+    as_everyone(|scene| {
+        let victim = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        victim.set_nonblocking(true).unwrap();
+        let port = victim.local_addr().unwrap().port().to_string();
+        let path = scene.outside().join("granted");
+        let listener = listen(scene, &path);
+        listener.set_nonblocking(false).unwrap();
+        let text = path.display().to_string();
+        let policy = scene.policy(&format!("{GRANT}{text:?}\n"));
+        let hand_in = std::thread::spawn(move || {
+            use rustix::net::{AddressFamily, SocketType, socket};
+            let (stream, _) = listener.accept().unwrap();
+            let handed = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+            hand(stream.as_fd(), handed.as_fd());
+        });
+        let words = ["./attack", "handed-in", &text, &port];
+        let tried = scene.run_with(&[&policy], &words).tried();
+        hand_in.join().unwrap();
+        assert_eq!(tried.result("received"), "ok");
+        assert_eq!(tried.result("connect"), "EACCES");
+        assert_eq!(victim.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    });
+}
+
+#[test]
+fn a_connection_that_was_allowed_and_failed_is_told_of() {
+    as_everyone(|scene| {
+        let path = scene.outside().join("granted");
+        let listener = listen(scene, &path);
+        let text = path.display().to_string();
+        let policy = scene.policy(&format!("{GRANT}{text:?}\n"));
+        let tried = scene.run_with(&[&policy], &["./attack", "misfit", &text]);
+        assert_eq!(tried.tried().result("misfit"), "EPROTOTYPE");
+        assert_eq!(connections(&listener), 0);
+        let mut failed = Vec::new();
+        scene.each_event(|event| {
+            if let Event::Outcome {
+                outcome: OutcomeOf::Failed { errno },
+                ..
+            } = event
+            {
+                failed.push(*errno);
+            }
+        });
+        assert_eq!(failed, [rustix::io::Errno::PROTOTYPE.raw_os_error()]);
+    });
+}
+
 fn hand(to: std::os::fd::BorrowedFd<'_>, descriptor: std::os::fd::BorrowedFd<'_>) {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -444,6 +497,18 @@ fn whoever_waits_in_a_connect_holds_nobody_up() {
         for name in ["restarted", "exec", "others-in-time"] {
             assert_eq!(tried.result(name), "ok", "{name}");
         }
+    });
+}
+
+/// Whoever waits has a thread of the mediator's, and is counted until it is gone.
+#[test]
+fn so_many_wait_in_a_connect_and_whoever_is_killed_makes_room() {
+    where_held(&[Promise::Own], |scene| {
+        let tried = scene.run(&["./attack", "queued", "512"]).tried();
+        assert_eq!(
+            (tried.result("told"), tried.result("told-then")),
+            ("20", "20")
+        );
     });
 }
 

@@ -186,7 +186,7 @@ fn no_socket_is_made_or_told_to_lead_past_the_mediator() {
             .filter_map(|line| line.split(' ').next())
             .filter(|name| name.starts_with("neighbour-"))
             .collect();
-        assert_eq!(neighbours.len(), 10, "{}", ran.stdout);
+        assert_eq!(neighbours.len(), 11, "{}", ran.stdout);
         for neighbour in &neighbours {
             assert_eq!(tried.result(neighbour), "ok", "{neighbour}");
         }
@@ -202,6 +202,32 @@ fn no_socket_is_made_or_told_to_lead_past_the_mediator() {
         tried.all_are(&refused, &neighbours);
         victim.heard_nothing();
         assert_eq!(server.bytes(), 0);
+    });
+}
+
+/// Each is copied by its lengths, which the kernel would have bounded.
+#[test]
+fn odd_messages_are_answered_as_the_kernel_answers_them() {
+    without_namespaces(|scene| {
+        let server = Server::start();
+        let policy = server.policy(scene, "");
+        let tried = run(scene, &policy, &["./attack", "messages"]).tried();
+        let bare = scene.run_bare(&["./attack", "messages"]).tried();
+        assert_eq!(tried, bare);
+        for (name, result) in [
+            ("named", "EISCONN"),
+            ("pieces-without-end", "error-90"),
+            ("stream-without-end", "ok"),
+            ("many", "1024"),
+            ("second-fails", "1"),
+            ("rights", "ok"),
+            ("rights-too-many", "EINVAL"),
+            ("broken", "32 1"),
+            ("broken-silent", "32 0"),
+            ("others", "ok"),
+        ] {
+            assert_eq!(tried.result(name), result, "{name}");
+        }
     });
 }
 

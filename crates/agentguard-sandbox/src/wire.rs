@@ -370,7 +370,55 @@ mod tests {
             assert_eq!(line.receive::<String>().unwrap().as_deref(), Some(text));
         }
         assert_eq!(line.receive::<String>().unwrap(), None);
+        assert!(line.buffer.len() <= MOST_READ && line.buffer.capacity() <= 2 * MOST_READ);
         writer.join().unwrap();
+    }
+
+    /// What one side says and both ways of reading make of it.
+    fn read_in_both_ways(sent: impl Fn() -> std::os::unix::net::UnixStream) -> [String; 2] {
+        let one = receive::<String>(sent());
+        let of_line = Line::new(sent()).receive::<String>();
+        [format!("{one:?}"), format!("{of_line:?}")]
+    }
+
+    #[test]
+    fn a_message_that_would_be_too_long_is_refused_by_its_length() {
+        let longest = u32::try_from(LONGEST).unwrap();
+        for (length, read) in [
+            (longest, "Ok(None)"),
+            (longest + 1, "Err(Garbled)"),
+            (u32::MAX, "Err(Garbled)"),
+        ] {
+            let sent = || {
+                let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+                rustix::io::write(&far, &length.to_le_bytes()).unwrap();
+                near
+            };
+            assert_eq!(read_in_both_ways(sent), [read, read], "{length}");
+        }
+    }
+
+    #[test]
+    fn whoever_closes_without_having_read_has_closed() {
+        let sent = || {
+            let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+            rustix::io::write(&near, b"never read").unwrap();
+            drop(far);
+            near
+        };
+        assert_eq!(read_in_both_ways(sent), ["Ok(None)"; 2]);
+    }
+
+    #[test]
+    fn descriptors_that_are_handed_over_go_to_no_program_that_is_started() {
+        let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+        send_descriptors(&far, &[far.as_fd(), far.as_fd()]).unwrap();
+        let taken = receive_descriptors(&near).unwrap();
+        let flags = taken
+            .iter()
+            .map(|one| rustix::io::fcntl_getfd(one).unwrap());
+        let closed = [rustix::io::FdFlags::CLOEXEC; 2];
+        assert_eq!(flags.collect::<Vec<_>>(), closed);
     }
 
     #[test]

@@ -50,7 +50,8 @@ extern char **environ;
 attack files, reads, pins, at_descriptor, reopen, descriptors, set_user_id;
 attack signals, owners, reach, shared_memory, terminal, daemons, stay, devices;
 attack unix_stream, unix_datagram, abstract, tcp, sockets;
-attack late, own, receive, waiting, network, connects, births, naive;
+attack misfit, handed_in;
+attack late, own, receive, waiting, queued, network, connects, births, naive;
 attack interfaces, clones, legacy, listener, kernel_files;
 attack keys, apart, forget;
 attack say, rise, run, memory, deleted, by_descriptor, environment, explained, spawned, full_outputs;
@@ -59,13 +60,13 @@ attack mark, race;
 attack names, race_names, naive_names, many_names, own_terminal, odd_names;
 attack orders, nesting, wait_closed, traced;
 attack closed, remap, storm, crowd, again, one_processor, last;
-attack hide, slow, attributes, chains;
+attack hide, slow, beside, attributes, chains;
 attack chance, bystander, bomb, hog, fill_up;
 attack take_common, left_common;
-attack hung, make_file;
+attack hung, make_file, reach_own;
 attack no_number, no_space, given_up, mixture;
 attack http, raw, resolve, datagrams, undo, fastopen, handed_on, resolve_all, protocols, take_over;
-attack turned, turned_race;
+attack turned, turned_race, messages;
 attack forgotten, narrower, first_process, lease, queues, consoles;
 
 #endif

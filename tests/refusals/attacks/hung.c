@@ -2,13 +2,15 @@
 #include "attack.h"
 #include <linux/fuse.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
-enum { LONGEST = 1 << 17, TOP = FUSE_ROOT_ID, NEVER, ONCE, BELOW, LAST = BELOW };
+enum { LONGEST = 1 << 17, TOP = FUSE_ROOT_ID, NEVER, ONCE, BELOW, SOCKET, LAST = SOCKET };
 
-static const char *const there[] = { [NEVER] = "never", [ONCE] = "once", [BELOW] = "below" };
+static const char *const there[] = { [NEVER] = "never", [ONCE] = "once", [BELOW] = "below", [SOCKET] = "socket" };
 static char program[1 << 20];
 static ssize_t length;
-static int opened, listed;
+static int opened, listed, bound_;
 
 static void answer(int fuse, const struct fuse_in_header *asked, int error, const void *what, size_t size)
 {
@@ -25,15 +27,16 @@ static void answer(int fuse, const struct fuse_in_header *asked, int error, cons
 static struct fuse_attr about(uint64_t node)
 {
 	int is_directory = node == TOP || node == BELOW;
+	uint32_t mode = is_directory ? S_IFDIR | 0777 : node == SOCKET ? S_IFSOCK | 0777 : S_IFREG | 0755;
 
-	return (struct fuse_attr){ .ino = node, .mode = is_directory ? S_IFDIR | 0777 : S_IFREG | 0755, .nlink = 1,
+	return (struct fuse_attr){ .ino = node, .mode = mode, .nlink = 1,
 				   .size = is_directory ? 0 : (uint64_t)length, .blksize = 4096 };
 }
 
 static void look_up(int fuse, const struct fuse_in_header *asked, const char *name)
 {
 	for (uint64_t node = NEVER; asked->nodeid == TOP && node <= LAST; node++)
-		if (strcmp(there[node], name) == 0) {
+		if (strcmp(there[node], name) == 0 && (node != SOCKET || bound_)) {
 			struct fuse_entry_out found = { .nodeid = node, .attr = about(node) };
 			return answer(fuse, asked, 0, &found, sizeof found);
 		}
@@ -59,6 +62,9 @@ static void serve(int fuse, const struct fuse_in_header *asked, const void *argu
 	case FUSE_LOOKUP:
 		return look_up(fuse, asked, arguments);
 	case FUSE_STATFS:
+		/* Where a socket is bound, nobody is told of what kind the file system is. */
+		if (bound_)
+			return;
 		return answer(fuse, asked, 0, &size, sizeof size);
 	case FUSE_OPEN:
 		/* Whoever looks at it first may have it; then nobody. */
@@ -76,8 +82,14 @@ static void serve(int fuse, const struct fuse_in_header *asked, const void *argu
 		if (listed++ == 0)
 			answer(fuse, asked, 0, NULL, 0);
 		return;
+	case FUSE_MKNOD: {
+		const struct fuse_mknod_in *made = arguments;
+		if (!S_ISSOCK(made->mode))
+			return;
+		bound_ = 1;
+		return look_up(fuse, asked, there[SOCKET]);
+	}
 	case FUSE_CREATE:
-	case FUSE_MKNOD:
 	case FUSE_MKDIR:
 	case FUSE_FORGET:
 	case FUSE_BATCH_FORGET:
@@ -98,6 +110,19 @@ int make_file(int argc, char **argv)
 {
 	(void)argc;
 	tell("make", open(argv[0], O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+	return 0;
+}
+
+/* reach_own PATH: listens there, and connects to it. */
+int reach_own(int argc, char **argv)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int server = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+	(void)argc;
+
+	strncpy(address.sun_path, argv[0], sizeof address.sun_path - 1);
+	tell("listen", bind(server, (struct sockaddr *)&address, sizeof address) < 0 ? -1 : listen(server, 1));
+	tell("reach", connect(client, (struct sockaddr *)&address, sizeof address));
 	return 0;
 }
 

@@ -1,9 +1,16 @@
 #include "attack.h"
 
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/ioprio.h>
 #include <pthread.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/ipc.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/xattr.h>
 
 /* slow PID: takes the processor, the disk and the nicer half of the machine away from a process outside. */
 int slow(int argc, char **argv)
@@ -24,6 +31,84 @@ int slow(int argc, char **argv)
 	tell("disk-group", syscall(SYS_ioprio_set, IOPRIO_WHO_PGRP, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0)));
 	tell("neighbour", setpriority(PRIO_PROCESS, 0, 19));
 	tell("neighbour-processors", sched_setaffinity(0, sizeof one, &one));
+	return 0;
+}
+
+#define SETXATTRAT 463 /* Linux 6.13 */
+#define REMOVEXATTRAT 466
+#define GET_FLAGS_32 0x80046601 /* FS_IOC32_GETFLAGS */
+
+static void extended(const char *path, int file)
+{
+	tell("attribute-set", setxattr(path, "user.agent", "x", 1, 0));
+	tell("attribute-lset", lsetxattr(path, "user.agent", "x", 1, 0));
+	tell("attribute-fset", fsetxattr(file, "user.agent", "x", 1, 0));
+	tell("attribute-remove", removexattr(path, "user.agent"));
+	tell("attribute-lremove", lremovexattr(path, "user.agent"));
+	tell("attribute-fremove", fremovexattr(file, "user.agent"));
+	tell("later-setxattrat", syscall(SETXATTRAT, AT_FDCWD, path, 0, "user.agent", NULL, 0));
+	tell("later-removexattrat", syscall(REMOVEXATTRAT, AT_FDCWD, path, 0, "user.agent"));
+}
+
+static void settings(int file)
+{
+	char zeroes[512] = { 0 };
+	int flags = 0;
+	tell("neighbour-flags", ioctl(file, FS_IOC_GETFLAGS, &flags));
+	tell("refused-flags", ioctl(file, FS_IOC_SETFLAGS, &flags));
+	tell("refused-project", ioctl(file, FS_IOC_FSSETXATTR, zeroes));
+	tell("refused-version", ioctl(file, FS_IOC_SETVERSION, &flags));
+	tell("refused-verity", ioctl(file, 0x40806685, zeroes)); /* FS_IOC_ENABLE_VERITY */
+	tell("refused-fat", ioctl(file, 0x40047211, zeroes));
+	tell("refused-btrfs", ioctl(file, 0x5000940e, zeroes));
+	tell("refused-f2fs", ioctl(file, 0x4004f50d, zeroes));
+	tell("refused-clone", ioctl(file, FICLONE, file));
+	tell("told-flags", ioctl(file, GET_FLAGS_32, &flags));
+	tell("told-place", ioctl(file, FS_IOC_FIEMAP, zeroes));
+}
+
+static void queues_of_all(void)
+{
+	char zeroes[512] = { 0 };
+	tell("absent-mq_open", syscall(SYS_mq_open, "none", 0, 0, NULL));
+	tell("absent-mq_unlink", syscall(SYS_mq_unlink, "none"));
+	tell("absent-msgget", syscall(SYS_msgget, IPC_PRIVATE, 0600));
+	tell("absent-msgctl", syscall(SYS_msgctl, -1, 0, zeroes));
+	tell("absent-msgsnd", syscall(SYS_msgsnd, -1, zeroes, 0, 0));
+	tell("absent-msgrcv", syscall(SYS_msgrcv, -1, zeroes, 0, 0, 0));
+	tell("absent-semget", syscall(SYS_semget, IPC_PRIVATE, 1, 0600));
+	tell("absent-semctl", syscall(SYS_semctl, -1, 0, 0, 0));
+	tell("absent-semop", syscall(SYS_semop, -1, zeroes, 1));
+	tell("absent-semtimedop", syscall(SYS_semtimedop, -1, zeroes, 1, NULL));
+	tell("absent-shmget", syscall(SYS_shmget, IPC_PRIVATE, 4096, 0600));
+	tell("absent-shmat", syscall(SYS_shmat, -1, NULL, 0));
+	tell("absent-shmctl", syscall(SYS_shmctl, -1, 0, zeroes));
+}
+
+/* beside FILE PID: each call that would reach what processes outside have too, or take it from them, the error of each
+ * in its name; what only tells, and what is one's own, beside it. */
+int beside(int argc, char **argv)
+{
+	if (argc < 2)
+		return 1;
+	int file = open(argv[0], O_RDONLY);
+	pid_t pid = (pid_t)number(argv[1]);
+	char attributes_[48] = { sizeof attributes_ };
+	extended(argv[0], file);
+	settings(file);
+	queues_of_all();
+	tell("refused-attributes", syscall(SYS_sched_setattr, pid, attributes_, 0));
+	/* Of a class that there is none of: let through, it would change nothing. */
+	tell("refused-users-disk", syscall(SYS_ioprio_set, IOPRIO_WHO_USER, 0, 7 << 13));
+	tell("watch", inotify_init1(0));
+#ifdef __x86_64__
+	tell("watch-old", syscall(SYS_inotify_init));
+	tell("absent-utime", syscall(SYS_utime, argv[0], NULL));
+#endif
+	tell("network-four", socket(AF_INET, SOCK_STREAM, 0));
+	tell("network-six", socket(AF_INET6, SOCK_DGRAM, 0));
+	tell("network-links", socket(AF_NETLINK, SOCK_RAW, 0));
+	tell("neighbour-socket", socket(AF_UNIX, SOCK_STREAM, 0));
 	return 0;
 }
 

@@ -150,6 +150,11 @@ static void by_odd_addresses(void)
 	tell("too-long", connect(stream, odd, 111));
 	tell("far-too-long", connect(stream, odd, 129));
 	tell("negative", connect(stream, odd, (socklen_t)-1));
+	tell("without-end", connect(stream, odd, INT32_MAX));
+	char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	munmap(page + 4096, 4096);
+	memcpy(page + 4096 - length + 1, odd, length - 1);
+	tell("cut", connect(stream, (struct sockaddr *)(page + 4096 - length + 1), length));
 	tell("nowhere", connect(stream, (struct sockaddr *)8, length));
 	tell("empty", connect(stream, odd, 0));
 	tell("only-a-family", connect(stream, odd, 2));
@@ -303,6 +308,30 @@ int receive(int argc, char **argv)
 	return 0;
 }
 
+/* misfit PATH: connects to it with a socket of another kind than listens there. */
+int misfit(int argc, char **argv)
+{
+	(void)argc;
+	tell("misfit", reach_by(SOCK_SEQPACKET, argv[0]));
+	return 0;
+}
+
+/* handed-in PATH PORT: takes a socket from whoever listens there, and connects it to that port. */
+int handed_in(int argc, char **argv)
+{
+	struct sockaddr_un address;
+	struct sockaddr_in port = { .sin_family = AF_INET, .sin_port = htons((uint16_t)number(argv[1])) };
+	socklen_t length = path_address(&address, argv[0]);
+	int client = socket(AF_UNIX, SOCK_STREAM, 0);
+	(void)argc;
+	port.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	tell("asked", connect(client, (struct sockaddr *)&address, length));
+	int socket_ = receive_descriptor(client);
+	tell("received", socket_);
+	tell("connect", connect(socket_, (struct sockaddr *)&port, sizeof port));
+	return 0;
+}
+
 static int tcp_listener(struct sockaddr_in *address)
 {
 	socklen_t length = sizeof *address;
@@ -413,6 +442,65 @@ int waiting(int argc, char **argv)
 	errno = EAGAIN;
 	tell("others-in-time", seconds() - before < 5 ? 0 : -1);
 	/* And it ends, with all who wait. */
+	return 0;
+}
+
+static volatile int told_to_try_again;
+
+static void *wait_or_be_told(void *unused)
+{
+	int client = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (connect(client, (struct sockaddr *)&full_path, path_address(&full_path, "full")) < 0 && errno == EAGAIN)
+		__atomic_add_fetch(&told_to_try_again, 1, __ATOMIC_SEQ_CST);
+	pause();
+	return unused;
+}
+
+/* Has so many threads of a process wait in a connect, and says how many did not have to, `some` at least. */
+static int crowd_of(long threads, int some)
+{
+	int told = 0;
+	int ends[2];
+	if (pipe(ends) < 0)
+		_exit(3);
+	pid_t child = fork();
+	if (child == 0) {
+		pthread_attr_t small;
+		pthread_t thread;
+		pthread_attr_init(&small);
+		pthread_attr_setstacksize(&small, 65536);
+		for (long i = 0; i < threads; i++)
+			pthread_create(&thread, &small, wait_or_be_told, NULL);
+		for (int i = 0; i < 300 && told_to_try_again < some; i++)
+			usleep(100000);
+		/* Nobody tells that all others wait. */
+		sleep(1);
+		if (write(ends[1], (void *)&told_to_try_again, sizeof(int)) < 0)
+			_exit(3);
+		pause();
+	}
+	if (read(ends[0], &told, sizeof told) < 0)
+		_exit(3);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	return told;
+}
+
+/* queued MOST: so many wait, whoever comes besides is told to try again, and who is killed leaves its place. */
+int queued(int argc, char **argv)
+{
+	long all = (argc > 0 ? number(argv[0]) : 0) + 20;
+	int told = 0;
+	if (listen_at("full", SOCK_STREAM, 0) < 0)
+		return 3;
+	fill_queue();
+	printf("told %d\n", crowd_of(all, 20));
+	/* It is seen at the next look that they are gone, and a busy machine looks later. */
+	for (int i = 0; i < 5 && told != 20; i++) {
+		sleep(1);
+		told = crowd_of(all, 20);
+	}
+	printf("told-then %d\n", told);
 	return 0;
 }
 

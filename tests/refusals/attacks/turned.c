@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 static struct sockaddr_in at(const char *host, long port)
@@ -62,6 +63,19 @@ static void datagrams_past(long port)
 	tell("neighbour-nobody", connect(socket_, (struct sockaddr *)&nobody, sizeof nobody));
 	tell("bind-after", bind(socket_, (struct sockaddr *)&any, sizeof any));
 	tell("sendto-after", sendto(socket_, "stolen", 6, 0, (struct sockaddr *)&loopback, sizeof loopback));
+}
+
+/* A lookup (RFC 1035, section 4.1) on a socket that is connected to nobody. */
+static void looked_up(void)
+{
+	static const char question[] = "\0\7\1\0\0\1\0\0\0\0\0\0\5other\4test\0\0\1\0\1";
+	struct sockaddr_in resolver = at("192.0.2.53", 53);
+	struct timeval limit = { .tv_sec = 10 };
+	char answer[512];
+	int socket_ = socket(AF_INET, SOCK_DGRAM, 0);
+	setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	sendto(socket_, question, sizeof question - 1, 0, (struct sockaddr *)&resolver, sizeof resolver);
+	tell("neighbour-lookup", recv(socket_, answer, sizeof answer, 0));
 }
 
 /* Both ends of a unix socket: what is sent for a caller comes as the caller sent it. */
@@ -130,6 +144,7 @@ int turned(int argc, char **argv)
 	tell("links", opened(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
 	datagrams_past(port);
 	tell("neighbour-delay", setsockopt(stream, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+	looked_up();
 	neighbours();
 	return 0;
 }

@@ -102,10 +102,84 @@ fn groups_of_guards_that_were_killed_are_removed_and_those_in_use_are_not() {
     };
     place.sweep();
     // Where `cgroup.kill` is no file of the kernel's, it stays in the way of its directory.
-    let _ = fs::remove_file(hierarchy.0.join("agentguard-left/cgroup.kill"));
-    place.sweep();
+    let killed = fs::read_to_string(hierarchy.0.join("agentguard-left/cgroup.kill"));
+    assert_eq!(killed.unwrap(), "1");
     assert!(!hierarchy.0.join("agentguard-used/cgroup.kill").exists());
     assert!(!hierarchy.0.join("other/cgroup.kill").exists());
+}
+
+#[test]
+fn every_group_on_the_way_bounds() {
+    let hierarchy = Hierarchy::new("way");
+    let top = hierarchy.group("", &[("cgroup.subtree_control", ALL)]);
+    let group = |path, memory, processes| {
+        let none = ("cgroup.subtree_control", "");
+        let files = [none, ("memory.max", memory), ("pids.max", processes)];
+        hierarchy.group(path, &files)
+    };
+    group("a", "1000", "20");
+    let own = group("a/own", "500", "10");
+    let above = Place::from(&top, &own).unwrap().above;
+    assert_eq!((above.memory, above.processes), (Some(500), Some(10)));
+}
+
+#[test]
+fn no_group_is_taken_that_lies_above_or_could_not_bound() {
+    let hierarchy = Hierarchy::new("none-above");
+    hierarchy.group("", &[("cgroup.subtree_control", ALL)]);
+    let place = |files: &[(&str, &str)], own: &str| {
+        let top = hierarchy.group("top", files);
+        let own = hierarchy.group(&format!("top/{own}"), &[]);
+        Place::from(&top, &own).is_ok()
+    };
+    assert!(place(&[("cgroup.subtree_control", ALL)], "own"));
+    for one in ["cpu memory", "cpu pids"] {
+        let files = [("cgroup.subtree_control", one), ("cgroup.controllers", one)];
+        assert!(!place(&files, "own"), "{one}");
+    }
+    // It could be made to hand down, where this process is, and not from below.
+    let first = [("cgroup.subtree_control", ""), ("cgroup.controllers", ALL)];
+    assert!(place(&first, "") && !place(&first, "own"));
+    let top = hierarchy.group("top", &[("cgroup.subtree_control", ALL)]);
+    fs::remove_file(top.join("cgroup.procs")).unwrap();
+    assert!(Place::from(&top, &top).is_err());
+}
+
+#[test]
+fn a_group_has_the_strictest_bounds_and_is_locked_for_as_long_as_it_lives() {
+    let limits = |memory_bytes| Limits {
+        processes: 100,
+        files: 10,
+        memory_bytes,
+        temporary_bytes: 1,
+        seconds: None,
+        held: agentguard_core::Held::Session,
+    };
+    let hierarchy = Hierarchy::new("bound");
+    for (above, own, bounds) in [
+        ((None, None), Some(5000), ["100", "5000", "0"]),
+        ((Some(1000), Some(7)), Some(5000), ["7", "1000", "0"]),
+        ((Some(9000), Some(900)), Some(5000), ["100", "5000", "0"]),
+        ((Some(1000), None), None, ["100", "1000", "max"]),
+    ] {
+        let directory = hierarchy.group("agentguard-one", &[("memory.swap.max", "max")]);
+        let (memory, processes) = above;
+        let place = Place {
+            directory: hierarchy.0.clone(),
+            above: Above { memory, processes },
+            is_to_hand_down: false,
+        };
+        let group = SessionGroup::bound(directory.clone(), &place, &limits(own)).unwrap();
+        let set = ["pids.max", "memory.max", "memory.swap.max"]
+            .map(|file| fs::read_to_string(directory.join(file)).unwrap());
+        assert_eq!(set, bounds);
+        let killed = directory.join("cgroup.kill");
+        place.sweep();
+        assert!(!killed.exists(), "another session took it for a left one");
+        drop(group);
+        assert_eq!(fs::read_to_string(killed).unwrap(), "1");
+        fs::remove_dir_all(&directory).unwrap();
+    }
 }
 
 #[test]
@@ -114,6 +188,8 @@ fn events_are_counted_by_their_whole_name() {
     assert_eq!(counted(text, "oom_kill"), 2);
     assert_eq!(counted(text, "oom"), 3);
     assert_eq!(counted(text, "max"), 17);
+    assert_eq!(counted("oom_kill 2\noom 3\n", "oom"), 3);
+    assert_eq!(counted("oom_kill2\n", "oom_kill"), 0);
     assert_eq!(counted("", "max"), 0);
 }
 

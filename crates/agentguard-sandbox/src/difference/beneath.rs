@@ -87,3 +87,44 @@ fn open_once(at: impl AsFd, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{create_dir_all, write};
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_read_above_the_directory_or_by_a_link() {
+        let name = format!("agentguard-beneath-{}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        create_dir_all(root.join("in/below")).unwrap();
+        write(root.join("outside"), "outside").unwrap();
+        write(root.join("in/below/file"), "inside").unwrap();
+        symlink("below", root.join("in/link")).unwrap();
+        symlink("below/file", root.join("in/last")).unwrap();
+        let at = std::fs::File::open(root.join("in")).unwrap();
+        let absolute = root.join("in/below/file");
+        for (path, errno) in [
+            (b"../outside".as_slice(), Errno::XDEV),
+            (b"below/../../outside", Errno::XDEV),
+            (absolute.as_os_str().as_bytes(), Errno::XDEV),
+            (b"link/file", Errno::LOOP),
+            (b"last", Errno::LOOP),
+            (b"below", Errno::INVAL),
+        ] {
+            let read = read_file(&at, path, 16);
+            assert_eq!(read, Err(errno), "{}", String::from_utf8_lossy(path));
+        }
+        assert!(open_directory(&at, b"link").is_err());
+        assert_eq!(read_file(&at, b"below/file", 6).unwrap(), b"inside");
+        assert_eq!(read_file(&at, b"below/file", 5), Err(Errno::FBIG));
+        let (file, _) = open_file(&at, b"below/file").unwrap();
+        assert_eq!(read_up_to(&file, 3).unwrap(), b"ins");
+        let flags = rustix::io::fcntl_getfd(&file).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+}

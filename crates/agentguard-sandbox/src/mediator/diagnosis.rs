@@ -153,4 +153,38 @@ mod tests {
         assert!(message(&[40, 0, 0, 0, 20, 0, 0, 0]).is_none());
         assert!(message(&[4, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_none());
     }
+
+    #[test]
+    fn only_the_file_that_a_socket_is_bound_to_is_the_one() {
+        use std::os::unix::fs::MetadataExt as _;
+        let path = format!("/dev/shm/agentguard-bound-{}", std::process::id());
+        let bound = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let file = std::fs::metadata(&path).unwrap();
+        let (major, minor) = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
+        let own = Bound {
+            inode: u32::try_from(file.ino()).unwrap(),
+            device: major << 20 | minor,
+        };
+        let elsewhere = Bound {
+            device: own.device ^ 1 << 19,
+            ..own
+        };
+        let other = Bound {
+            inode: own.inode ^ 1 << 30,
+            ..own
+        };
+        let is_one = |wanted| {
+            let (family, raw) = (
+                rustix::net::AddressFamily::NETLINK,
+                rustix::net::SocketType::RAW,
+            );
+            let protocol = Some(rustix::net::netlink::SOCK_DIAG);
+            let asked = rustix::net::socket(family, raw, protocol).unwrap();
+            is_bound(asked.as_fd(), wanted).unwrap()
+        };
+        assert_eq!([own, elsewhere, other].map(is_one), [true, false, false]);
+        drop(bound);
+        assert!(!is_one(own));
+        std::fs::remove_file(path).unwrap();
+    }
 }

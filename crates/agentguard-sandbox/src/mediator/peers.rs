@@ -15,10 +15,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use agentguard_core::Level;
+use agentguard_core::{Level, Network};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with, sockopt};
 
 use super::diagnosis::{self, Bound};
 use crate::error::{Failure, Step};
@@ -57,22 +57,23 @@ pub(super) struct Peers {
     network: u64,
     /// Whether that is nobody's but the session's.
     is_own: bool,
+    /// Whether the session has sockets of a network at all.
+    has_network: bool,
     own_devices: Vec<u64>,
     /// What policy grants, held so that their inodes' numbers stay theirs.
     granted: Vec<(OwnedFd, (u64, u64))>,
     /// The devices of all mounts, by the mounts' numbers. None is added later: nothing inside may mount.
     devices: HashMap<u64, u32>,
-    tools: Mutex<Tools>,
+    /// Asks the kernel about sockets, where it can be asked: one question after the other. Nothing is asked of a file
+    /// system meanwhile, which may not answer.
+    diagnosis: Option<Mutex<OwnedFd>>,
+    probe: Probe,
 }
 
-/// Sockets made before the filter forbids them.
+/// A datagram socket: connected to one of another kind it is refused, and with no other word. It is made before the
+/// filter forbids that.
 #[derive(Debug)]
-struct Tools {
-    /// Asks the kernel about sockets, where it can be asked.
-    diagnosis: Option<OwnedFd>,
-    /// A datagram socket: connected to one of another kind it is refused, and with no other word.
-    probe: OwnedFd,
-}
+struct Probe(OwnedFd);
 
 impl Peers {
     /// Looks around in the session that was built. The process is to stand in `proc`, the caller's `/proc`,
@@ -96,23 +97,27 @@ impl Peers {
         Ok(Self {
             network: sys::network_of(probe.as_fd()).step(STEP)?,
             is_own: has_own && plan.confinement.network.is_own(),
+            has_network: has_own || plan.confinement.network != Network::Isolated,
             own_devices: own_devices.collect::<Result<_, _>>().step(STEP)?,
             granted: granted.filter_map(hold).collect(),
             devices: devices(&read("self/mountinfo").step(STEP)?),
-            tools: Mutex::new(Tools { diagnosis, probe }),
+            diagnosis: diagnosis.map(Mutex::new),
+            probe: Probe(probe),
         })
     }
 
-    /// Whether a socket is of the session's network, and not one that was handed in.
+    /// Whether a socket is of the session's network, and not one that was handed in. Where that is the host's, and the
+    /// session is to have none, only unix sockets are.
     pub(super) fn is_of_network(&self, socket: BorrowedFd<'_>) -> bool {
-        sys::network_of(socket).is_ok_and(|network| network == self.network)
+        let is_unix = || sockopt::socket_domain(socket) == Ok(AddressFamily::UNIX);
+        let is_of_session = self.has_network || is_unix();
+        is_of_session && sys::network_of(socket).is_ok_and(|network| network == self.network)
     }
 
     /// Whom a socket in a directory leads to. `pinned` holds it, and is what is to be connected to after.
     pub(super) fn of_socket(&self, pinned: BorrowedFd<'_>) -> io::Result<Peer> {
         let stat = fs::fstat(pinned)?;
-        let tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(errno) = tools.cannot(pinned) {
+        if let Some(errno) = self.probe.cannot(pinned) {
             return Ok(Peer::Nobody(errno));
         }
         let inode = (stat.st_dev, stat.st_ino);
@@ -125,9 +130,13 @@ impl Peers {
         let Some(bound) = self.is_own.then(|| self.told_by_number(pinned)).flatten() else {
             return Ok(Peer::Host);
         };
-        match &tools.diagnosis {
-            Some(diagnosis) if diagnosis::is_bound(diagnosis.as_fd(), bound)? => Ok(Peer::Session),
-            Some(_) | None => Ok(Peer::Host),
+        let Some(diagnosis) = &self.diagnosis else {
+            return Ok(Peer::Host);
+        };
+        let diagnosis = diagnosis.lock().unwrap_or_else(PoisonError::into_inner);
+        match diagnosis::is_bound(diagnosis.as_fd(), bound)? {
+            true => Ok(Peer::Session),
+            false => Ok(Peer::Host),
         }
     }
 
@@ -137,8 +146,7 @@ impl Peers {
         let size = u64::try_from(system.f_bsize)
             .ok()?
             .checked_mul(system.f_blocks)?;
-        let is_small = LONG_NUMBERS.contains(&system.f_type) && size <= LARGEST;
-        if !is_small && !SHORT_NUMBERS.contains(&system.f_type) {
+        if !are_numbers_short(system.f_type, size) {
             return None;
         }
         let text = read(&format!("self/fdinfo/{}", pinned.as_raw_fd())).ok()?;
@@ -153,11 +161,12 @@ impl Peers {
     }
 }
 
-impl Tools {
+impl Probe {
     /// Why nobody could be connected to at what `pinned` holds; none where somebody can. Nobody hears of this:
-    /// the kernel compares the kinds of sockets first, and a datagram socket only notes its peer.
+    /// the kernel compares the kinds of sockets first, and a datagram socket only notes its peer. Several may try at
+    /// once: what each is told does not depend on that peer.
     fn cannot(&self, pinned: BorrowedFd<'_>) -> Option<Errno> {
-        let probe = self.probe.as_fd();
+        let probe = self.0.as_fd();
         let tried = sys::connect(probe, &address_of(pinned));
         if tried.is_ok() {
             let _ = sys::connect(probe, &NOBODY);
@@ -168,6 +177,12 @@ impl Tools {
             errno => Some(errno),
         }
     }
+}
+
+/// Whether the low bits of inodes' numbers are all that there are on a file system of this kind and size.
+fn are_numbers_short(kind: i64, size: u64) -> bool {
+    let is_small = LONG_NUMBERS.contains(&kind) && size <= LARGEST;
+    is_small || SHORT_NUMBERS.contains(&kind)
 }
 
 /// An address that leads to what a descriptor of ours holds, wherever that lies now.
@@ -211,6 +226,20 @@ fn devices(mounts: &str) -> HashMap<u64, u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_where_no_number_is_longer_are_inodes_told_by_what_the_kernel_shows_of_it() {
+        let (xfs, btrfs, ext4, nfs) = (0x5846_5342, 0x9123_683e, 0xef53, 0x6969);
+        for (kind, size, are_short) in [
+            (ext4, u64::MAX, true),
+            (xfs, LARGEST, true),
+            (xfs, LARGEST + 1, false),
+            (btrfs, 1, false),
+            (nfs, 1, false),
+        ] {
+            assert_eq!(are_numbers_short(kind, size), are_short, "{kind:#x} {size}");
+        }
+    }
 
     #[test]
     fn a_mounts_device_is_as_the_kernel_counts() {
