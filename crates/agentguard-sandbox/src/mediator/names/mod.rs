@@ -11,6 +11,7 @@ mod call;
 mod fetched;
 mod look;
 mod perform;
+mod sockets;
 mod trees;
 
 use agentguard_core::{Making, OutcomeOf};
@@ -19,7 +20,7 @@ use rustix::io::{Errno, Result};
 use rustix::process::Pid;
 use std::cell::Cell;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::call::Call;
@@ -156,7 +157,8 @@ impl Worker<'_> {
             | Call::Node { .. }
             | Call::Symlink { .. }
             | Call::Link { .. }
-            | Call::Rename { .. } => OFlags::empty(),
+            | Call::Rename { .. }
+            | Call::Socket(_) => OFlags::empty(),
         };
         match result {
             Ok(Done::Nothing) => listener.succeed(notification),
@@ -287,7 +289,7 @@ impl Worker<'_> {
                 let place = resolver.place(named)?;
                 let trees = attempting.trees(&place)?;
                 let _together = trees::share(&trees);
-                attempting.may(&place, &What::Link)?;
+                attempting.may(&place, &What::Link(target.clone()))?;
                 perform::make_symlink(target, &place)?;
                 Ok(Done::Nothing)
             }
@@ -297,6 +299,7 @@ impl Worker<'_> {
                 let to = resolver.place(to)?;
                 attempting.rename(&from, &to, *flags)
             }
+            Call::Socket(naming) => attempting.bind(&mut resolver, naming),
         }
     }
 }
@@ -538,7 +541,7 @@ impl Attempting<'_> {
             return Err(Errno::XDEV.into());
         }
         let what = match kind(file.as_fd())? {
-            FileType::Symlink => What::Link,
+            FileType::Symlink => link_at(file.as_fd())?,
             FileType::RegularFile
             | FileType::Directory
             | FileType::Fifo
@@ -583,7 +586,7 @@ fn what_is(place: &Place) -> Result<Option<What>> {
     };
     Ok(Some(match kind(found.as_fd())? {
         FileType::Directory => What::Tree(found),
-        FileType::Symlink => What::Link,
+        FileType::Symlink => link_at(found.as_fd())?,
         FileType::RegularFile
         | FileType::Fifo
         | FileType::Socket
@@ -591,4 +594,10 @@ fn what_is(place: &Place) -> Result<Option<What>> {
         | FileType::BlockDevice
         | FileType::Unknown => What::File,
     }))
+}
+
+/// A link that is held, with where it points.
+fn link_at(link: BorrowedFd<'_>) -> Result<What> {
+    let target = fs::readlinkat(link, "", Vec::new())?;
+    Ok(What::Link(target.into_bytes()))
 }
