@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs;
+use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{Errno, Result};
 
 use super::call::Naming;
@@ -84,12 +84,12 @@ fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
     Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
-/// Binds it from a directory on. The working directory is the thread's own, and nothing else uses it.
+/// Binds it from a directory on. The working directory is the thread's own: what connects counts on it.
 fn bind_in(directory: BorrowedFd<'_>, socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
+    let own = fs::open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     rustix::process::fchdir(directory)?;
     let bound = bind(socket, address);
-    // No directory is kept from going.
-    rustix::process::chdir("/")?;
+    rustix::process::fchdir(own)?;
     bound
 }
 
