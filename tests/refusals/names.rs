@@ -311,7 +311,7 @@ fn a_socket_is_no_part_of_a_repository_and_no_setting() {
                 &format!("home/work/{directory}/HEAD"),
                 "ref: refs/heads/main\n",
             );
-            let settings = "[core]\n\tbare = false\n\tworktree = .\n\tfsmonitor = ../ran\n";
+            let settings = "[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tworktree = .\n\tfsmonitor = ../ran\n";
             scene.write(&format!("home/work/{directory}/config"), settings);
         }
         scene.program("ran", b"#!/bin/sh\n: > ../has-run\n");
