@@ -47,14 +47,16 @@ taken_up contains path if {
 		".cargo/config.toml", ".claude", ".clinerules/hooks", ".codebuddy", ".codex", ".config/mise",
 		".config/mise.toml", ".continue", ".crush.json", ".cursor", ".devcontainer", ".devcontainer.json", ".devin",
 		".envrc", ".exrc", ".factory", ".gemini", ".github/copilot", ".github/extensions", ".github/hooks",
-		".github/lsp.json", ".github/mcp.json", ".gitlab/duo", ".grok", ".gvimrc", ".helix", ".hg/hgrc", ".husky",
-		".idea", ".iflow", ".junie", ".kilo", ".kilocode", ".kimi-code", ".kiro/agents", ".kiro/hooks",
+		".github/lsp.json", ".github/mcp.json", ".gitlab/duo", ".grok", ".gvimrc", ".helix", ".hg/hgrc",
+		".hg/hgrc-not-shared", ".hg/sharedpath", ".husky", ".idea", ".iflow", ".jj/repo/config.toml",
+		".jj/workspace-config.toml", ".junie", ".kilo", ".kilocode", ".kimi-code", ".kiro/agents", ".kiro/hooks",
 		".kiro/settings", ".mcp.json", ".mise", ".mise.local.toml", ".mise.toml", ".npmrc", ".nvim.lua", ".nvimrc",
 		".opencode", ".openhands", ".pi", ".pnpmfile.cjs", ".pnpmfile.mjs", ".qoder", ".qwen", ".renviron", ".roo",
-		".rovodev", ".rprofile", ".tabnine", ".tool-versions", ".trae", ".vibe", ".vimrc", ".vscode", ".warp",
-		".windsurf", ".yarn/plugins", ".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed", "bunfig.toml", "crush.json",
-		"kilo.json", "kilo.jsonc", "mise.local.toml", "mise.toml", "mise/config.toml", "opencode.json",
-		"opencode.jsonc", "rust-toolchain", "rust-toolchain.toml",
+		".rovodev", ".rprofile", ".sl/config", ".sl/sharedpath", ".tabnine", ".tool-versions", ".trae", ".vibe",
+		".vimrc", ".vscode", ".warp", ".windsurf", ".yarn/plugins", ".yarn/releases", ".yarnrc", ".yarnrc.yml",
+		".zed", "_darcs/prefs/defaults", "_darcs/prefs/prefs", "bunfig.toml", "crush.json", "kilo.json", "kilo.jsonc",
+		"mise.local.toml", "mise.toml", "mise/config.toml", "opencode.json", "opencode.jsonc", "rust-toolchain",
+		"rust-toolchain.toml",
 	]
 }
 

@@ -36,8 +36,8 @@ test_so_is_what_any_agent_or_tool_reads if {
 	pinned := sandbox.pins with input as request([])
 	judged := sandbox.places with input as request([])
 	every path in {
-		".agents/plugins", ".amp", ".gitlab/duo", ".kilo", ".rprofile", ".tool-versions", "kilo.jsonc", "mise.toml",
-		"rust-toolchain.toml",
+		".agents/plugins", ".amp", ".gitlab/duo", ".hg/hgrc-not-shared", ".hg/sharedpath", ".jj/repo/config.toml",
+		".kilo", ".rprofile", ".tool-versions", "kilo.jsonc", "mise.toml", "rust-toolchain.toml",
 	} {
 		{path, concat("/", ["**", path])} - pinned == set()
 		{concat("/", ["**", path]), sprintf("**/%s/**", [path])} - judged == set()

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use agentguard::core::{Event, Level, Network, Promise};
+use rustix::fs::XattrFlags;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::files::{state, targets};
 use crate::lifetime::{all_dead, kill_all, living_at, parent, stop, with_argument};
@@ -159,6 +161,37 @@ fn without_mounts_no_call_changes_attributes_outside() {
         fs::remove_file(scene.work().join("to-outside")).unwrap();
         let bare = scene.run_bare(&words).tried();
         assert_eq!(bare.result("path-chmod"), "ok");
+    });
+}
+
+/// What such a descriptor is good for is waiting: who waits on a terminal learns when somebody types.
+#[test]
+fn without_mounts_nothing_outside_is_waited_upon_and_no_attribute_is_told() {
+    without_namespaces(|scene| {
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let terminal = ptsname(&controller, Vec::new()).unwrap();
+        let terminal = terminal.into_string().unwrap();
+        scene.own(Path::new(&terminal));
+        let file = scene.write("outside/attributed", SECRET);
+        rustix::fs::setxattr(&file, "user.secret", SECRET.as_bytes(), XattrFlags::empty()).unwrap();
+        let words = ["./attack", "beheld", file.to_str().unwrap(), &terminal];
+        rustix::io::write(&controller, b"typed\n").unwrap();
+        let tried = scene.run_at(LEVEL, &[], &words).tried();
+        for (name, result) in tried.all_but(&[]) {
+            let expected = match name.split('-').next() {
+                Some("neighbour") => "ok",
+                Some("absent") => "ENOSYS",
+                Some("attribute" | "attributes") => "EOPNOTSUPP",
+                Some(_) | None => "EPERM",
+            };
+            assert_eq!(result, expected, "{name}");
+        }
+        let bare = scene.run_bare(&words).tried();
+        for real in ["terminal", "typed", "file", "attribute", "attributes"] {
+            assert_eq!(bare.result(real), "ok", "{real}");
+        }
     });
 }
 

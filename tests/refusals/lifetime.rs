@@ -337,6 +337,28 @@ fn a_home_that_an_agent_closed_is_open_to_the_next_session() {
     });
 }
 
+#[test]
+fn a_caller_whose_mask_closes_files_to_their_owner_is_told_what_to_do_and_leaves_nothing() {
+    as_everyone(|scene| {
+        for (mask, code) in [("0777", 125), ("0100", 125), ("0077", 0)] {
+            let session = scene.exec(&[], &["true"]);
+            let mut masked = scene.command("sh");
+            masked
+                .args(["-c", &format!("umask {mask}; exec \"$@\""), "sh"])
+                .arg(session.get_program())
+                .args(session.get_args());
+            let ran = scene.run_command(masked);
+            assert_eq!(ran.code, Some(code), "{}", ran.stderr);
+            let is_told = ran.stderr.contains("`umask 022`");
+            assert_eq!(is_told, code != 0, "{}", ran.stderr);
+        }
+        let mut verify = scene.command(scene.root.join("agentguard"));
+        verify.arg("verify");
+        let ran = scene.run_command(verify);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    });
+}
+
 /// Processes that stand in a session of this scene: its workspace is mounted for them, or, where nothing is
 /// mounted, they run a program of the scene.
 fn inside(scene: &Scene) -> Vec<u32> {

@@ -224,7 +224,7 @@ fn what_is_refused_is_said_to_whoever_tried() {
 fn what_fat_takes_for_a_place_is_judged_on_every_file_system() {
     const MAKE: &str = "for name; do mkdir -p \"$(dirname \"$name\")\"; \
                         echo planted > \"$name\" && echo \"made $name\"; done; true";
-    const PLACES: [&str; 8] = [
+    const PLACES: [&str; 10] = [
         ".envrc.",
         ".ENVRC. .",
         "ENVRC~1",
@@ -233,21 +233,128 @@ fn what_fat_takes_for_a_place_is_judged_on_every_file_system() {
         "VSCODE~1/tasks.json",
         "VS03FA~1/TASKS~1.JSO",
         "GIT~1/hooks/pre-commit",
+        ".envrc::$DATA",
+        ".git::$INDEX_ALLOCATION/hooks/pre-commit",
     ];
     where_held(&[Promise::Pins], |scene| {
         scene.directory("home/work/.vscode");
         scene.directory("home/work/VSCODE~1");
         let mut words = vec!["sh", "-c", MAKE, "sh"];
         words.extend(PLACES);
-        words.extend(["notes~", "notes~1.txt", "envrc", "a.b./c."]);
+        words.extend(["notes~", "notes~1.txt", "envrc", "a.b./c.", "notes:.envrc"]);
         let ran = scene.run(&words);
         assert_eq!(
             ran.stdout,
-            "made notes~\nmade notes~1.txt\nmade envrc\nmade a.b./c.\n"
+            "made notes~\nmade notes~1.txt\nmade envrc\nmade a.b./c.\nmade notes:.envrc\n"
         );
         for place in PLACES {
             assert!(!scene.work().join(place).exists(), "{place}");
         }
+    });
+}
+
+/// Nobody looks for settings in what was fetched, since nobody works there: until a link says that it is elsewhere.
+#[test]
+fn a_link_lets_nothing_that_was_fetched_out() {
+    let script = "try() { \"$@\" && echo \"let $*\"; }; mv packages/app node_modules/app; \
+                  try ln -s ../node_modules/app packages/app; try ln -s \"/$PWD/./node_modules/app\" packages/app; \
+                  try ln -s node_modules all; try ln -s ../node_modules/later packages/app; try ln -s old packages/app; \
+                  ln -s ../node_modules/app node_modules/b/led; try mv node_modules/b/led packages/led; \
+                  try ln node_modules/b/led packages/twin; \
+                  echo x > node_modules/app/.npmrc; ls packages; \
+                  ln -s ../node_modules packages/node_modules && ln -s ../app node_modules/b/other && \
+                  ln -s node_modules/app/package.json manifest && ln -s packages/web web && echo worked";
+    where_held(&[Promise::Pins], |scene| {
+        for directory in [
+            "packages/app",
+            "packages/web",
+            "packages/node_modules/app",
+            "node_modules/b",
+        ] {
+            scene.directory(&format!("home/work/{directory}"));
+            scene.own(&scene.work().join(directory).join(".."));
+        }
+        fs::remove_dir_all(scene.work().join("packages/node_modules")).unwrap();
+        std::os::unix::fs::symlink("../node_modules/app", scene.work().join("packages/old"))
+            .unwrap();
+        scene.write("home/work/packages/app/package.json", "{}");
+        let ran = scene.run(&["sh", "-c", script]);
+        assert_eq!(ran.stdout, "old\nweb\nworked\n", "{}", ran.stderr);
+        assert!(
+            scene
+                .refusals()
+                .contains(&"persistence/configuration".to_owned())
+        );
+    });
+    as_everyone(|scene| {
+        scene.directory("home/work/packages/app");
+        scene.directory("home/work/node_modules");
+        scene.own(&scene.work().join("packages"));
+        let ran = scene.run_bare(&["sh", "-c", script]);
+        assert!(
+            ran.stdout.contains("let ln -s ../node_modules/app"),
+            "{}",
+            ran.stderr
+        );
+        assert!(scene.work().join("packages/app/.npmrc").exists());
+    });
+}
+
+/// Git looks for its directories by asking whether it could go there, which it is told of a socket too.
+#[test]
+fn a_socket_is_no_part_of_a_repository_and_no_setting() {
+    let prepare = |scene: &Scene| {
+        for directory in ["a", "b", "c", "d", "e", "f"] {
+            scene.directory(&format!("home/work/{directory}/refs"));
+            scene.own(&scene.work().join(directory));
+            scene.write(
+                &format!("home/work/{directory}/HEAD"),
+                "ref: refs/heads/main\n",
+            );
+            let settings = "[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tworktree = .\n\tfsmonitor = ../ran\n";
+            scene.write(&format!("home/work/{directory}/config"), settings);
+        }
+        scene.program("ran", b"#!/bin/sh\n: > ../has-run\n");
+    };
+    let runs = |scene: &Scene| {
+        for directory in ["a", "b", "c", "d", "e", "f"] {
+            scene.run_bare(&["sh", "-c", &format!("cd {directory} && git status")]);
+        }
+        scene.work().join("has-run").exists()
+    };
+    where_held(&[Promise::Pins], |scene| {
+        prepare(scene);
+        let tried = scene.run(&["./attack", "bind_names"]).tried();
+        for (name, result) in tried.all_but(&["raced", "planted"]) {
+            let is_neighbour = name.starts_with("neighbour");
+            let expected = match (is_neighbour, name) {
+                (true, _) => "ok",
+                (false, "hook") => "ENOENT",
+                (false, _) => "EACCES",
+            };
+            assert_eq!(result, expected, "{name}");
+        }
+        assert_eq!(tried.result("planted"), "0");
+        let raced: u32 = tried.result("raced").parse().unwrap();
+        assert!(
+            raced > 20,
+            "its own directory was met now and then: {raced}"
+        );
+        assert!(!runs(scene));
+        let refusals = scene.refusals();
+        assert!(
+            refusals.contains(&"persistence/repository".to_owned()),
+            "{refusals:?}"
+        );
+    });
+    as_everyone(|scene| {
+        prepare(scene);
+        let bare = scene.run_bare(&["./attack", "bind_names"]).tried();
+        assert_ne!(bare.result("planted"), "0");
+        for real in ["absolute", "through-link", "inside", "setting"] {
+            assert_eq!(bare.result(real), "ok", "{real}");
+        }
+        assert!(runs(scene));
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -484,6 +485,75 @@ fn hooks_that_settings_outside_of_the_workspace_name_are_held() {
         }
         assert!(!scene.work().join("of-all/new").exists());
         assert!(!scene.work().join("empty/of-human/new").exists());
+    });
+}
+
+/// The human's settings may lie in the workspace themselves, as in a directory of one's own settings that links lead to.
+#[test]
+fn settings_of_git_are_held_however_they_are_named_and_so_is_what_they_run() {
+    let held = [
+        "dotfiles/gitconfig",
+        "dotfiles/hook",
+        "other/gitconfig",
+        "other/hooks/pre-push",
+        "set/pre-push",
+        "another/pre-push",
+        "continued/pre-push",
+        "tools/watch",
+        "tools/clean.py",
+        "tools/lint",
+    ];
+    let script = format!(
+        "for f in {}; do printf changed | dd of=$f conv=notrunc,nocreat status=none && echo changed $f; \
+         rm -f $f; [ -e $f ] || echo removed $f; done; echo x > tools/absent && echo made; \
+         echo x > tools/by-hand && echo x > tools/free && echo worked",
+        held.join(" ")
+    );
+    where_held(&[Promise::Pins], |scene| {
+        repository(scene);
+        for file in held.iter().chain(&["tools/by-hand"]) {
+            let path = format!("home/work/{file}");
+            let above = Path::new(&path).parent().unwrap();
+            for directory in above.ancestors().collect::<Vec<_>>().iter().rev().skip(2) {
+                if !scene.root.join(directory).exists() {
+                    scene.directory(directory.to_str().unwrap());
+                }
+            }
+            scene.write(&path, "# as it was\n");
+        }
+        let work = scene.work().display().to_string();
+        scene.write(
+            "home/work/dotfiles/gitconfig",
+            "[core]\n\thooksPath = ~/hooks\n[filter \"x\"] clean = python3 ./tools/clean.py %f\n\
+             [alias] x = !tools/by-hand\n[hook \"lint\"]\n\tevent = pre-commit\n\tcommand = 'tools/lint' --all\n",
+        );
+        scene.write(
+            "home/work/other/gitconfig",
+            &format!(
+                "[core] [core] hooksPath = {work}/other/hooks\n[core]\n\thooksPath = {work}/another\n\
+                 [core]\n\thooksPath = {work}/con\\\ntinued\n\tfsmonitor = tools/watch\n\teditor = tools/absent\n"
+            ),
+        );
+        let linked = |from: &str, to: &str| {
+            let link = scene.root.join("home").join(from);
+            std::os::unix::fs::symlink(to, &link).unwrap();
+        };
+        linked(".gitconfig", "work/dotfiles/gitconfig");
+        scene.directory("home/hooks");
+        linked("hooks/pre-commit", "../work/dotfiles/hook");
+        let mut command = scene.exec(&[], &["sh", "-c", &script]);
+        command
+            .env("GIT_CONFIG_GLOBAL", scene.work().join("other/gitconfig"))
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "core.hooksPath")
+            .env("GIT_CONFIG_VALUE_0", format!("{work}/set"));
+        let ran = Ran::of(command.output().unwrap());
+        assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
+        for file in held {
+            let text = fs::read_to_string(scene.work().join(file)).unwrap();
+            assert!(!text.contains("changed"), "{file}");
+        }
+        assert!(!scene.work().join("tools/absent").exists());
     });
 }
 

@@ -266,16 +266,23 @@ fn may_be_named(name: &[u8], folded: &[u8]) -> bool {
     }
 }
 
-/// Whether a name is `folded`, by any case, or as one of FAT's spellings of it: with dots and spaces at its end, which are
-/// not kept, or by its alias of eight letters and three.
+/// Whether a name is `folded`, by any case, or as one of the spellings of it that FAT and NTFS have: with dots and spaces at
+/// its end, which are not kept, by its alias of eight letters and three, or with the name of a stream behind a colon
+/// (`config::$DATA`), as servers of Windows and `streams_interface=windows` of ntfs-3g(8) take it.
 #[must_use]
 pub fn is_named(name: &[u8], folded: &[u8]) -> bool {
-    let kept = name.iter().rposition(|byte| !b". ".contains(byte));
-    let name = kept.and_then(|last| name.get(..=last)).unwrap_or(name);
-    if name.is_ascii() {
-        return name.eq_ignore_ascii_case(folded) || is_alias(name, folded);
+    let colon = name.iter().position(|byte| *byte == b':');
+    let whole = colon.and_then(|colon| name.get(..colon)).unwrap_or(name);
+    let kept = whole.iter().rposition(|byte| !b". ".contains(byte));
+    let kept = kept.and_then(|last| whole.get(..=last)).unwrap_or(whole);
+    is_folded(name, folded) || is_folded(kept, folded) || kept.is_ascii() && is_alias(kept, folded)
+}
+
+fn is_folded(name: &[u8], folded: &[u8]) -> bool {
+    match name.is_ascii() {
+        true => name.eq_ignore_ascii_case(folded),
+        false => *fold(name) == *folded,
     }
-    *fold(name) == *folded
 }
 
 /// Whether FAT may have given this alias to a file that is called `folded`: `GITHUB~1` to `.github`, `TASKS~1.JSO` or
@@ -326,12 +333,24 @@ pub fn fold(name: &[u8]) -> Cow<'_, [u8]> {
         _ if name.is_ascii() => Cow::Owned(name.to_ascii_lowercase()),
         Ok(text) => {
             let seen = text.chars().filter(|letter| !is_unseen(*letter));
+            // Of one letter, U+1E9E, only the small one is taken for two.
             let folded = seen
+                .map(narrow)
+                .flat_map(char::to_lowercase)
                 .flat_map(char::to_uppercase)
                 .flat_map(char::to_lowercase);
             Cow::Owned(folded.collect::<String>().into_bytes())
         }
         Err(_) => Cow::Borrowed(name),
+    }
+}
+
+/// What a wide letter of ASCII is compared as, where a file system compares by compatibility (`normalization=formKD` of
+/// zfsprops(7)).
+fn narrow(letter: char) -> char {
+    match letter {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(letter) - 0xfee0).unwrap_or(letter),
+        letter => letter,
     }
 }
 
@@ -409,6 +428,14 @@ mod tests {
             (".envrc", "~1", false),
             ("**/.git/hooks/*", ".git/hoo\u{212a}s/x", true),
             ("**/.git/hooks/*", ".git/hook\u{17f}/x", true),
+            ("**/.git/config", ".git/con\u{fb01}g", true),
+            ("**/.git/config", "\u{ff0e}git/\u{ff23}onfig", true),
+            ("**/.git/lesson", ".git/le\u{1e9e}on", true),
+            ("**/.git/config", ".git::$INDEX_ALLOCATION/config", true),
+            ("**/.git/config", ".git/config::$DATA", true),
+            ("**/.git/config", ".git. :x/config:", true),
+            ("**/.git/config", "GIT~1:x/config", true),
+            ("**/.git/config", ".git/:config", false),
         ] {
             assert_eq!(holds(text, path), is_held, "{text} {path}");
         }
@@ -417,7 +444,7 @@ mod tests {
 
     #[test]
     fn a_path_is_a_pattern_whatever_stands_in_its_names() {
-        let path = b"a*/\xff/..x";
+        let path = b"a*/\xff/..x/c:d/e.";
         let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
         assert!(Pattern::exact(path).holds(&names));
         assert!(!Pattern::exact(b"*/b").holds(&split("a/b")));

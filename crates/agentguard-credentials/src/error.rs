@@ -105,6 +105,12 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// This machine has no name, or one that cannot stand in a log.
+    #[error(
+        "this machine's name is none that a log could hold: give it one, by `hostname NAME` as root or by what started \
+         the container (`--hostname`)"
+    )]
+    Nameless,
     /// Two platforms claim the job, and would name two humans.
     #[error("both `GITHUB_ACTIONS` and `GITLAB_CI` are set: unset the one whose job this is not")]
     TwoPlatforms,

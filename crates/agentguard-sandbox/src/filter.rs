@@ -285,6 +285,8 @@ const REFUSED: &[Refused] = &[
         TERMINAL,
     ),
     file_systems::NO_SUBVOLUMES,
+    file_systems::NO_SNAPSHOTS,
+    file_systems::NO_REFLINKS,
     file_systems::NO_ENCRYPTION,
     file_systems::NO_KEYS_ADDED,
     file_systems::NO_KEYS_REMOVED,

@@ -32,7 +32,7 @@ pub use guard::{Building, Ended, HeldSignals, Launched, MayRun, Prepared, Refuse
 pub use mediator::{content_key, content_of, enter_if_asked};
 pub use plan::{FileKey, HOOKS, Hooks, InsideFile, KnownIdentity, Layer, Plan, User};
 pub use repository::{CommitFound, NewCommits, Refs, Repository, moved_refs};
-pub use root::{Named, named_outside, replaceable};
+pub use root::{Elsewhere, Named, named_outside, replaceable};
 pub use wire::Reached;
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ use crate::error::{Failure, Step};
 use crate::plan::{Layer, Plan, TEMPORARY};
 use crate::sys::{Attributes, change_tree, idmap_tree};
 
-pub use git_outside::named_outside;
+pub use git_outside::{Elsewhere, named_outside};
 pub use git_settings::Named;
 pub(crate) use led::Led;
 pub use replaceable::replaceable;

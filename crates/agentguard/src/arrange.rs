@@ -13,7 +13,10 @@ use agentguard_core::{
 use agentguard_credentials::AgentKey;
 use agentguard_egress::Settings;
 use agentguard_policy::{Confined, Policies, Request, Sources};
-use agentguard_sandbox::{InsideFile, Plan, SessionGroup, User, named_outside, replaceable};
+use agentguard_sandbox::{
+    Elsewhere, InsideFile, Plan, SessionGroup, User, named_outside, replaceable,
+};
+use rustix::fs::Mode;
 
 use crate::denied::Denied;
 use crate::environment;
@@ -62,6 +65,7 @@ impl Arranged {
     ///
     /// Returns what keeps the session from being arranged.
     pub fn new(places: &Places, run: &Run) -> Result<Self, Error> {
+        refuse_mask()?;
         refuse_level(run)?;
         let human_home = human_home()?;
         let directory = workspace::resolve(&run.workspace, &human_home, places)?;
@@ -150,6 +154,40 @@ fn settings_home(home: &Path) -> PathBuf {
     let named = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
     let named = named.filter(|path| path.is_absolute());
     named.unwrap_or_else(|| home.join(".config"))
+}
+
+/// Before anything is made: what could not be opened again would stay behind.
+fn refuse_mask() -> Result<(), Error> {
+    // It can only be read by setting it.
+    let mask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(mask);
+    match mask.intersects(Mode::RWXU) {
+        true => Err(Error::Mask {
+            mask: mask.as_raw_mode(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Where git would find the human's settings, as the human's own environment says (git-config(1)).
+fn git_elsewhere(home: &Path) -> Elsewhere<'_> {
+    /// So many settings are read that stand in variables.
+    const MOST_ALONE: usize = 256;
+    let named = ["GIT_CONFIG_SYSTEM", "GIT_CONFIG_GLOBAL"];
+    let named = named.into_iter().filter_map(std::env::var_os);
+    let usual = [
+        settings_home(home).join("git/config"),
+        home.join(".gitconfig"),
+    ];
+    let one = |number| {
+        let variable = |word| std::env::var_os(format!("GIT_CONFIG_{word}_{number}"));
+        variable("KEY").zip(variable("VALUE"))
+    };
+    Elsewhere {
+        home,
+        files: usual.into_iter().chain(named.map(PathBuf::from)).collect(),
+        alone: (0..MOST_ALONE).map_while(one).collect(),
+    }
 }
 
 fn agent_name(run: &Run) -> Result<AgentName, Error> {
@@ -276,7 +314,7 @@ fn plan(
         become_user,
         files,
         hooks: None,
-        named: named_outside(workspace, human_home, &settings_home(human_home)),
+        named: named_outside(workspace, &git_elsewhere(human_home)),
         identities: programs.list(),
         without: Vec::new(),
     })

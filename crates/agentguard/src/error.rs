@@ -35,6 +35,12 @@ pub enum Error {
         /// Why not.
         reason: &'static str,
     },
+    /// What is made would be closed to whoever makes it (umask(2)).
+    #[error("the mask for new files, {mask:04o}, would close agentguard's own to it")]
+    Mask {
+        /// Which mask.
+        mask: u32,
+    },
     /// The session's gate cannot be prepared.
     #[error(transparent)]
     Gate(#[from] agentguard_egress::Error),
@@ -88,6 +94,7 @@ impl Error {
             Self::Policy(error) => error.remedy(),
             Self::Workspace { .. } => Some("name a directory of the project with --workspace"),
             Self::Level { remedy, .. } => Some(remedy),
+            Self::Mask { .. } => Some("set one that leaves their owner all rights: `umask 022`"),
             Self::Unerased(_)
             | Self::Unread(_)
             | Self::Log(_)

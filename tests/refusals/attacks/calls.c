@@ -41,6 +41,10 @@ int forgotten(int argc, char **argv)
 	tell("btrfs-snapshot-2", ioctl(here, 0x50009417, zeroes));
 	tell("btrfs-destroy", ioctl(here, 0x5000940f, zeroes));
 	tell("btrfs-names", ioctl(here, 0xd000943e, zeroes));
+	tell("bcachefs-subvolume", ioctl(here, 0x4020bc10, zeroes));
+	tell("bcachefs-destroy", ioctl(here, 0x4020bc11, zeroes));
+	tell("bcachefs-subvolume-2", ioctl(here, 0x4030bc1d, zeroes));
+	tell("ocfs2-reflink", ioctl(here, 0x40186f04, zeroes));
 	tell("fscrypt-policy", ioctl(here, 0x800c6613, zeroes));
 	tell("fscrypt-add-key", ioctl(here, 0xc0506617, zeroes));
 	tell("fscrypt-remove-key", ioctl(here, 0xc0406618, zeroes));

@@ -3,6 +3,7 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/ioprio.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
@@ -194,6 +195,36 @@ int attributes(int argc, char **argv)
 	stop = 1;
 	pthread_join(thread, NULL);
 	printf("raced %d\n", done);
+	return 0;
+}
+
+#define NEITHER O_ACCMODE /* neither read nor written: open(2), "File access mode" */
+
+/* beheld FILE TERMINAL: opened for neither reading nor writing, for which Landlock asks nothing, and what is told of a
+ * file that is not opened at all. */
+int beheld(int argc, char **argv)
+{
+	if (argc < 2)
+		return 1;
+	char told[64];
+	struct pollfd terminal = { .fd = open(argv[1], NEITHER | O_NOCTTY), .events = POLLIN };
+	tell("terminal", terminal.fd);
+	if (terminal.fd >= 0)
+		tell("typed", poll(&terminal, 1, 1000) == 1 ? 0 : -1);
+	tell("file", open(argv[0], NEITHER));
+	tell("file-at", syscall(SYS_openat, AT_FDCWD, argv[0], NEITHER));
+	tell("file-wide", syscall(SYS_openat, AT_FDCWD, argv[0], NEITHER | 1UL << 32));
+#ifdef SYS_open
+	tell("file-old", syscall(SYS_open, argv[0], NEITHER));
+#endif
+	tell("attribute", getxattr(argv[0], "user.secret", told, sizeof told));
+	tell("attribute-of-link", lgetxattr(argv[0], "user.secret", told, sizeof told));
+	tell("attributes", listxattr(argv[0], told, sizeof told));
+	tell("attributes-of-link", llistxattr(argv[0], told, sizeof told));
+	tell("absent-getxattrat", syscall(464, AT_FDCWD, argv[0], 0, "user.secret", told, 16));
+	tell("absent-listxattrat", syscall(465, AT_FDCWD, argv[0], 0, told, sizeof told));
+	tell("neighbour-place", open(argv[0], NEITHER | O_PATH));
+	tell("neighbour-own", open("own", O_RDWR | O_CREAT, 0600));
 	return 0;
 }
 

@@ -49,7 +49,7 @@ pub(super) fn detect(
 
 fn human(terminal: &Terminal, by: Option<String>, facts: &mut Vec<String>) -> Result<Human, Error> {
     let uid = terminal.uid;
-    let host = value::host("the host's name", &terminal.host)?;
+    let host = value::host("the host's name", &terminal.host).map_err(|_| Error::Nameless)?;
     let account = format!("{uid}@{host}");
     let login = match terminal.login.as_deref().filter(|login| !login.is_empty()) {
         Some(login) => value::person("the login name", login)?,

@@ -122,6 +122,7 @@ pub(super) const ASKED: &[Asked] = &[
     asked(libc::SYS_link, Asks::Name, NAMES),
     #[cfg(target_arch = "x86_64")]
     asked(libc::SYS_rename, Asks::Name, NAMES),
+    asked(libc::SYS_bind, Asks::Name, NAMES),
     asked(libc::SYS_connect, Asks::Connection, CONNECTIONS),
 ];
 

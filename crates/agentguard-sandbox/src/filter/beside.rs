@@ -3,7 +3,7 @@
 
 use super::asked::{Asked, Asks, asked};
 use super::file_systems::{KIND, OF_BTRFS};
-use super::{Refused, When, absent, family, when};
+use super::{Refused, When, absent, family, flag, when};
 
 const OTHERS: &str =
     "the processor, memory or disk time of a process outside: the guard's, above all";
@@ -14,6 +14,8 @@ const NETWORK: &str = "the network is the host's, and no rule would see what goe
 
 const ATTRIBUTES: &str = "Landlock does not hold modes, owners and times outside: the mediator changes those that are the agent's";
 const EXTENDED: &str = "Landlock does not hold extended attributes and flags outside";
+const NEITHER: &str = "Landlock asks for no right where a file is opened neither to be read nor written, and who waits on \
+    such a terminal learns when somebody types";
 const SETTINGS: &str =
     "file systems take settings, and new directories, by whoever may only read there";
 /// The kinds of requests (`_IOC_TYPE`) that file systems share, and of these those that only tell: flags, and where
@@ -55,6 +57,32 @@ pub(super) const BESIDE: &[Refused] = &[
     when(libc::SYS_sched_setattr, &[When::Not(0, 0)], OTHERS),
     when(libc::SYS_sched_setparam, &[When::Not(0, 0)], OTHERS),
     when(libc::SYS_sched_setscheduler, &[When::Not(0, 0)], OTHERS),
+    #[cfg(target_arch = "x86_64")]
+    when(
+        libc::SYS_open,
+        &[When::Bits(
+            1,
+            flag(libc::O_ACCMODE | libc::O_PATH),
+            flag(libc::O_ACCMODE),
+        )],
+        NEITHER,
+    ),
+    when(
+        libc::SYS_openat,
+        &[When::Bits(
+            2,
+            flag(libc::O_ACCMODE | libc::O_PATH),
+            flag(libc::O_ACCMODE),
+        )],
+        NEITHER,
+    ),
+    // What is open was held when it was opened.
+    no_attributes(libc::SYS_getxattr),
+    no_attributes(libc::SYS_lgetxattr),
+    no_attributes(libc::SYS_listxattr),
+    no_attributes(libc::SYS_llistxattr),
+    absent(GETXATTRAT, EXTENDED),
+    absent(LISTXATTRAT, EXTENDED),
     no_attributes(libc::SYS_setxattr),
     no_attributes(libc::SYS_lsetxattr),
     no_attributes(libc::SYS_fsetxattr),
@@ -140,8 +168,10 @@ const fn no_attributes(number: libc::c_long) -> Refused {
     }
 }
 
-/// `setxattrat` and `removexattrat` of Linux 6.13, which have one number everywhere.
+/// Calls of Linux 6.13, which have one number everywhere.
 const SETXATTRAT: libc::c_long = 463;
+const GETXATTRAT: libc::c_long = 464;
+const LISTXATTRAT: libc::c_long = 465;
 const REMOVEXATTRAT: libc::c_long = 466;
 
 /// What is asked of the mediator besides.

@@ -81,6 +81,28 @@ impl<'p> Resolver<'p> {
         Ok(Place { parent, name })
     }
 
+    /// The directories that a path goes through to its last part, first the one that it begins in; nothing where a link
+    /// is among them.
+    pub(super) fn way(&self, named: &Named) -> Result<Option<Vec<OwnedFd>>> {
+        let (directory, _) = split(&named.path);
+        let mut at = match self.base(named)? {
+            Some(base) => base,
+            None => root()?,
+        };
+        let mut way = Vec::new();
+        for part in parts(directory) {
+            let flags = DIRECTORY | OFlags::NOFOLLOW;
+            let next = match fs::openat(&at, os(&part), flags, Mode::empty()) {
+                Ok(next) => next,
+                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+                Err(errno) => return Err(errno),
+            };
+            way.push(std::mem::replace(&mut at, next));
+        }
+        way.push(at);
+        Ok(Some(way))
+    }
+
     /// Opens what a path leads to (`O_PATH`): the file itself, whatever kind it is. The last part is
     /// followed where it is a link and `follow` says so.
     pub(super) fn file(&mut self, named: &Named, follow: bool) -> Result<OwnedFd> {

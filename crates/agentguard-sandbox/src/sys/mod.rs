@@ -23,7 +23,9 @@ pub(crate) use seccomp::{
     Listener, Notification, install_filter, install_listener, landlock_version,
 };
 pub(crate) use signal::{Signals, block_forwarded, forget_blocked, forget_callers, forget_ignored};
-pub(crate) use socket::{attach_filter, be_woken, connect, network_of, packets_dropped, wake};
+pub(crate) use socket::{
+    attach_filter, be_woken, bind, connect, network_of, packets_dropped, wake,
+};
 pub(crate) use trace::{Tracee, read_memory, read_pieces, write_memory};
 
 use std::io;

@@ -20,6 +20,15 @@ pub(crate) fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> 
     Ok(())
 }
 
+/// Binds `socket` to an address as it was copied from a caller: any family, any bytes.
+pub(crate) fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(address.len()).map_err(io::Error::other)?;
+    // SAFETY: as for `connect`.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length) };
+    checked(libc::c_long::from(result))?;
+    Ok(())
+}
+
 /// Which network namespace a socket belongs to, as a number that is never used twice (Linux 5.14).
 pub(crate) fn network_of(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut cookie = 0u64;

@@ -7,10 +7,12 @@ use agentguard_core::MadeBy;
 
 use crate::mediator::arguments::read_string;
 use crate::mediator::caller::Named;
-use crate::sys::Notification;
+use crate::sys::{Notification, read_memory};
 
 /// The kernel takes no longer path, its end included (`PATH_MAX`).
 const LONGEST: usize = 4096;
+/// `struct sockaddr_storage`: the kernel copies no more.
+const LONGEST_ADDRESS: usize = 128;
 
 /// A call, copied once: nothing of it is read again.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -47,6 +49,15 @@ pub(super) enum Call {
         to: Named,
         flags: u32,
     },
+    Socket(Naming),
+}
+
+/// A socket gets a name, or another address where that is none.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Naming {
+    pub(super) number: i32,
+    pub(super) named: Option<Named>,
+    pub(super) address: Vec<u8>,
 }
 
 impl Call {
@@ -64,6 +75,7 @@ impl Call {
             libc::SYS_linkat => reader.link((number(a), b), (number(c), d), bits(e)),
             libc::SYS_renameat => reader.rename((number(a), b), (number(c), d), 0),
             libc::SYS_renameat2 => reader.rename((number(a), b), (number(c), d), bits(e)),
+            libc::SYS_bind => reader.socket(number(a), b, number(c)),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_open => reader.open(here, a, bits(b), bits(c)),
             #[cfg(target_arch = "x86_64")]
@@ -90,7 +102,7 @@ impl Call {
         match self {
             Self::Open { .. } | Self::Truncate { .. } => MadeBy::Open,
             Self::Directory { .. } => MadeBy::Mkdir,
-            Self::Node { .. } => MadeBy::Mknod,
+            Self::Node { .. } | Self::Socket(_) => MadeBy::Mknod,
             Self::Symlink { .. } => MadeBy::Symlink,
             Self::Link { .. } => MadeBy::Link,
             Self::Rename { .. } => MadeBy::Rename,
@@ -105,7 +117,8 @@ impl Call {
             Self::Open { .. }
             | Self::Truncate { .. }
             | Self::Directory { .. }
-            | Self::Node { .. } => None,
+            | Self::Node { .. }
+            | Self::Socket(_) => None,
         }
     }
 }
@@ -113,6 +126,31 @@ impl Call {
 struct Reader<'n>(&'n Notification);
 
 impl Reader<'_> {
+    /// As `unix_mkname_bsd` in net/unix/af_unix.c reads the name: from the family to the first zero.
+    fn socket(&self, number: i32, address: u64, length: i32) -> Result<Call> {
+        let length = usize::try_from(length).map_err(|_| Errno::INVAL)?;
+        if length > LONGEST_ADDRESS {
+            return Err(Errno::INVAL);
+        }
+        let mut copied = vec![0; length];
+        match read_memory(self.0.thread, address, &mut copied) {
+            Ok(read) if read == length => {}
+            Ok(_) | Err(_) => return Err(Errno::FAULT),
+        }
+        let family = copied
+            .first_chunk()
+            .map(|family| u16::from_ne_bytes(*family));
+        let is_unix = family.is_some_and(|family| i32::from(family) == libc::AF_UNIX);
+        let name = copied.get(size_of::<u16>()..).filter(|_| is_unix);
+        let path = name.and_then(|name| name.split(|byte| *byte == 0).next());
+        let path = path.filter(|path| !path.is_empty()).map(<[u8]>::to_vec);
+        Ok(Call::Socket(Naming {
+            number,
+            named: path.map(|path| Named { at: None, path }),
+            address: copied,
+        }))
+    }
+
     fn open(&self, at: i32, path: u64, flags: u32, mode: u32) -> Result<Call> {
         Ok(Call::Open {
             named: self.named(at, path)?,

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::{Mutex, PoisonError};
 
 use agentguard_core::places::{Begins, Next, Pattern, Tail, is_named};
-use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result};
 
 use super::fetched::{Brought, Fetched, Search};
@@ -36,8 +36,8 @@ pub(super) enum What {
     File,
     /// A directory with nothing in it.
     Directory,
-    /// A symbolic link: to anything.
-    Link,
+    /// A symbolic link, and where it points.
+    Link(Vec<u8>),
     /// A directory that is moved, with all that is in it.
     Tree(OwnedFd),
 }
@@ -117,6 +117,11 @@ impl Places {
                 ));
             }
         }
+        if let What::Link(target) = what
+            && self.lets_out(processes, (place.parent.as_fd(), above), (&path, target))
+        {
+            found.add(LINK, &[]);
+        }
         if !is_git {
             found.add_repository(place.parent.as_fd(), name, what);
         }
@@ -138,7 +143,7 @@ impl Places {
                 }
                 match (what, tail) {
                     (What::File, _) if is_held => found.add(pattern.text(), &[]),
-                    (What::Link, _) => found.add(pattern.text(), &[]),
+                    (What::Link(_), _) => found.add(pattern.text(), &[]),
                     (What::Tree(tree), Some(tail)) => {
                         found.search(tree.as_fd(), tail, pattern.text(), &mut Vec::new());
                     }
@@ -146,6 +151,49 @@ impl Places {
                 }
             }
         }
+    }
+
+    /// Whether a link at `path` makes a directory that is looked into by nobody, since it was fetched, one that is worked in.
+    fn lets_out(
+        &self,
+        processes: &Processes,
+        (parent, above): (BorrowedFd<'_>, &[u8]),
+        (path, target): (&[&[u8]], &[u8]),
+    ) -> bool {
+        // What is below it would be fetched.
+        let is_fetched = |path: &[&[u8]]| self.fetched.holds(&[path, &[b"x"]].concat());
+        let told: Vec<&[u8]> = names(target)
+            .into_iter()
+            .filter(|name| *name != b".")
+            .collect();
+        let is_elsewhere = target.starts_with(b"/")
+            && !told.contains(&b"..".as_slice())
+            && !told.starts_with(&names(&self.workspace));
+        // What lies elsewhere is not asked: it may not answer.
+        if is_fetched(path) || is_elsewhere {
+            return false;
+        }
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::NO_MAGICLINKS;
+        let led = match fs::openat2(parent, os(target), flags, Mode::empty(), resolve) {
+            Ok(led) if kind(led.as_fd()) != Ok(FileType::Directory) => return false,
+            Ok(led) => match processes.path_of_bytes(led.as_fd()) {
+                Ok(led) => led,
+                Err(_) => return true,
+            },
+            // It may come to be there.
+            Err(_) if target.starts_with(b"/") => [b"/".as_slice(), &told.join(&b'/')].concat(),
+            Err(_) => [self.workspace.as_slice(), above, b"/", target].concat(),
+        };
+        let mut at = Vec::new();
+        for name in names(self.within(&led).unwrap_or_default()) {
+            match name {
+                b"." => {}
+                b".." => drop(at.pop()),
+                name => at.push(name),
+            }
+        }
+        is_fetched(&at)
     }
 
     /// The links at pins that lead elsewhere once a directory is moved, by their names from there. Within the directory
@@ -222,7 +270,7 @@ impl Found {
     fn new(path: Vec<u8>, what: &What) -> Self {
         let device = match what {
             What::Tree(tree) => device(tree.as_fd()).ok(),
-            What::File | What::Directory | What::Link => None,
+            What::File | What::Directory | What::Link(_) => None,
         };
         Self {
             path,
@@ -329,7 +377,7 @@ impl Found {
         let is_part = is(b"head") || is(b"objects") || is(b"refs") || is(b"commondir");
         let is_lock = is(b"config.lock") || is(b"config.worktree.lock");
         let is_setting = is(b"config") || is(b"config.worktree") || is(b"commondir") || is_lock;
-        let is_hooks = is(b"hooks") && matches!(what, What::Link | What::Tree(_));
+        let is_hooks = is(b"hooks") && matches!(what, What::Link(_) | What::Tree(_));
         if !is_part && !is_setting && !is_hooks {
             return;
         }
@@ -344,7 +392,7 @@ impl Found {
                 What::Tree(tree) => {
                     self.search(tree.as_fd(), Tail::ANY_NAME, REPOSITORY, &mut Vec::new());
                 }
-                What::File | What::Directory | What::Link => self.add(REPOSITORY, &[]),
+                What::File | What::Directory | What::Link(_) => self.add(REPOSITORY, &[]),
             }
         }
     }

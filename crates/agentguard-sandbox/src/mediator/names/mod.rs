@@ -12,6 +12,7 @@ mod fetched;
 mod look;
 mod masks;
 mod perform;
+mod sockets;
 mod trees;
 
 use agentguard_core::{Making, OutcomeOf};
@@ -166,7 +167,8 @@ impl Worker<'_> {
             | Call::Node { .. }
             | Call::Symlink { .. }
             | Call::Link { .. }
-            | Call::Rename { .. } => OFlags::empty(),
+            | Call::Rename { .. }
+            | Call::Socket(_) => OFlags::empty(),
         };
         match result {
             Ok(Done::Nothing) => listener.succeed(notification),
@@ -297,7 +299,7 @@ impl Worker<'_> {
                 let place = resolver.place(named)?;
                 let trees = attempting.trees(&place)?;
                 let _together = trees::share(&trees);
-                attempting.may(&place, &What::Link)?;
+                attempting.may(&place, &What::Link(target.clone()))?;
                 perform::make_symlink(target, &place)?;
                 Ok(Done::Nothing)
             }
@@ -307,6 +309,7 @@ impl Worker<'_> {
                 let to = resolver.place(to)?;
                 attempting.rename(&from, &to, *flags)
             }
+            Call::Socket(naming) => attempting.bind(&mut resolver, naming),
         }
     }
 }
@@ -557,7 +560,7 @@ impl Attempting<'_> {
             return Err(Errno::XDEV.into());
         }
         let what = match kind(file.as_fd())? {
-            FileType::Symlink => What::Link,
+            FileType::Symlink => link_at(file.as_fd())?,
             FileType::RegularFile
             | FileType::Directory
             | FileType::Fifo
@@ -607,7 +610,7 @@ fn what_is(place: &Place) -> Result<Option<What>> {
     };
     Ok(Some(match kind(found.as_fd())? {
         FileType::Directory => What::Tree(found),
-        FileType::Symlink => What::Link,
+        FileType::Symlink => link_at(found.as_fd())?,
         FileType::RegularFile
         | FileType::Fifo
         | FileType::Socket
@@ -615,4 +618,10 @@ fn what_is(place: &Place) -> Result<Option<What>> {
         | FileType::BlockDevice
         | FileType::Unknown => What::File,
     }))
+}
+
+/// A link that is held, with where it points.
+fn link_at(link: BorrowedFd<'_>) -> Result<What> {
+    let target = fs::readlinkat(link, "", Vec::new())?;
+    Ok(What::Link(target.into_bytes()))
 }
