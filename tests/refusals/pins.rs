@@ -488,6 +488,24 @@ fn hooks_that_settings_outside_of_the_workspace_name_are_held() {
     });
 }
 
+/// Settings of git in the workspace, as those of the human and as others. Gives the workspace's path.
+fn git_settings(scene: &Scene) -> String {
+    let work = scene.work().display().to_string();
+    scene.write(
+        "home/work/dotfiles/gitconfig",
+        "[core]\n\thooksPath = ~/hooks\n[filter \"x\"] clean = python3 ./tools/clean.py %f\n\
+         [alias] x = !tools/by-hand\n[hook \"lint\"]\n\tevent = pre-commit\n\tcommand = 'tools/lint' --all\n",
+    );
+    scene.write(
+        "home/work/other/gitconfig",
+        &format!(
+            "[core] [core] hooksPath = {work}/other/hooks\n[core]\n\thooksPath = {work}/another\n\
+             [core]\n\thooksPath = {work}/con\\\ntinued\n\tfsmonitor = tools/watch\n\teditor = tools/absent\n"
+        ),
+    );
+    work
+}
+
 /// The human's settings may lie in the workspace themselves, as in a directory of one's own settings that links lead to.
 #[test]
 fn settings_of_git_are_held_however_they_are_named_and_so_is_what_they_run() {
@@ -521,19 +539,7 @@ fn settings_of_git_are_held_however_they_are_named_and_so_is_what_they_run() {
             }
             scene.write(&path, "# as it was\n");
         }
-        let work = scene.work().display().to_string();
-        scene.write(
-            "home/work/dotfiles/gitconfig",
-            "[core]\n\thooksPath = ~/hooks\n[filter \"x\"] clean = python3 ./tools/clean.py %f\n\
-             [alias] x = !tools/by-hand\n[hook \"lint\"]\n\tevent = pre-commit\n\tcommand = 'tools/lint' --all\n",
-        );
-        scene.write(
-            "home/work/other/gitconfig",
-            &format!(
-                "[core] [core] hooksPath = {work}/other/hooks\n[core]\n\thooksPath = {work}/another\n\
-                 [core]\n\thooksPath = {work}/con\\\ntinued\n\tfsmonitor = tools/watch\n\teditor = tools/absent\n"
-            ),
-        );
+        let work = git_settings(scene);
         let linked = |from: &str, to: &str| {
             let link = scene.root.join("home").join(from);
             std::os::unix::fs::symlink(to, &link).unwrap();

@@ -233,7 +233,7 @@ fn refuse_homes(plan: &Plan, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn path_of(file: BorrowedFd<'_>) -> Result<PathBuf, Failure> {
+pub(crate) fn path_of(file: BorrowedFd<'_>) -> Result<PathBuf, Failure> {
     use std::os::fd::AsRawFd as _;
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     let target = fs::readlinkat(CWD, link, Vec::new()).step("name an open file")?;

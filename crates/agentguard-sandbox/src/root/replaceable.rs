@@ -4,10 +4,14 @@
 //! the file lies.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use agentguard_core::{Access, Confinement, Grant};
+use rustix::fs::{self, Mode, OFlags};
+
+use crate::granted;
 
 /// Directories of the system's own, and where package managers keep programs.
 const SYSTEM: [&str; 12] = [
@@ -36,10 +40,16 @@ pub fn replaceable(confinement: &Confinement) -> Vec<PathBuf> {
 fn paths(mask: &Path) -> impl Iterator<Item = PathBuf> {
     let plain = mask.ancestors().skip(1).find_map(|above| {
         let rest = mask.strip_prefix(above).ok()?;
-        Some(std::fs::canonicalize(above).ok()?.join(rest))
+        Some(plain_path(above)?.join(rest))
     });
-    let led = std::fs::canonicalize(mask).ok();
+    let led = plain_path(mask);
     std::iter::once(mask.to_owned()).chain(plain).chain(led)
+}
+
+/// The path of what is there, without links.
+fn plain_path(path: &Path) -> Option<PathBuf> {
+    let there = fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    granted::path_of(there.as_fd()).ok()
 }
 
 /// Whether a file lies in a directory of the system's, and everything above it belongs to nobody else.
@@ -68,7 +78,7 @@ mod tests {
         let root = std::env::temp_dir().join(format!("agentguard-masks-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&root);
         std::fs::create_dir_all(root.join("there")).unwrap();
-        let root = std::fs::canonicalize(&root).unwrap();
+        let root = plain_path(&root).unwrap();
         std::fs::write(root.join("there/file"), "").unwrap();
         std::os::unix::fs::symlink("there", root.join("way")).unwrap();
         std::os::unix::fs::symlink("file", root.join("there/link")).unwrap();

@@ -49,7 +49,7 @@ impl Masks {
     ) -> Result<()> {
         match what {
             _ if self.0.is_empty() => Ok(()),
-            What::Link => self.refuse_move(processes, place),
+            What::Link(_) => self.refuse_move(processes, place),
             What::File | What::Directory | What::Tree(_) => {
                 refuse_if(self.hold(&path_of(processes, place)?))
             }
