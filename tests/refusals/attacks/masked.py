@@ -12,6 +12,7 @@ import time
 
 HERE = os.getcwd()
 SECRET = "whatever is masked"
+sys.setswitchinterval(1e-5)  # threads that race are to take turns
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -136,7 +137,7 @@ def raced(path, plain):
     answers = set()
     until = time.monotonic() + 20
     count = 0
-    while count < 3000 or (len(answers) < 2 and time.monotonic() < until):
+    while count < 1000 or (len(answers) < 2 and time.monotonic() < until):
         count += 1
         opened = libc.open(buffer, os.O_RDONLY)
         found = ""
