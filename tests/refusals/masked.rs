@@ -31,7 +31,7 @@ fn prepare(scene: &Scene) -> String {
     scene.policy(&format!(
         "package agentguard.sandbox\n\nwrite contains \"{kept}\"\n\nmasks contains \"{kept}/token\"\n\n\
          masks contains path if {{\n\
-         \tsome name in [\".env\", \"config/later\", \"secrets\", \"absent/later\"]\n\
+         \tsome name in [\".env\", \"config/later\", \"secrets\", \"gone\", \"absent/later\"]\n\
          \tpath := concat(\"/\", [\"{work}\", name])\n}}\n"
     ))
 }
@@ -44,12 +44,7 @@ fn replace(scene: &Scene) {
     for directory in ["secrets", "absent"] {
         scene.directory(&format!("home/work/{directory}"));
     }
-    for file in [
-        "config/later",
-        "secrets/later",
-        "secrets/further",
-        "absent/later",
-    ] {
+    for file in ["config/later", "secrets/later", "gone", "absent/later"] {
         scene.write(&format!("home/work/{file}"), SECRET);
     }
     let new = scene.write("outside/new", SECRET);

@@ -349,7 +349,9 @@ fn a_socket_is_no_part_of_a_repository_and_no_setting() {
     });
     as_everyone(|scene| {
         prepare(scene);
-        let bare = scene.run_bare(&["./attack", "bind_names"]).tried();
+        let bare = scene
+            .run_bare(&["./attack", "bind_names", "until-planted"])
+            .tried();
         assert_ne!(bare.result("planted"), "0");
         for real in ["absolute", "through-link", "inside", "setting"] {
             assert_eq!(bare.result(real), "ok", "{real}");

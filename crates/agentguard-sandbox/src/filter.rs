@@ -473,8 +473,8 @@ pub(crate) enum Judged {
 /// The program for the agent, which is installed with a listener.
 ///
 /// With `files_are_roots`, what the agent writes belongs to root outside: then the set-group-id bit is
-/// refused like the set-user-id bit, though directories could use it. An agent that is `beside` others, with no namespaces of its own, on that network, is asked about
-/// attributes too, and refused more.
+/// refused like the set-user-id bit, though directories could use it. An agent that is `beside` others, with no
+/// namespaces of its own, on that network, is asked about attributes too, and refused more.
 pub(crate) fn for_agent(
     files_are_roots: bool,
     judged: Judged,

@@ -16,7 +16,6 @@ use agentguard_policy::{Confined, Policies, Request, Sources};
 use agentguard_sandbox::{
     Elsewhere, InsideFile, Plan, SessionGroup, User, named_outside, replaceable,
 };
-use rustix::fs::Mode;
 
 use crate::denied::Denied;
 use crate::environment;
@@ -158,15 +157,21 @@ fn settings_home(home: &Path) -> PathBuf {
 
 /// Before anything is made: what could not be opened again would stay behind.
 fn refuse_mask() -> Result<(), Error> {
-    // It can only be read by setting it.
-    let mask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    rustix::process::umask(mask);
-    match mask.intersects(Mode::RWXU) {
-        true => Err(Error::Mask {
-            mask: mask.as_raw_mode(),
-        }),
-        false => Ok(()),
+    const OWNER: u32 = 0o700;
+    match own_mask() {
+        Some(mask) if mask & OWNER != 0 => Err(Error::Mask { mask }),
+        Some(_) | None => Ok(()),
     }
+}
+
+/// This process's mask. umask(2) tells it only to who sets it, which other threads would notice.
+fn own_mask() -> Option<u32> {
+    let status = std::fs::read("/proc/self/status").ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(mask.trim(), 8).ok()
 }
 
 /// Where git would find the human's settings, as the human's own environment says (git-config(1)).

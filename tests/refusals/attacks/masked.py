@@ -236,7 +236,7 @@ while not os.path.exists("go"):
     time.sleep(0.02)
 os.mkdir("spare")
 lines([".env", "config/later", "secrets/later", "absent/later", sys.argv[1]], "secrets")
-tried("deleted", lambda: deleted("secrets/further"))
+tried("deleted", lambda: deleted("gone"))
 of_others()
 works()
 sys.stdout.flush()
