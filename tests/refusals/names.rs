@@ -465,6 +465,15 @@ fn hundreds_of_threads_make_names_while_others_wait_for_a_fifo() {
 }
 
 #[test]
+fn whoever_closes_a_file_was_the_last_to_hold_it() {
+    as_everyone(|scene| {
+        let tried = scene.run(&["./attack", "let_go", "2000"]).tried();
+        assert_eq!(tried.result("taken"), "2000");
+        assert_eq!(tried.result("started"), "40");
+    });
+}
+
+#[test]
 fn a_terminal_of_its_own_is_opened_by_the_name_that_everybodys_has() {
     where_held(&[Promise::Own], |scene| {
         let tried = scene.run(&["./attack", "own_terminal"]).tried();

@@ -302,11 +302,12 @@ fn nobody_inside_has_the_key_and_none_is_left() {
         let letters = key.lines().nth(3).unwrap();
         let (one, other) = letters.split_at(20);
         let (first, other) = other.split_at(1);
-        // It is looked for while a conversation goes on, by a pattern that is not itself what is looked for.
+        // It is looked for while a conversation goes on, by a pattern that is not itself what is looked for. The
+        // programs of the system, which nobody inside may change, hold none.
         let script = format!(
             "git ls-remote origin > refs & p='{one}[{first}]{other}'\n\
              cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2> none | grep -a -c \"$p\" > found\n\
-             grep -r -a -l \"$p\" / --exclude-dir=proc --exclude-dir=sys 2>> none >> found\n\
+             for at in /*; do case $at in /proc|/sys|/usr) ;; *) grep -r -a -l \"$p\" $at 2>> none >> found ;; esac; done\n\
              wait; env | grep -i -c 'ssh-key\\|PRIVATE' >> found; cat found"
         );
         let ran = run(scene, server, &script);

@@ -133,6 +133,15 @@ impl Pattern {
             && matches!(self.parts.first(), Some(Part::Named { folded, .. }) if folded == b".git")
     }
 
+    /// The letters that a path has to have for this pattern to begin in it.
+    #[must_use]
+    pub fn letters(&self) -> Letters {
+        match self.parts.first() {
+            Some(Part::Named { folded, .. }) => Letters::of_folded(folded),
+            Some(Part::Any) | None => Letters::ALL,
+        }
+    }
+
     /// Where in `path` it may begin: how many names stand before it.
     pub fn starts<'p>(&'p self, path: &'p [&'p [u8]]) -> impl Iterator<Item = usize> + use<'p> {
         let all = match self.begins {
@@ -204,6 +213,41 @@ impl Pattern {
     }
 }
 
+/// With which letters names begin. By these nearly all patterns are told to begin nowhere in a path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Letters(u128);
+
+impl Letters {
+    const ALL: Self = Self(u128::MAX);
+
+    /// Those of the names of a path, all where one may be read as another name.
+    #[must_use]
+    pub fn of(path: &[&[u8]]) -> Self {
+        let all = path.iter().map(|name| match name.first() {
+            Some(letter) if letter.is_ascii() && !name.contains(&b'~') => Self::one(*letter),
+            _ => Self::ALL,
+        });
+        Self(all.fold(0, |all, one| all | one.0))
+    }
+
+    fn of_folded(folded: &[u8]) -> Self {
+        match folded.first() {
+            Some(first) if first.is_ascii() => Self::one(*first),
+            _ => Self::ALL,
+        }
+    }
+
+    fn one(ascii: u8) -> Self {
+        Self(1 << ascii.to_ascii_lowercase())
+    }
+
+    /// Whether a name of the one may be a name of the other.
+    #[must_use]
+    pub fn meet(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
 /// How much of a pattern a path has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reached {
@@ -254,16 +298,9 @@ impl Part {
     }
 }
 
-/// Whether the first letter tells that a name is another one, which nearly always it does.
+/// Whether the first letter does not tell that a name is another one, which nearly always it does.
 fn may_be_named(name: &[u8], folded: &[u8]) -> bool {
-    match name.first() {
-        Some(letter) if letter.is_ascii() => {
-            Some(&letter.to_ascii_lowercase()) == folded.first()
-                || folded.first().is_none_or(|first| !first.is_ascii())
-                || name.contains(&b'~')
-        }
-        _ => true,
-    }
+    Letters::of(&[name]).meet(Letters::of_folded(folded))
 }
 
 /// Whether a name is `folded`, by any case, or as one of the spellings of it that FAT and NTFS have: with dots and spaces at
@@ -438,8 +475,11 @@ mod tests {
             ("**/.git/config", ".git/:config", false),
         ] {
             assert_eq!(holds(text, path), is_held, "{text} {path}");
+            let is_met = Letters::of(&split(path)).meet(pattern(text).letters());
+            assert!(is_met || !is_held, "{text} {path}");
         }
         assert!(!pattern("**/.git").holds(&[b".git\xff"]));
+        assert!(!Letters::of(&split("src/Main.rs")).meet(pattern("**/.git").letters()));
     }
 
     #[test]

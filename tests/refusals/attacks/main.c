@@ -73,6 +73,7 @@ static const struct {
 	{ "race_names", race_names },
 	{ "naive_names", naive_names },
 	{ "many_names", many_names },
+	{ "let_go", let_go },
 	{ "own_terminal", own_terminal },
 	{ "odd_names", odd_names },
 	{ "orders", orders },

@@ -2,6 +2,7 @@
  * test: `n/` is empty, `old.git/` is a bare repository that was there before. */
 #include "attack.h"
 #include <pthread.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 
@@ -438,6 +439,48 @@ int many_names(int argc, char **argv)
 			woken++;
 	tell("woken", woken == 3 ? 0 : -1);
 	close(reader);
+	return 0;
+}
+
+/* Starts what was just written. */
+static int is_started(const char *program)
+{
+	int status;
+	int file = open(program, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0755);
+	if (write(file, "#!/bin/true\n", 12) != 12)
+		return 0;
+	close(file);
+	pid_t child = fork();
+	if (child == 0) {
+		execl(program, program, (char *)NULL);
+		_exit(1);
+	}
+	waitpid(child, &status, 0);
+	unlink(program);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* let_go TRIES: whether somebody else still holds a file that was opened and closed, on a busy machine. */
+int let_go(int argc, char **argv)
+{
+	enum { BUSY = 3, PROGRAMS = 40 };
+	long tries = number(argv[0]), taken = 0, started = 0;
+	pid_t busy[BUSY];
+	(void)argc;
+	for (int i = 0; i < BUSY; i++)
+		if ((busy[i] = fork()) == 0)
+			for (;;)
+				;
+	for (long i = 0; i < tries; i++) {
+		int file = open("lock", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+		taken += flock(file, LOCK_EX | LOCK_NB) == 0;
+		close(file);
+	}
+	for (long i = 0; i < PROGRAMS; i++)
+		started += is_started("program");
+	for (int i = 0; i < BUSY; i++)
+		kill(busy[i], SIGKILL);
+	printf("taken %ld\nstarted %ld\n", taken, started);
 	return 0;
 }
 

@@ -123,7 +123,7 @@ impl Making {
             Some(Err(error)) => Err(error).step("take over the listener"),
             Some(Ok(listener)) => Ok(Agent {
                 process,
-                listener: Listener(listener),
+                listener: Listener::new(listener),
                 go: talk,
                 report,
             }),

@@ -158,6 +158,8 @@ impl Worker<'_> {
 
     fn answer_exec(&self, notification: &Notification) -> Result<(), Error> {
         let shared = self.shared;
+        // A file that somebody holds to write is not started.
+        shared.listener.wait_for_handed();
         let Ok(mut call) = read_call(notification) else {
             shared.listener.refuse(notification, libc::EACCES);
             return Ok(());

@@ -6,7 +6,7 @@
 //! resolver, or nowhere. Nothing listens: whoever reaches the host's loopback would reach it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use agentguard_core::Calling;
 use rustix::io::Errno;
@@ -103,7 +103,7 @@ impl Worker<'_> {
         match datagrams(family, kind) {
             Ok(socket) => {
                 let close_on_exec = kind & libc::SOCK_CLOEXEC.cast_unsigned() != 0;
-                listener.hand_over(notification, socket.as_fd(), close_on_exec);
+                listener.hand_over(notification, socket, close_on_exec);
             }
             Err(errno) => listener.refuse(notification, errno.raw_os_error()),
         }

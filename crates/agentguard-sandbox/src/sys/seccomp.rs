@@ -1,7 +1,8 @@
 //! Filters, and the notifications of the one that asks (seccomp_unotify(2)).
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustix::process::Pid;
 use seccompiler::sock_filter;
@@ -77,16 +78,27 @@ pub(crate) struct Notification {
 
 /// Where the questions of a filter arrive.
 #[derive(Debug)]
-pub(crate) struct Listener(pub(crate) OwnedFd);
+pub(crate) struct Listener {
+    questions: OwnedFd,
+    /// Held while a file is that its caller has already.
+    handing: Arc<RwLock<()>>,
+}
 
 impl Listener {
+    pub(crate) fn new(questions: OwnedFd) -> Self {
+        Self {
+            questions,
+            handing: Arc::default(),
+        }
+    }
+
     /// Asks the kernel to hand over the processor along with a question or an answer. Old kernels
     /// cannot; it is only slower then.
     pub(crate) fn wake_synchronously(&self) {
         // SAFETY: this request takes its flags as an integer and reads no memory.
         let _ = unsafe {
             libc::ioctl(
-                self.0.as_raw_fd(),
+                self.questions.as_raw_fd(),
                 libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS,
                 SYNC_WAKE_UP,
             )
@@ -100,7 +112,7 @@ impl Listener {
         // SAFETY: the request writes one `seccomp_notif`, which is what the pointer points to.
         let result = unsafe {
             libc::ioctl(
-                self.0.as_raw_fd(),
+                self.questions.as_raw_fd(),
                 libc::SECCOMP_IOCTL_NOTIF_RECV,
                 std::ptr::from_mut(&mut raw),
             )
@@ -124,7 +136,7 @@ impl Listener {
             tv_sec: 0,
             tv_nsec: nanoseconds,
         };
-        let mut polled = [PollFd::new(&self.0, PollFlags::empty())];
+        let mut polled = [PollFd::new(&self.questions, PollFlags::empty())];
         matches!(poll(&mut polled, Some(&wait)), Ok(1..))
     }
 
@@ -133,7 +145,7 @@ impl Listener {
         // SAFETY: the request reads one `u64`, which is what the pointer points to.
         let result = unsafe {
             libc::ioctl(
-                self.0.as_raw_fd(),
+                self.questions.as_raw_fd(),
                 libc::SECCOMP_IOCTL_NOTIF_ID_VALID,
                 std::ptr::from_ref(&notification.id),
             )
@@ -146,17 +158,55 @@ impl Listener {
         self.respond(notification, (0, -errno), 0);
     }
 
-    /// Makes the call return a descriptor of the caller's, for the file behind `file`: the kernel gives it
-    /// and ends the call in one step, so that a caller that is gone holds nothing.
+    /// Makes the call return a descriptor of the caller's, for the file behind `file`. Nobody here holds that when the
+    /// caller goes on: it would stay locked, take its room on the disk, and be busy for whoever starts it.
     pub(crate) fn hand_over(
         &self,
         notification: &Notification,
-        file: BorrowedFd<'_>,
+        file: OwnedFd,
         close_on_exec: bool,
     ) {
+        self.wait_for_handed();
+        let result = self.add(notification, (&file, close_on_exec), 0);
+        drop(file);
+        match result {
+            Ok(number) => self.respond(notification, (number, 0), 0),
+            Err(error) => self.refuse_to_hold(notification, &error),
+        }
+    }
+
+    /// The same for a file that was just made, of which there are many: the kernel gives it and ends the call in one
+    /// step, and this process may hold it for a moment longer.
+    pub(crate) fn hand_over_new(
+        &self,
+        notification: &Notification,
+        file: OwnedFd,
+        close_on_exec: bool,
+    ) {
+        let handing = self.handing.read().unwrap_or_else(PoisonError::into_inner);
+        let result = self.add(notification, (&file, close_on_exec), SEND);
+        drop(file);
+        drop(handing);
+        if let Err(error) = result {
+            self.refuse_to_hold(notification, &error);
+        }
+    }
+
+    /// Waits until nobody here holds what was handed over so far.
+    pub(crate) fn wait_for_handed(&self) {
+        drop(self.handing.write());
+    }
+
+    /// Gives the caller a descriptor, and returns its number.
+    fn add(
+        &self,
+        notification: &Notification,
+        (file, close_on_exec): (&OwnedFd, bool),
+        flags: u32,
+    ) -> io::Result<i64> {
         let addition = libc::seccomp_notif_addfd {
             id: notification.id,
-            flags: SEND,
+            flags,
             srcfd: file.as_raw_fd().cast_unsigned(),
             newfd: 0,
             newfd_flags: match close_on_exec {
@@ -167,20 +217,25 @@ impl Listener {
         // SAFETY: the request reads one `seccomp_notif_addfd`, which is what the pointer points to.
         let result = unsafe {
             libc::ioctl(
-                self.0.as_raw_fd(),
+                self.questions.as_raw_fd(),
                 libc::SECCOMP_IOCTL_NOTIF_ADDFD,
                 std::ptr::from_ref(&addition),
             )
         };
-        if let Err(error) = checked(libc::c_long::from(result)) {
-            // It may hold no more of them; or it is gone, and so is what it asked.
-            self.refuse(notification, error.raw_os_error().unwrap_or(libc::EMFILE));
-        }
+        checked(libc::c_long::from(result))
+    }
+
+    /// It may hold no more of them; or it is gone, and so is what it asked.
+    fn refuse_to_hold(&self, notification: &Notification, error: &io::Error) {
+        self.refuse(notification, error.raw_os_error().unwrap_or(libc::EMFILE));
     }
 
     /// Another descriptor for the same questions.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
+        Ok(Self {
+            questions: self.questions.try_clone()?,
+            handing: Arc::clone(&self.handing),
+        })
     }
 
     /// Makes the call succeed with 0: it was done for the caller.
@@ -211,7 +266,7 @@ impl Listener {
         // An error means that the caller is gone, and so is what it asked.
         let _ = unsafe {
             libc::ioctl(
-                self.0.as_raw_fd(),
+                self.questions.as_raw_fd(),
                 libc::SECCOMP_IOCTL_NOTIF_SEND,
                 std::ptr::from_ref(&response),
             )

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::{Mutex, PoisonError};
 
-use agentguard_core::places::{Begins, Next, Pattern, Tail, is_named};
+use agentguard_core::places::{Begins, Letters, Next, Pattern, Tail, is_named};
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result};
 
@@ -56,6 +56,8 @@ pub(super) struct Coming {
 pub(super) struct Places {
     workspace: Vec<u8>,
     patterns: Vec<Pattern>,
+    /// Those of each pattern.
+    letters: Vec<Letters>,
     fetched: Fetched,
     led: Led,
     /// Links at pins, where they were and where directories that were moved may have taken them.
@@ -69,9 +71,11 @@ impl Places {
         let confinement = &plan.confinement;
         let patterns = confinement.places.iter();
         let patterns = patterns.filter_map(|text| Pattern::parse(text));
+        let patterns: Vec<_> = patterns.chain(led.patterns()).collect();
         Self {
             workspace: confinement.workspace.as_os_str().as_bytes().to_vec(),
-            patterns: patterns.chain(led.patterns()).collect(),
+            letters: patterns.iter().map(Pattern::letters).collect(),
+            patterns,
             fetched: Fetched::of(&confinement.fetched),
             links: Mutex::new(led.links().clone()),
             led,
@@ -134,7 +138,9 @@ impl Places {
 
     /// Notes each pattern that `path` matches as what it is to be, or that something below it would.
     fn find_places(&self, found: &mut Found, path: &[&[u8]], parent: BorrowedFd<'_>, what: &What) {
-        for pattern in &self.patterns {
+        let letters = Letters::of(path);
+        let patterns = self.patterns.iter().zip(&self.letters);
+        for (pattern, _) in patterns.filter(|(_, wanted)| letters.meet(**wanted)) {
             for start in pattern.starts(path) {
                 let (before, below) = path.split_at_checked(start).unwrap_or_default();
                 let (is_held, tail) = (pattern.holds(below), pattern.tail(below));

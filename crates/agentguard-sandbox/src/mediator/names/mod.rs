@@ -105,6 +105,9 @@ enum Attempt {
 /// What a call returns.
 enum Done {
     Nothing,
+    /// A file that was made.
+    New(OwnedFd),
+    /// One that was there.
     File(OwnedFd),
     Waits(Existing),
 }
@@ -127,6 +130,10 @@ impl Worker<'_> {
                 return Ok(());
             }
         };
+        let is_open = matches!(&call, Call::Open { flags, .. } if flags.contains(OFlags::CREATE));
+        if !is_open {
+            self.shared.listener.wait_for_handed();
+        }
         let mut admitted = Admitted::new();
         for _ in 0..MOST_TRIES {
             match self.attempt(notification, &call, &admitted) {
@@ -172,8 +179,12 @@ impl Worker<'_> {
         };
         match result {
             Ok(Done::Nothing) => listener.succeed(notification),
+            Ok(Done::New(file)) => {
+                let close_on_exec = flags.contains(OFlags::CLOEXEC);
+                listener.hand_over_new(notification, file, close_on_exec);
+            }
             Ok(Done::File(file)) => {
-                listener.hand_over(notification, file.as_fd(), flags.contains(OFlags::CLOEXEC));
+                listener.hand_over(notification, file, flags.contains(OFlags::CLOEXEC));
             }
             Ok(Done::Waits(file)) => {
                 let processes = &self.shared.processes;
@@ -405,7 +416,7 @@ impl Attempting<'_> {
             self.may(&place, &What::File)?;
             match perform::create(&place, flags, mode) {
                 Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => {}
-                created => return Ok(Done::File(created?)),
+                created => return Ok(Done::New(created?)),
             }
             // What is there gets no name by being opened.
             drop(together);
@@ -446,7 +457,7 @@ impl Attempting<'_> {
     ) -> std::result::Result<Done, Stopped> {
         match self.open_there(resolver, place, OFlags::WRONLY)? {
             Done::File(file) => fs::ftruncate(&file, length)?,
-            Done::Waits(_) | Done::Nothing => return Err(Errno::INVAL.into()),
+            Done::New(_) | Done::Waits(_) | Done::Nothing => return Err(Errno::INVAL.into()),
         }
         Ok(Done::Nothing)
     }

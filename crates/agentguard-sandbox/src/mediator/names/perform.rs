@@ -176,7 +176,7 @@ impl Existing {
         let open = move || {
             match self.reopen(&processes, flags) {
                 Ok(file) => {
-                    listener.hand_over(&notification, file.as_fd(), flags.contains(OFlags::CLOEXEC))
+                    listener.hand_over(&notification, file, flags.contains(OFlags::CLOEXEC))
                 }
                 Err(error) => listener.refuse(&notification, error.raw_os_error()),
             }
