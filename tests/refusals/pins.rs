@@ -494,6 +494,8 @@ fn git_settings(scene: &Scene) -> String {
     scene.write(
         "home/work/dotfiles/gitconfig",
         "[core]\n\thooksPath = ~/hooks\n[filter \"x\"] clean = python3 ./tools/clean.py %f\n\
+         [pager] log = ./tools/pager\n[submodule \"x\"] update = !tools/update\n\
+         [init] templateDir = ~/work/template\n[tar \"tar.z\"] command = $HOME/work/tools/pack\n\
          [alias] x = !tools/by-hand\n[hook \"lint\"]\n\tevent = pre-commit\n\tcommand = 'tools/lint' --all\n",
     );
     scene.write(
@@ -503,6 +505,11 @@ fn git_settings(scene: &Scene) -> String {
              [core]\n\thooksPath = {work}/con\\\ntinued\n\tfsmonitor = tools/watch\n\teditor = tools/absent\n"
         ),
     );
+    scene.write(
+        "home/work/.git/config",
+        "[core]\n\teditor = ~/work/tools/editor\n[include]\n\tpath = ~/work/other/local\n",
+    );
+    scene.write("home/work/other/local", "[core]\n\tpager = tools/local\n");
     work
 }
 
@@ -520,6 +527,14 @@ fn settings_of_git_are_held_however_they_are_named_and_so_is_what_they_run() {
         "tools/watch",
         "tools/clean.py",
         "tools/lint",
+        "tools/pager",
+        "tools/update",
+        "tools/pack",
+        "tools/editor",
+        "tools/local",
+        "tools/ssh",
+        "template/hooks/post-checkout",
+        "other/local",
     ];
     let script = format!(
         "for f in {}; do printf changed | dd of=$f conv=notrunc,nocreat status=none && echo changed $f; \
@@ -550,6 +565,7 @@ fn settings_of_git_are_held_however_they_are_named_and_so_is_what_they_run() {
         let mut command = scene.exec(&[], &["sh", "-c", &script]);
         command
             .env("GIT_CONFIG_GLOBAL", scene.work().join("other/gitconfig"))
+            .env("GIT_SSH_COMMAND", format!("{work}/tools/ssh -v"))
             .env("GIT_CONFIG_COUNT", "1")
             .env("GIT_CONFIG_KEY_0", "core.hooksPath")
             .env("GIT_CONFIG_VALUE_0", format!("{work}/set"));
