@@ -505,10 +505,15 @@ fn git_settings(scene: &Scene) -> String {
              [core]\n\thooksPath = {work}/con\\\ntinued\n\tfsmonitor = tools/watch\n\teditor = tools/absent\n"
         ),
     );
+    let home = scene.root.join("home").display().to_string();
     scene.write(
         "home/work/.git/config",
-        "[core]\n\teditor = ~/work/tools/editor\n[include]\n\tpath = ~/work/other/local\n",
+        &format!(
+            "[core]\n\teditor = ~/work/tools/editor\n\taskPass = {home}/way/tools/way\n\
+             [include]\n\tpath = ~/work/other/local\n"
+        ),
     );
+    std::os::unix::fs::symlink("work", scene.root.join("home/way")).unwrap();
     scene.write("home/work/other/local", "[core]\n\tpager = tools/local\n");
     work
 }
@@ -533,6 +538,7 @@ fn settings_of_git_are_held_however_they_are_named_and_so_is_what_they_run() {
         "tools/editor",
         "tools/local",
         "tools/ssh",
+        "tools/way",
         "template/hooks/post-checkout",
         "other/local",
     ];
