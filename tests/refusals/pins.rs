@@ -518,39 +518,41 @@ fn git_settings(scene: &Scene) -> String {
     work
 }
 
+/// What they name, and they themselves.
+const OF_GIT: [&str; 19] = [
+    "dotfiles/gitconfig",
+    "dotfiles/hook",
+    "other/gitconfig",
+    "other/hooks/pre-push",
+    "set/pre-push",
+    "another/pre-push",
+    "continued/pre-push",
+    "tools/watch",
+    "tools/clean.py",
+    "tools/lint",
+    "tools/pager",
+    "tools/update",
+    "tools/pack",
+    "tools/editor",
+    "tools/local",
+    "tools/ssh",
+    "tools/way",
+    "template/hooks/post-checkout",
+    "other/local",
+];
+
 /// The human's settings may lie in the workspace themselves, as in a directory of one's own settings that links lead to.
 #[test]
 fn settings_of_git_are_held_however_they_are_named_and_so_is_what_they_run() {
-    let held = [
-        "dotfiles/gitconfig",
-        "dotfiles/hook",
-        "other/gitconfig",
-        "other/hooks/pre-push",
-        "set/pre-push",
-        "another/pre-push",
-        "continued/pre-push",
-        "tools/watch",
-        "tools/clean.py",
-        "tools/lint",
-        "tools/pager",
-        "tools/update",
-        "tools/pack",
-        "tools/editor",
-        "tools/local",
-        "tools/ssh",
-        "tools/way",
-        "template/hooks/post-checkout",
-        "other/local",
-    ];
     let script = format!(
         "for f in {}; do printf changed | dd of=$f conv=notrunc,nocreat status=none && echo changed $f; \
          rm -f $f; [ -e $f ] || echo removed $f; done; echo x > tools/absent && echo made; \
          echo x > tools/by-hand && echo x > tools/free && echo worked",
-        held.join(" ")
+        OF_GIT.join(" ")
     );
     where_held(&[Promise::Pins], |scene| {
         repository(scene);
-        for file in held.iter().chain(&["tools/by-hand"]) {
+        for file in OF_GIT.iter().chain(&["tools/by-hand"]) {
             let path = format!("home/work/{file}");
             let above = Path::new(&path).parent().unwrap();
             for directory in above.ancestors().collect::<Vec<_>>().iter().rev().skip(2) {
@@ -577,7 +579,7 @@ fn settings_of_git_are_held_however_they_are_named_and_so_is_what_they_run() {
             .env("GIT_CONFIG_VALUE_0", format!("{work}/set"));
         let ran = Ran::of(command.output().unwrap());
         assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
-        for file in held {
+        for file in OF_GIT {
             let text = fs::read_to_string(scene.work().join(file)).unwrap();
             assert!(!text.contains("changed"), "{file}");
         }
