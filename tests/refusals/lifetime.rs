@@ -1,6 +1,9 @@
 //! Nothing survives: not its session, not its guard, not its mediator.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -443,4 +446,64 @@ fn a_log_that_never_began_hides_no_other() {
             assert_eq!(ran.code, Some(0), "{words:?}: {}", ran.stderr);
         }
     });
+}
+
+/// The names of the sessions that lie in a directory.
+fn sessions_in(sessions: &Path) -> BTreeSet<String> {
+    let listed = fs::read_dir(sessions).unwrap();
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+    listed
+        .map(|entry| name(entry).into_string().unwrap())
+        .collect()
+}
+
+/// To root every file can be read, whatever its mode.
+#[test]
+fn a_log_that_cannot_be_read_hides_no_other() {
+    let scene = &Scene::new(Who::Ordinary);
+    let sessions = scene.root.join("home/.local/state/agentguard/log/sessions");
+    let run = |words: &[&str]| {
+        let mut command = scene.command(scene.root.join("agentguard"));
+        command.args(words);
+        scene.run_command(command)
+    };
+    let set_mode = |name: &str, mode| {
+        fs::set_permissions(sessions.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    scene.run(&["sh", "-c", "echo x > made"]);
+    let first = sessions_in(&sessions).pop_first().unwrap();
+    scene.run(&["sh", "-c", "echo x > other"]);
+    let mut all = sessions_in(&sessions).into_iter();
+    let last = all.find(|name| *name != first).unwrap();
+    let unknown = "ffffffffffffffffffffffffffffffff";
+    scene.directory(&format!(
+        "home/.local/state/agentguard/log/sessions/{unknown}"
+    ));
+    set_mode(unknown, 0);
+    for word in [None, Some(&last), Some(&first)] {
+        let words = ["log", "show"].into_iter();
+        let ran = run(&words.chain(word.map(String::as_str)).collect::<Vec<_>>());
+        assert_eq!(ran.code, Some(0), "{word:?}: {}", ran.stderr);
+        let is_named = ran.stderr.contains(unknown) && ran.stderr.contains("denied");
+        assert_eq!(is_named, word.is_none(), "{word:?}: {}", ran.stderr);
+    }
+    set_mode(&last, 0);
+    for (words, code, shown) in [
+        (["verify"].as_slice(), 2, first.as_str()),
+        (&["log", "query"], 2, first.get(..8).unwrap()),
+        (&["trace", "made"], 0, "made"),
+        (&["log", "show", &first], 0, ""),
+        (&["log", "show"], 2, ""),
+        (&["log", "show", &last], 2, ""),
+        (&["trace", "other"], 2, ""),
+    ] {
+        let ran = run(words);
+        assert_eq!(ran.code, Some(code), "{words:?}: {}", ran.stderr);
+        assert!(ran.stdout.contains(shown), "{words:?}: {}", ran.stdout);
+        let is_named = ran.stderr.contains(&last);
+        assert_eq!(is_named, words != ["log", "show", &first], "{words:?}");
+    }
+    for name in [unknown, &last] {
+        set_mode(name, 0o700);
+    }
 }

@@ -1,6 +1,7 @@
 //! What policy masks in a workspace, which others change while a session runs.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -14,12 +15,14 @@ const SECRET: &str = "whatever is masked\n";
 
 /// A workspace with what is masked in it, and what is not.
 fn prepare(scene: &Scene) -> String {
-    for directory in ["config", "secrets", "within"] {
+    for directory in ["config", "secrets", "within", "first", "second"] {
         scene.directory(&format!("home/work/{directory}"));
     }
-    for file in [".env", "secrets/later"] {
+    for file in [".env", "secrets/later", "first/token", "first/last"] {
         scene.write(&format!("home/work/{file}"), SECRET);
     }
+    symlink("first", scene.work().join("current")).unwrap();
+    symlink("first/last", scene.work().join("last")).unwrap();
     for file in ["plain", "plain-twin", "within/plain"] {
         scene.write(&format!("home/work/{file}"), "plain");
     }
@@ -31,7 +34,7 @@ fn prepare(scene: &Scene) -> String {
     scene.policy(&format!(
         "package agentguard.sandbox\n\nwrite contains \"{kept}\"\n\nmasks contains \"{kept}/token\"\n\n\
          masks contains path if {{\n\
-         \tsome name in [\".env\", \"config/later\", \"secrets\", \"gone\", \"absent/later\"]\n\
+         \tsome name in [\".env\", \"config/later\", \"secrets\", \"gone\", \"absent/later\", \"current/token\", \"last\"]\n\
          \tpath := concat(\"/\", [\"{work}\", name])\n}}\n"
     ))
 }
@@ -49,6 +52,16 @@ fn replace(scene: &Scene) {
     }
     let new = scene.write("outside/new", SECRET);
     fs::rename(new, scene.outside().join("kept/token")).unwrap();
+    // As whoever puts a new release in the place of the last one.
+    for (link, to, token) in [
+        ("current", "second", "second/token"),
+        ("last", "second/last", "second/last"),
+    ] {
+        scene.write(&format!("home/work/{token}"), SECRET);
+        let new = scene.outside().join("new");
+        symlink(to, &new).unwrap();
+        fs::rename(new, scene.work().join(link)).unwrap();
+    }
 }
 
 #[test]
@@ -69,7 +82,15 @@ fn what_is_masked_in_a_workspace_stays_so_whatever_is_put_in_its_place() {
         scene.write("home/work/go", "");
         let ran = Ran::of(session.wait_with_output().unwrap());
         assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
-        for file in [".env", "config/later", "secrets/later", "absent/later"] {
+        for file in [
+            ".env",
+            "config/later",
+            "secrets/later",
+            "absent/later",
+            "current/token",
+            "second/token",
+            "last",
+        ] {
             let text = fs::read_to_string(scene.work().join(file)).unwrap();
             assert_eq!(text, SECRET, "{file}");
         }

@@ -494,6 +494,8 @@ fn git_settings(scene: &Scene) -> String {
     scene.write(
         "home/work/dotfiles/gitconfig",
         "[core]\n\thooksPath = ~/hooks\n[filter \"x\"] clean = python3 ./tools/clean.py %f\n\
+         [pager] log = ./tools/pager\n[submodule \"x\"] update = !tools/update\n\
+         [init] templateDir = ~/work/template\n[tar \"tar.z\"] command = $HOME/work/tools/pack\n\
          [alias] x = !tools/by-hand\n[hook \"lint\"]\n\tevent = pre-commit\n\tcommand = 'tools/lint' --all\n",
     );
     scene.write(
@@ -503,33 +505,54 @@ fn git_settings(scene: &Scene) -> String {
              [core]\n\thooksPath = {work}/con\\\ntinued\n\tfsmonitor = tools/watch\n\teditor = tools/absent\n"
         ),
     );
+    let home = scene.root.join("home").display().to_string();
+    scene.write(
+        "home/work/.git/config",
+        &format!(
+            "[core]\n\teditor = ~/work/tools/editor\n\taskPass = {home}/way/tools/way\n\
+             [include]\n\tpath = ~/work/other/local\n"
+        ),
+    );
+    std::os::unix::fs::symlink("work", scene.root.join("home/way")).unwrap();
+    scene.write("home/work/other/local", "[core]\n\tpager = tools/local\n");
     work
 }
+
+/// What they name, and they themselves.
+const OF_GIT: [&str; 19] = [
+    "dotfiles/gitconfig",
+    "dotfiles/hook",
+    "other/gitconfig",
+    "other/hooks/pre-push",
+    "set/pre-push",
+    "another/pre-push",
+    "continued/pre-push",
+    "tools/watch",
+    "tools/clean.py",
+    "tools/lint",
+    "tools/pager",
+    "tools/update",
+    "tools/pack",
+    "tools/editor",
+    "tools/local",
+    "tools/ssh",
+    "tools/way",
+    "template/hooks/post-checkout",
+    "other/local",
+];
 
 /// The human's settings may lie in the workspace themselves, as in a directory of one's own settings that links lead to.
 #[test]
 fn settings_of_git_are_held_however_they_are_named_and_so_is_what_they_run() {
-    let held = [
-        "dotfiles/gitconfig",
-        "dotfiles/hook",
-        "other/gitconfig",
-        "other/hooks/pre-push",
-        "set/pre-push",
-        "another/pre-push",
-        "continued/pre-push",
-        "tools/watch",
-        "tools/clean.py",
-        "tools/lint",
-    ];
     let script = format!(
         "for f in {}; do printf changed | dd of=$f conv=notrunc,nocreat status=none && echo changed $f; \
          rm -f $f; [ -e $f ] || echo removed $f; done; echo x > tools/absent && echo made; \
          echo x > tools/by-hand && echo x > tools/free && echo worked",
-        held.join(" ")
+        OF_GIT.join(" ")
     );
     where_held(&[Promise::Pins], |scene| {
         repository(scene);
-        for file in held.iter().chain(&["tools/by-hand"]) {
+        for file in OF_GIT.iter().chain(&["tools/by-hand"]) {
             let path = format!("home/work/{file}");
             let above = Path::new(&path).parent().unwrap();
             for directory in above.ancestors().collect::<Vec<_>>().iter().rev().skip(2) {
@@ -550,12 +573,13 @@ fn settings_of_git_are_held_however_they_are_named_and_so_is_what_they_run() {
         let mut command = scene.exec(&[], &["sh", "-c", &script]);
         command
             .env("GIT_CONFIG_GLOBAL", scene.work().join("other/gitconfig"))
+            .env("GIT_SSH_COMMAND", format!("{work}/tools/ssh -v"))
             .env("GIT_CONFIG_COUNT", "1")
             .env("GIT_CONFIG_KEY_0", "core.hooksPath")
             .env("GIT_CONFIG_VALUE_0", format!("{work}/set"));
         let ran = Ran::of(command.output().unwrap());
         assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
-        for file in held {
+        for file in OF_GIT {
             let text = fs::read_to_string(scene.work().join(file)).unwrap();
             assert!(!text.contains("changed"), "{file}");
         }

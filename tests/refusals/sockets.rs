@@ -374,12 +374,12 @@ fn a_granted_socket_is_reached_by_the_mediator_and_each_connection_recorded() {
     });
 }
 
-/// What is granted may hand sockets in as well. One of the host's network is connected to nobody.
+/// What is granted may hand sockets in as well. One of the host's network is connected to nobody, sends to nobody by
+/// itself, and serves nobody there.
 #[test]
 fn a_socket_of_the_hosts_network_that_is_handed_in_is_not_connected() {
     as_everyone(|scene| {
-        let victim = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        victim.set_nonblocking(true).unwrap();
+        let (victim, hears) = victims();
         let port = victim.local_addr().unwrap().port().to_string();
         let path = scene.outside().join("granted");
         let listener = listen(scene, &path);
@@ -389,16 +389,55 @@ fn a_socket_of_the_hosts_network_that_is_handed_in_is_not_connected() {
         let hand_in = std::thread::spawn(move || {
             use rustix::net::{AddressFamily, SocketType, socket};
             let (stream, _) = listener.accept().unwrap();
-            let handed = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-            hand(stream.as_fd(), handed.as_fd());
+            for kind in [SocketType::STREAM, SocketType::DGRAM] {
+                let handed = socket(AddressFamily::INET, kind, None).unwrap();
+                hand(stream.as_fd(), handed.as_fd());
+            }
         });
         let words = ["./attack", "handed-in", &text, &port];
         let tried = scene.run_with(&[&policy], &words).tried();
         hand_in.join().unwrap();
-        assert_eq!(tried.result("received"), "ok");
-        assert_eq!(tried.result("connect"), "EACCES");
+        for received in ["received", "received-datagrams"] {
+            assert_eq!(tried.result(received), "ok", "{received}");
+        }
+        for way in [
+            "connect",
+            "listen",
+            "bind",
+            "datagram-sendto",
+            "datagram-sendmsg",
+            "datagram-sendmmsg",
+        ] {
+            assert_eq!(tried.result(way), "EACCES", "{way}");
+        }
+        // Elsewhere it may hear, and answer nobody.
+        let bound = tried.result("datagram-bind");
+        assert!(bound == "EACCES" || level() != Level::Full, "{bound}");
+        for way in ["fastopen", "fastopen-message", "fastopen-messages"] {
+            assert_eq!(tried.result(way), "EOPNOTSUPP", "{way}");
+        }
         assert_eq!(victim.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        let heard = hears.recv(&mut [0; 8]).unwrap_err();
+        assert_eq!(heard.kind(), ErrorKind::WouldBlock);
+        let own = tried.all_but(&[]);
+        for (own, result) in own.filter(|(name, _)| name.starts_with("own-")) {
+            // Elsewhere there is no network of its own.
+            assert!(result == "ok" || level() != Level::Full, "{own} {result}");
+        }
     });
+}
+
+/// Servers on one port of the host's loopback, for connections and for datagrams.
+fn victims() -> (std::net::TcpListener, std::net::UdpSocket) {
+    loop {
+        let victim = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // The port may be somebody else's for datagrams.
+        if let Ok(hears) = std::net::UdpSocket::bind(victim.local_addr().unwrap()) {
+            victim.set_nonblocking(true).unwrap();
+            hears.set_nonblocking(true).unwrap();
+            return (victim, hears);
+        }
+    }
 }
 
 #[test]

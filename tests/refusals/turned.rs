@@ -231,6 +231,20 @@ fn odd_messages_are_answered_as_the_kernel_answers_them() {
     });
 }
 
+/// What is copied for callers lies where no bound of the session's counts it.
+#[test]
+fn what_waits_to_be_sent_is_so_much_altogether() {
+    without_namespaces(|scene| {
+        let server = Server::start();
+        let policy = server.policy(scene, "");
+        let tried = run(scene, &policy, &["./attack", "copies"]).tried();
+        assert_eq!(tried.result("waiting"), "32");
+        for neighbour in ["short", "short-elsewhere", "again"] {
+            assert_eq!(tried.result(neighbour), "ok", "{neighbour}");
+        }
+    });
+}
+
 /// The gate is told what was copied, and connects to that: what stands there a moment later is nobody's.
 #[test]
 fn an_address_or_a_socket_that_is_exchanged_while_it_is_looked_at_leads_nowhere_else() {

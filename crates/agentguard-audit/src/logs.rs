@@ -23,6 +23,8 @@ pub enum LogState {
     Lost,
     /// The anchor log names it, and it is not there.
     Missing,
+    /// It is there, and cannot be looked at.
+    Unreadable,
 }
 
 /// A session's log.
@@ -46,13 +48,21 @@ impl LogInfo {
     pub fn never_began(&self) -> bool {
         self.state == LogState::Lost && self.began.is_empty() && self.size == 0
     }
+
+    fn may_be_latest(&self) -> bool {
+        match self.state {
+            LogState::Missing => false,
+            LogState::Unreadable => !self.began.is_empty(),
+            LogState::Running | LogState::Ended | LogState::Lost => true,
+        }
+    }
 }
 
 /// The sessions' logs of a user, in the order in which they began.
 ///
 /// # Errors
 ///
-/// Returns an error where a directory or file cannot be read.
+/// Returns an error where the anchor log cannot be read, or the sessions cannot be listed.
 pub fn logs(places: &Places) -> Result<Vec<LogInfo>, Error> {
     let mut found: BTreeMap<SessionId, LogInfo> = BTreeMap::new();
     let mut order: Vec<SessionId> = Vec::new();
@@ -94,13 +104,14 @@ pub fn logs(places: &Places) -> Result<Vec<LogInfo>, Error> {
     }
     let mut logs = Vec::new();
     for mut info in order.iter().filter_map(|session| found.remove(session)) {
-        look_at(&mut info)?;
+        look_at(&mut info);
         logs.push(info);
     }
     Ok(logs)
 }
 
-/// The one log whose session begins with `prefix`; the latest that is there, where it is empty.
+/// The one log whose session begins with `prefix`; the latest that is there, where it is empty. One that cannot be read, and
+/// of which nobody knows when it began, is not the latest.
 ///
 /// # Errors
 ///
@@ -109,7 +120,7 @@ pub fn find(places: &Places, prefix: &str) -> Result<LogInfo, Error> {
     let mut fitting: Vec<LogInfo> = logs(places)?
         .into_iter()
         .filter(|log| log.session.as_str().starts_with(prefix))
-        .filter(|log| !prefix.is_empty() || log.state != LogState::Missing)
+        .filter(|log| !prefix.is_empty() || log.may_be_latest())
         .collect();
     let count = fitting.len();
     let last = fitting.pop().ok_or_else(|| Error::UnknownSession {
@@ -165,23 +176,24 @@ fn unanchored(
     Ok(sessions)
 }
 
-/// Fills in what only the log itself can tell.
-fn look_at(info: &mut LogInfo) -> Result<(), Error> {
-    let path = info.directory.join("wal");
+/// Fills in what only the log itself can tell. Why it cannot is said where it is read.
+fn look_at(info: &mut LogInfo) {
     if !info.directory.exists() {
         info.state = LogState::Missing;
-        return Ok(());
+        return;
     }
     if matches!(info.state, LogState::Ended | LogState::Lost) {
-        return Ok(());
+        return;
     }
-    info.state = match is_running(&info.directory)? {
-        true => LogState::Running,
-        false => LogState::Lost,
+    info.state = match is_running(&info.directory) {
+        Ok(true) => LogState::Running,
+        Ok(false) => LogState::Lost,
+        Err(_) => LogState::Unreadable,
     };
-    if let Ok(Some((mut frames, _))) = Frames::open(&path) {
-        let tail = wal::scan(&mut frames, 0, |_, _, _| {});
-        info.size = tail.map_err(|e| Error::io("read", &path, e))?.entries;
+    if let Ok(Some((mut frames, _))) = Frames::open(&info.directory.join("wal")) {
+        match wal::scan(&mut frames, 0, |_, _, _| {}) {
+            Ok(tail) => info.size = tail.entries,
+            Err(_) => info.state = LogState::Unreadable,
+        }
     }
-    Ok(())
 }

@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use agentguard::audit::{self, Entries, LogState};
+use agentguard::audit::{self, LogState};
 use agentguard::core::{Event, Index, Ruling};
 use agentguard::{Places as Roots, Provenance};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{Arguments, OUTPUT};
+use crate::log::open_one;
 use crate::places::Places;
 use crate::trace;
 use crate::voice::{Voice, Word};
@@ -26,14 +27,19 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     let places: Roots = Places::of_process()?.into();
     let word = arguments.operand()?.unwrap_or_default();
     let commit = trace::commit(word)?;
-    let (mut found, mut unnamed) = (Vec::new(), 0);
+    let (mut found, mut unnamed, mut is_every) = (Vec::new(), 0, true);
     for log in audit::logs(&places)? {
-        if log.state != LogState::Missing && !log.never_began() {
-            unnamed += look(&log.directory, &commit, &mut found)?;
+        if log.state == LogState::Missing || log.never_began() {
+            continue;
+        }
+        match look((&log.directory, voice), &commit, &mut found)? {
+            Some(more) => unnamed += more,
+            None => is_every = false,
         }
     }
     let Some(last) = found.last() else {
-        return Err(not_found(word, unnamed));
+        let exit = if is_every { Exit::No } else { Exit::Failed };
+        return Err(not_found(word, unnamed).with_exit(exit));
     };
     if found.iter().any(|other| other.commit != last.commit) {
         let failure = Failure::new(format!("several commits begin with `{word}`"));
@@ -63,10 +69,18 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-/// Finds the pushes of a log, and counts the commits of others that their entries do not name.
-fn look(directory: &Path, prefix: &str, found: &mut Vec<Found>) -> Result<u64, Failure> {
+/// Finds the pushes of a log, and counts the commits of others that their entries do not name. Of a log that cannot be
+/// read it says so.
+fn look(
+    (directory, voice): (&Path, &mut Voice),
+    prefix: &str,
+    found: &mut Vec<Found>,
+) -> Result<Option<u64>, Failure> {
+    let Some(entries) = open_one(directory, voice) else {
+        return Ok(None);
+    };
     let mut unnamed = 0;
-    for recorded in Entries::open(directory)? {
+    for recorded in entries {
         let recorded = recorded?;
         let Event::Decision {
             brings: Some(brings),
@@ -88,7 +102,7 @@ fn look(directory: &Path, prefix: &str, found: &mut Vec<Found>) -> Result<u64, F
                 }),
         );
     }
-    Ok(unnamed)
+    Ok(Some(unnamed))
 }
 
 fn not_found(word: &str, unnamed: u64) -> Failure {
@@ -99,7 +113,7 @@ fn not_found(word: &str, unnamed: u64) -> Failure {
             "some brought more commits than their entries name: {unnamed} in all, which have no receipts"
         )]),
     };
-    failure.with_exit(Exit::No).with_hint(format!(
+    failure.with_hint(format!(
         "`agentguard trace {word}` tells what is known of it"
     ))
 }

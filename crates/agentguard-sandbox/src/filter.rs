@@ -24,7 +24,7 @@ use crate::Error;
 pub(crate) use asked::Asks;
 use asked::{ASKED, ASKED_OF_OPENS, Asked};
 use beside::{ASKED_BESIDE, BESIDE, NETWORKS};
-use gated::{ASKED_GATED, GATED};
+use gated::{ASKED_GATED, ASKED_HANDED_IN, GATED};
 
 /// A system call that is refused inside.
 #[derive(Clone, Copy)]
@@ -474,21 +474,29 @@ pub(crate) enum Judged {
 ///
 /// With `files_are_roots`, what the agent writes belongs to root outside: then the set-group-id bit is
 /// refused like the set-user-id bit, though directories could use it. An agent that is `beside` others, with no
-/// namespaces of its own, on that network, is asked about attributes too, and refused more.
+/// namespaces of its own, on that network, is asked about attributes too, and refused more. Where sockets may be
+/// `handed_in`, what would lead one of them elsewhere is asked about.
 pub(crate) fn for_agent(
     files_are_roots: bool,
     judged: Judged,
     beside: Option<Network>,
+    handed_in: bool,
 ) -> Result<BpfProgram, Error> {
-    chain(all_for_agent(files_are_roots, judged, beside)?)
+    chain(all_for_agent(files_are_roots, judged, beside, handed_in)?)
 }
 
 /// The program that asks about execs, and refuses nothing.
-pub(crate) fn only_asking(judged: Judged, beside: Option<Network>) -> Result<BpfProgram, Error> {
-    let more: &[&[Asked]] = match beside {
-        Some(Network::Gated) => &[ASKED_BESIDE, ASKED_GATED],
-        Some(Network::Isolated | Network::Host) => &[ASKED_BESIDE],
-        None => &[],
+pub(crate) fn only_asking(
+    judged: Judged,
+    beside: Option<Network>,
+    handed_in: bool,
+) -> Result<BpfProgram, Error> {
+    let more: &[&[Asked]] = match (beside, handed_in) {
+        (Some(Network::Gated), _) => &[ASKED_BESIDE, ASKED_GATED],
+        (Some(Network::Isolated | Network::Host), false) => &[ASKED_BESIDE],
+        (Some(Network::Isolated | Network::Host), true) => &[ASKED_BESIDE, ASKED_HANDED_IN],
+        (None, false) => &[],
+        (None, true) => &[ASKED_HANDED_IN],
     };
     asking(judged, more)
 }
@@ -498,6 +506,7 @@ fn all_for_agent(
     files_are_roots: bool,
     judged: Judged,
     beside: Option<Network>,
+    handed_in: bool,
 ) -> Result<Vec<BpfProgram>, Error> {
     let mut programs = match beside {
         Some(network) => refusing_beside(network)?,
@@ -510,7 +519,7 @@ fn all_for_agent(
         programs.push(refusing_group_rights()?);
     }
     programs.push(existing(&numbers_inside())?);
-    programs.push(only_asking(judged, beside)?);
+    programs.push(only_asking(judged, beside, handed_in)?);
     Ok(programs)
 }
 
@@ -611,6 +620,7 @@ pub fn table() -> Vec<(i64, &'static str, &'static str)> {
         .iter()
         .chain(ASKED_BESIDE)
         .chain(ASKED_GATED)
+        .chain(ASKED_HANDED_IN)
         .chain(ASKED_OF_OPENS);
     refused
         .chain(asked.map(|row| (row.number, "asked", row.why)))

@@ -188,12 +188,34 @@ fn git_elsewhere(home: &Path) -> Elsewhere<'_> {
         let variable = |word| std::env::var_os(format!("GIT_CONFIG_{word}_{number}"));
         variable("KEY").zip(variable("VALUE"))
     };
+    let by_variables = BY_VARIABLES.into_iter();
+    let by_variables = by_variables.filter_map(|(variable, setting)| {
+        let value = std::env::var_os(variable)?;
+        Some((setting.into(), value))
+    });
     Elsewhere {
         home,
         files: usual.into_iter().chain(named.map(PathBuf::from)).collect(),
-        alone: (0..MOST_ALONE).map_while(one).collect(),
+        alone: (0..MOST_ALONE).map_while(one).chain(by_variables).collect(),
     }
 }
+
+/// Variables by which git runs programs, each with the setting that says the same (git(1), "Environment Variables").
+const BY_VARIABLES: [(&str, &str); 13] = [
+    ("EDITOR", "core.editor"),
+    ("GIT_ASKPASS", "core.askPass"),
+    ("GIT_EDITOR", "core.editor"),
+    ("GIT_EXTERNAL_DIFF", "diff.external"),
+    ("GIT_PAGER", "core.pager"),
+    ("GIT_PROXY_COMMAND", "core.gitProxy"),
+    ("GIT_SEQUENCE_EDITOR", "sequence.editor"),
+    ("GIT_SSH", "core.sshCommand"),
+    ("GIT_SSH_COMMAND", "core.sshCommand"),
+    ("GIT_TEMPLATE_DIR", "init.templateDir"),
+    ("PAGER", "core.pager"),
+    ("SSH_ASKPASS", "core.askPass"),
+    ("VISUAL", "core.editor"),
+];
 
 fn agent_name(run: &Run) -> Result<AgentName, Error> {
     let unnamed = |error| Error::doing("name the agent")(std::io::Error::other(error));

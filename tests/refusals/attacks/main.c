@@ -32,6 +32,7 @@ static const struct {
 	{ "turned", turned },
 	{ "turned-race", turned_race },
 	{ "messages", messages },
+	{ "copies", copies },
 	{ "handed-on", handed_on },
 	{ "raw", raw },
 	{ "resolve", resolve },

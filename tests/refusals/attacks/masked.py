@@ -235,7 +235,9 @@ open("began", "w").close()
 while not os.path.exists("go"):
     time.sleep(0.02)  # whoever stands outside has no other way to say so
 os.mkdir("spare")
-lines([".env", "config/later", "secrets/later", "absent/later", sys.argv[1]], "secrets")
+lines([".env", "config/later", "secrets/later", "absent/later", "current/token", "second/token", "last", sys.argv[1]], "secrets")
+tried("above a link's moved", lambda: moved("second", "elsewhere") if os.path.isdir("second") else "")
+tried("by another link", lambda: content("elsewhere/token"))
 tried("deleted", lambda: deleted("gone"))
 of_others()
 works()

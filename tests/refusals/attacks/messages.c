@@ -2,6 +2,7 @@
 #include "attack.h"
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -170,5 +171,56 @@ int messages(int argc, char **argv)
 	for (int i = 0; i < 20 && sendmsg(stream[0], &(struct msghdr){ .msg_iov = &piece, .msg_iovlen = 1 }, 0) == 1; i++)
 		usleep(100000);
 	tell("others", empty(stream[1]) == 20 ? 0 : -1);
+	return 0;
+}
+
+#define SENDERS 96
+
+static int full[SENDERS][2];
+static char *megabyte;
+static atomic_int begun, refused, sent_;
+
+static void *send_megabyte(void *own)
+{
+	struct iovec piece = { megabyte, 1 << 20 };
+	struct msghdr one = { .msg_iov = &piece, .msg_iovlen = 1 };
+	begun++;
+	long sent = sendmsg(*(int *)own, &one, MSG_NOSIGNAL);
+	if (sent < 0 && errno == EAGAIN)
+		refused++;
+	else if (sent > 0)
+		sent_++;
+	return NULL;
+}
+
+/* copies: whole megabytes that nobody takes. Says how many were not waited with; once all is taken, there is room again. */
+int copies(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	pthread_t threads[SENDERS];
+	megabyte = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	alarm(60);
+	for (int i = 0; i < SENDERS; i++) {
+		socketpair(AF_UNIX, SOCK_STREAM, 0, full[i]);
+		while (send(full[i][0], megabyte, 4096, MSG_DONTWAIT) > 0)
+			;
+		pthread_create(&threads[i], NULL, send_megabyte, full[i]);
+	}
+	/* Nobody tells that a thread waits: those that do not have said so when no more do. */
+	for (int last = -1, still = 0; begun < SENDERS || still < 10; still = last == refused ? still + 1 : 0, last = refused)
+		usleep(100000);
+	printf("waiting %d\n", SENDERS - refused - sent_);
+	struct iovec piece = { "x", 1 };
+	tell("short", sendmsg(full[0][0], &(struct msghdr){ .msg_iov = &piece, .msg_iovlen = 1 }, MSG_DONTWAIT) == -1 && errno == EAGAIN ? 0 : -1);
+	int fresh[2];
+	socketpair(AF_UNIX, SOCK_STREAM, 0, fresh);
+	tell("short-elsewhere", sendmsg(fresh[0], &(struct msghdr){ .msg_iov = &piece, .msg_iovlen = 1 }, 0));
+	fflush(stdout);
+	for (int i = 0; i < SENDERS; i++) {
+		close(full[i][1]);
+		pthread_join(threads[i], NULL);
+	}
+	piece = (struct iovec){ megabyte, 1 << 20 };
+	tell("again", sendmsg(fresh[0], &(struct msghdr){ .msg_iov = &piece, .msg_iovlen = 1 }, MSG_DONTWAIT));
 	return 0;
 }

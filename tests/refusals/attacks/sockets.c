@@ -1,6 +1,8 @@
 /* Unix sockets that appear while a session runs, and those of the session itself. */
 #include "attack.h"
 #include <arpa/inet.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
@@ -316,7 +318,42 @@ int misfit(int argc, char **argv)
 	return 0;
 }
 
-/* handed-in PATH PORT: takes a socket from whoever listens there, and connects it to that port. */
+/* One datagram to a port, in each way that names one. */
+static void send_to(const char *what, int socket_, struct sockaddr_in *to)
+{
+	char name[64];
+	struct iovec piece = { "stolen", 6 };
+	struct mmsghdr one = { .msg_hdr = { .msg_name = to, .msg_namelen = sizeof *to, .msg_iov = &piece, .msg_iovlen = 1 } };
+	snprintf(name, sizeof name, "%s-sendto", what);
+	tell(name, sendto(socket_, "stolen", 6, 0, (struct sockaddr *)to, sizeof *to));
+	snprintf(name, sizeof name, "%s-sendmsg", what);
+	tell(name, sendmsg(socket_, &one.msg_hdr, 0));
+	snprintf(name, sizeof name, "%s-sendmmsg", what);
+	tell(name, sendmmsg(socket_, &one, 1, 0));
+}
+
+/* What a session does with sockets of its own network, where it has one. */
+static void on_own_network(void)
+{
+	struct sockaddr_in own = { .sin_family = AF_INET };
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct { struct nlmsghdr head; struct rtgenmsg what; } request = {
+		{ sizeof request, RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 1, 0 }, { AF_UNSPEC } };
+	char answer[8192];
+	socklen_t length = sizeof own;
+	int server = socket(AF_INET, SOCK_DGRAM, 0), client = socket(AF_INET, SOCK_DGRAM, 0);
+	own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	tell("own-bind", bind(server, (struct sockaddr *)&own, sizeof own));
+	getsockname(server, (struct sockaddr *)&own, &length);
+	send_to("own", client, &own);
+	tell("own-came", recv(server, answer, sizeof answer, MSG_DONTWAIT) == 6 ? 0 : -1);
+	tell("own-listen", listen(socket(AF_INET, SOCK_STREAM, 0), 1));
+	int links = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_ROUTE);
+	tell("own-links", sendto(links, &request, sizeof request, 0, (struct sockaddr *)&kernel, sizeof kernel));
+	tell("own-links-told", recv(links, answer, sizeof answer, MSG_DONTWAIT));
+}
+
+/* handed-in PATH PORT: takes sockets from whoever listens there, and leads them to that port in every way. */
 int handed_in(int argc, char **argv)
 {
 	struct sockaddr_un address;
@@ -328,7 +365,20 @@ int handed_in(int argc, char **argv)
 	tell("asked", connect(client, (struct sockaddr *)&address, length));
 	int socket_ = receive_descriptor(client);
 	tell("received", socket_);
+	tell("fastopen", sendto(socket_, "stolen", 6, MSG_FASTOPEN, (struct sockaddr *)&port, sizeof port));
+	struct iovec piece = { "stolen", 6 };
+	struct mmsghdr one = { .msg_hdr = { .msg_name = &port, .msg_namelen = sizeof port, .msg_iov = &piece, .msg_iovlen = 1 } };
+	tell("fastopen-message", sendmsg(socket_, &one.msg_hdr, MSG_FASTOPEN));
+	tell("fastopen-messages", sendmmsg(socket_, &one, 1, MSG_FASTOPEN));
 	tell("connect", connect(socket_, (struct sockaddr *)&port, sizeof port));
+	tell("listen", listen(socket_, 1));
+	struct sockaddr_in any = { .sin_family = AF_INET };
+	tell("bind", bind(socket_, (struct sockaddr *)&any, sizeof any));
+	int datagrams_ = receive_descriptor(client);
+	tell("received-datagrams", datagrams_);
+	send_to("datagram", datagrams_, &port);
+	tell("datagram-bind", bind(datagrams_, (struct sockaddr *)&any, sizeof any));
+	on_own_network();
 	return 0;
 }
 

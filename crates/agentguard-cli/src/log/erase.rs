@@ -117,6 +117,7 @@ fn ended(roots: &Roots, voice: &mut Voice) -> Result<Vec<LogInfo>, Failure> {
             LogState::Ended | LogState::Lost => return false,
             LogState::Running => "runs",
             LogState::Missing => "is missing",
+            LogState::Unreadable => "cannot be read",
         };
         let text = format!("session {} {why}, and was not looked at", log.session);
         voice.say(Word::Note, &text);

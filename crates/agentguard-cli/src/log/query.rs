@@ -1,7 +1,7 @@
 //! `log query`: the entries of one log or of all that are asked for.
 
 use agentguard::SystemClock;
-use agentguard::audit::{self, Entries, LogState};
+use agentguard::audit::{self, LogState};
 use agentguard::core::Clock as _;
 
 use crate::exit::Exit;
@@ -11,13 +11,13 @@ use crate::places::Places;
 use crate::voice::{Voice, Word};
 
 use super::filter::{Filter, Since, kind};
-use super::{Readable as _, find};
+use super::{Readable as _, find, open_one};
 
 /// Shows what is asked for, of one log or of every session's.
 pub(crate) fn query(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
     let places = Places::of_process()?.into();
     let filter = filter(arguments)?;
-    let mut directories = Vec::new();
+    let (mut directories, mut is_every) = (Vec::new(), true);
     match arguments.operands().first() {
         Some(word) => directories.push(find(&places, Some(word))?.directory),
         None => {
@@ -28,7 +28,7 @@ pub(crate) fn query(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fa
                         let text = format!("the log of session {} is not there", log.session);
                         voice.say(Word::Note, &text);
                     }
-                    LogState::Running | LogState::Ended | LogState::Lost => {
+                    LogState::Running | LogState::Ended | LogState::Lost | LogState::Unreadable => {
                         directories.push(log.directory);
                     }
                 }
@@ -37,7 +37,11 @@ pub(crate) fn query(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fa
     }
     let mut is_found = false;
     for directory in directories {
-        for recorded in Entries::open(&directory)? {
+        let Some(entries) = open_one(&directory, voice) else {
+            is_every = false;
+            continue;
+        };
+        for recorded in entries {
             let recorded = recorded?;
             if !filter.takes(&recorded.entry) {
                 continue;
@@ -56,7 +60,11 @@ pub(crate) fn query(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fa
             }
         }
     }
-    Ok(if is_found { Exit::Done } else { Exit::No })
+    Ok(match (is_every, is_found) {
+        (false, _) => Exit::Failed,
+        (true, true) => Exit::Done,
+        (true, false) => Exit::No,
+    })
 }
 
 fn filter(arguments: &Arguments) -> Result<Filter, Failure> {

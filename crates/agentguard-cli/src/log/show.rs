@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
+use agentguard::Places as Roots;
 use agentguard::audit::{Entries, LogState, Recorded};
 
 use crate::exit::Exit;
@@ -12,6 +13,7 @@ use crate::flags::{Arguments, JSON};
 use crate::places::Places;
 use crate::voice::{Voice, Word};
 
+use super::which::say_unreadable;
 use super::{Log, find, story};
 
 /// How many entries stand before what comes.
@@ -22,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Tells a session's story; with `--json` every entry.
 pub(crate) fn show(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
     let places = Places::of_process()?.into();
-    let log = find(&places, arguments.operands().first().map(AsRef::as_ref))?;
+    let log = meant(&places, arguments, voice)?;
     for recorded in Entries::open(&log.directory)? {
         tell(&recorded?, arguments, voice)?;
         if voice.is_closed() {
@@ -37,7 +39,7 @@ pub(crate) fn show(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fai
 /// Tells the last entries, and those that come, until the log's guard is gone.
 pub(crate) fn tail(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
     let places = Places::of_process()?.into();
-    let log = find(&places, arguments.operands().first().map(AsRef::as_ref))?;
+    let log = meant(&places, arguments, voice)?;
     let mut entries = Entries::open(&log.directory)?;
     let mut last = VecDeque::new();
     for recorded in entries.by_ref() {
@@ -63,6 +65,15 @@ pub(crate) fn tail(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fai
     }
 }
 
+fn meant(places: &Roots, arguments: &Arguments, voice: &mut Voice) -> Result<Log, Failure> {
+    let word = arguments.operands().first().map(AsRef::as_ref);
+    let log = find(places, word)?;
+    if word.is_none() {
+        say_unreadable(places, voice)?;
+    }
+    Ok(log)
+}
+
 fn tell(recorded: &Recorded, arguments: &Arguments, voice: &mut Voice) -> Result<(), Failure> {
     if arguments.has(&JSON) {
         return voice.json(recorded);
@@ -82,6 +93,6 @@ fn say_where_it_stands(log: &Log, voice: &mut Voice) {
             Word::Note,
             "the session's guard died before it could end the log",
         ),
-        Some(LogState::Ended | LogState::Missing) | None => {}
+        Some(LogState::Ended | LogState::Missing | LogState::Unreadable) | None => {}
     }
 }

@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use agentguard::Places;
-use agentguard::audit::{self, LogInfo, LogState};
+use agentguard::audit::{self, Entries, LogInfo, LogState};
 
 use crate::failure::Failure;
+use crate::voice::Voice;
 
 /// What the log is called that anchors the sessions'.
 pub(crate) const ANCHOR: &str = "anchor";
@@ -67,6 +68,28 @@ pub(crate) fn find_session(places: &Places, prefix: &str) -> Result<Log, Failure
         directory: found.directory.clone(),
         info: Some(found),
     })
+}
+
+/// Opens one log of several. One that cannot be read is named, and hides no other.
+pub(crate) fn open_one(directory: &Path, voice: &mut Voice) -> Option<Entries> {
+    let opened = Entries::open(directory);
+    if opened.is_err() {
+        // What was found so far stands before what went wrong.
+        let _ = voice.flush();
+    }
+    opened
+        .map_err(|error| voice.fail(&Failure::from(error)))
+        .ok()
+}
+
+/// Names the logs that cannot be read, where the latest of the others is meant.
+pub(super) fn say_unreadable(places: &Places, voice: &mut Voice) -> Result<(), Failure> {
+    for log in audit::logs(places)? {
+        if log.state == LogState::Unreadable {
+            open_one(&log.directory, voice);
+        }
+    }
+    Ok(())
 }
 
 /// An entry, as it is typed: `SESSION:N`; without a session the latest is meant.

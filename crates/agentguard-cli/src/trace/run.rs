@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{Arguments, JSON};
-use crate::log::find_session;
+use crate::log::{find_session, open_one};
 use crate::places::{Places, working_directory};
 use crate::verify;
 use crate::voice::{Voice, Word};
@@ -32,14 +32,19 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
         None => audit::logs(&places)?,
     };
     let keys = Keys::pinned(&places)?;
-    let (mut exit, mut present, mut is_found) = (Exit::Done, Vec::new(), false);
+    let (mut exit, mut present) = (Exit::Done, Vec::new());
+    let (mut is_found, mut is_every) = (false, true);
     for log in logs.into_iter().filter(|log| !log.never_began()) {
         if log.state == LogState::Missing {
             let text = format!("the log of session {} is not there", log.session);
             voice.say(Word::Note, &text);
             continue;
         }
-        let (found, was_there) = follow(&log, &wanted)?;
+        let Some(entries) = open_one(&log.directory, voice) else {
+            is_every = false;
+            continue;
+        };
+        let (found, was_there) = follow(entries, &wanted)?;
         present.extend(was_there.map(|name| (log.session.clone(), name)));
         if found.is_empty() {
             continue;
@@ -56,15 +61,16 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
             tell(arguments, &log, (&wanted, trace), &report, voice)?;
         }
     }
-    match is_found {
-        true => Ok(exit),
-        false => Err(not_found(word, &wanted, present)),
+    match (is_found, is_every) {
+        (true, _) => Ok(exit),
+        (false, true) => Err(not_found(word, &wanted, present)),
+        (false, false) => Ok(Exit::Failed),
     }
 }
 
-fn follow(log: &LogInfo, wanted: &Wanted) -> Result<(Vec<Trace>, Option<String>), Failure> {
+fn follow(entries: Entries, wanted: &Wanted) -> Result<(Vec<Trace>, Option<String>), Failure> {
     let mut follower = Follower::new(wanted);
-    for recorded in Entries::open(&log.directory)? {
+    for recorded in entries {
         follower.see(recorded?);
     }
     Ok(follower.end())

@@ -179,7 +179,7 @@ fn landlock_holds() -> Result<(), Failure> {
 
 fn notifications() -> Result<(), Failure> {
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
-    let asking = filter::only_asking(filter::Judged::Nothing, None)
+    let asking = filter::only_asking(filter::Judged::Nothing, None, false)
         .map_err(|error| Failure::new("compile the filter", error.to_string()))?;
     sys::install_listener(&asking)
         .step("ask about execs")

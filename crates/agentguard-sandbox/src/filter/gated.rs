@@ -125,6 +125,21 @@ const BOUND: &str = "a socket for datagrams is bound to the loopback before anyb
     reaches it";
 const SERVERS: &str = "the loopback is the host's, and a socket listens that was bound to nothing";
 
+const HANDED_IN: &str = "a socket of another network may have been handed in by whoever listens at a socket that is granted";
+
+/// What is asked where sockets may be handed in, since a unix socket of the host's is granted.
+pub(super) const ASKED_HANDED_IN: &[Asked] = &[
+    Asked {
+        number: libc::SYS_sendto,
+        what: Asks::Message,
+        when: &[When::Not(5, 0)],
+        why: HANDED_IN,
+    },
+    asked(libc::SYS_sendmsg, Asks::Message, HANDED_IN),
+    asked(libc::SYS_sendmmsg, Asks::Message, HANDED_IN),
+    asked(libc::SYS_listen, Asks::Server, HANDED_IN),
+];
+
 /// What is asked of the mediator there.
 pub(super) const ASKED_GATED: &[Asked] = &[
     Asked {

@@ -131,7 +131,8 @@ fn one_program_answers_as_all_of_them_would() {
             (false, Judged::Opens),
             (true, Judged::Nothing),
         ] {
-            stacks.push(all_for_agent(files_are_roots, judged, beside).unwrap());
+            let handed_in = judged == Judged::Opens;
+            stacks.push(all_for_agent(files_are_roots, judged, beside, handed_in).unwrap());
         }
     }
     let mut answers = BTreeSet::new();

@@ -22,6 +22,7 @@ use super::calling::Callings;
 use super::explain::{Telling, Told};
 use super::held::changed;
 use super::image::{Image, Images, Shebang};
+use super::messages::Copied;
 use super::names::Names;
 use super::nowhere::Nowhere;
 use super::peers::Peers;
@@ -69,6 +70,8 @@ pub(super) struct Shared {
     pub(super) outcomes: Mutex<Vec<Outcome>>,
     /// Datagrams that went nowhere, which was not told yet.
     pub(super) nowhere: Nowhere,
+    /// What waits to be sent for callers.
+    pub(super) copied: Copied,
 }
 
 /// One worker.

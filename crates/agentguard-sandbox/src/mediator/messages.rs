@@ -1,12 +1,15 @@
 //! Messages that callers may address to somebody (`sendto`, `sendmsg`, `sendmmsg`): copied, and sent for them.
 //!
-//! Only where sockets have to be led to a gate. A message names its receiver in memory, and its socket by a number that
+//! Only where sockets have to be led to a gate, or may have been handed in. A message names its receiver in memory, and its socket by a number that
 //! may stand for another a moment later; so all of it is copied, and the copy is sent on the socket that was looked
 //! at. What a message carries besides is the descriptors in it, and no more: options of IP could name a route.
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -15,12 +18,17 @@ use rustix::net::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::calling::destination;
 use super::connect::{Target, interrupted, low_and_whole, may_wait};
 use super::exec::{Shared, Worker};
 use crate::sys::{Notification, read_memory, read_pieces, write_memory};
 
 /// More of a stream is not sent at once: callers go on with the rest.
 const MOST_AT_ONCE: usize = 1 << 20;
+/// So many bytes are copied and not sent yet, of all callers': no bound of the session's counts them.
+const MOST_COPIED: usize = 32 << 20;
+/// What is no longer is not counted: so few callers wait that it is little.
+const SHORT: usize = 4096;
 /// `UIO_MAXIOV` of linux/uio.h.
 const MOST_PIECES: usize = 1024;
 /// `SCM_MAX_FD` of net/scm.h.
@@ -39,6 +47,9 @@ const FLAGS: SendFlags = SendFlags::DONTWAIT
     .union(SendFlags::EOR)
     .union(SendFlags::MORE)
     .union(SendFlags::OOB);
+
+/// The first message of a connection, and to whom.
+const FASTOPEN: SendFlags = SendFlags::from_bits_retain(libc::MSG_FASTOPEN.cast_unsigned());
 
 /// What a call asks for.
 struct Sending {
@@ -62,6 +73,42 @@ struct Message {
     name: Option<Vec<u8>>,
     bytes: Vec<u8>,
     rights: Vec<OwnedFd>,
+    _room: Room,
+}
+
+/// How many bytes are copied, and not sent yet.
+#[derive(Debug, Default)]
+pub(super) struct Copied(Arc<AtomicUsize>);
+
+/// Room for some of them, until it is dropped.
+struct Room {
+    copied: Arc<AtomicUsize>,
+    length: usize,
+}
+
+impl Copied {
+    /// Takes room. Where there is none, callers are told to try again, as where too many wait.
+    fn take(&self, length: usize) -> Result<Room, Errno> {
+        let length = if length > SHORT { length } else { 0 };
+        let more = |copied: usize| {
+            let all = copied.checked_add(length);
+            all.filter(|all| *all <= MOST_COPIED)
+        };
+        let taken = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.map_err(|_| Errno::AGAIN)?;
+        Ok(Room {
+            copied: Arc::clone(&self.0),
+            length,
+        })
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.copied.fetch_sub(self.length, Ordering::Relaxed);
+    }
 }
 
 impl Worker<'_> {
@@ -92,10 +139,13 @@ impl Sending {
         let (what, flags) = match notification.number {
             libc::SYS_sendto => {
                 let length = usize::try_from(third.1).map_err(|_| Errno::INVAL)?;
+                let name = name(thread, fifth.1, sixth.0)?;
+                let (bytes, room) = bytes(shared, thread, vec![(second, length)], kind)?;
                 let message = Message {
-                    name: name(thread, fifth.1, sixth.0)?,
-                    bytes: bytes(thread, vec![(second, length)], kind)?,
+                    name,
+                    bytes,
                     rights: Vec::new(),
+                    _room: room,
                 };
                 (What::One(message), fourth.0)
             }
@@ -186,23 +236,43 @@ impl Sending {
         let socket = self.socket.as_fd();
         match (self.domain, self.kind, &message.name) {
             (AddressFamily::UNIX, SocketType::STREAM, Some(_)) => Err(Errno::ISCONN),
-            (AddressFamily::UNIX, SocketType::STREAM | SocketType::SEQPACKET, _) => {
-                message.send_on(socket, flags)
+            (AddressFamily::UNIX, SocketType::STREAM | SocketType::SEQPACKET, _)
+            | (AddressFamily::UNIX, _, None) => message.send_on(socket, flags),
+            // It would be connected to whoever is named.
+            (_, _, _) if self.flags.contains(FASTOPEN) => Err(Errno::OPNOTSUPP),
+            (AddressFamily::INET | AddressFamily::INET6, SocketType::STREAM, _) | (_, _, None) => {
+                rustix::net::send(socket, &message.bytes, flags)
             }
-            (AddressFamily::INET | AddressFamily::INET6, SocketType::STREAM, _)
-            | (AddressFamily::INET | AddressFamily::INET6, SocketType::DGRAM, None) => {
+            (AddressFamily::NETLINK, _, Some(name)) if is_kernel(name) => {
                 rustix::net::send(socket, &message.bytes, flags)
             }
             (AddressFamily::INET | AddressFamily::INET6, SocketType::DGRAM, Some(name)) => {
-                let Target::Gate(gate) =
-                    shared.target(notification.thread, (socket, name.clone()))?
-                else {
-                    return Err(Errno::INVAL);
-                };
+                let to = self.receiver(shared, notification, name)?;
                 shared.tell(shared.look(notification.thread, (socket, name.as_slice())))?;
-                sendto(socket, &message.bytes, flags, &gate)
+                sendto(socket, &message.bytes, flags, &to)
             }
             (_, _, _) => Err(Errno::ACCESS),
+        }
+    }
+
+    /// Whom a datagram goes to. What was handed in goes to nobody.
+    fn receiver(
+        &self,
+        shared: &Shared,
+        notification: &Notification,
+        name: &[u8],
+    ) -> Result<SocketAddr, Errno> {
+        let socket = self.socket.as_fd();
+        if !shared.peers.is_of_network(socket) {
+            return Err(Errno::ACCESS);
+        }
+        match shared.target(notification.thread, (socket, name.to_vec()))? {
+            Target::Gate(gate) => Ok(gate),
+            Target::Address(_) => {
+                let (to, port) = destination(name).ok_or(Errno::INVAL)?;
+                Ok(SocketAddr::from((to, port)))
+            }
+            Target::Same | Target::Pinned(_) => Err(Errno::INVAL),
         }
     }
 }
@@ -243,10 +313,13 @@ impl Message {
             }
             _ => Vec::new(),
         };
+        let name = name(thread, word(0), length_of_name)?;
+        let (bytes, room) = bytes(shared, thread, pieces.collect(), kind)?;
         Ok(Self {
-            name: name(thread, word(0), length_of_name)?,
-            bytes: bytes(thread, pieces.collect(), kind)?,
+            name,
+            bytes,
             rights: rights(shared, thread, &control)?,
+            _room: room,
         })
     }
 
@@ -261,6 +334,12 @@ impl Message {
     }
 }
 
+/// Whether a `struct sockaddr_nl` names the kernel, and no group (netlink(7)).
+fn is_kernel(name: &[u8]) -> bool {
+    name.get(4..12)
+        .is_some_and(|rest| rest.iter().all(|byte| *byte == 0))
+}
+
 /// A receiver, where one is named. As `move_addr_to_kernel` of net/socket.c has it.
 fn name(thread: Pid, address: u64, length: u32) -> Result<Option<Vec<u8>>, Errno> {
     let length = usize::try_from(length.cast_signed()).map_err(|_| Errno::INVAL)?;
@@ -272,7 +351,12 @@ fn name(thread: Pid, address: u64, length: u32) -> Result<Option<Vec<u8>>, Errno
 }
 
 /// What is sent: of a stream no more than is sent at once.
-fn bytes(thread: Pid, mut pieces: Vec<(u64, usize)>, kind: SocketType) -> Result<Vec<u8>, Errno> {
+fn bytes(
+    shared: &Shared,
+    thread: Pid,
+    mut pieces: Vec<(u64, usize)>,
+    kind: SocketType,
+) -> Result<(Vec<u8>, Room), Errno> {
     let mut left = MOST_AT_ONCE;
     for (_, length) in &mut pieces {
         if *length > left && kind != SocketType::STREAM {
@@ -281,12 +365,13 @@ fn bytes(thread: Pid, mut pieces: Vec<(u64, usize)>, kind: SocketType) -> Result
         *length = (*length).min(left);
         left -= *length;
     }
+    let room = shared.copied.take(MOST_AT_ONCE - left)?;
     let mut all = vec![0; MOST_AT_ONCE - left];
     if all.is_empty() {
-        return Ok(all);
+        return Ok((all, room));
     }
     match read_pieces(thread, &pieces, &mut all) {
-        Ok(read) if read == all.len() => Ok(all),
+        Ok(read) if read == all.len() => Ok((all, room)),
         Ok(_) | Err(_) => Err(Errno::FAULT),
     }
 }

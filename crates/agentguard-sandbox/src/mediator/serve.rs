@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agentguard_core::{Held, OutcomeOf};
+use agentguard_core::{Held, Network, OutcomeOf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open,
@@ -22,6 +22,7 @@ use super::early::Early;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
 use super::image::Images;
+use super::messages::Copied;
 use super::names::Names;
 use super::nowhere::Nowhere;
 use super::peers::Peers;
@@ -165,9 +166,12 @@ fn filter_for(plan: &Plan, is_beside: bool) -> Result<BpfProgram, Failure> {
         false => filter::Judged::Names,
     };
     let beside = is_beside.then_some(plan.confinement.network);
+    // On the host's network nothing is refused that leads there.
+    let confinement = &plan.confinement;
+    let handed_in = !confinement.sockets.is_empty() && confinement.network != Network::Host;
     let compiled = match plan.without.contains(&Layer::Filter) {
-        true => filter::only_asking(judged, beside),
-        false => filter::for_agent(plan.become_user.is_some(), judged, beside),
+        true => filter::only_asking(judged, beside, handed_in),
+        false => filter::for_agent(plan.become_user.is_some(), judged, beside, handed_in),
     };
     compiled.map_err(not_compiled)
 }
@@ -241,6 +245,7 @@ impl Serving {
             names: Names::of(plan, watch.led().clone()),
             outcomes: Mutex::default(),
             nowhere: Nowhere::default(),
+            copied: Copied::default(),
         });
         sys::be_woken().map_err(Error::io("be woken"))?;
         start_thread("waits", {

@@ -109,7 +109,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Makes a unix socket listen, and no other.
+    /// Makes a unix socket listen, and others where the network is the session's own.
     pub(super) fn answer_listen(&self, notification: &Notification) {
         let shared = self.shared;
         let [(number, _), (backlog, _), ..] = notification.arguments.map(low_and_whole);
@@ -122,7 +122,9 @@ impl Worker<'_> {
             }
             match sockopt::socket_domain(&socket)? {
                 AddressFamily::UNIX => rustix::net::listen(&socket, backlog.cast_signed()),
-                _ => Err(Errno::ACCESS),
+                _ if shared.ways.is_some() => Err(Errno::ACCESS),
+                _ if !shared.peers.is_of_network(socket.as_fd()) => Err(Errno::ACCESS),
+                _ => rustix::net::listen(&socket, backlog.cast_signed()),
             }
         };
         match listen() {

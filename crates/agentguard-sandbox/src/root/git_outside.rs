@@ -1,5 +1,6 @@
 //! What git's settings name that do not lie in the workspace themselves: the human's, the system's, and those of the
-//! repository that the workspace is a linked work tree, a submodule or a directory of.
+//! repository that the workspace is a linked work tree, a submodule or a directory of. And what those in the workspace name
+//! by a way outside.
 //!
 //! The guard reads them, before there is a session.
 //!
@@ -62,6 +63,14 @@ pub fn named_outside(workspace: &Path, elsewhere: &Elsewhere<'_>) -> Vec<Named> 
         reading.read(&repository.directory.join("config.worktree"), above);
         reading.hooks_that_are_links(&repository.common.join("hooks"));
     }
+    let own = workspace.join(".git/config");
+    if repository.is_none() && own.is_file() {
+        // What is named from the root on may come back by links that lie outside. The rest is found with the workspace.
+        let before = reading.found.len();
+        reading.read(&own, None);
+        let own = reading.found.split_off(before);
+        reading.found.extend(own.into_iter().filter(is_absolute));
+    }
     // What lies elsewhere is out of reach.
     let is_within = |path: &[u8]| {
         let path = Path::new(OsStr::from_bytes(path));
@@ -71,6 +80,12 @@ pub fn named_outside(workspace: &Path, elsewhere: &Elsewhere<'_>) -> Vec<Named> 
         Named::Hooks(path) | Named::Settings(path) => is_within(path),
     });
     reading.found
+}
+
+fn is_absolute(named: &Named) -> bool {
+    match named {
+        Named::Hooks(path) | Named::Settings(path) => path.starts_with(b"/"),
+    }
 }
 
 /// A repository whose settings lie outside, and of whose work tree something lies in the workspace.

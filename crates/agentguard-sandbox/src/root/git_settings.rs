@@ -20,6 +20,8 @@ pub enum Named {
 
 /// Settings that hold a command which no human calls by its name: by the section, whatever stands after it, and the key.
 const COMMANDS: &[(&str, &str)] = &[
+    ("browser", "cmd"),
+    ("browser", "path"),
     ("core", "alternaterefscommand"),
     ("core", "askpass"),
     ("core", "editor"),
@@ -31,14 +33,38 @@ const COMMANDS: &[(&str, &str)] = &[
     ("diff", "command"),
     ("diff", "external"),
     ("diff", "textconv"),
+    ("difftool", "cmd"),
+    ("difftool", "path"),
     ("filter", "clean"),
     ("filter", "process"),
     ("filter", "smudge"),
+    ("gc", "recentobjectshook"),
+    ("gpg", "defaultkeycommand"),
     ("gpg", "program"),
+    ("guitool", "cmd"),
     ("hook", "command"),
+    ("imap", "tunnel"),
     ("interactive", "difffilter"),
+    ("lfs", "clean"),
+    ("lfs", "path"),
+    ("lfs", "smudge"),
+    ("man", "cmd"),
+    ("man", "path"),
     ("merge", "driver"),
+    ("mergetool", "cmd"),
+    ("mergetool", "path"),
+    // Of a remote on this machine they run here.
+    ("remote", "receivepack"),
+    ("remote", "uploadpack"),
+    ("sendemail", "cccmd"),
+    ("sendemail", "headercmd"),
+    ("sendemail", "sendmailcmd"),
+    ("sendemail", "smtpserver"),
+    ("sendemail", "tocmd"),
     ("sequence", "editor"),
+    ("submodule", "update"),
+    ("svn", "authorsprog"),
+    ("tar", "command"),
     ("trailer", "cmd"),
     ("trailer", "command"),
     ("uploadpack", "packobjectshook"),
@@ -87,8 +113,11 @@ pub(super) fn named_by(section: &[u8], key: &[u8], value: Vec<u8>) -> Vec<Named>
     };
     match (section.as_slice(), key.as_slice()) {
         _ if value.is_empty() => Vec::new(),
-        (b"core", b"hookspath") => vec![Named::Hooks(value)],
+        // New repositories get their hooks from there.
+        (b"core", b"hookspath") | (b"init", b"templatedir") => vec![Named::Hooks(value)],
         (b"include" | b"includeif", b"path") => vec![Named::Settings(value)],
+        // Each of git's commands may have a pager.
+        (b"pager", _) => paths_in(&value).map(Named::Hooks).collect(),
         _ if COMMANDS.iter().any(is) => paths_in(&value).map(Named::Hooks).collect(),
         _ => Vec::new(),
     }
@@ -96,6 +125,7 @@ pub(super) fn named_by(section: &[u8], key: &[u8], value: Vec<u8>) -> Vec<Named>
 
 /// The words of a command that are paths, and no options.
 fn paths_in(command: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    const HOME: &[u8] = b"$HOME/";
     let words =
         command.split(|byte| byte.is_ascii_whitespace() || b"\"';&|(){}!<>=`".contains(byte));
     let is_path = |word: &&[u8]| {
@@ -103,7 +133,11 @@ fn paths_in(command: &[u8]) -> impl Iterator<Item = Vec<u8>> {
             && !word.starts_with(b"-")
             && !word.iter().any(|byte| b"$%*?:\\".contains(byte))
     };
-    words.filter(is_path).map(<[u8]>::to_vec)
+    let at_home = |word: &[u8]| word.strip_prefix(HOME).map(|rest| [b"~/", rest].concat());
+    words.filter_map(move |word| {
+        let word = at_home(word).unwrap_or_else(|| word.to_vec());
+        is_path(&word.as_slice()).then_some(word)
+    })
 }
 
 /// The section that a line begins, in small letters and without what stands after it, and where it ends.
@@ -183,6 +217,14 @@ mod tests {
 [filter "lfs"]
 	clean = git-lfs clean -- %f
 	process
+[pager]
+	log = tools/pager -x
+[init]
+	templateDir = template
+[submodule "x"]
+	update = !tools/update
+[tar "tar.z"]
+	command = $HOME/tools/z -c
 [alias]
 	lint = !./tools/lint
 [includeIf "onbranch:x"]
@@ -201,6 +243,10 @@ mod tests {
                 hooks("x/y"),
                 hooks("./tools/lint.py"),
                 hooks("/usr/lib/x"),
+                hooks("tools/pager"),
+                hooks("template"),
+                hooks("tools/update"),
+                hooks("~/tools/z"),
                 further("last"),
             ]
         );

@@ -57,6 +57,7 @@ impl Led {
         let mut search = Search {
             workspace,
             above: confinement.workspace.as_os_str().as_bytes(),
+            home: plan.human_home.as_os_str().as_bytes(),
             seen,
             fetched: Fetched::of(&confinement.fetched),
             further: BTreeSet::new(),
@@ -144,6 +145,8 @@ impl Led {
 struct Search<'a> {
     workspace: BorrowedFd<'a>,
     above: &'a [u8],
+    /// What `~` stands for where the human runs git.
+    home: &'a [u8],
     seen: &'a Snapshot,
     fetched: Fetched,
     /// Files with settings of git, which others name.
@@ -174,21 +177,37 @@ impl Search<'_> {
             return Ok(Vec::new());
         };
         let top = above.strip_suffix(b".git").unwrap_or(above);
+        // Those of every work tree whose settings include it.
+        let is_included = self.further.contains(path);
         let mut found = Vec::new();
         for named in git_settings::named(&settings) {
             found.extend(match named {
                 Named::Hooks(hooks) => {
-                    let linked = self.hooks(&hooks, path, |git| git == FileType::RegularFile)?;
-                    [self.go(top, &hooks, path)?, linked].concat()
+                    let hooks = self.at_home(hooks);
+                    let linked = self.hooks(&hooks, path, |git| {
+                        is_included || git == FileType::RegularFile
+                    })?;
+                    let at_top = match is_included {
+                        true => self.go(b"", &hooks, path)?,
+                        false => Vec::new(),
+                    };
+                    [self.go(top, &hooks, path)?, at_top, linked].concat()
                 }
                 Named::Settings(further) => {
-                    let further = self.go(above, &further, path)?;
+                    let further = self.go(above, &self.at_home(further), path)?;
                     self.further.extend(further.iter().cloned());
                     further
                 }
             });
         }
         Ok(found)
+    }
+
+    fn at_home(&self, path: Vec<u8>) -> Vec<u8> {
+        match path.strip_prefix(b"~/") {
+            Some(rest) => [self.home, b"/", rest].concat(),
+            None => path,
+        }
     }
 
     /// What settings name that lie outside of the workspace.

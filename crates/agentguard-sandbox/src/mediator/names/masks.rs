@@ -1,10 +1,13 @@
 //! What is masked, by where it lies: for masks that go with their files (`Plan::replaceable`).
+//!
+//! A link on the way to one, or at its place, may be led elsewhere from outside too: so it is looked each time where it leads.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use agentguard_core::places::{fold, is_named};
+use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{Errno, Result};
 
 use super::look::{What, names};
@@ -14,30 +17,34 @@ use crate::mediator::resolve::Place;
 /// What the kernel says after the path of a file that has lost its name (d_path, `fs/d_path.c`).
 const LOST: &[u8] = b" (deleted)";
 
-/// Masked paths, each as its names without their case.
+/// A masked path, as its names without their case.
+type Mask = Vec<Vec<u8>>;
+
+/// Masked paths.
 #[derive(Debug)]
-pub(super) struct Masks(Vec<Vec<Vec<u8>>>);
+pub(super) struct Masks {
+    paths: Vec<PathBuf>,
+    known: Vec<Mask>,
+}
 
 impl Masks {
     pub(super) fn of(paths: &[PathBuf]) -> Self {
-        let folded = |path: &PathBuf| {
-            let names = names(path.as_os_str().as_bytes());
-            names
-                .into_iter()
-                .map(|name| fold(name).into_owned())
-                .collect()
-        };
-        Self(paths.iter().map(folded).collect())
+        let paths = paths.to_vec();
+        let known = paths.iter().map(|path| path.as_os_str().as_bytes());
+        let known = known.map(folded).collect();
+        Self { paths, known }
     }
 
     /// Refuses a file that lies at a mask, or did until it was deleted.
     pub(super) fn refuse_file(&self, processes: &Processes, file: BorrowedFd<'_>) -> Result<()> {
-        if self.0.is_empty() {
+        if self.paths.is_empty() {
             return Ok(());
         }
         let path = processes.path_of_bytes(file)?;
-        let lost = path.strip_suffix(LOST).unwrap_or(&path);
-        refuse_if(self.hold(&path) || self.hold(lost))
+        let lost = path.strip_suffix(LOST);
+        refuse_if(
+            self.hold(processes, &path) || lost.is_some_and(|path| self.hold(processes, path)),
+        )
     }
 
     /// Refuses to make a name at a mask, and a link above one: what is put there would lie elsewhere.
@@ -48,34 +55,46 @@ impl Masks {
         what: &What,
     ) -> Result<()> {
         match what {
-            _ if self.0.is_empty() => Ok(()),
+            _ if self.paths.is_empty() => Ok(()),
             What::Link(_) => self.refuse_move(processes, place),
             What::File | What::Directory | What::Tree(_) => {
-                refuse_if(self.hold(&path_of(processes, place)?))
+                refuse_if(self.hold(processes, &path_of(processes, place)?))
             }
         }
     }
 
     /// Refuses to move what lies at a mask, or above one: it would be called otherwise.
     pub(super) fn refuse_move(&self, processes: &Processes, place: &Place) -> Result<()> {
-        if self.0.is_empty() {
+        if self.paths.is_empty() {
             return Ok(());
         }
         let path = path_of(processes, place)?;
         let path = names(&path);
-        let is_above = |mask: &Vec<Vec<u8>>| begins_with(mask, &path);
-        refuse_if(
-            self.0
-                .iter()
-                .any(|mask| is_below(&path, mask) || is_above(mask)),
-        )
+        let is_moved = |mask: &Mask| is_below(&path, mask) || begins_with(mask, &path);
+        refuse_if(self.known.iter().any(is_moved) || self.led(processes).iter().any(is_moved))
     }
 
     /// Whether a path is a mask's, or below one.
-    fn hold(&self, path: &[u8]) -> bool {
+    fn hold(&self, processes: &Processes, path: &[u8]) -> bool {
         let path = names(path);
-        self.0.iter().any(|mask| is_below(&path, mask))
+        let is_held = |mask: &Mask| is_below(&path, mask);
+        self.known.iter().any(is_held) || self.led(processes).iter().any(is_held)
     }
+
+    /// Where links at masks, or on the way to them, lead by now that led elsewhere when the session began.
+    fn led(&self, processes: &Processes) -> Vec<Mask> {
+        let now = |path: &PathBuf| {
+            let there = fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+            let mask = folded(&processes.path_of_bytes(there.as_fd()).ok()?);
+            (!self.known.contains(&mask)).then_some(mask)
+        };
+        self.paths.iter().filter_map(now).collect()
+    }
+}
+
+fn folded(path: &[u8]) -> Mask {
+    let names = names(path).into_iter();
+    names.map(|name| fold(name).into_owned()).collect()
 }
 
 fn path_of(processes: &Processes, place: &Place) -> Result<Vec<u8>> {

@@ -26,6 +26,10 @@ impl Attempting<'_> {
         let shared = self.worker.shared;
         let thread = self.notification.thread;
         let socket = shared.processes.descriptor(thread, naming.number)?;
+        // One that was handed in would have its name where others are.
+        if !shared.peers.is_of_network(socket.as_fd()) {
+            return Err(Errno::ACCESS.into());
+        }
         let Some(named) = &naming.named else {
             if !shared.listener.still_waits(self.notification) {
                 return Err(Stopped::Gone);
