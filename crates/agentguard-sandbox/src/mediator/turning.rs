@@ -6,7 +6,7 @@
 //! resolver, or nowhere. Nothing listens: whoever reaches the host's loopback would reach it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use agentguard_core::Calling;
 use rustix::io::Errno;
