@@ -63,12 +63,7 @@ impl Masks {
         }
         let path = path_of(processes, place)?;
         let path = names(&path);
-        let is_above = |mask: &Vec<Vec<u8>>| begins_with(mask, &path);
-        refuse_if(
-            self.0
-                .iter()
-                .any(|mask| is_below(&path, mask) || is_above(mask)),
-        )
+        refuse_if(self.0.iter().any(|mask| is_same(&path, mask)))
     }
 
     /// Whether a path is a mask's, or below one.
@@ -84,16 +79,13 @@ fn path_of(processes: &Processes, place: &Place) -> Result<Vec<u8>> {
 }
 
 fn is_below(path: &[&[u8]], mask: &[Vec<u8>]) -> bool {
-    path.len() >= mask.len() && begins_with(mask, path.get(..mask.len()).unwrap_or_default())
+    path.len() >= mask.len() && is_same(path, mask)
 }
 
-/// Whether a mask's names begin with these.
-fn begins_with(mask: &[Vec<u8>], path: &[&[u8]]) -> bool {
-    path.len() <= mask.len()
-        && path
-            .iter()
-            .zip(mask)
-            .all(|(name, mask)| is_named(name, mask))
+/// Whether a path and a mask have the same names, as far as both go.
+fn is_same(path: &[&[u8]], mask: &[Vec<u8>]) -> bool {
+    let mut names = path.iter().zip(mask);
+    names.all(|(name, mask)| is_named(name, mask))
 }
 
 fn refuse_if(is_masked: bool) -> Result<()> {
