@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use agentguard::core::Promise;
 
+use crate::attack;
 use crate::scene::{Ran, Scene, where_held};
 
 const ATTACK: &str = include_str!("attacks/masked.py");
@@ -17,13 +18,14 @@ fn prepare(scene: &Scene) -> String {
     for directory in ["config", "secrets", "within"] {
         scene.directory(&format!("home/work/{directory}"));
     }
-    for file in [".env", "secrets/later"] {
+    for file in [".env", "secrets/later", "x (deleted)"] {
         scene.write(&format!("home/work/{file}"), SECRET);
     }
     for file in ["plain", "plain-twin", "within/plain"] {
         scene.write(&format!("home/work/{file}"), "plain");
     }
     scene.write("home/work/script", "printf ran");
+    scene.program("tool", attack::program());
     scene.directory("outside/kept");
     scene.write("outside/kept/token", SECRET);
     let kept = scene.outside().join("kept").display().to_string();
@@ -31,7 +33,8 @@ fn prepare(scene: &Scene) -> String {
     scene.policy(&format!(
         "package agentguard.sandbox\n\nwrite contains \"{kept}\"\n\nmasks contains \"{kept}/token\"\n\n\
          masks contains path if {{\n\
-         \tsome name in [\".env\", \"config/later\", \"secrets\", \"gone\", \"absent/later\"]\n\
+         \tsome name in [\".env\", \"config/later\", \"secrets\", \"gone\", \"absent/later\", \"tool\", \
+         \"x (deleted)\"]\n\
          \tpath := concat(\"/\", [\"{work}\", name])\n}}\n"
     ))
 }
@@ -40,6 +43,8 @@ fn prepare(scene: &Scene) -> String {
 fn replace(scene: &Scene) {
     let new = scene.write("outside/new", SECRET);
     fs::rename(new, scene.work().join(".env")).unwrap();
+    let new = scene.write("outside/new", SECRET);
+    fs::rename(new, scene.work().join("x (deleted)")).unwrap();
     fs::rename(scene.work().join("secrets"), scene.outside().join("old")).unwrap();
     for directory in ["secrets", "absent"] {
         scene.directory(&format!("home/work/{directory}"));
@@ -49,6 +54,8 @@ fn replace(scene: &Scene) {
     }
     let new = scene.write("outside/new", SECRET);
     fs::rename(new, scene.outside().join("kept/token")).unwrap();
+    let new = scene.program("new-tool", attack::program());
+    fs::rename(new, scene.work().join("tool")).unwrap();
 }
 
 #[test]
