@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use agentguard::core::Promise;
 
+use crate::attack;
 use crate::scene::{Ran, Scene, where_held};
 
 const ATTACK: &str = include_str!("attacks/masked.py");
@@ -18,7 +19,13 @@ fn prepare(scene: &Scene) -> String {
     for directory in ["config", "secrets", "within", "first", "second"] {
         scene.directory(&format!("home/work/{directory}"));
     }
-    for file in [".env", "secrets/later", "first/token", "first/last"] {
+    for file in [
+        ".env",
+        "secrets/later",
+        "x (deleted)",
+        "first/token",
+        "first/last",
+    ] {
         scene.write(&format!("home/work/{file}"), SECRET);
     }
     symlink("first", scene.work().join("current")).unwrap();
@@ -27,6 +34,7 @@ fn prepare(scene: &Scene) -> String {
         scene.write(&format!("home/work/{file}"), "plain");
     }
     scene.write("home/work/script", "printf ran");
+    scene.program("tool", attack::program());
     scene.directory("outside/kept");
     scene.write("outside/kept/token", SECRET);
     let kept = scene.outside().join("kept").display().to_string();
@@ -34,7 +42,8 @@ fn prepare(scene: &Scene) -> String {
     scene.policy(&format!(
         "package agentguard.sandbox\n\nwrite contains \"{kept}\"\n\nmasks contains \"{kept}/token\"\n\n\
          masks contains path if {{\n\
-         \tsome name in [\".env\", \"config/later\", \"secrets\", \"gone\", \"absent/later\", \"current/token\", \"last\"]\n\
+         \tsome name in [\".env\", \"config/later\", \"secrets\", \"gone\", \"absent/later\", \"tool\", \
+         \"x (deleted)\", \"current/token\", \"last\"]\n\
          \tpath := concat(\"/\", [\"{work}\", name])\n}}\n"
     ))
 }
@@ -43,6 +52,8 @@ fn prepare(scene: &Scene) -> String {
 fn replace(scene: &Scene) {
     let new = scene.write("outside/new", SECRET);
     fs::rename(new, scene.work().join(".env")).unwrap();
+    let new = scene.write("outside/new", SECRET);
+    fs::rename(new, scene.work().join("x (deleted)")).unwrap();
     fs::rename(scene.work().join("secrets"), scene.outside().join("old")).unwrap();
     for directory in ["secrets", "absent"] {
         scene.directory(&format!("home/work/{directory}"));
@@ -62,6 +73,8 @@ fn replace(scene: &Scene) {
         symlink(to, &new).unwrap();
         fs::rename(new, scene.work().join(link)).unwrap();
     }
+    let new = scene.program("new-tool", attack::program());
+    fs::rename(new, scene.work().join("tool")).unwrap();
 }
 
 #[test]

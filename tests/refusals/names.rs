@@ -188,15 +188,19 @@ fn what_is_moved_out_of_what_was_fetched_is_looked_at_to_its_end() {
         let script = "mkdir -p node_modules/a/d vendor/c && cd node_modules/a/d && seq 6000 | xargs touch && cd ../../.. && \
                       mv node_modules/a a && echo moved; mkdir -p node_modules/b/x/y; touch node_modules/b/x/y/.envrc && \
                       echo fetched; mv node_modules/b b && echo planted; mkdir node_modules/b/z; \
-                      mv node_modules/b/x node_modules/b/z && echo within; rm -r node_modules/b && echo removed";
+                      mv node_modules/b/x node_modules/b/z && echo within; rm -r node_modules/b && echo removed; \
+                      mkdir -p node_modules/d/node_modules/e; touch node_modules/d/node_modules/e/.envrc; mv node_modules/d d && \
+                      echo fetched still; mkdir node_modules/f; ln -s ../d node_modules/f/.cargo; mv node_modules/f f && echo led";
         let ran = scene.run(&["sh", "-c", script]);
         assert_eq!(
-            ran.stdout, "moved\nfetched\nwithin\nremoved\n",
+            ran.stdout, "moved\nfetched\nwithin\nremoved\nfetched still\n",
             "{}",
             ran.stderr
         );
-        assert!(ran.stderr.contains("b/x/y/.envrc"), "{}", ran.stderr);
-        assert_eq!(scene.refusals(), ["persistence/configuration"]);
+        for brought in ["b/x/y/.envrc", "f/.cargo"] {
+            assert!(ran.stderr.contains(brought), "{}", ran.stderr);
+        }
+        assert_eq!(scene.refusals(), ["persistence/configuration"; 2]);
     });
 }
 
@@ -259,6 +263,7 @@ fn a_link_lets_nothing_that_was_fetched_out() {
     let script = "try() { \"$@\" && echo \"let $*\"; }; mv packages/app node_modules/app; \
                   try ln -s ../node_modules/app packages/app; try ln -s \"/$PWD/./node_modules/app\" packages/app; \
                   try ln -s node_modules all; try ln -s ../node_modules/later packages/app; try ln -s old packages/app; \
+                  try ln -s \"$PWD/node_modules/later\" packages/app; try ln -s \"/usr/..$PWD/node_modules/app\" packages/app; \
                   ln -s ../node_modules/app node_modules/b/led; try mv node_modules/b/led packages/led; \
                   try ln node_modules/b/led packages/twin; \
                   echo x > node_modules/app/.npmrc; ls packages; \
@@ -437,7 +442,9 @@ echo new > .file.tmp; mv .file.tmp file
 mkdir -p src/hooks; echo x > src/hooks/use.ts; cp -r src copy; ln copy/hooks/use.ts hard; ln -s hard soft
 echo y > soft; tar cf t.tar src copy; mkdir out; tar xf t.tar -C out; mkfifo fifo; echo z > fifo & cat fifo
 echo x > /dev/null; (echo inside > /dev/stdout) | cat; echo there > $TMPDIR/t; git init -q $TMPDIR/r
-mv out moved; rm -r moved; umask 077; touch private; stat -c %a private";
+mv out moved; rm -r moved; umask 077; touch private; umask 027; mkdir ours; umask 037; mkfifo second; umask 017
+python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"bound\")'; umask 077
+stat -c %a private ours second bound";
 
 #[test]
 fn the_work_of_a_day_is_done() {
@@ -451,7 +458,7 @@ fn the_work_of_a_day_is_done() {
         );
         let ran = scene.run(&["sh", "-c", WORK]);
         assert_eq!(ran.code, Some(0));
-        assert_eq!(ran.stdout, "z\ninside\n600\n");
+        assert_eq!(ran.stdout, "z\ninside\n600\n750\n640\n760\n");
         assert_eq!(scene.refusals(), Vec::<String>::new());
     });
 }

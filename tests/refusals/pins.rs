@@ -202,6 +202,17 @@ fn the_repositorys_policy_and_the_agents_own_settings_cannot_be_changed() {
     });
 }
 
+/// Links at pins. What was fetched is made anew by each install, and held by none.
+fn lead_elsewhere(scene: &Scene) {
+    let (pins, package) = (scene.work().join("a"), scene.work().join("node_modules/p"));
+    scene.write("home/work/a/.mcp.json", "as it was");
+    fs::hard_link(pins.join(".mcp.json"), package.join("twin")).unwrap();
+    scene.write("home/work/node_modules/p/led", "as it was");
+    std::os::unix::fs::symlink("../node_modules/p/led", pins.join(".yarnrc.yml")).unwrap();
+    scene.write("home/work/shared", "as it was");
+    std::os::unix::fs::symlink("../shared", pins.join(".npmrc")).unwrap();
+}
+
 #[test]
 fn settings_are_held_at_any_depth_and_their_directories_move_and_what_was_fetched_is_free() {
     where_held(&[Promise::Pins], |scene| {
@@ -236,9 +247,7 @@ fn settings_are_held_at_any_depth_and_their_directories_move_and_what_was_fetche
         for file in held.iter().chain(&free) {
             scene.write(&format!("home/work/{file}"), "as it was");
         }
-        scene.write("home/work/shared", "as it was");
-        let link = scene.work().join("a/.npmrc");
-        std::os::unix::fs::symlink("../shared", link).unwrap();
+        lead_elsewhere(scene);
         let script = format!(
             "for f in {}; do printf changed | dd of=$f conv=notrunc,nocreat status=none; chmod 700 $f; rm -f $f; \
              [ -e $f ] || echo removed $f; done; rm -rf node_modules && echo emptied; mv a c && echo moved; \
@@ -267,13 +276,15 @@ fn settings_are_held_at_any_depth_and_their_directories_move_and_what_was_fetche
 }
 
 /// Links at pins, and where they lead.
-const LINKS: [(&str, &str); 6] = [
+const LINKS: [(&str, &str); 8] = [
     (".git/hooks/pre-commit", "../../scripts/hook"),
     ("a/.vscode/tasks.json", "../../notes.json"),
     ("b/.claude", "../tools/claude"),
     ("b/.npmrc", "../absent"),
     ("b/.envrc", "../via/../sub/../envrc"),
     ("b/.idea", ".."),
+    ("b/.yarnrc.yml", ".yarnrc.yml"),
+    ("d/.npmrc", "later"),
 ];
 
 fn linked(scene: &Scene) {
@@ -282,6 +293,8 @@ fn linked(scene: &Scene) {
         "a",
         "a/.vscode",
         "b",
+        "d",
+        "g",
         "scripts",
         "tools",
         "tools/claude",
@@ -293,6 +306,8 @@ fn linked(scene: &Scene) {
     }
     for file in [
         "scripts/hook",
+        "scripts/absolute",
+        "scripts/far",
         "notes.json",
         "tools/claude/settings.json",
         "tools/envrc",
@@ -310,6 +325,13 @@ fn linked(scene: &Scene) {
     for (link, target) in LINKS {
         std::os::unix::fs::symlink(target, work.join(link)).unwrap();
     }
+    std::os::unix::fs::symlink(work.join("scripts/absolute"), work.join("a/.mcp.json")).unwrap();
+    std::os::unix::fs::symlink(
+        work.join("g/../scripts/named"),
+        work.join("a/.pnpmfile.cjs"),
+    )
+    .unwrap();
+    std::os::unix::fs::symlink("../scripts/far", work.join("ours/post-merge")).unwrap();
     fs::hard_link(work.join("twin"), work.join("a/.vscode/settings.json")).unwrap();
 }
 
@@ -318,6 +340,8 @@ fn linked(scene: &Scene) {
 fn where_links_and_settings_of_git_lead_is_held_like_the_pin() {
     let held = [
         "scripts/hook",
+        "scripts/absolute",
+        "scripts/far",
         "notes.json",
         "tools/claude/settings.json",
         "tools/envrc",
@@ -331,9 +355,9 @@ fn where_links_and_settings_of_git_lead_is_held_like_the_pin() {
         held.join(" ")
     );
     let make = "echo x > absent && echo made absent; echo x > tools/claude/more && echo made more; \
-                ln -sfn other via && echo led via; mkdir d; mv b d && echo moved b; \
+                ln -sfn other via && echo led via; rmdir g && ln -s other g && echo led by whole path; mkdir e; mv b e && echo moved b; mv d f && echo moved what is led to; \
                 echo x > ours/pre-commit && echo made hook; echo x > 'not yet' && echo made settings of git; \
-                mv b c && echo beside; mv c d && echo moved c; \
+                mv b c && echo beside; mv c e && echo moved c; \
                 mv tools old && echo moved; mkdir -p new/claude; echo x > new/claude/settings.json; \
                 mv new tools && echo made settings; mkdir -p tools; ln -s ../other tools/sub && echo led sub; \
                 echo x > tools/envrc && echo made envrc; \
@@ -355,7 +379,7 @@ fn where_links_and_settings_of_git_lead_is_held_like_the_pin() {
         // What moved is at another pin now, which is told.
         let mut refusals = scene.refusals();
         assert_eq!(refusals.pop().as_deref(), Some("persistence/planted"));
-        assert_eq!(refusals, ["persistence/configuration"; 10]);
+        assert_eq!(refusals, ["persistence/configuration"; 12]);
     });
     as_everyone(|scene| {
         linked(scene);
@@ -369,6 +393,34 @@ fn where_links_and_settings_of_git_lead_is_held_like_the_pin() {
         ] {
             assert!(ran.stdout.contains(line), "{}", ran.stdout);
         }
+    });
+}
+
+/// What cannot all be held is not held in part.
+#[test]
+fn a_session_does_not_begin_where_more_lies_at_pins_than_can_be_held() {
+    where_held(&[Promise::Pins], |scene| {
+        let link = |number: usize| {
+            let link = scene.work().join(format!(".vscode/{number}"));
+            std::os::unix::fs::symlink(format!("../to-{number}"), link).unwrap();
+        };
+        scene.directory("home/work/.vscode");
+        (1..1024).for_each(link);
+        assert_eq!(scene.run(&["true"]).code, Some(0));
+        (1024..1026).for_each(link);
+        let ran = scene.run(&["true"]);
+        assert_eq!(ran.code, Some(125));
+        let reason = "more links lie at what policy pins";
+        assert!(ran.stderr.contains(reason), "{}", ran.stderr);
+        fs::remove_dir_all(scene.work().join(".vscode")).unwrap();
+        for number in 0..8193 {
+            scene.directory(&format!("home/work/{number}"));
+            scene.write(&format!("home/work/{number}/.envrc"), "");
+        }
+        let ran = scene.run(&["true"]);
+        assert_eq!(ran.code, Some(125));
+        let reason = "lie in the workspace than can be held";
+        assert!(ran.stderr.contains(reason), "{}", ran.stderr);
     });
 }
 
@@ -388,6 +440,7 @@ fn what_is_put_at_a_pin_from_outside_is_held_too() {
          printf changed | dd of=$f conv=notrunc,nocreat status=none && echo changed $f; \
          printf changed | dd of=/proc/self/fd/3 conv=notrunc,nocreat status=none 3<$f && echo changed held $f; \
          dd if=/dev/null of=$f conv=nocreat status=none && echo emptied $f; \
+         python3 -c 'import os, sys; os.open(sys.argv[1], os.O_RDONLY | os.O_TRUNC)' $f 2>&1 | grep -q Error || echo emptied to read $f; \
          python3 -c 'import os, sys; os.truncate(sys.argv[1], 1)' $f 2>&1 | grep -q Error || echo cut $f; \
          ln $f twin && echo linked $f; done; \
          ln plain other && printf changed | dd of=other conv=notrunc,nocreat status=none && \

@@ -190,6 +190,26 @@ fn shared_memory_of_the_host_is_not_there() {
 }
 
 #[test]
+fn namespaces_of_every_kind_are_the_sessions_own() {
+    where_held(&[Promise::Own], |scene| {
+        let kinds = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"];
+        let script = "for kind; do readlink /proc/self/ns/$kind; done";
+        let words = [&["sh", "-c", script, "sh"][..], &kinds].concat();
+        let (inside, outside) = (scene.run(&words).stdout, scene.run_bare(&words).stdout);
+        for kind in kinds {
+            let of = |told: &str| {
+                told.lines()
+                    .find(|line| line.starts_with(kind))
+                    .map(str::to_owned)
+            };
+            let (inside, outside) = (of(&inside), of(&outside));
+            assert!(inside.is_some() && outside.is_some(), "{kind}");
+            assert_ne!(inside, outside);
+        }
+    });
+}
+
+#[test]
 fn nothing_can_be_typed_into_the_terminal() {
     as_everyone(|scene| {
         let tried = scene.run(&["./attack", "terminal"]).tried();

@@ -181,6 +181,45 @@ def lines(files, directory):
     tried("directory moved", lambda: moved(directory, "moved"))
 
 
+def started(words):
+    return subprocess.check_output(words, stderr=subprocess.DEVNULL)
+
+
+def started_held(path):
+    opened = os.open(path, os.O_PATH)
+    words = [f"/proc/self/fd/{opened}", "say", SECRET]
+    return subprocess.check_output(words, stderr=subprocess.DEVNULL, pass_fds=[opened])
+
+
+def started_raced(path, plain):
+    """As `raced`, of a program, which says itself that it ran."""
+    path, plain = path.encode(), plain.encode()
+    buffer = ctypes.create_string_buffer(max(len(path), len(plain)) + 1)
+    words = (ctypes.c_char_p * 4)(b"tool", b"say", SECRET.encode(), None)
+    number, over = ctypes.c_int(), False
+
+    def turn():
+        while not over:
+            buffer.value = path
+            buffer.value = plain
+
+    turning = threading.Thread(target=turn)
+    turning.start()
+    for _ in range(300):
+        if libc.posix_spawn(ctypes.byref(number), buffer, None, None, words, None) == 0:
+            os.waitpid(number.value, 0)
+    over = True
+    turning.join()
+
+
+def interprets(path):
+    """What it says is the name of the script."""
+    with open(SECRET, "w") as script:
+        script.write(f"#!{HERE}/{path} say\n")
+    os.chmod(SECRET, 0o755)
+    return started([f"./{SECRET}"])
+
+
 def of_others():
     """What the mediator may read of `/proc`, and its caller not."""
     child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
@@ -239,6 +278,14 @@ lines([".env", "config/later", "secrets/later", "absent/later", "current/token",
 tried("above a link's moved", lambda: moved("second", "elsewhere") if os.path.isdir("second") else "")
 tried("by another link", lambda: content("elsewhere/token"))
 tried("deleted", lambda: deleted("gone"))
+tried("called so", lambda: content("x (deleted)"))
+tried("started", lambda: started(["./tool", "say", SECRET]))
+tried("started as an interpreter", lambda: interprets("tool"))
+tried("started by its descriptor", lambda: started_held("tool"))
+tried("started while it is exchanged", lambda: started_raced("./tool", "/bin/true"))
+assert started_held("attack") == f"said {SECRET}\n".encode()
+assert started(["./attack", "say", SECRET]) == f"said {SECRET}\n".encode()
+assert interprets("attack") == f"said ./{SECRET}\n".encode()
 of_others()
 works()
 sys.stdout.flush()

@@ -181,6 +181,13 @@ static void repositories(void)
 	make("n/tree/HEAD");
 	tell("repository-common", make("n/tree/commondir"));
 	tell("repository-config", make("old.git/config"));
+	tell("repository-config-worktree", make("old.git/config.worktree"));
+	tell("repository-config-lock", make("old.git/config.lock"));
+	tell("repository-config-worktree-lock", make("old.git/config.worktree.lock"));
+	tell("repository-common-there", make("old.git/commondir"));
+	directory("n/more-hooks");
+	make("n/more-hooks/update");
+	tell("repository-hooks-moved", rename("n/more-hooks", "old.git/hooks"));
 	tell("repository-config-moved", rename("source", "old.git/config"));
 	tell("repository-hook", make("old.git/hooks/update"));
 	directory("old.git/modules");

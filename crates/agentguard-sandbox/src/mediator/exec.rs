@@ -553,6 +553,9 @@ impl Worker<'_> {
         };
         let program = seen.exec.program.sha256;
         if !seen.is_as(judged) {
+            if self.is_masked(process) {
+                return Ok(self.kill(process, differs()));
+            }
             match self.ask(&seen.as_judged_for(judged), is_first, Some(judged.entry)) {
                 Ok(answer) if answer.allow => {
                     if let Some(entry) = answer.entry {
@@ -575,6 +578,15 @@ impl Worker<'_> {
         }
         self.detach(process, 0);
         Ok(OutcomeOf::Started { program })
+    }
+
+    /// Whether a new image lies at a mask, or that cannot be told.
+    fn is_masked(&self, process: Pid) -> bool {
+        let (processes, names) = (&self.shared.processes, &self.shared.names);
+        let image = processes.follow(process, "exe", OFlags::PATH);
+        image.map_or(true, |image| {
+            names.refuse_masked(processes, image.as_fd()).is_err()
+        })
     }
 
     fn kill(&self, process: Pid, rule: Rule) -> OutcomeOf {

@@ -343,6 +343,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_there_yet_is_named_by_where_it_would_be_and_nothing_is_read_but_files() {
+        let root = directory("later");
+        let (home, top) = (root.join("home"), root.join("top"));
+        create_dir_all(top.join(".git")).unwrap();
+        create_dir_all(top.join("pkg")).unwrap();
+        symlink("../top/pkg", home.join("way")).unwrap();
+        let settings = "[include] path = fifo\n[core] hooksPath = ~/way/absent/hooks\n";
+        write(home.join(".gitconfig"), settings).unwrap();
+        let (fifo, mode) = (home.join("fifo"), Mode::RUSR | Mode::WUSR);
+        fs::mknodat(fs::CWD, &fifo, FileType::Fifo, mode, 0).unwrap();
+        let of_work_tree = top.join(".git/config.worktree");
+        write(of_work_tree, "[core] hooksPath = pkg/more\n").unwrap();
+        let named = found(&top.join("pkg"), &home);
+        for path in ["pkg/absent/hooks", "pkg/more"] {
+            assert!(named.contains(&hooks(top.join(path))), "{named:?}");
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
     fn a_path_begins_at_the_top_or_in_the_home_of_somebody() {
         let reading = Reading {
             home: Path::new("/h"),

@@ -278,9 +278,7 @@ impl Search<'_> {
             let Some(here) = self.within(&at).filter(|here| self.is_link(here)) else {
                 continue;
             };
-            if here != origin {
-                found.push(here.clone());
-            }
+            found.push(here.clone());
             followed += 1;
             if followed > MOST_FOLLOWED {
                 return Ok(Vec::new());
@@ -290,7 +288,7 @@ impl Search<'_> {
                 .step(shown())?
                 .into_bytes();
             match target.starts_with(b"/") {
-                true => at.clear(),
+                true => (at, unnamed) = (Vec::new(), 0),
                 false => drop(at.pop()),
             }
             for name in names(&target).into_iter().rev() {
@@ -361,4 +359,148 @@ fn is_at_or_below(paths: &BTreeSet<Vec<u8>>, path: &[u8]) -> bool {
 fn holds(directory: &[u8], path: &[u8]) -> bool {
     let rest = path.strip_prefix(directory);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{create_dir_all, write};
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{Mode, OFlags};
+
+    use super::*;
+    use crate::difference::WalkLimits;
+
+    fn paths(paths: &[&str]) -> BTreeSet<Vec<u8>> {
+        paths.iter().map(|path| path.as_bytes().to_vec()).collect()
+    }
+
+    /// Looks at a workspace with these links and files.
+    fn searched(
+        name: &str,
+        links: &[(&str, &str)],
+        files: &[(&str, &str)],
+        test: impl FnOnce(&mut Search<'_>),
+    ) {
+        let name = format!("agentguard-led-{name}-{}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&root);
+        create_dir_all(&root).unwrap();
+        let root = root.canonicalize().unwrap();
+        let made = |path: &str| {
+            let path = root.join(path);
+            create_dir_all(path.parent().unwrap()).unwrap();
+            path
+        };
+        for (path, text) in files {
+            write(made(path), text).unwrap();
+        }
+        for (path, target) in links {
+            let target = target.replace("WORK", root.to_str().unwrap());
+            symlink(target, made(path)).unwrap();
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let workspace = fs::open(&root, flags, Mode::empty()).unwrap();
+        let seen = Snapshot::take(workspace.as_fd(), &WalkLimits::standard());
+        test(&mut Search {
+            workspace: workspace.as_fd(),
+            above: root.as_os_str().as_bytes(),
+            home: b"/home/ada",
+            seen: &seen,
+            fetched: Fetched::of(&["**/node_modules/*".to_owned()]),
+            further: BTreeSet::new(),
+            led: Led::default(),
+        });
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_link_is_followed_as_the_kernel_does_and_what_it_goes_through_is_noted() {
+        let links = [
+            ("a/.x/link", "../../file"),
+            ("a/absolute", "WORK/a/file"),
+            ("a/outside", "/outside"),
+            ("a/named", "WORK/d/../file"),
+            ("a/loop", "loop"),
+            ("a/fetched", "../node_modules/p/file"),
+            ("a/twice", "up/../file"),
+            ("a/up", "../b/c"),
+            ("a/.x/above", "../../d/../file"),
+            ("a/here", ".."),
+            ("pin/link", "file"),
+        ];
+        searched("followed", &links, &[], |search| {
+            for (link, root, found) in [
+                ("a/.x/link", "a/.x/link", &["file"][..]),
+                ("a/absolute", "a/absolute", &["a/file"]),
+                ("a/outside", "a/outside", &[]),
+                ("a/loop", "a/loop", &[]),
+                ("a/fetched", "a/fetched", &[]),
+                ("a/here", "a/here", &[]),
+                ("pin/link", "pin", &["pin/file"]),
+            ] {
+                let all = search.follow(link.as_bytes(), root.as_bytes()).unwrap();
+                assert_eq!(BTreeSet::from_iter(all), paths(found), "{link}");
+                let moves_along = root == "pin";
+                let is_noted = search.led.links.contains(link.as_bytes());
+                assert_eq!(is_noted, !moves_along, "{link}");
+                assert_eq!(search.led.passed, paths(&[]), "{link}");
+            }
+            for (link, found, passed) in [
+                ("a/twice", &["a/up", "b/file"][..], "b/c"),
+                ("a/.x/above", &["file"], "d"),
+                ("a/named", &["file"], "d"),
+            ] {
+                let all = search.follow(link.as_bytes(), link.as_bytes()).unwrap();
+                assert_eq!(BTreeSet::from_iter(all), paths(found), "{link}");
+                assert_eq!(search.led.passed, paths(&[passed]), "{link}");
+                search.led.passed.clear();
+            }
+        });
+    }
+
+    #[test]
+    fn settings_are_read_where_git_reads_them_and_hooks_are_those_of_each_work_tree() {
+        let settings = "[core] hooksPath = hooks\n[include] path = more\n";
+        let files = [
+            ("r/.git/config", settings),
+            ("r/.git/config.worktree", "[core] hooksPath = other\n"),
+            (
+                "r/.git/more",
+                "[core] hooksPath = /outside\n[core] hooksPath = further\n",
+            ),
+            ("r/.git/packed-refs", settings),
+            ("linked/.git", "gitdir: elsewhere\n"),
+            ("linked/hooks/pre-push", ""),
+            ("bare/.git", "gitdir: elsewhere\n"),
+            ("own/.git/HEAD", ""),
+            ("own/hooks/pre-push", ""),
+        ];
+        searched("settings", &[], &files, |search| {
+            for (file, found) in [
+                ("r/.git/packed-refs", &[][..]),
+                ("r/.git/more", &[]),
+                ("r/.git/config", &["r/hooks", "linked/hooks", "r/.git/more"]),
+                ("r/.git/config.worktree", &["r/other"]),
+                ("r/.git/more", &["r/further"]),
+            ] {
+                let all = search.settings(file.as_bytes()).unwrap();
+                assert_eq!(BTreeSet::from_iter(all), paths(found), "{file}");
+            }
+            let relative = paths(&["further", "hooks", "other"]);
+            assert_eq!(search.led.hooks, relative);
+        });
+    }
+
+    #[test]
+    fn a_directory_is_held_for_what_is_led_to_below_it() {
+        let led = Led {
+            targets: paths(&["a/b"]),
+            ..Led::default()
+        };
+        for (directory, is_below) in [("a", true), ("a/b", false), ("a/bc", false), ("b", false)] {
+            assert_eq!(led.is_below(directory.as_bytes()), is_below, "{directory}");
+        }
+    }
 }

@@ -27,13 +27,15 @@ pub fn replaceable(confinement: &Confinement) -> Vec<PathBuf> {
     // The agent's home is nobody else's, but for what is granted in it.
     let trees = confinement.trees().into_iter();
     let trees: Vec<Grant> = trees.filter(|tree| tree.path != confinement.home).collect();
-    let is_replaceable = |mask: &PathBuf| {
-        let mut seen = trees.iter().filter(|tree| mask.starts_with(&tree.path));
-        seen.any(|tree| tree.access == Access::Write || !is_systems(mask))
-    };
     let masks = confinement.masks.iter().flat_map(|mask| paths(mask));
-    let masks = masks.filter(is_replaceable);
+    let masks = masks.filter(|mask| is_replaceable(mask, &trees));
     masks.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Whether a mask lies in one of these trees, and somebody but the system could exchange what is there.
+fn is_replaceable(mask: &Path, trees: &[Grant]) -> bool {
+    let mut seen = trees.iter().filter(|tree| mask.starts_with(&tree.path));
+    seen.any(|tree| tree.access == Access::Write || !is_systems(mask))
 }
 
 /// A path, the same without links on its way, and what it leads to.
@@ -71,6 +73,31 @@ mod tests {
         assert!(is_systems(Path::new("/usr/absent/file")));
         assert!(!is_systems(Path::new("/opt/file")));
         assert!(!is_systems(Path::new("/etcetera/file")));
+    }
+
+    #[test]
+    fn what_the_system_keeps_goes_where_the_agent_may_write() {
+        let tree = |path: &str, access| Grant {
+            path: path.into(),
+            access,
+        };
+        let is = |mask: &str, tree| is_replaceable(Path::new(mask), &[tree]);
+        assert!(!is("/etc/passwd", tree("/etc", Access::Read)));
+        assert!(is("/etc/passwd", tree("/etc", Access::Write)));
+        assert!(is("/opt/file", tree("/opt", Access::Read)));
+        assert!(!is("/opt/file", tree("/opt/other", Access::Write)));
+    }
+
+    #[test]
+    fn what_another_keeps_in_a_directory_of_the_systems_is_not_the_systems() {
+        let directory = format!("/dev/shm/agentguard-owned-{}", std::process::id());
+        std::fs::create_dir(&directory).unwrap();
+        if rustix::process::getuid().is_root() {
+            std::os::unix::fs::chown(&directory, Some(1000), Some(1000)).unwrap();
+        }
+        let is_systems = is_systems(&Path::new(&directory).join("file"));
+        std::fs::remove_dir(&directory).unwrap();
+        assert!(!is_systems);
     }
 
     #[test]

@@ -144,9 +144,9 @@ impl<'a> Search<'a> {
         let names = self.names();
         let is_place = |pattern: &&Pattern| {
             pattern.starts(&names).any(|start| {
-                let (before, below) = names.split_at_checked(start).unwrap_or_default();
-                let is_held = pattern.holds(below) || (is_link && pattern.tail(below).is_some());
-                is_held && !self.fetched.excuses(pattern, before)
+                // Nothing before it was fetched: that is not looked into.
+                let below = names.get(start..).unwrap_or_default();
+                pattern.holds(below) || (is_link && pattern.tail(below).is_some())
             })
         };
         let found = self.of_any_depth().find(is_place).map(Pattern::text);

@@ -445,3 +445,23 @@ pub(super) fn names_in(directory: BorrowedFd<'_>, most: usize) -> Result<Vec<Vec
     }
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_beside_a_workspace_is_not_in_it() {
+        let places = Places {
+            workspace: b"/w".to_vec(),
+            patterns: Vec::new(),
+            letters: Vec::new(),
+            fetched: Fetched::of(&[]),
+            led: Led::default(),
+            links: Mutex::default(),
+        };
+        for (path, is_within) in [("/w", true), ("/w/a", true), ("/w2/a", false), ("/", false)] {
+            assert_eq!(places.has(path.as_bytes()), is_within, "{path}");
+        }
+    }
+}

@@ -70,7 +70,7 @@ impl Masks {
         }
         let path = path_of(processes, place)?;
         let path = names(&path);
-        let is_moved = |mask: &Mask| is_below(&path, mask) || begins_with(mask, &path);
+        let is_moved = |mask: &Mask| is_same(&path, mask);
         refuse_if(self.known.iter().any(is_moved) || self.led(processes).iter().any(is_moved))
     }
 
@@ -103,16 +103,13 @@ fn path_of(processes: &Processes, place: &Place) -> Result<Vec<u8>> {
 }
 
 fn is_below(path: &[&[u8]], mask: &[Vec<u8>]) -> bool {
-    path.len() >= mask.len() && begins_with(mask, path.get(..mask.len()).unwrap_or_default())
+    path.len() >= mask.len() && is_same(path, mask)
 }
 
-/// Whether a mask's names begin with these.
-fn begins_with(mask: &[Vec<u8>], path: &[&[u8]]) -> bool {
-    path.len() <= mask.len()
-        && path
-            .iter()
-            .zip(mask)
-            .all(|(name, mask)| is_named(name, mask))
+/// Whether a path and a mask have the same names, as far as both go.
+fn is_same(path: &[&[u8]], mask: &[Vec<u8>]) -> bool {
+    let mut names = path.iter().zip(mask);
+    names.all(|(name, mask)| is_named(name, mask))
 }
 
 fn refuse_if(is_masked: bool) -> Result<()> {
