@@ -241,6 +241,7 @@ mod tests {
                 hooks("a/b"),
                 hooks("tools/watch"),
                 hooks("x/y"),
+                hooks("~/z"),
                 hooks("./tools/lint.py"),
                 hooks("/usr/lib/x"),
                 hooks("tools/pager"),

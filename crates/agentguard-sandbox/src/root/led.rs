@@ -483,7 +483,8 @@ mod tests {
                 ("r/.git/more", &[]),
                 ("r/.git/config", &["r/hooks", "linked/hooks", "r/.git/more"]),
                 ("r/.git/config.worktree", &["r/other"]),
-                ("r/.git/more", &["r/further"]),
+                // Included by now, and so of every work tree.
+                ("r/.git/more", &["r/further", "further"]),
             ] {
                 let all = search.settings(file.as_bytes()).unwrap();
                 assert_eq!(BTreeSet::from_iter(all), paths(found), "{file}");
