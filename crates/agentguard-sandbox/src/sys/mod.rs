@@ -5,6 +5,7 @@
     reason = "system calls that no library of the field offers safely"
 )]
 
+mod handed;
 mod mount;
 mod process;
 mod seccomp;

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use rustix::process::Pid;
 use seccompiler::sock_filter;
 
 use super::checked;
+use super::handed::Handed;
 
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` of `linux/seccomp.h`: the kernel switches to the other side at once.
 const SYNC_WAKE_UP: libc::c_ulong = 1;
@@ -80,15 +81,14 @@ pub(crate) struct Notification {
 #[derive(Debug)]
 pub(crate) struct Listener {
     questions: OwnedFd,
-    /// Held while a file is that its caller has already.
-    handing: Arc<RwLock<()>>,
+    handed: Arc<Handed>,
 }
 
 impl Listener {
     pub(crate) fn new(questions: OwnedFd) -> Self {
         Self {
             questions,
-            handing: Arc::default(),
+            handed: Arc::default(),
         }
     }
 
@@ -183,18 +183,18 @@ impl Listener {
         file: OwnedFd,
         close_on_exec: bool,
     ) {
-        let handing = self.handing.read().unwrap_or_else(PoisonError::into_inner);
+        self.handed.hold(notification.id);
         let result = self.add(notification, (&file, close_on_exec), SEND);
         drop(file);
-        drop(handing);
+        self.handed.let_go(notification.id);
         if let Err(error) = result {
             self.refuse_to_hold(notification, &error);
         }
     }
 
-    /// Waits until nobody here holds what was handed over so far.
+    /// Waits until nobody here holds what was handed over so far, for a second at most.
     pub(crate) fn wait_for_handed(&self) {
-        drop(self.handing.write());
+        self.handed.wait();
     }
 
     /// Gives the caller a descriptor, and returns its number.
@@ -234,7 +234,7 @@ impl Listener {
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             questions: self.questions.try_clone()?,
-            handing: Arc::clone(&self.handing),
+            handed: Arc::clone(&self.handed),
         })
     }
 
