@@ -1,5 +1,6 @@
 """Reads what is masked, in every way that there is for a name, and says what was read. Where it begins it makes `began`,
 and it waits for `go`."""
+import contextlib
 import ctypes
 import itertools
 import os
@@ -121,8 +122,9 @@ def listed(directory):
     return SECRET if os.listdir(directory) else ""
 
 
-def raced(path, plain):
-    """A thread exchanges the path while the call is judged."""
+@contextlib.contextmanager
+def turning(path, plain):
+    """A path that a thread exchanges for another one, all the time."""
     path, plain = path.encode(), plain.encode()
     buffer = ctypes.create_string_buffer(max(len(path), len(plain)) + 1)
     over = False
@@ -132,21 +134,29 @@ def raced(path, plain):
             buffer.value = path
             buffer.value = plain
 
-    turning = threading.Thread(target=turn)
-    turning.start()
+    thread = threading.Thread(target=turn)
+    thread.start()
+    try:
+        yield buffer
+    finally:
+        over = True
+        thread.join()
+
+
+def raced(path, plain):
+    """The path is exchanged while the call is judged."""
     answers = set()
     until = time.monotonic() + 20
     count = 0
-    while count < 1000 or (len(answers) < 2 and time.monotonic() < until):
-        count += 1
-        opened = libc.open(buffer, os.O_RDONLY)
-        found = ""
-        if opened >= 0:
-            found = os.read(opened, 100).decode()
-            os.close(opened)
-        answers.add(found)
-    over = True
-    turning.join()
+    with turning(path, plain) as buffer:
+        while count < 1000 or (len(answers) < 2 and time.monotonic() < until):
+            count += 1
+            opened = libc.open(buffer, os.O_RDONLY)
+            found = ""
+            if opened >= 0:
+                found = os.read(opened, 100).decode()
+                os.close(opened)
+            answers.add(found)
     if len(answers) < 2:
         print("never exchanged in time:", answers)
     return answers
@@ -193,23 +203,12 @@ def started_held(path):
 
 def started_raced(path, plain):
     """As `raced`, of a program, which says itself that it ran."""
-    path, plain = path.encode(), plain.encode()
-    buffer = ctypes.create_string_buffer(max(len(path), len(plain)) + 1)
     words = (ctypes.c_char_p * 4)(b"tool", b"say", SECRET.encode(), None)
-    number, over = ctypes.c_int(), False
-
-    def turn():
-        while not over:
-            buffer.value = path
-            buffer.value = plain
-
-    turning = threading.Thread(target=turn)
-    turning.start()
-    for _ in range(300):
-        if libc.posix_spawn(ctypes.byref(number), buffer, None, None, words, None) == 0:
-            os.waitpid(number.value, 0)
-    over = True
-    turning.join()
+    number = ctypes.c_int()
+    with turning(path, plain) as buffer:
+        for _ in range(300):
+            if libc.posix_spawn(ctypes.byref(number), buffer, None, None, words, None) == 0:
+                os.waitpid(number.value, 0)
 
 
 def interprets(path):
