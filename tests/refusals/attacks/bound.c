@@ -104,7 +104,7 @@ int bind_names(int argc, char **argv)
 		return 1;
 	/* With an argument until it was planted: nobody else's threads may have had a turn so far. */
 	time_t until = time(NULL) + 20;
-	for (int i = 0; i < 400 || ((made <= 20 || (argc > 1 && planted == 0)) && time(NULL) < until); i++) {
+	for (int i = 0; i < 400 || ((made <= 20 || (argc > 0 && planted == 0)) && time(NULL) < until); i++) {
 		made += bound("swapped/objects") == 0;
 		planted += access("a/objects", F_OK) == 0;
 		unlink("swapped/objects");
