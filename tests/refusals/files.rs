@@ -309,18 +309,6 @@ fn a_directory_as_standard_input_is_refused() {
 }
 
 #[test]
-fn what_is_open_for_appending_cannot_be_emptied() {
-    as_everyone(|scene| {
-        let log = scene.write("outside/log", "history\n");
-        let mut command = scene.exec(&[], &["./attack", "reopen", "1"]);
-        command.stdout(fs::File::options().append(true).open(&log).unwrap());
-        let ran = scene.run_command(command);
-        assert!(ran.stderr.contains("reopen refused"), "{}", ran.stderr);
-        assert_eq!(fs::read_to_string(&log).unwrap(), "history\n");
-    });
-}
-
-#[test]
 fn variables_of_the_caller_stay_outside() {
     as_everyone(|scene| {
         let script = "env; cat /proc/self/environ /proc/1/environ /proc/$PPID/environ 2>/dev/null";

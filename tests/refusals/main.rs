@@ -74,6 +74,7 @@ mod signed_answers;
 mod smuggled;
 mod sockets;
 mod sshd;
+mod streams;
 mod table;
 mod trailers;
 mod turned;

@@ -24,6 +24,7 @@ use crate::mediator::NAME;
 use crate::plan::{KnownIdentity, Plan, User};
 use crate::relay::Relay;
 use crate::repository::CommitFound;
+use crate::streams::{Streams, Unwritten, is_left};
 use crate::sys::{self, Signals};
 use crate::wire::{
     Ahead, FromGuard, FromMediator, Outcome, Reached, receive, receive_descriptors, send,
@@ -210,6 +211,8 @@ pub struct Ended {
     pub reached: Reached,
     /// What was learnt about programs that nobody inside can change.
     pub learnt: Vec<KnownIdentity>,
+    /// What it wrote to files outside, and could not be written.
+    pub unwritten: Vec<Unwritten>,
     _mediator: Option<Mediator>,
 }
 
@@ -225,6 +228,7 @@ impl Ended {
             is_ended_early: false,
             reached: Reached::default(),
             learnt: Vec::new(),
+            unwritten: Vec::new(),
             _mediator: None,
         }
     }
@@ -237,6 +241,7 @@ pub struct Launched {
     control: OwnedFd,
     workers: Vec<OwnedFd>,
     lifeline: OwnedFd,
+    streams: Streams,
     // The last to go: it ends with its control line, and is waited for.
     mediator: Mediator,
 }
@@ -292,12 +297,13 @@ impl Launched {
         let pairs = (0..WORKERS)
             .map(|_| again::line())
             .collect::<Result<Vec<_>, _>>()?;
+        let streams = Streams::make()?;
         let mediator = Mediator(again::start(NAME, theirs)?);
         sys::move_away(Pid::from_child(&mediator.0));
         let (workers, ends): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let stdin = std::io::stdin(); // the agent's; the mediator's own was its line
-        let handed: Vec<BorrowedFd<'_>> = [stdin.as_fd(), lifeline_end.as_fd()]
-            .into_iter()
+        let handed: Vec<BorrowedFd<'_>> = streams
+            .theirs()
+            .chain([lifeline_end.as_fd()])
             .chain(ends.iter().map(AsFd::as_fd))
             .collect();
         send_descriptors(&control, &handed)?;
@@ -305,6 +311,7 @@ impl Launched {
             control,
             workers,
             lifeline,
+            streams,
             mediator,
         })
     }
@@ -439,9 +446,11 @@ impl Prepared {
             control,
             workers,
             lifeline,
+            streams,
             mediator,
         } = launched;
         let relay = Relay::start(listeners)?;
+        let carrying = streams.begin()?;
         let agent = OnceCell::new();
         // It has threads of its own to start first: ours are there when it asks.
         let begun = send(&control, &FromGuard::Start).or_else(unless_gone);
@@ -472,8 +481,10 @@ impl Prepared {
             served.and_then(|ended| answered.map(|_| ended))
         });
         drop(relay);
-        take_terminal();
+        take_terminal_left();
+        let unwritten = carrying.end();
         served.map(|ended| Ended {
+            unwritten,
             _mediator: Some(mediator),
             ..ended
         })
@@ -532,7 +543,9 @@ impl<S: Supervise> Main<'_, S> {
                         }
                     }
                     Some(FromMediator::NotExecuted { errno }) => ended.not_executed = Some(errno),
-                    Some(FromMediator::Stopped) => stop_too(),
+                    Some(FromMediator::Stopped) => {
+                        stop_too(self.agent.get().map(|(agent, _)| *agent))
+                    }
                     Some(FromMediator::Outcomes(outcomes)) => {
                         for Outcome { of, outcome } in outcomes {
                             self.supervise
@@ -616,12 +629,15 @@ impl<S: Supervise> Main<'_, S> {
                 continue;
             };
             if number == libc::SIGCONT {
-                give_terminal(*process);
+                give_terminal_given(*process);
             }
             // A signal that only says that we may not write to the terminal is no business of the agent's.
             if let Some(signal) = Signal::from_named_raw(number).filter(|_| number != libc::SIGTTOU)
             {
                 let _ = pidfd_send_signal(handle, signal);
+            }
+            if number == libc::SIGCONT {
+                let _ = send(self.control, &FromGuard::Continued);
             }
         }
     }
@@ -663,11 +679,15 @@ fn wait_until_gone(mediator: &Mediator, init: &OwnedFd, agent: Option<&OwnedFd>)
 
 /// The agent was stopped: so are we, after taking the terminal back. Without a terminal nobody is there to
 /// wake us: an agent could stop its guard, and the clock of its session with it.
-fn stop_too() {
-    if !rustix::termios::isatty(std::io::stdin()) {
+fn stop_too(agent: Option<Pid>) {
+    let terminal = std::io::stdin();
+    if !rustix::termios::isatty(&terminal) {
         return;
     }
-    take_terminal();
+    // In the background somebody else has it.
+    if rustix::termios::tcgetpgrp(&terminal).ok() == agent || is_left(&terminal) {
+        take_terminal();
+    }
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
 }
 
@@ -686,8 +706,19 @@ fn take_terminal() {
     }
 }
 
-fn give_terminal(agent: Pid) {
-    set_front(agent);
+/// At the end, unless somebody else has it: the session may have run in the background.
+fn take_terminal_left() {
+    if is_left(std::io::stdin()) {
+        take_terminal();
+    }
+}
+
+/// Only what was given to us: a shell that has it sends us on in the background.
+fn give_terminal_given(agent: Pid) {
+    let front = rustix::termios::tcgetpgrp(std::io::stdin());
+    if front.ok() == sys::process_group() {
+        set_front(agent);
+    }
 }
 
 fn set_front(group: Pid) {

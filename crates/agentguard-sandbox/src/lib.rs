@@ -16,6 +16,7 @@ mod plan;
 mod relay;
 mod repository;
 mod root;
+mod streams;
 mod sys;
 mod wire;
 mod workers;
@@ -33,6 +34,7 @@ pub use mediator::{content_key, content_of, enter_if_asked};
 pub use plan::{FileKey, HOOKS, Hooks, InsideFile, KnownIdentity, Layer, Plan, User};
 pub use repository::{CommitFound, NewCommits, Refs, Repository, moved_refs};
 pub use root::{Elsewhere, Named, named_outside, replaceable};
+pub use streams::Unwritten;
 pub use wire::Reached;
 
 #[cfg(test)]

@@ -170,6 +170,8 @@ pub(crate) enum Ahead<P> {
 pub(crate) enum FromGuard {
     /// The session is recorded: start the agent.
     Start,
+    /// The agent was told to go on, after it had been stopped.
+    Continued,
 }
 
 /// Cuts a list into pieces that each fit into a message, `size` being the bytes of an item.

@@ -47,7 +47,7 @@ long no_capabilities(void);
 
 extern char **environ;
 
-attack files, reads, pins, at_descriptor, reopen, descriptors, set_user_id;
+attack files, reads, pins, at_descriptor, descriptors, set_user_id;
 attack signals, owners, reach, shared_memory, terminal, daemons, stay, devices;
 attack unix_stream, unix_datagram, abstract, tcp, sockets;
 attack misfit, handed_in;
@@ -67,6 +67,7 @@ attack hung, make_file, reach_own;
 attack no_number, no_space, given_up, mixture;
 attack http, raw, resolve, datagrams, undo, fastopen, handed_on, resolve_all, protocols, take_over;
 attack turned, turned_race, messages, copies;
+attack standard;
 attack forgotten, narrower, first_process, lease, queues, consoles;
 
 #endif

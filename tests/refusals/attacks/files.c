@@ -168,17 +168,6 @@ int at_descriptor(int argc, char **argv)
 	return 0;
 }
 
-/* reopen N: what was left open for appending or reading, opened anew for more. */
-int reopen(int argc, char **argv)
-{
-	char path[64];
-	(void)argc;
-	snprintf(path, sizeof path, "/proc/self/fd/%s", argv[0]);
-	int file = open(path, O_WRONLY | O_TRUNC);
-	dprintf(2, "reopen %s\n", file < 0 ? "refused" : "ok");
-	return 0;
-}
-
 /* descriptors: which are open beyond the first three. */
 int descriptors(int argc, char **argv)
 {

@@ -80,10 +80,14 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     sys::share_one_heap();
     let _signals = sys::block_forwarded().step("block signals")?;
     let mut descriptors = receive_descriptors(control).map_err(lost)?.into_iter();
-    let (Some(stdin), Some(lifeline)) = (descriptors.next(), descriptors.next()) else {
+    let streams = [(); 3].map(|()| descriptors.next());
+    let ([Some(stdin), Some(stdout), Some(stderr)], Some(lifeline)) = (streams, descriptors.next())
+    else {
         return Err(Failure::new("talk to the guard", "no lifeline came"));
     };
     rustix::stdio::dup2_stdin(stdin).step("take over standard input")?;
+    rustix::stdio::dup2_stdout(stdout).step("take over standard output")?;
+    rustix::stdio::dup2_stderr(stderr).step("take over standard error")?;
     let lines = Lines {
         lifeline,
         workers: descriptors.collect(),
@@ -116,7 +120,7 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     let serving = serving.map_err(lost)?;
     match receive(control).map_err(lost)? {
         Some(FromGuard::Start) => serving.serve(control, &plan, watch).map_err(lost),
-        None => {
+        Some(FromGuard::Continued) | None => {
             serving.give_up();
             Ok(())
         }
@@ -391,8 +395,12 @@ fn wait_for_agent(
             return Ok(not_run);
         }
         if is_ready.get(1) == Some(&true) {
-            // The guard says nothing more: it is gone, and so is everything inside.
-            return Err(Error::Garbled);
+            match receive(control)? {
+                // It may have been stopped anew since, which is to be told anew.
+                Some(FromGuard::Continued) => is_stopped = false,
+                // The guard is gone, and so is everything inside.
+                Some(FromGuard::Start) | None => return Err(Error::Garbled),
+            }
         }
         if let Around::Scope(beside) = around {
             beside.tend(shared.agent);

@@ -222,3 +222,10 @@ pub(crate) fn process_group() -> Option<Pid> {
     // SAFETY: `getpgrp` takes nothing, reads no memory and cannot fail.
     Pid::from_raw(unsafe { libc::getpgrp() })
 }
+
+/// Whether a terminal controls this process. Numbers of a session that was made in a pid namespace outside are 0.
+pub(crate) fn is_controlled_by(terminal: BorrowedFd<'_>) -> bool {
+    // SAFETY: both take a number and read no memory.
+    let (own, its) = unsafe { (libc::getsid(0), libc::tcgetsid(terminal.as_raw_fd())) };
+    own == its
+}

@@ -1,0 +1,258 @@
+//! What the agent gets as its standard streams.
+//!
+//! A descriptor is more than what it was opened for: whoever holds one of a file can empty it or lock it, and the file's
+//! owner changes its mode, times and attributes by it, past every mount. So no file is handed in. What is read from it
+//! or written to it goes through a pipe of the session's own, which the guard fills or empties. A terminal is opened
+//! anew, by the name that is everybody's. Pipes, sockets and other devices stay what they are.
+
+mod carry;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::JoinHandle;
+
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::termios::{OptionalActions, Termios};
+use rustix::{fs, process, termios};
+
+use self::carry::Carrier;
+pub use self::carry::Unwritten;
+use crate::error::Error;
+use crate::sys;
+
+/// The file system of pipes without a name (statfs(2)).
+const PIPES: i64 = 0x5049_5045;
+const INPUT: &str = "standard input";
+
+/// The streams of one session.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    /// The agent's: input, output, error.
+    theirs: Vec<OwnedFd>,
+    carriers: Vec<Carrier>,
+    before: Before,
+}
+
+/// What whoever started us shares with the agent, as it was.
+#[derive(Debug)]
+struct Before {
+    flags: Vec<(OwnedFd, OFlags)>,
+    terminal: Option<(OwnedFd, Termios)>,
+}
+
+/// The streams of a session that runs.
+#[derive(Debug)]
+pub(crate) struct Carrying {
+    threads: Vec<JoinHandle<Result<(), Unwritten>>>,
+    /// Its other ends are with the threads.
+    runs: OwnedFd,
+    before: Before,
+}
+
+/// How a stream comes to the agent.
+enum Way {
+    AsIs,
+    Terminal(OwnedFd),
+    Carried,
+}
+
+impl Streams {
+    /// Looks at this process's own, and makes those of the agent. Nothing is carried yet.
+    pub(crate) fn make() -> Result<Self, Error> {
+        let mut made = Self {
+            theirs: Vec::new(),
+            carriers: Vec::new(),
+            before: Before {
+                flags: Vec::new(),
+                terminal: None,
+            },
+        };
+        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        let all = [
+            (INPUT, stdin.as_fd()),
+            ("standard output", stdout.as_fd()),
+            ("standard error", stderr.as_fd()),
+        ];
+        for (name, ours) in all {
+            made.add(name, ours)
+                .map_err(|error| Error::io("hand over the standard streams")(error.into()))?;
+        }
+        Ok(made)
+    }
+
+    pub(crate) fn theirs(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.theirs.iter().map(AsFd::as_fd)
+    }
+
+    /// Carries from here on.
+    pub(crate) fn begin(self) -> Result<Carrying, Error> {
+        let pair = pipe_with(PipeFlags::CLOEXEC);
+        let (ends, runs) = pair.map_err(|error| Error::io("make a pipe")(error.into()))?;
+        let threads = self.carriers.into_iter().map(|carrier| {
+            let ends = ends.try_clone()?;
+            std::thread::Builder::new()
+                .name("stream".to_owned())
+                .spawn(move || carrier.run(&ends))
+        });
+        Ok(Carrying {
+            threads: threads
+                .collect::<Result<_, _>>()
+                .map_err(Error::io("carry the standard streams"))?,
+            runs,
+            before: self.before,
+        })
+    }
+
+    fn add(&mut self, name: &'static str, ours: BorrowedFd<'_>) -> Result<(), Errno> {
+        let own = fcntl_dupfd_cloexec(ours, 3)?;
+        let theirs = match way(ours) {
+            Way::AsIs => {
+                let flags = fs::fcntl_getfl(ours)?;
+                open_to_the_agent(ours, flags);
+                self.before.flags.push((own, flags));
+                fcntl_dupfd_cloexec(ours, 3)?
+            }
+            Way::Terminal(terminal) => {
+                if self.before.terminal.is_none() {
+                    self.before.terminal = termios::tcgetattr(ours).ok().map(|modes| (own, modes));
+                }
+                terminal
+            }
+            Way::Carried if name == INPUT => {
+                let (theirs, to) = pipe()?;
+                let carrier = Carrier::filling(&theirs, (own, to))?;
+                self.carriers.push(carrier);
+                theirs
+            }
+            Way::Carried => {
+                // In one pipe, so that what is written to both stays in its order.
+                let is_same = |other: &Carrier| other.is_emptied_into(ours);
+                match self
+                    .theirs
+                    .last()
+                    .filter(|_| self.carriers.iter().any(is_same))
+                {
+                    Some(one) => fcntl_dupfd_cloexec(one, 3)?,
+                    None => {
+                        let (from, theirs) = pipe()?;
+                        self.carriers.push(Carrier::emptying(name, (from, own))?);
+                        theirs
+                    }
+                }
+            }
+        };
+        self.theirs.push(theirs);
+        Ok(())
+    }
+}
+
+impl Carrying {
+    /// Carries what is left, once everything inside is dead, and puts back what the agent shared with whoever started
+    /// us. Returns what could not be written.
+    pub(crate) fn end(self) -> Vec<Unwritten> {
+        drop(self.runs);
+        let unwritten = self.threads.into_iter().filter_map(|thread| {
+            // A thread that broke down wrote what it wrote.
+            thread.join().ok()?.err()
+        });
+        let unwritten = unwritten.collect();
+        self.before.restore();
+        unwritten
+    }
+}
+
+impl Before {
+    fn restore(self) {
+        for (stream, flags) in self.flags {
+            if fs::fcntl_getfl(&stream) != Ok(flags) {
+                let _ = fs::fcntl_setfl(&stream, flags);
+            }
+        }
+        if let Some((terminal, modes)) = self.terminal
+            && is_left(&terminal)
+        {
+            // SIGTTOU is held, so that this does not stop us.
+            let _ = termios::tcsetattr(&terminal, OptionalActions::Now, &modes);
+        }
+    }
+}
+
+/// Whether nobody else has the terminal: the group in front is ours, or a session's that is gone.
+pub(crate) fn is_left(terminal: impl AsFd) -> bool {
+    match termios::tcgetpgrp(terminal) {
+        Ok(front) => {
+            sys::process_group() == Some(front)
+                || process::test_kill_process_group(front) == Err(Errno::SRCH)
+        }
+        // Its group is of a pid namespace that is gone, or of none.
+        Err(error) => error == Errno::OPNOTSUPP,
+    }
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    for end in [&read, &write] {
+        open_to_the_agent(end.as_fd(), fs::fcntl_getfl(end)?);
+    }
+    Ok((read, write))
+}
+
+fn way(stream: BorrowedFd<'_>) -> Way {
+    let Ok(found) = fstat(stream) else {
+        return Way::AsIs;
+    };
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile | FileType::BlockDevice => Way::Carried,
+        FileType::CharacterDevice => match our_terminal(stream) {
+            Some(terminal) => Way::Terminal(terminal),
+            None if is_of_the_agents_user(&found) => Way::Carried,
+            None => Way::AsIs,
+        },
+        FileType::Fifo if is_of_the_agents_user(&found) && !is_nameless(stream) => Way::Carried,
+        // The mediator says which of these lead outside.
+        FileType::Fifo
+        | FileType::Socket
+        | FileType::Directory
+        | FileType::Symlink
+        | FileType::Unknown => Way::AsIs,
+    }
+}
+
+/// The terminal that controls us, where the stream is that one.
+fn our_terminal(stream: BorrowedFd<'_>) -> Option<OwnedFd> {
+    if !sys::is_controlled_by(stream) {
+        return None;
+    }
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    fs::open("/dev/tty", flags, Mode::empty()).ok()
+}
+
+/// Root's agents are another user.
+fn is_of_the_agents_user(found: &Stat) -> bool {
+    let own = process::getuid();
+    !own.is_root() && found.st_uid == own.as_raw()
+}
+
+fn is_nameless(pipe: BorrowedFd<'_>) -> bool {
+    fs::fstatfs(pipe).is_ok_and(|found| found.f_type == PIPES)
+}
+
+/// Lets the agent open a pipe of root's by its descriptor, as `/dev/stdout`, for what it was handed in for. Nobody else
+/// gets there.
+fn open_to_the_agent(stream: BorrowedFd<'_>, flags: OFlags) {
+    let Ok(found) = fstat(stream) else {
+        return;
+    };
+    let is_pipe = FileType::from_raw_mode(found.st_mode) == FileType::Fifo && is_nameless(stream);
+    if !is_pipe || !process::getuid().is_root() {
+        return;
+    }
+    let open = match flags & OFlags::RWMODE {
+        OFlags::WRONLY => Mode::WOTH,
+        OFlags::RDONLY => Mode::ROTH,
+        _ => Mode::ROTH | Mode::WOTH,
+    };
+    // Where it cannot be, a name of it cannot be opened.
+    let _ = fs::fchmod(stream, Mode::from_raw_mode(found.st_mode) | open);
+}

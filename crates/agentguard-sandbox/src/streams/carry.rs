@@ -1,0 +1,197 @@
+//! Carrying what is read and written between a file outside and a pipe of the session's.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, OFlags, SeekFrom, Stat, fcntl_setfl, fstat, seek};
+use rustix::io::{Errno, fcntl_dupfd_cloexec, ioctl_fionread};
+
+/// So much is carried at once. A pipe holds as much.
+const MOST: usize = 64 * 1024;
+/// So much is written without waiting to a pipe that can be written to (pipe(7), `PIPE_BUF`).
+const ATOMIC: usize = 4096;
+/// How long a reader outside may take for what was written before the session's end.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 30,
+    tv_nsec: 0,
+};
+
+/// What a session wrote and nobody got.
+#[derive(Debug)]
+pub struct Unwritten {
+    /// Where to: standard output or standard error.
+    pub stream: &'static str,
+    /// Why.
+    pub error: io::Error,
+}
+
+/// From one descriptor to another.
+#[derive(Debug)]
+pub(super) struct Carrier {
+    from: OwnedFd,
+    to: OwnedFd,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// The agent's end, so that it can be seen what was not read.
+    Fills(OwnedFd),
+    Empties(&'static str),
+}
+
+impl Carrier {
+    pub(super) fn filling(theirs: &OwnedFd, (from, to): (OwnedFd, OwnedFd)) -> Result<Self, Errno> {
+        fcntl_setfl(&to, OFlags::NONBLOCK)?;
+        Ok(Self {
+            from,
+            to,
+            way: Way::Fills(fcntl_dupfd_cloexec(theirs, 3)?),
+        })
+    }
+
+    pub(super) fn emptying(
+        stream: &'static str,
+        (from, to): (OwnedFd, OwnedFd),
+    ) -> Result<Self, Errno> {
+        fcntl_setfl(&from, OFlags::NONBLOCK)?;
+        Ok(Self {
+            from,
+            to,
+            way: Way::Empties(stream),
+        })
+    }
+
+    /// Whether it ends in this very file.
+    pub(super) fn is_emptied_into(&self, file: impl AsFd) -> bool {
+        let number = |found: Stat| (found.st_dev, found.st_ino);
+        matches!(self.way, Way::Empties(_))
+            && fstat(file).map(number) == fstat(&self.to).map(number)
+    }
+
+    /// Carries until there is nothing more. When `ends` is hung up, nothing more comes from the session.
+    pub(super) fn run(self, ends: &OwnedFd) -> Result<(), Unwritten> {
+        let Self { from, to, way } = self;
+        match way {
+            Way::Fills(theirs) => {
+                fill(&from, to, &theirs, ends);
+                Ok(())
+            }
+            Way::Empties(stream) => match empty(&from, &to, ends) {
+                // Whoever read it wants no more, as the agent is told.
+                Ok(()) | Err(Errno::PIPE) => Ok(()),
+                Err(error) => Err(Unwritten {
+                    stream,
+                    error: error.into(),
+                }),
+            },
+        }
+    }
+}
+
+/// Fills a pipe. What the agent has not read is still to be read from a file by whoever comes next.
+fn fill(from: &OwnedFd, to: OwnedFd, theirs: &OwnedFd, ends: &OwnedFd) {
+    let mut buffer = vec![0; MOST];
+    let mut rest = 0;
+    while rest == 0 && wait((from, PollFlags::IN), ends) == Ok(Ready::Stream) {
+        // What cannot be read is not there.
+        let Ok(read @ 1..) = rustix::io::read(from, &mut buffer) else {
+            break;
+        };
+        rest = read - put(&to, buffer.get(..read).unwrap_or_default(), ends);
+    }
+    drop(to); // there is no more
+    while poll(&mut [PollFd::new(ends, PollFlags::empty())], None) == Err(Errno::INTR) {}
+    let waits = ioctl_fionread(theirs).unwrap_or(0);
+    let unread = i64::try_from(rest).unwrap_or(0) + i64::try_from(waits).unwrap_or(0);
+    if unread > 0 {
+        // A FIFO cannot go back.
+        let _ = seek(from, SeekFrom::Current(-unread));
+    }
+}
+
+/// Writes to the session's pipe while there is a session. Returns how much it took.
+fn put(to: &OwnedFd, bytes: &[u8], ends: &OwnedFd) -> usize {
+    let mut written = 0;
+    while let Some(left) = bytes.get(written..).filter(|left| !left.is_empty()) {
+        match rustix::io::write(to, left) {
+            Ok(count) => written += count,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) if wait((to, PollFlags::OUT), ends) == Ok(Ready::Stream) => {}
+            Err(_) => break,
+        }
+    }
+    written
+}
+
+/// Empties a pipe, to the end.
+fn empty(from: &OwnedFd, to: &OwnedFd, ends: &OwnedFd) -> Result<(), Errno> {
+    let mut buffer = vec![0; MOST];
+    let kind = fstat(to).map(|found| FileType::from_raw_mode(found.st_mode));
+    let at_once = match kind {
+        Ok(FileType::RegularFile) => MOST,
+        Ok(_) | Err(_) => ATOMIC,
+    };
+    let mut is_over = false;
+    loop {
+        match rustix::io::read(from, &mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => {
+                for piece in buffer.get(..read).unwrap_or_default().chunks(at_once) {
+                    write(to, piece, ends)?;
+                }
+            }
+            Err(Errno::INTR) => {}
+            // What came before the end is read once more.
+            Err(Errno::AGAIN) if is_over => return Ok(()),
+            Err(Errno::AGAIN) => is_over = wait((from, PollFlags::IN), ends)? == Ready::End,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Writes to what is outside. While the session runs that may take for ever.
+fn write(to: &OwnedFd, mut bytes: &[u8], ends: &OwnedFd) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        if wait((to, PollFlags::OUT), ends)? == Ready::End
+            && poll(&mut [PollFd::new(to, PollFlags::OUT)], Some(&PATIENCE))? == 0
+        {
+            return Err(Errno::TIMEDOUT);
+        }
+        match rustix::io::write(to, bytes) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What was waited for.
+#[derive(Eq, PartialEq)]
+enum Ready {
+    Stream,
+    End,
+}
+
+/// Waits for a stream, or else for the session's end.
+fn wait((stream, flags): (&OwnedFd, PollFlags), ends: &OwnedFd) -> Result<Ready, Errno> {
+    loop {
+        let mut polled = [
+            PollFd::new(stream, flags),
+            PollFd::new(ends, PollFlags::empty()),
+        ];
+        match poll(&mut polled, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        let [stream, ends] = polled.map(|one| !one.revents().is_empty());
+        if stream {
+            return Ok(Ready::Stream);
+        }
+        if ends {
+            return Ok(Ready::End);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Standard streams: what whoever started a session shares with it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::Instant;
+
+use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, flock};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::tcgetattr;
+
+use crate::lifetime::PATIENCE;
+use crate::scene::{Scene, as_everyone};
+
+const HISTORY: &str = "what was there before\n";
+
+/// What of a file is not its content.
+fn state(path: &Path) -> (u32, u32, u32, Option<Vec<u8>>) {
+    let found = fs::metadata(path).unwrap();
+    let mut value = [0; 16];
+    let read = rustix::fs::getxattr(path, "user.agent", &mut value).ok();
+    (
+        found.mode(),
+        found.uid(),
+        found.gid(),
+        read.map(|length| value[..length].to_vec()),
+    )
+}
+
+/// The file's own flags, as lsattr(1) shows them.
+fn flags(file: &File) -> Option<rustix::fs::IFlags> {
+    rustix::fs::ioctl_getflags(file).ok()
+}
+
+/// The same output, opened as shells open it.
+fn outputs(path: &Path) -> [File; 2] {
+    let appending = OpenOptions::new().append(true).open(path).unwrap();
+    // In the middle of a script whose output goes to a file.
+    let mut shared = OpenOptions::new().write(true).open(path).unwrap();
+    shared.seek(std::io::SeekFrom::End(0)).unwrap();
+    [appending, shared]
+}
+
+#[test]
+fn a_file_that_output_goes_to_keeps_what_it_had() {
+    as_everyone(|scene| {
+        let path = scene.write("outside/output", HISTORY);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let before = (state(&path), flags(&File::open(&path).unwrap()));
+        for mut output in outputs(&path) {
+            fs::write(&path, HISTORY).unwrap();
+            let mut command = scene.exec(&[], &["./attack", "standard", "2"]);
+            let ours = output.try_clone().unwrap();
+            command.stderr(ours);
+            let tried = scene.run_command(command).tried();
+            assert_eq!(tried.result("emptied"), "EINVAL");
+            output.write_all(b"what comes after\n").unwrap();
+            let all = fs::read_to_string(&path).unwrap();
+            assert!(all.starts_with(HISTORY), "{all}");
+            assert!(all.ends_with("what comes after\n"), "{all}");
+            assert!(!all.contains("forged"), "{all}");
+            let file = File::open(&path).unwrap();
+            assert_eq!((state(&path), flags(&file)), before);
+            // The output is still open here, and nobody holds a lock by it.
+            flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+            drop(file);
+            assert!(!fcntl_getfl(&output).unwrap().contains(OFlags::NONBLOCK));
+        }
+        let [appending, _] = outputs(&path);
+        let mut bare = scene.command("./attack");
+        bare.args(["standard", "2"]).stderr(appending);
+        let tried = scene.run_command(bare).tried();
+        assert_eq!(tried.result("overwritten"), "ok");
+        assert!(!fs::read_to_string(&path).unwrap().starts_with(HISTORY));
+        assert_ne!(state(&path), before.0);
+    });
+}
+
+#[test]
+fn a_file_that_input_comes_from_is_only_read() {
+    as_everyone(|scene| {
+        let path = scene.write("outside/input", HISTORY);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let before = (state(&path), flags(&File::open(&path).unwrap()));
+        let changed = fs::metadata(&path).unwrap().modified().unwrap();
+        // Open to write as well, as `<>` opens it.
+        let mut input = OpenOptions::new();
+        let input = input.read(true).write(true).open(&path).unwrap();
+        let mut command = scene.exec(&[], &["./attack", "standard", "0"]);
+        command.stdin(input.try_clone().unwrap());
+        scene.run_command(command).tried();
+        assert_eq!(fs::read_to_string(&path).unwrap(), HISTORY);
+        let file = File::open(&path).unwrap();
+        assert_eq!((state(&path), flags(&file)), before);
+        assert_eq!(file.metadata().unwrap().modified().unwrap(), changed);
+        flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+        drop(file);
+        let mut bare = scene.command("./attack");
+        bare.args(["standard", "0"]).stdin(input);
+        scene.run_command(bare);
+        assert_ne!(fs::read_to_string(&path).unwrap(), HISTORY);
+    });
+}
+
+#[test]
+fn what_a_session_does_not_read_of_a_file_is_read_by_what_comes_next() {
+    as_everyone(|scene| {
+        let lines: String = (0..60_000).map(|number| format!("{number}\n")).collect();
+        let path = scene.write("outside/lines", &lines);
+        let mut input = File::open(&path).unwrap();
+        let mut read = String::new();
+        for (count, bytes) in [(100, "100"), (0, "0"), (200_000, "200000")] {
+            let mut command = scene.exec(&[], &["head", "-c", bytes]);
+            command.stdin(input.try_clone().unwrap());
+            let ran = scene.run_command(command);
+            assert_eq!(ran.stdout.len(), count, "{}", ran.stderr);
+            read += &ran.stdout;
+        }
+        input.read_to_string(&mut read).unwrap();
+        assert!(read == lines);
+    });
+}
+
+#[test]
+fn what_a_session_writes_to_files_is_there_when_it_ends_and_in_its_order() {
+    as_everyone(|scene| {
+        let path = scene.write("outside/both", HISTORY);
+        let [both, _] = outputs(&path);
+        let script = "for one in $(seq 2000); do echo out$one; echo error$one >&2; done";
+        let mut command = scene.exec(&["--json"], &["sh", "-c", script]);
+        command.stdout(both.try_clone().unwrap()).stderr(both);
+        assert!(command.status().unwrap().success());
+        let text = fs::read_to_string(&path).unwrap();
+        let is_its_own = |line: &&str| line.starts_with("out") || line.starts_with("error");
+        let lines: Vec<_> = text.lines().filter(is_its_own).collect();
+        let expected = (1..=2000).flat_map(|one| [format!("out{one}"), format!("error{one}")]);
+        assert!(
+            text.starts_with(HISTORY) && lines == expected.collect::<Vec<_>>(),
+            "{text}"
+        );
+    });
+}
+
+/// Programs open their streams by these names, also where what they are belongs to root and they do not.
+#[test]
+fn streams_are_opened_by_their_names() {
+    as_everyone(|scene| {
+        let script = format!(
+            "echo heard | {} -- sh -c 'cat /dev/stdin > /dev/stdout; echo told > /dev/stderr' 2>&1 | cat",
+            scene.guard_words()
+        );
+        let ran = scene.run_bare(&["sh", "-c", &script]);
+        let is_ours = |line: &&str| line.starts_with("agentguard:");
+        let lines: Vec<_> = ran.stdout.lines().filter(|line| !is_ours(line)).collect();
+        assert_eq!(lines, ["heard", "told"]);
+    });
+}
+
+/// A terminal of somebody's, and the end at which they sit.
+struct Terminal {
+    controller: OwnedFd,
+    path: PathBuf,
+}
+
+impl Terminal {
+    fn of(scene: &Scene) -> Self {
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let path = ptsname(&controller, Vec::new()).unwrap();
+        let path = PathBuf::from(path.into_string().unwrap());
+        scene.own(&path);
+        Self { controller, path }
+    }
+
+    /// Runs a script of bash's with job control, whose terminal this is.
+    fn start(&self, scene: &Scene, script: &str) -> (File, Child) {
+        let stream = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&self.path)
+            .unwrap();
+        let mut command = scene.command("setsid");
+        command.args(["--ctty", "--wait", "bash", "-m", "-c", script]);
+        for set in [
+            std::process::Command::stdin,
+            std::process::Command::stdout,
+            std::process::Command::stderr,
+        ] {
+            set(&mut command, stream.try_clone().unwrap());
+        }
+        (stream, command.spawn().unwrap())
+    }
+
+    fn type_in(&self, text: &str) {
+        rustix::io::write(&self.controller, text.as_bytes()).unwrap();
+    }
+
+    /// Waits for a process, and reads meanwhile what comes.
+    fn wait(&self, mut child: Child, mut also: impl FnMut()) -> String {
+        let begun = Instant::now();
+        let mut shown = Vec::new();
+        rustix::fs::fcntl_setfl(&self.controller, OFlags::NONBLOCK).unwrap();
+        loop {
+            also();
+            let is_over = child.try_wait().unwrap().is_some();
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = rustix::io::read(&self.controller, &mut bytes) {
+                shown.extend_from_slice(&bytes[..count]);
+            }
+            let shown = String::from_utf8_lossy(&shown);
+            if is_over {
+                return shown.into_owned();
+            }
+            if begun.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                panic!("it does not end: {shown}");
+            }
+            // Nobody tells of both.
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn a_terminal_is_left_as_it_was() {
+    as_everyone(|scene| {
+        let terminal = Terminal::of(scene);
+        let before = state(&terminal.path);
+        let modes = format!("{:?}", tcgetattr(&terminal.controller).unwrap());
+        for end in ["", "; kill -9 0"] {
+            let script = format!(
+                "{} -- sh -c './attack standard 0 > tried{end}'; : the shell stays",
+                scene.guard_words()
+            );
+            let (stream, child) = terminal.start(scene, &script);
+            let shown = terminal.wait(child, || {});
+            assert!(!fcntl_getfl(&stream).unwrap().contains(OFlags::NONBLOCK));
+            let tried = fs::read_to_string(scene.work().join("tried"));
+            let tried = crate::attack::Tried::of(&tried.expect(&shown));
+            assert_eq!(tried.result("raw"), "ok");
+            assert_eq!(tried.result("mode"), "EPERM");
+            assert_eq!(state(&terminal.path), before, "{shown}");
+            assert_eq!(
+                format!("{:?}", tcgetattr(&stream).unwrap()),
+                modes,
+                "{shown}"
+            );
+        }
+        let (stream, child) = terminal.start(scene, "./attack standard 0 > tried");
+        terminal.wait(child, || {});
+        assert_ne!(format!("{:?}", tcgetattr(&stream).unwrap()), modes);
+        assert_ne!(state(&terminal.path), before);
+    });
+}
+
+/// At its end a session in front gives the terminal back. One in the background has none to give.
+#[test]
+fn a_session_in_the_background_takes_the_terminal_from_nobody() {
+    as_everyone(|scene| {
+        let terminal = Terminal::of(scene);
+        let over = scene.work().join("over");
+        let script = format!(
+            "{{ {} -- true; : > over; }} & cat > heard; wait",
+            scene.guard_words()
+        );
+        let (_stream, child) = terminal.start(scene, &script);
+        let mut is_typed = false;
+        terminal.wait(child, || {
+            if over.exists() && !is_typed {
+                terminal.type_in("a line\n\x04");
+                is_typed = true;
+            }
+        });
+        let heard = fs::read_to_string(scene.work().join("heard")).unwrap();
+        assert_eq!(heard, "a line\n");
+        fs::remove_file(over).unwrap();
+    });
+}
+
+/// Whoever reads from a terminal in the background is stopped, each time.
+#[test]
+fn a_session_that_is_stopped_anew_in_the_background_comes_to_the_front() {
+    as_everyone(|scene| {
+        let terminal = Terminal::of(scene);
+        let front = scene.work().join("front");
+        let script = format!(
+            "stopped() {{ until jobs -s | grep -q .; do sleep 0.05; done; }}; \
+             {} -- cat & stopped; bg > /dev/null; stopped; : > front; fg",
+            scene.guard_words()
+        );
+        let (_stream, child) = terminal.start(scene, &script);
+        let mut is_typed = false;
+        let shown = terminal.wait(child, || {
+            if front.exists() && !is_typed {
+                terminal.type_in("a line\n\x04");
+                is_typed = true;
+            }
+        });
+        // Once as it was typed, and once by the session.
+        assert_eq!(shown.matches("a line").count(), 2, "{shown}");
+        fs::remove_file(front).unwrap();
+    });
+}
