@@ -106,6 +106,24 @@ fn a_file_that_input_comes_from_is_only_read() {
 }
 
 #[test]
+fn a_pipe_that_is_shared_gets_its_flags_back() {
+    as_everyone(|scene| {
+        let (ours, _writes) = rustix::pipe::pipe().unwrap();
+        let flags = fcntl_getfl(&ours).unwrap();
+        let mut command = scene.exec(&[], &["./attack", "standard", "0"]);
+        command.stdin(ours.try_clone().unwrap());
+        let tried = scene.run_command(command).tried();
+        assert_eq!(tried.result("not-appending"), "ok");
+        assert_eq!(fcntl_getfl(&ours).unwrap(), flags);
+        let mut bare = scene.command("./attack");
+        bare.args(["standard", "0"])
+            .stdin(ours.try_clone().unwrap());
+        scene.run_command(bare);
+        assert_ne!(fcntl_getfl(&ours).unwrap(), flags);
+    });
+}
+
+#[test]
 fn what_a_session_does_not_read_of_a_file_is_read_by_what_comes_next() {
     as_everyone(|scene| {
         let lines: String = (0..60_000).map(|number| format!("{number}\n")).collect();
