@@ -12,8 +12,9 @@ use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, flock};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::tcgetattr;
 
-use crate::lifetime::PATIENCE;
+use crate::lifetime::{PATIENCE, with_argument};
 use crate::scene::{Scene, as_everyone};
+use crate::session::status;
 
 const HISTORY: &str = "what was there before\n";
 
@@ -275,27 +276,37 @@ fn a_terminal_is_left_as_it_was() {
     });
 }
 
-/// At its end a session in front gives the terminal back. One in the background has none to give.
+/// A session gives back what it was given: one that ends in the background has nothing, nor has one that is stopped
+/// there, as who reads is.
 #[test]
 fn a_session_in_the_background_takes_the_terminal_from_nobody() {
     as_everyone(|scene| {
         let terminal = Terminal::of(scene);
-        let over = scene.work().join("over");
+        let guard = scene.guard_words();
+        let reader = format!("reader-{}", std::process::id());
         let script = format!(
-            "{{ {} -- true; : > over; }} & cat > heard; wait",
-            scene.guard_words()
+            "{guard} -- sh -c cat {reader} & {{ {guard} -- true; : > over; }} & \
+             cat > heard && : > read; kill -KILL %1; wait"
         );
+        let over = scene.work().join("over");
         let (_stream, child) = terminal.start(scene, &script);
         let mut is_typed = false;
         terminal.wait(child, || {
-            if over.exists() && !is_typed {
+            let readers = with_argument(&reader);
+            let are_stopped = !readers.is_empty()
+                && readers
+                    .iter()
+                    .all(|one| status(*one, "State:").starts_with('T'));
+            if over.exists() && are_stopped && !is_typed {
                 terminal.type_in("a line\n\x04");
                 is_typed = true;
             }
         });
         let heard = fs::read_to_string(scene.work().join("heard")).unwrap();
         assert_eq!(heard, "a line\n");
-        fs::remove_file(over).unwrap();
+        for file in ["read", "over"] {
+            fs::remove_file(scene.work().join(file)).unwrap();
+        }
     });
 }
 
