@@ -248,6 +248,52 @@ fn all_are_reached_without_us(scene: &Scene, host: &Host) {
     assert!(host.reached() > 10);
 }
 
+/// What lies in the session's own directories in memory is its own; what policy has lie over them is the host's.
+#[test]
+fn a_grant_over_a_directory_of_the_sessions_own_makes_no_socket_of_the_hosts_its_own() {
+    where_held(&[Promise::Own], |scene| {
+        let name = format!("agentguard-{}-{:?}", std::process::id(), scene.who);
+        for (grant, path) in [
+            ("/tmp", scene.outside().join("socket")),
+            ("/dev/shm", Path::new("/dev/shm").join(&name)),
+        ] {
+            let policy = scene.policy(&format!(
+                "package agentguard.sandbox\n\nwrite contains {grant:?}\n"
+            ));
+            let listener = listen(scene, &path);
+            let text = path.display().to_string();
+            let ran = scene.run_with(&[&policy], &["./attack", "unix_stream", &text]);
+            fs::remove_file(&path).unwrap();
+            assert_eq!(ran.tried().result("stream"), "EACCES", "{grant}");
+            assert_eq!(connections(&listener), 0, "{grant}");
+            let own = format!("{text}-own");
+            let ran = scene.run_with(&[&policy], &["./attack", "reach_own", &own]);
+            fs::remove_file(&own).unwrap();
+            ran.tried().all_are(&["ok"], &[]);
+        }
+        assert_eq!(scene.refusals(), ["sockets/not-granted"; 2]);
+    });
+}
+
+/// There the kernel, asked who is bound to a file, would name the host's servers too.
+#[test]
+fn on_the_hosts_network_its_sockets_are_not_reached_either() {
+    as_everyone(|scene| {
+        let flags = ["--network=host"];
+        let waiting = Waiting::start(scene, &flags, &["./attack", "late"]);
+        let host = Host::listen(scene, &[]);
+        let tried = waiting.finish();
+        for name in ["plain", "link", "hard-link", "moved", "packets"] {
+            assert_eq!(tried.result(name), "EACCES", "{name}");
+        }
+        assert_eq!(host.reached(), 0);
+        if level().holds(Promise::Own) {
+            let ran = scene.run_with(&flags, &["./attack", "reach_own", "/tmp/own"]);
+            ran.tried().all_are(&["ok"], &[]);
+        }
+    });
+}
+
 #[test]
 fn a_refused_connection_is_explained_and_recorded() {
     // Nor does a shadow connect what was not granted.
