@@ -248,6 +248,52 @@ fn all_are_reached_without_us(scene: &Scene, host: &Host) {
     assert!(host.reached() > 10);
 }
 
+/// What lies in the session's own directories in memory is its own; what policy has lie over them is the host's.
+#[test]
+fn a_grant_over_a_directory_of_the_sessions_own_makes_no_socket_of_the_hosts_its_own() {
+    where_held(&[Promise::Own], |scene| {
+        let name = format!("agentguard-{}-{:?}", std::process::id(), scene.who);
+        for (grant, path) in [
+            ("/tmp", scene.outside().join("socket")),
+            ("/dev/shm", Path::new("/dev/shm").join(&name)),
+        ] {
+            let policy = scene.policy(&format!(
+                "package agentguard.sandbox\n\nwrite contains {grant:?}\n"
+            ));
+            let listener = listen(scene, &path);
+            let text = path.display().to_string();
+            let ran = scene.run_with(&[&policy], &["./attack", "unix_stream", &text]);
+            fs::remove_file(&path).unwrap();
+            assert_eq!(ran.tried().result("stream"), "EACCES", "{grant}");
+            assert_eq!(connections(&listener), 0, "{grant}");
+            let own = format!("{text}-own");
+            let ran = scene.run_with(&[&policy], &["./attack", "reach_own", &own]);
+            fs::remove_file(&own).unwrap();
+            ran.tried().all_are(&["ok"], &[]);
+        }
+        assert_eq!(scene.refusals(), ["sockets/not-granted"; 2]);
+    });
+}
+
+/// There the kernel, asked who is bound to a file, would name the host's servers too.
+#[test]
+fn on_the_hosts_network_its_sockets_are_not_reached_either() {
+    as_everyone(|scene| {
+        let flags = ["--network=host"];
+        let waiting = Waiting::start(scene, &flags, &["./attack", "late"]);
+        let host = Host::listen(scene, &[]);
+        let tried = waiting.finish();
+        for name in ["plain", "link", "hard-link", "moved", "packets"] {
+            assert_eq!(tried.result(name), "EACCES", "{name}");
+        }
+        assert_eq!(host.reached(), 0);
+        if level().holds(Promise::Own) {
+            let ran = scene.run_with(&flags, &["./attack", "reach_own", "/tmp/own"]);
+            ran.tried().all_are(&["ok"], &[]);
+        }
+    });
+}
+
 #[test]
 fn a_refused_connection_is_explained_and_recorded() {
     // Nor does a shadow connect what was not granted.
@@ -411,8 +457,13 @@ fn a_socket_of_the_hosts_network_that_is_handed_in_is_not_connected() {
             assert_eq!(tried.result(way), "EACCES", "{way}");
         }
         // Elsewhere it may hear, and answer nobody.
-        let bound = tried.result("datagram-bind");
-        assert!(bound == "EACCES" || level() != Level::Full, "{bound}");
+        for way in ["datagram-bind", "links-elsewhere"] {
+            let result = tried.result(way);
+            assert!(
+                result == "EACCES" || level() != Level::Full,
+                "{way} {result}"
+            );
+        }
         for way in ["fastopen", "fastopen-message", "fastopen-messages"] {
             assert_eq!(tried.result(way), "EOPNOTSUPP", "{way}");
         }
@@ -521,6 +572,21 @@ fn a_rule_may_refuse_a_connection_to_what_is_granted() {
         assert_eq!(tried.result("stream"), "EACCES");
         assert_eq!(connections(&listener), 0);
         assert_eq!(scene.refusals(), ["own/not-now"]);
+        // Whoever could not be told is recorded as one who was not.
+        let silent = format!("./attack unix_stream {text} 2> /dev/null");
+        scene.run_with(&[&policy], &["sh", "-c", &silent]);
+        assert_eq!(connections(&listener), 0);
+        let mut untold = 0;
+        scene.each_event(|event| {
+            if let Event::Outcome {
+                outcome: OutcomeOf::Untold,
+                ..
+            } = event
+            {
+                untold += 1;
+            }
+        });
+        assert_eq!(untold, 1);
     });
 }
 
@@ -532,7 +598,9 @@ fn whoever_waits_in_a_connect_holds_nobody_up() {
             (tried.result("full"), tried.result("limit")),
             ("EAGAIN", "EAGAIN")
         );
-        assert_eq!(tried.result("signal"), "EINTR");
+        for name in ["signal", "signal-within-limit"] {
+            assert_eq!(tried.result(name), "EINTR", "{name}");
+        }
         for name in ["restarted", "exec", "others-in-time"] {
             assert_eq!(tried.result(name), "ok", "{name}");
         }

@@ -248,6 +248,8 @@ pub(crate) struct FirstLook {
     pinned: Vec<PathBuf>,
     /// Where links of it lead that lie at pins.
     pub(crate) led: Led,
+    /// The devices of the directories that lie in memory, which nobody has but the session.
+    pub(crate) in_memory: Vec<u64>,
     /// What all that took.
     pub(crate) cost: Duration,
 }
@@ -271,11 +273,13 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
         make_directory(base.as_fd(), Path::new(directory))?;
     }
     let size = size_in_memory(&plan.confinement.limits);
+    let mut in_memory = Vec::new();
     for shared in ["tmp", "dev/shm"] {
-        tmpfs(
-            &format!("{BASE}/{shared}"),
-            &format!("mode=1777,size={size}"),
-        )?;
+        let path = format!("{BASE}/{shared}");
+        tmpfs(&path, &format!("mode=1777,size={size}"))?;
+        // Before anything of the host's can lie over it.
+        let own = fs::stat(&path).step(format!("look at `/{shared}`"))?;
+        in_memory.push(own.st_dev);
     }
     recreate_top_links(base.as_fd())?;
     for source in sources {
@@ -300,7 +304,8 @@ pub(crate) fn build(plan: &Plan, sources: Vec<Source>) -> Result<FirstLook, Fail
     if let Some(hooks) = &plan.hooks {
         hooks::write(hooks, base.as_fd())?;
     }
-    let (first_look, sockets) = look(plan, base.as_fd())?;
+    let (mut first_look, sockets) = look(plan, base.as_fd())?;
+    first_look.in_memory = in_memory;
     if plan.without.contains(&Layer::Mounts) {
         return Ok(first_look);
     }
@@ -360,6 +365,7 @@ pub(crate) fn look(
             limits,
             pinned,
             led,
+            in_memory: Vec::new(),
             cost: began.elapsed(),
         },
         covered,

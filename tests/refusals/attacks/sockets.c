@@ -4,6 +4,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -332,6 +333,29 @@ static void send_to(const char *what, int socket_, struct sockaddr_in *to)
 	tell(name, sendmmsg(socket_, &one, 1, 0));
 }
 
+static int tcp_listener(struct sockaddr_in *address);
+
+/* Sent for a caller is a copy. Its pages are not lent to the kernel, which would say when it has done with them: others'
+ * words may stand there by then. */
+static void sent_by_copy(void)
+{
+	static char large[1 << 16];
+	struct sockaddr_in address;
+	char control[256];
+	struct iovec piece = { large, sizeof large };
+	struct msghdr one = { .msg_iov = &piece, .msg_iovlen = 1 }, told = { .msg_control = control, .msg_controllen = sizeof control };
+	int server = tcp_listener(&address), client = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+	connect(client, (struct sockaddr *)&address, sizeof address);
+	int accepted = accept4(server, NULL, NULL, SOCK_NONBLOCK);
+	tell("own-option", setsockopt(client, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof on));
+	tell("own-large", sendmsg(client, &one, MSG_ZEROCOPY));
+	while (recv(accepted, large, sizeof large, 0) > 0)
+		;
+	struct pollfd done = { .fd = client };
+	poll(&done, 1, 500);
+	tell("own-copied", recvmsg(client, &told, MSG_ERRQUEUE | MSG_DONTWAIT) < 0 && errno == EAGAIN ? 0 : -1);
+}
+
 /* What a session does with sockets of its own network, where it has one. */
 static void on_own_network(void)
 {
@@ -347,10 +371,20 @@ static void on_own_network(void)
 	getsockname(server, (struct sockaddr *)&own, &length);
 	send_to("own", client, &own);
 	tell("own-came", recv(server, answer, sizeof answer, MSG_DONTWAIT) == 6 ? 0 : -1);
+	/* What is said of the network beside a message is left out. */
+	char space[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec piece = { "once", 4 };
+	struct msghdr beside = { .msg_name = &own, .msg_namelen = sizeof own, .msg_iov = &piece, .msg_iovlen = 1,
+				 .msg_control = space, .msg_controllen = sizeof space };
+	*CMSG_FIRSTHDR(&beside) = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_TTL };
+	tell("own-beside", sendmsg(client, &beside, 0));
 	tell("own-listen", listen(socket(AF_INET, SOCK_STREAM, 0), 1));
 	int links = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_ROUTE);
 	tell("own-links", sendto(links, &request, sizeof request, 0, (struct sockaddr *)&kernel, sizeof kernel));
 	tell("own-links-told", recv(links, answer, sizeof answer, MSG_DONTWAIT));
+	kernel.nl_pid = 1;
+	tell("links-elsewhere", sendto(links, &request, sizeof request, 0, (struct sockaddr *)&kernel, sizeof kernel));
+	sent_by_copy();
 }
 
 /* handed-in PATH PORT: takes sockets from whoever listens there, and leads them to that port in every way. */
@@ -450,6 +484,10 @@ static void interrupted(int server)
 	setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 	tell("limit", connect(client, (struct sockaddr *)&full_path, length));
 	sigaction(SIGALRM, &again, NULL);
+	limit = (struct timeval){ .tv_sec = 20 };
+	setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	tell("signal-within-limit", connect(client, (struct sockaddr *)&full_path, length));
 	client = socket(AF_UNIX, SOCK_STREAM, 0);
 	if (fork() == 0) {
 		usleep(300000);

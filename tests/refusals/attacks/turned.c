@@ -110,6 +110,26 @@ static void neighbours(void)
 	int server = socket(AF_UNIX, SOCK_STREAM, 0);
 	tell("neighbour-bind", bind(server, (struct sockaddr *)&name, sizeof name));
 	tell("neighbour-listen", listen(server, 1));
+	/* A name that lies in no directory leads to nobody but the session. */
+	struct sockaddr_un nameless = { .sun_family = AF_UNIX };
+	int length_ = snprintf(nameless.sun_path + 1, sizeof nameless.sun_path - 1, "agentguard-own-%d", (int)getpid());
+	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length_);
+	int own = socket(AF_UNIX, SOCK_STREAM, 0);
+	bind(own, (struct sockaddr *)&nameless, size);
+	listen(own, 1);
+	tell("neighbour-nameless", connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&nameless, size));
+}
+
+/* A connection that is given up is one no more. */
+static void disconnected(void)
+{
+	struct sockaddr_in away = at("203.0.113.7", 80), nobody = { .sin_family = AF_UNSPEC };
+	socklen_t length = sizeof away;
+	int stream = socket(AF_INET, SOCK_STREAM, 0);
+	tell("neighbour-connect", connect(stream, (struct sockaddr *)&away, sizeof away));
+	long result = connect(stream, (struct sockaddr *)&nobody, sizeof nobody);
+	long peer = getpeername(stream, (struct sockaddr *)&away, &length);
+	tell("neighbour-given-up", result == 0 && peer < 0 && errno == ENOTCONN ? 0 : -1);
 }
 
 /* turned PORT: every other way to that port of the host's loopback, and what has to work beside. */
@@ -146,6 +166,7 @@ int turned(int argc, char **argv)
 	tell("neighbour-delay", setsockopt(stream, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
 	looked_up();
 	neighbours();
+	disconnected();
 	return 0;
 }
 

@@ -165,7 +165,7 @@ impl Worker<'_> {
             .seats
             .ask(&self.seat, &FromWorker::Connect { connect })?;
         match answer.entry {
-            Some(entry) if answer.allow && granted => return Ok(Some(entry)),
+            Some(entry) if answer.allow => return Ok(Some(entry)),
             Some(_) | None => {}
         }
         let told = self.shared.told.tell(notification.thread, &path, &answer);

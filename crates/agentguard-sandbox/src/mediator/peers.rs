@@ -25,8 +25,6 @@ use crate::error::{Failure, Step};
 use crate::plan::Plan;
 use crate::sys;
 
-/// Directories in memory that nobody has but the session.
-const OWN: [&str; 2] = ["/tmp", "/dev/shm"];
 /// The kernel tells inodes by the low 32 bits of their numbers. File systems on which these are enough:
 /// ext2 to ext4, tmpfs and f2fs (linux/magic.h).
 const SHORT_NUMBERS: [i64; 3] = [0xef53, 0x0102_1994, 0xf2f5_2010];
@@ -59,7 +57,8 @@ pub(super) struct Peers {
     is_own: bool,
     /// Whether the session has sockets of a network at all.
     has_network: bool,
-    own_devices: Vec<u64>,
+    /// The devices of directories in memory that nobody has but the session.
+    in_memory: Vec<u64>,
     /// What policy grants, held so that their inodes' numbers stay theirs.
     granted: Vec<(OwnedFd, (u64, u64))>,
     /// The devices of all mounts, by the mounts' numbers. None is added later: nothing inside may mount.
@@ -78,7 +77,11 @@ struct Probe(OwnedFd);
 impl Peers {
     /// Looks around in the session that was built. The process is to stand in `proc`, the caller's `/proc`,
     /// from now on: that is where descriptors have names.
-    pub(super) fn of(plan: &Plan, proc: BorrowedFd<'_>) -> Result<Self, Failure> {
+    pub(super) fn of(
+        plan: &Plan,
+        in_memory: Vec<u64>,
+        proc: BorrowedFd<'_>,
+    ) -> Result<Self, Failure> {
         const STEP: &str = "look after unix sockets";
         rustix::process::fchdir(proc).step(STEP)?;
         let make =
@@ -86,19 +89,15 @@ impl Peers {
         let probe = make(AddressFamily::UNIX, SocketType::DGRAM, None).step(STEP)?;
         let protocol = Some(netlink::SOCK_DIAG);
         let diagnosis = make(AddressFamily::NETLINK, SocketType::RAW, protocol).ok();
-        // Without namespaces these are the host's, and so is the network that the kernel would be asked about.
+        // Without namespaces the network that the kernel would be asked about is the host's.
         let has_own = plan.confinement.level == Level::Full;
-        let own: &[&str] = if has_own { &OWN } else { &[] };
-        let own_devices = own
-            .iter()
-            .map(|path| fs::stat(*path).map(|stat| stat.st_dev));
         let granted = plan.confinement.sockets.iter().cloned();
         let granted = granted.chain(plan.signing_inside());
         Ok(Self {
             network: sys::network_of(probe.as_fd()).step(STEP)?,
             is_own: has_own && plan.confinement.network.is_own(),
             has_network: has_own || plan.confinement.network != Network::Isolated,
-            own_devices: own_devices.collect::<Result<_, _>>().step(STEP)?,
+            in_memory,
             granted: granted.filter_map(hold).collect(),
             devices: devices(&read("self/mountinfo").step(STEP)?),
             diagnosis: diagnosis.map(Mutex::new),
@@ -124,7 +123,7 @@ impl Peers {
         if self.granted.iter().any(|(_, granted)| *granted == inode) {
             return Ok(Peer::Granted);
         }
-        if self.own_devices.contains(&stat.st_dev) {
+        if self.in_memory.contains(&stat.st_dev) {
             return Ok(Peer::Session);
         }
         let Some(bound) = self.is_own.then(|| self.told_by_number(pinned)).flatten() else {

@@ -106,14 +106,15 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
         Held::Session => receive_descriptors(control).map_err(lost)?.pop(),
         Held::Process => None,
     };
-    let (mut stage, first_look) = setup::build(&plan, lines.lifeline, early)?;
+    let (mut stage, mut first_look) = setup::build(&plan, lines.lifeline, early)?;
+    let in_memory = std::mem::take(&mut first_look.in_memory);
     let watch = Watch::begin(&plan, first_look)?;
     tell_ready(control, &mut stage, watch.start_of_session()).map_err(lost)?;
     // While the guard writes down that the session begins: the agent's process waits, and runs nothing.
     let filter = filter_for(&plan, matches!(stage.around, Around::Scope(_)))?;
     let making = agent::make(&plan, &stage, &filter, group)?;
     // While it confines itself:
-    let peers = Peers::of(&plan, stage.proc.as_fd())?;
+    let peers = Peers::of(&plan, in_memory, stage.proc.as_fd())?;
     close_up(&plan, &for_mediator)?;
     let agent = making.finish()?;
     let serving = Serving::begin(&plan, (stage, peers), agent, lines.workers, &watch);
