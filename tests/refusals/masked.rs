@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -16,7 +17,7 @@ const SECRET: &str = "whatever is masked\n";
 
 /// A workspace with what is masked in it, and what is not.
 fn prepare(scene: &Scene) -> String {
-    for directory in ["config", "secrets", "within", "first", "second"] {
+    for directory in ["config", "secrets", "within", "first", "second", "third"] {
         scene.directory(&format!("home/work/{directory}"));
     }
     for file in [
@@ -30,6 +31,8 @@ fn prepare(scene: &Scene) -> String {
     }
     symlink("first", scene.work().join("current")).unwrap();
     symlink("first/last", scene.work().join("last")).unwrap();
+    symlink("first", scene.work().join("way")).unwrap();
+    symlink("way/token", scene.work().join("led")).unwrap();
     for file in ["plain", "plain-twin", "within/plain"] {
         scene.write(&format!("home/work/{file}"), "plain");
     }
@@ -43,14 +46,21 @@ fn prepare(scene: &Scene) -> String {
         "package agentguard.sandbox\n\nwrite contains \"{kept}\"\n\nmasks contains \"{kept}/token\"\n\n\
          masks contains path if {{\n\
          \tsome name in [\".env\", \"config/later\", \"secrets\", \"gone\", \"absent/later\", \"tool\", \
-         \"x (deleted)\", \"current/token\", \"last\"]\n\
+         \"x (deleted)\", \"current/token\", \"last\", \"led\"]\n\
          \tpath := concat(\"/\", [\"{work}\", name])\n}}\n"
     ))
+}
+
+/// Notes something beside the content of a file.
+fn note(path: &Path) {
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(path, "user.noted", SECRET.as_bytes(), flags).unwrap();
 }
 
 /// As an editor does that writes a file anew, and whoever makes one that was not there.
 fn replace(scene: &Scene) {
     let new = scene.write("outside/new", SECRET);
+    note(&new);
     fs::rename(new, scene.work().join(".env")).unwrap();
     let new = scene.write("outside/new", SECRET);
     fs::rename(new, scene.work().join("x (deleted)")).unwrap();
@@ -67,6 +77,7 @@ fn replace(scene: &Scene) {
     for (link, to, token) in [
         ("current", "second", "second/token"),
         ("last", "second/last", "second/last"),
+        ("way", "third", "third/token"),
     ] {
         scene.write(&format!("home/work/{token}"), SECRET);
         let new = scene.outside().join("new");
@@ -103,6 +114,7 @@ fn what_is_masked_in_a_workspace_stays_so_whatever_is_put_in_its_place() {
             "current/token",
             "second/token",
             "last",
+            "third/token",
         ] {
             let text = fs::read_to_string(scene.work().join(file)).unwrap();
             assert_eq!(text, SECRET, "{file}");

@@ -380,7 +380,7 @@ impl Found {
     /// - `is_git_directory`, git's `setup.c`: `HEAD` with `objects` and `refs`, its own or another's
     fn add_repository(&mut self, parent: BorrowedFd<'_>, name: &[u8], what: &What) {
         let is = |known: &[u8]| is_named(name, known);
-        let is_part = is(b"head") || is(b"objects") || is(b"refs") || is(b"commondir");
+        let is_part = is_part(name);
         let is_lock = is(b"config.lock") || is(b"config.worktree.lock");
         let is_setting = is(b"config") || is(b"config.worktree") || is(b"commondir") || is_lock;
         let is_hooks = is(b"hooks") && matches!(what, What::Link(_) | What::Tree(_));
@@ -412,6 +412,12 @@ impl Found {
             self.add(REPOSITORY, &[]);
         }
     }
+}
+
+/// Whether a name is one of those by which git takes a directory for a repository.
+pub(super) fn is_part(name: &[u8]) -> bool {
+    let parts: [&[u8]; 4] = [b"head", b"objects", b"refs", b"commondir"];
+    parts.iter().any(|part| is_named(name, part))
 }
 
 /// Whether git would take a directory for a repository, where besides what is there `also` is.
