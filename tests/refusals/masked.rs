@@ -14,6 +14,10 @@ use crate::scene::{Ran, Scene, where_held};
 
 const ATTACK: &str = include_str!("attacks/masked.py");
 const SECRET: &str = "whatever is masked\n";
+const LOADER: &str = match cfg!(target_arch = "x86_64") {
+    true => "/lib64/ld-linux-x86-64.so.2",
+    false => "/lib/ld-linux-aarch64.so.1",
+};
 
 /// A workspace with what is masked in it, and what is not.
 fn prepare(scene: &Scene) -> String {
@@ -38,6 +42,17 @@ fn prepare(scene: &Scene) -> String {
     }
     scene.write("home/work/script", "printf ran");
     scene.program("tool", attack::program());
+    // A program that names a loader of its own, which is there for as long as nobody masks it.
+    let name = LOADER.as_bytes();
+    let mut led = attack::program().to_vec();
+    let at = led.windows(name.len()).position(|window| window == name);
+    let place = &mut led[at.unwrap()..][..name.len()];
+    place.fill(0);
+    place[..8].copy_from_slice(b"./loader");
+    scene.program("led-by-loader", &led);
+    led.splice(at.unwrap()..at.unwrap() + 8, *b"./plainl");
+    scene.program("led-by-plain", &led);
+    scene.program("plainl", &fs::read(LOADER).unwrap());
     scene.directory("outside/kept");
     scene.write("outside/kept/token", SECRET);
     let kept = scene.outside().join("kept").display().to_string();
@@ -46,7 +61,7 @@ fn prepare(scene: &Scene) -> String {
         "package agentguard.sandbox\n\nwrite contains \"{kept}\"\n\nmasks contains \"{kept}/token\"\n\n\
          masks contains path if {{\n\
          \tsome name in [\".env\", \"config/later\", \"secrets\", \"gone\", \"absent/later\", \"tool\", \
-         \"x (deleted)\", \"current/token\", \"last\", \"led\"]\n\
+         \"x (deleted)\", \"current/token\", \"last\", \"led\", \"loader\"]\n\
          \tpath := concat(\"/\", [\"{work}\", name])\n}}\n"
     ))
 }
@@ -84,6 +99,8 @@ fn replace(scene: &Scene) {
         symlink(to, &new).unwrap();
         fs::rename(new, scene.work().join(link)).unwrap();
     }
+    let new = scene.program("new-loader", &fs::read(LOADER).unwrap());
+    fs::rename(new, scene.work().join("loader")).unwrap();
     let new = scene.program("new-tool", attack::program());
     fs::rename(new, scene.work().join("tool")).unwrap();
 }

@@ -4,6 +4,8 @@
 //! before anything that could lead it elsewhere from inside, and what it led to once stays masked.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use agentguard_core::places::{fold, is_named};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
+use rustix::process::Pid;
 
 use super::look::{What, names};
 use crate::mediator::caller::Processes;
@@ -47,10 +50,25 @@ impl Masks {
             return Ok(());
         }
         let path = processes.path_of_bytes(file)?;
-        let lost = path.strip_suffix(LOST);
-        refuse_if(
-            self.hold(processes, &path) || lost.is_some_and(|path| self.hold(processes, path)),
-        )
+        refuse_if(self.holds_file(processes, &path))
+    }
+
+    /// Refuses an image of which a part lies at a mask: the program, or the loader that it names.
+    pub(super) fn refuse_image(&self, processes: &Processes, process: Pid) -> Result<()> {
+        if self.paths.is_empty() {
+            return Ok(());
+        }
+        let mut maps = Vec::new();
+        let file = File::from(processes.follow(process, "maps", OFlags::RDONLY)?);
+        let read = { file }.read_to_end(&mut maps);
+        read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::ACCESS))?;
+        // A path is the last field, and no other has a slash (proc_pid_maps(5)).
+        let path = |line: &[u8]| {
+            let start = line.iter().position(|byte| *byte == b'/')?;
+            line.get(start..).map(<[u8]>::to_vec)
+        };
+        let paths: BTreeSet<_> = maps.split(|byte| *byte == b'\n').filter_map(path).collect();
+        refuse_if(paths.iter().any(|path| self.holds_file(processes, path)))
     }
 
     /// Refuses to make a name at a mask, and a link above one: what is put there would lie elsewhere.
@@ -89,6 +107,12 @@ impl Masks {
             return self.refuse_move(processes, place);
         }
         refuse_if(self.hold(processes, &path_of(processes, place)?))
+    }
+
+    /// The same, as the kernel says the path of a file that may have lost its name.
+    fn holds_file(&self, processes: &Processes, path: &[u8]) -> bool {
+        let lost = path.strip_suffix(LOST);
+        self.hold(processes, path) || lost.is_some_and(|path| self.hold(processes, path))
     }
 
     /// Whether a path is a mask's, or below one. So is everything where that cannot be told.

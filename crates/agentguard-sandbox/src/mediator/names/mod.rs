@@ -72,6 +72,11 @@ impl Names {
         self.masks.refuse_file(processes, file)
     }
 
+    /// Refuses a new image with such a file in it.
+    pub(super) fn refuse_masked_image(&self, processes: &Processes, process: Pid) -> Result<()> {
+        self.masks.refuse_image(processes, process)
+    }
+
     /// Somebody is about to set this mask (umask(2)).
     pub(super) fn note_mask(&self, [mask, ..]: [u64; 6]) {
         const BITS: u64 = 0o777;
