@@ -50,6 +50,22 @@ pins contains concat("/", [directory, name]) if {
 
 pins contains ".git/worktrees"
 
+# Remotes of old: a push to one on this machine runs that one's hooks.
+_remotes := {"branches", "remotes"}
+
+pins contains concat("/", [directory, name]) if {
+	some directory in _git_directories | {"**/.git"}
+	some name in _remotes
+}
+
+places contains sprintf("%s/%s/*", [directory, name]) if {
+	some directory in _git_directories | {"**/.git"}
+	some name in _remotes
+}
+
+# A file there names a repository that lies elsewhere.
+places contains "**/.jj/repo"
+
 # What other programs for git's repositories keep there, and run what it names.
 _of_others := ["glab-cli/aliases.yml", "glab-cli/config.yml", "lazygit.yml", "sl/config"]
 

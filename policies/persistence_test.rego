@@ -60,6 +60,18 @@ test_so_is_what_lies_in_gits_directory if {
 	}
 }
 
+test_so_is_where_a_push_goes if {
+	pinned := sandbox.pins with input as request(["sub/.git"])
+	judged := sandbox.places with input as request(["sub/.git"])
+	every name in {"branches", "remotes"} {
+		all := {concat("/", [directory, name]) | some directory in {".git", "sub/.git", "**/.git"}}
+		all - pinned == set()
+		{concat("/", [path, "*"]) | some path in all} - judged == set()
+	}
+	"**/.jj/repo" in judged
+	not "**/.jj/repo" in pinned
+}
+
 test_work_goes_on if {
 	every path in {".git", ".git/objects", ".git/refs", ".gitmodules", ".gitignore", "src", "Makefile"} {
 		not path in sandbox.pins with input as request([".git"])

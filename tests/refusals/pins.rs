@@ -640,47 +640,6 @@ fn settings_of_git_are_held_however_they_are_named_and_so_is_what_they_run() {
     });
 }
 
-/// Beside git's own settings, in the same directory, lie those of other programs, which run what they name.
-#[test]
-fn settings_of_other_programs_in_gits_directory_are_held() {
-    const OTHERS: [&str; 4] = [
-        "lazygit.yml",
-        "glab-cli/config.yml",
-        "glab-cli/aliases.yml",
-        "sl/config",
-    ];
-    let script = format!(
-        "for git in .git sub/.git; do for name in {}; do \
-         mkdir -p $(dirname $git/$name); echo planted > $git/$name && echo made $git/$name; \
-         rm -f $git/$name; mv $git/$name $git/other && echo moved $git/$name; done; done; \
-         mkdir -p .git/glab-cli .git/sl; echo x > .git/lazygit; echo x > .git/sl/state && echo worked",
-        OTHERS.join(" ")
-    );
-    let prepare = |scene: &Scene| {
-        repository(scene);
-        for directory in ["sub", "sub/.git", "sub/.git/sl", "sub/.git/glab-cli"] {
-            scene.directory(&format!("home/work/{directory}"));
-        }
-        for name in OTHERS {
-            scene.write(&format!("home/work/sub/.git/{name}"), "as it was");
-        }
-    };
-    let planted = |scene: &Scene, git: &str| {
-        let text = |name: &&str| fs::read_to_string(scene.work().join(git).join(name)).ok();
-        OTHERS.iter().filter_map(text).collect::<Vec<_>>()
-    };
-    where_held(&[Promise::Pins], |scene| {
-        prepare(scene);
-        let ran = scene.run(&["sh", "-c", &script]);
-        assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
-        assert!(planted(scene, ".git").is_empty());
-        assert_eq!(planted(scene, "sub/.git"), ["as it was"; 4]);
-        scene.run_bare(&["sh", "-c", "mkdir -p .git/glab-cli .git/sl"]);
-        let bare = scene.run_bare(&["sh", "-c", &script.replace("rm -f", ":")]);
-        assert_eq!(bare.stdout.matches("made").count(), 8);
-    });
-}
-
 #[test]
 fn pipelines_of_repositories_further_down_are_told_when_the_session_ends() {
     as_everyone(|scene| {

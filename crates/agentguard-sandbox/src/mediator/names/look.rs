@@ -129,7 +129,11 @@ impl Places {
         if !is_git {
             found.add_repository(place.parent.as_fd(), name, what);
         }
-        let is_hooks = path.len() > 1 && path.iter().rev().nth(1).is_some_and(is_hooks);
+        let is_hooks = path
+            .iter()
+            .rev()
+            .nth(1)
+            .is_some_and(|above| is_hooks(above));
         if is_hooks && !matches!(what, What::Directory) {
             found.add_hook(place.parent.as_fd());
         }
@@ -259,8 +263,11 @@ pub(super) fn names(path: &[u8]) -> Vec<&[u8]> {
     names.filter(|name| !name.is_empty()).collect()
 }
 
-fn is_hooks(name: &&[u8]) -> bool {
-    is_named(name, b"hooks")
+/// Whether a directory of a repository is called so that holds what git runs, or where a push goes: to a repository on
+/// this machine, whose hooks run then (git-fetch(1), "Named file in `$GIT_DIR/remotes`").
+fn is_hooks(name: &[u8]) -> bool {
+    let directories: [&[u8]; 3] = [b"hooks", b"remotes", b"branches"];
+    directories.iter().any(|known| is_named(name, known))
 }
 
 /// What was found, and how much was looked at.
@@ -383,7 +390,7 @@ impl Found {
         let is_part = is_part(name);
         let is_lock = is(b"config.lock") || is(b"config.worktree.lock");
         let is_setting = is(b"config") || is(b"config.worktree") || is(b"commondir") || is_lock;
-        let is_hooks = is(b"hooks") && matches!(what, What::Link(_) | What::Tree(_));
+        let is_hooks = is_hooks(name) && matches!(what, What::Link(_) | What::Tree(_));
         if !is_part && !is_setting && !is_hooks {
             return;
         }
@@ -403,7 +410,7 @@ impl Found {
         }
     }
 
-    /// Whether `hooks` is the directory of a repository's hooks, whatever the repository is called.
+    /// Whether `hooks` is such a directory of a repository, whatever that is called.
     fn add_hook(&mut self, hooks: BorrowedFd<'_>) {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let above = fs::openat(hooks, "..", flags, Mode::empty());
