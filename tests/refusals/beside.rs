@@ -111,3 +111,53 @@ fn a_file_of_jujutsu_names_no_other_repository() {
         assert_eq!(kept, "as it was");
     });
 }
+
+/// The agent's home lies elsewhere to whoever is outside, and holds what it likes: also repositories.
+#[test]
+fn no_link_leads_to_what_an_agent_keeps_in_its_home() {
+    const SCRIPT: &str = "home=$1; kept=$2; mkdir -p $home/kept && git init -q $home/kept && \
+        git -C $home/kept config core.fsmonitor \"sh -c ': > ../has-run'\"; \
+        try() { rm -f l; \"$@\" && echo \"let $*\"; }; \
+        try ln -s \"$kept/kept\" l; try ln -s \"..${kept#*/home}/kept\" l; try ln -s \"/usr/..$kept/kept\" l; \
+        try ln -s .. l; try ln -s / l; try ln -s ../../home l; try ln -s \"${kept%/*}\" l; \
+        mkdir -p node_modules/a d; try ln -s \"$kept/kept\" node_modules/a/l; try ln -s \"$PWD/../.local\" d/l; \
+        mkdir -p \"$kept\"; : > \"$kept/kept\"; try ln -s \"$kept/kept\" l; \
+        ln -s /usr/bin/env env && ln -s ../d node_modules/up && ln -s \"$home/kept\" inside && ln -s absent/x gone && echo worked";
+    let words = |home: &str, kept: &std::path::Path| {
+        let kept = kept.display().to_string();
+        ["sh", "-c", SCRIPT, "sh", home, &kept].map(str::to_owned)
+    };
+    let has_run = |scene: &Scene| {
+        for link in ["l", "node_modules/a/l", "inside"] {
+            let script = format!("cd {link} && git status");
+            scene.run_bare(&["sh", "-c", &script]);
+        }
+        let mut places = vec![
+            scene.root.join("home/has-run"),
+            scene.work().join("has-run"),
+        ];
+        places.push(
+            scene
+                .root
+                .join("home/.local/state/agentguard/homes/local/has-run"),
+        );
+        places.push(scene.outside().join("has-run"));
+        places.iter().any(|place| place.exists())
+    };
+    where_held(&[Promise::Pins], |scene| {
+        let kept = scene.root.join("home/.local/state/agentguard/homes/local");
+        let words = words(&scene.root.join("home").display().to_string(), &kept);
+        let ran = scene.run(&words.each_ref().map(String::as_str));
+        assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
+        assert!(kept.join("kept/.git").exists());
+        assert!(!has_run(scene));
+    });
+    as_everyone(|scene| {
+        let words = words(&scene.outside().display().to_string(), &scene.outside());
+        let script = words[2].replace(": > \"$kept/kept\";", "");
+        let words = ["sh", "-c", &script, "sh", &words[4], &words[5]];
+        let ran = scene.run_bare(&words);
+        assert!(ran.stdout.contains("let ln -s"), "{}", ran.stderr);
+        assert!(has_run(scene));
+    });
+}

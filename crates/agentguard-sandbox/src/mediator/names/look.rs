@@ -55,6 +55,8 @@ pub(super) struct Coming {
 #[derive(Debug)]
 pub(super) struct Places {
     workspace: Vec<u8>,
+    /// Where the agent's home lies outside.
+    home: Vec<u8>,
     patterns: Vec<Pattern>,
     /// Those of each pattern.
     letters: Vec<Letters>,
@@ -74,6 +76,7 @@ impl Places {
         let patterns: Vec<_> = patterns.chain(led.patterns()).collect();
         Self {
             workspace: confinement.workspace.as_os_str().as_bytes().to_vec(),
+            home: plan.private_home.as_os_str().as_bytes().to_vec(),
             letters: patterns.iter().map(Pattern::letters).collect(),
             patterns,
             fetched: Fetched::of(&confinement.fetched),
@@ -163,7 +166,8 @@ impl Places {
         }
     }
 
-    /// Whether a link at `path` makes a directory that is looked into by nobody, since it was fetched, one that is worked in.
+    /// Whether a link at `path` makes a directory that is looked into by nobody one that is worked in: one that was fetched,
+    /// or one of the agent's home, which lies elsewhere to everybody outside.
     fn lets_out(
         &self,
         processes: &Processes,
@@ -180,14 +184,14 @@ impl Places {
             && !told.contains(&b"..".as_slice())
             && !told.starts_with(&names(&self.workspace));
         // What lies elsewhere is not asked: it may not answer.
-        if is_fetched(path) || is_elsewhere {
-            return false;
+        if is_elsewhere {
+            return self.leads_home(&told);
         }
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let resolve = ResolveFlags::NO_MAGICLINKS;
-        let led = match fs::openat2(parent, os(target), flags, Mode::empty(), resolve) {
-            Ok(led) if kind(led.as_fd()) != Ok(FileType::Directory) => return false,
-            Ok(led) => match processes.path_of_bytes(led.as_fd()) {
+        let found = fs::openat2(parent, os(target), flags, Mode::empty(), resolve);
+        let led = match &found {
+            Ok(found) => match processes.path_of_bytes(found.as_fd()) {
                 Ok(led) => led,
                 Err(_) => return true,
             },
@@ -196,14 +200,26 @@ impl Places {
             Err(_) => [self.workspace.as_slice(), above, b"/", target].concat(),
         };
         let mut at = Vec::new();
-        for name in names(self.within(&led).unwrap_or_default()) {
+        for name in names(&led) {
             match name {
                 b"." => {}
                 b".." => drop(at.pop()),
                 name => at.push(name),
             }
         }
-        is_fetched(&at)
+        if self.leads_home(&at) {
+            return true;
+        }
+        let is_directory =
+            found.map_or(true, |found| kind(found.as_fd()) == Ok(FileType::Directory));
+        let within = at.strip_prefix(names(&self.workspace).as_slice());
+        is_directory && !is_fetched(path) && is_fetched(within.unwrap_or_default())
+    }
+
+    /// Whether a path leads into the directory that is the agent's home, or to one above it, from where another link could.
+    fn leads_home(&self, path: &[&[u8]]) -> bool {
+        let home = names(&self.home);
+        path.iter().zip(home).all(|(name, home)| *name == home)
     }
 
     /// The links at pins that lead elsewhere once a directory is moved, by their names from there. Within the directory
@@ -467,6 +483,7 @@ mod tests {
     fn what_lies_beside_a_workspace_is_not_in_it() {
         let places = Places {
             workspace: b"/w".to_vec(),
+            home: b"/h/x".to_vec(),
             patterns: Vec::new(),
             letters: Vec::new(),
             fetched: Fetched::of(&[]),
