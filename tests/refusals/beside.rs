@@ -122,7 +122,9 @@ fn no_link_leads_to_what_an_agent_keeps_in_its_home() {
         try ln -s .. l; try ln -s / l; try ln -s ../../home l; try ln -s \"${kept%/*}\" l; \
         mkdir -p node_modules/a d; try ln -s \"$kept/kept\" node_modules/a/l; try ln -s \"$PWD/../.local\" d/l; \
         mkdir -p \"$kept\"; : > \"$kept/kept\"; try ln -s \"$kept/kept\" l; \
-        ln -s /usr/bin/env env && ln -s ../d node_modules/up && ln -s \"$home/kept\" inside && ln -s absent/x gone && echo worked";
+        ln -s /usr/bin/env env && ln -s ../d node_modules/up && ln -s \"$home/kept\" inside && ln -s absent/x gone && \
+        mkdir -p a/b/c/d up && ln -s \"../../..${kept#*/home}/kept\" a/b/c/d/l && mv a/b/c/d up/d && echo moved; rm -rf a/b/c/d; \
+        ln -s ../b a/b/c/l && mv a/b/c a/c && mv a/c c && ls -d c/l && echo worked";
     let words = |home: &str, kept: &std::path::Path| {
         let kept = kept.display().to_string();
         ["sh", "-c", SCRIPT, "sh", home, &kept].map(str::to_owned)
@@ -148,7 +150,7 @@ fn no_link_leads_to_what_an_agent_keeps_in_its_home() {
         let kept = scene.root.join("home/.local/state/agentguard/homes/local");
         let words = words(&scene.root.join("home").display().to_string(), &kept);
         let ran = scene.run(&words.each_ref().map(String::as_str));
-        assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
+        assert_eq!(ran.stdout, "c/l\nworked\n", "{}", ran.stderr);
         assert!(kept.join("kept/.git").exists());
         assert!(!has_run(scene));
     });

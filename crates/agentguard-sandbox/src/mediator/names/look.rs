@@ -23,6 +23,8 @@ const MOST_FOUND: usize = 64;
 const MOST_LINKS: usize = 16384;
 /// So much of a tree is looked at, and so deep.
 const MOST_SEEN: usize = 4096;
+/// So much of one is looked through for links.
+const MOST_MOVED: usize = 1 << 20;
 const DEEPEST: usize = 64;
 /// What is said of a link at a place that is moved with the directory above it.
 const LINK: &str = "link";
@@ -107,22 +109,7 @@ impl Places {
         let mut found = Found::new(path.join(&b'/'), what);
         self.find_places(&mut found, &path, place.parent.as_fd(), what);
         if let What::Tree(tree) = what {
-            let from = processes.path_of_bytes(tree.as_fd())?;
-            let from = self.within(&from).unwrap_or_default();
-            for link in self.turned(from.strip_prefix(b"/").unwrap_or(from), &path) {
-                // It may be gone by now, and something else have the directory's name.
-                if is_there(tree.as_fd(), OsStr::from_bytes(&link)) {
-                    found.add(LINK, &[&link]);
-                }
-            }
-            if !from.is_empty() && self.fetched.is_left(&names(from), &path) {
-                found.add_brought(Search::through(
-                    tree.as_fd(),
-                    &path,
-                    &self.patterns,
-                    &self.fetched,
-                ));
-            }
+            self.add_moved(&mut found, processes, tree.as_fd(), &path)?;
         }
         if let What::Link(target) = what
             && self.lets_out(processes, (place.parent.as_fd(), above), (&path, target))
@@ -141,6 +128,97 @@ impl Places {
             found.add_hook(place.parent.as_fd());
         }
         Ok(found.all)
+    }
+
+    /// Notes what a directory brings along that counts by where it is moved to.
+    fn add_moved(
+        &self,
+        found: &mut Found,
+        processes: &Processes,
+        tree: BorrowedFd<'_>,
+        to: &[&[u8]],
+    ) -> Result<()> {
+        let from = processes.path_of_bytes(tree)?;
+        let from = self.within(&from).unwrap_or_default();
+        for link in self.turned(from.strip_prefix(b"/").unwrap_or(from), to) {
+            // It may be gone by now, and something else have the directory's name.
+            if is_there(tree, OsStr::from_bytes(&link)) {
+                found.add(LINK, &[&link]);
+            }
+        }
+        if !from.is_empty() && self.fetched.is_left(&names(from), to) {
+            let (patterns, fetched) = (&self.patterns, &self.fetched);
+            found.add_brought(Search::through(tree, to, patterns, fetched));
+        }
+        // Less far down, a link goes further up.
+        let mut at: Vec<Vec<u8>> = to.iter().map(|name| name.to_vec()).collect();
+        let is_higher = to.len() < names(from).len();
+        if is_higher && self.brings_home(tree, &mut at, &mut 0).unwrap_or(true) {
+            found.add(LINK, &[]);
+        }
+        Ok(())
+    }
+
+    /// Whether a link in a directory that is to be `at` leads to the agent's home from there. What cannot be looked at does.
+    fn brings_home(
+        &self,
+        directory: BorrowedFd<'_>,
+        at: &mut Vec<Vec<u8>>,
+        seen: &mut usize,
+    ) -> Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = fs::openat(directory, ".", flags, Mode::empty())?;
+        for entry in Dir::read_from(&opened)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            *seen += 1;
+            if matches!(name, b"." | b"..") {
+                continue;
+            }
+            if *seen > MOST_MOVED || at.len() > DEEPEST {
+                return Ok(true);
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => {
+                    let stat = fs::statat(&opened, os(name), AtFlags::SYMLINK_NOFOLLOW)?;
+                    FileType::from_raw_mode(stat.st_mode)
+                }
+                kind => kind,
+            };
+            let is_home = match kind {
+                FileType::Directory => {
+                    let below = fs::openat(&opened, os(name), flags, Mode::empty())?;
+                    at.push(name.to_vec());
+                    let is_home = self.brings_home(below.as_fd(), at, seen)?;
+                    at.pop();
+                    is_home
+                }
+                FileType::Symlink => {
+                    let target = fs::readlinkat(&opened, os(name), Vec::new())?;
+                    let above = at.join(&b'/');
+                    let led = [
+                        &self.workspace,
+                        b"/".as_slice(),
+                        &above,
+                        b"/",
+                        target.to_bytes(),
+                    ];
+                    // One from the top on leads where it did.
+                    let is_relative = !target.to_bytes().starts_with(b"/");
+                    is_relative && self.leads_home(&plain(&led.concat()))
+                }
+                FileType::RegularFile
+                | FileType::Fifo
+                | FileType::Socket
+                | FileType::CharacterDevice
+                | FileType::BlockDevice
+                | FileType::Unknown => false,
+            };
+            if is_home {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Notes each pattern that `path` matches as what it is to be, or that something below it would.
@@ -199,14 +277,7 @@ impl Places {
             Err(_) if target.starts_with(b"/") => [b"/".as_slice(), &told.join(&b'/')].concat(),
             Err(_) => [self.workspace.as_slice(), above, b"/", target].concat(),
         };
-        let mut at = Vec::new();
-        for name in names(&led) {
-            match name {
-                b"." => {}
-                b".." => drop(at.pop()),
-                name => at.push(name),
-            }
-        }
+        let at = plain(&led);
         if self.leads_home(&at) {
             return true;
         }
@@ -277,6 +348,19 @@ impl Places {
 pub(super) fn names(path: &[u8]) -> Vec<&[u8]> {
     let names = path.split(|byte| *byte == b'/');
     names.filter(|name| !name.is_empty()).collect()
+}
+
+/// The names of a path without dots, as where no link is on the way.
+fn plain(path: &[u8]) -> Vec<&[u8]> {
+    let mut at = Vec::new();
+    for name in names(path) {
+        match name {
+            b"." => {}
+            b".." => drop(at.pop()),
+            name => at.push(name),
+        }
+    }
+    at
 }
 
 /// Whether a directory of a repository is called so that holds what git runs, or where a push goes: to a repository on
