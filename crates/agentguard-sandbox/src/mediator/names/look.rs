@@ -178,13 +178,11 @@ impl Places {
             if *seen > MOST_MOVED || at.len() > DEEPEST {
                 return Ok(true);
             }
-            let kind = match entry.file_type() {
-                FileType::Unknown => {
-                    let stat = fs::statat(&opened, os(name), AtFlags::SYMLINK_NOFOLLOW)?;
-                    FileType::from_raw_mode(stat.st_mode)
-                }
-                kind => kind,
-            };
+            let mut kind = entry.file_type();
+            if kind == FileType::Unknown {
+                let stat = fs::statat(&opened, os(name), AtFlags::SYMLINK_NOFOLLOW)?;
+                kind = FileType::from_raw_mode(stat.st_mode);
+            }
             let is_home = match kind {
                 FileType::Directory => {
                     let below = fs::openat(&opened, os(name), flags, Mode::empty())?;
