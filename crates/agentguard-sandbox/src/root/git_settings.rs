@@ -224,9 +224,6 @@ mod tests {
 [filter "lfs"]
 	clean = git-lfs clean -- %f
 	process
-[filter "x"]
-	clean = python3 clean.py --all . ..
-	smudge = smudge.sh x
 [pager]
 	log = tools/pager -x
 [init]
@@ -254,7 +251,6 @@ mod tests {
                 hooks("~/z"),
                 hooks("./tools/lint.py"),
                 hooks("/usr/lib/x"),
-                hooks("clean.py"),
                 hooks("tools/pager"),
                 hooks("template"),
                 hooks("tools/update"),
@@ -262,6 +258,13 @@ mod tests {
                 further("last"),
             ]
         );
+    }
+
+    #[test]
+    fn a_script_behind_its_interpreter_needs_no_directory() {
+        let settings =
+            b"[filter \"x\"]\nclean = python3 clean.py --all . ..\nsmudge = smudge.sh x\n";
+        assert_eq!(named(settings), [Named::Hooks(b"clean.py".to_vec())]);
     }
 
     #[test]
