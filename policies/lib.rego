@@ -46,25 +46,30 @@ taken_up contains path if {
 		".aider.conf.yml", ".amazonq", ".amp", ".augment", ".bazeliskrc", ".bazelrc", ".cargo/config",
 		".cargo/config.toml", ".claude", ".clinerules/hooks", ".codebuddy", ".codex", ".config/mise",
 		".config/mise.toml", ".continue", ".crush.json", ".cursor", ".devcontainer", ".devcontainer.json", ".devin",
-		".envrc", ".exrc", ".factory", ".gemini", ".github/copilot", ".github/extensions", ".github/hooks",
-		".github/lsp.json", ".github/mcp.json", ".gitlab/duo", ".grok", ".gvimrc", ".helix", ".hg/hgrc",
-		".hg/hgrc-not-shared", ".hg/sharedpath", ".husky", ".idea", ".iflow", ".jj/repo/config.toml",
-		".jj/workspace-config.toml", ".junie", ".kilo", ".kilocode", ".kimi-code", ".kiro/agents", ".kiro/hooks",
-		".kiro/settings", ".mcp.json", ".mise", ".mise.local.toml", ".mise.toml", ".npmrc", ".nvim.lua", ".nvimrc",
-		".opencode", ".openhands", ".pi", ".pnpmfile.cjs", ".pnpmfile.mjs", ".qoder", ".qwen", ".renviron", ".roo",
-		".rovodev", ".rprofile", ".sl/config", ".sl/sharedpath", ".tabnine", ".tool-versions", ".trae", ".vibe",
-		".vimrc", ".vscode", ".warp", ".windsurf", ".yarn/plugins", ".yarn/releases", ".yarnrc", ".yarnrc.yml",
-		".zed", "_darcs/prefs/defaults", "_darcs/prefs/prefs", "bunfig.toml", "crush.json", "kilo.json", "kilo.jsonc",
-		"mise.local.toml", "mise.toml", "mise/config.toml", "opencode.json", "opencode.jsonc", "rust-toolchain",
-		"rust-toolchain.toml",
+		".envrc", ".exrc", ".factory", ".gemini", ".ghci",
+		".github/copilot", ".github/extensions", ".github/hooks", ".github/lsp.json", ".github/mcp.json",
+		".gitlab/duo", ".grok", ".gvimrc", ".helix", ".hg/hgrc", ".hg/hgrc-not-shared", ".hg/sharedpath", ".husky",
+		".idea", ".iex.exs", ".iflow", ".irbrc", ".jj/repo/config.toml", ".jj/workspace-config.toml", ".junie",
+		".kilo", ".kilocode", ".kimi-code", ".kiro/agents", ".kiro/hooks", ".kiro/settings", ".lazygit.yml",
+		".lsp/config.edn", ".mcp.json", ".mise", ".mise.local.toml", ".mise.toml", ".npmrc", ".nvim.lua",
+		".nvimrc", ".ocamlinit", ".opencode", ".openhands", ".pdbrc", ".perldb", ".pi", ".pijul/config",
+		".pnpmfile.cjs", ".pnpmfile.mjs", ".prototools", ".pryrc", ".qoder", ".qwen", ".renviron", ".roo", ".rovodev",
+		".rprofile", ".sl/config", ".sl/sharedpath", ".tabnine", ".tool-versions", ".trae", ".vibe",
+		".vim/coc-settings.json", ".vimrc", ".vs/mcp.json", ".vscode", ".warp", ".windsurf", ".yarn/plugins",
+		".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed", "_darcs/prefs/defaults",
+		"_darcs/prefs/prefs", "bunfig.toml", "codebuff.json", "crush.json", "gptme.toml", "kilo.json", "kilo.jsonc",
+		"mise.local.toml", "mise.toml", "mise/config.toml", "opencode.json", "opencode.jsonc", "rust-analyzer.toml",
+		"rust-toolchain", "rust-toolchain.toml",
 	]
 }
 
 # The same, read at the top of a repository only.
 taken_up_at_top contains path if {
 	some path in [
-		".codesandbox", ".gitpod.yml", ".lefthook", ".lefthook-local", ".pre-commit-config.yaml",
-		".pre-commit-config.yml", ".stackblitzrc", "hk.pkl", "lsp.json", "prek.toml",
+		".codesandbox", ".gitpod.yml", ".huskyrc", ".huskyrc.js", ".huskyrc.json", ".lefthook",
+		".lefthook-local", ".pre-commit-config.yaml", ".pre-commit-config.yml", ".rusty-hook.toml",
+		".stackblitzrc", ".trunk", "captainhook.json", "grumphp.yml", "grumphp.yml.dist", "hk.pkl", "lsp.json",
+		"prek.toml",
 	]
 }
 

@@ -13,11 +13,13 @@ _git_directories contains directory if some directory in input.request.git_direc
 # What hosts of repositories and their CI run by themselves, from the top of a repository.
 _pipelines := [
 	".appveyor.yml", ".azure-pipelines", ".build.yml", ".buildkite", ".builds", ".circleci", ".cirrus.star",
-	".cirrus.yml", ".drone.jsonnet", ".drone.star", ".drone.yaml", ".drone.yml", ".forgejo/workflows",
-	".gitea/workflows", ".github/actions", ".github/workflows", ".gitlab-ci.yml", ".semaphore", ".tekton",
-	".travis.yml", ".woodpecker", ".woodpecker.yaml", ".woodpecker.yml", "Jenkinsfile", "appveyor.yml",
-	"azure-pipelines.yaml", "azure-pipelines.yml", "bitbucket-pipelines.yml", "buildspec.yaml", "buildspec.yml",
-	"cloudbuild.yaml", "cloudbuild.yml", "codefresh.yml", "wercker.yml",
+	".cirrus.yml", ".copr", ".drone.jsonnet", ".drone.star", ".drone.yaml", ".drone.yml", ".eas/workflows",
+	".forgejo/workflows", ".gitea/workflows", ".github/actions", ".github/workflows", ".gitlab-ci.yml", ".harness",
+	".packit.yaml", ".prow", ".prow.yaml", ".readthedocs.yaml", ".readthedocs.yml", ".semaphore", ".teamcity",
+	".tekton", ".travis.yml", ".vela.yml", ".woodpecker", ".woodpecker.yaml", ".woodpecker.yml", ".zuul.d",
+	".zuul.yaml", "Jenkinsfile", "appveyor.yml", "azure-pipelines.yaml", "azure-pipelines.yml",
+	"bitbucket-pipelines.yml", "bitrise.yml", "buildspec.yaml", "buildspec.yml", "cloudbuild.yaml",
+	"cloudbuild.yml", "codefresh.yml", "codemagic.yaml", "screwdriver.yaml", "wercker.yml", "zuul.d", "zuul.yaml",
 ]
 
 # The workspace may be no repository, or a directory of one.
@@ -47,6 +49,34 @@ pins contains concat("/", [directory, name]) if {
 }
 
 pins contains ".git/worktrees"
+
+# Remotes of old: a push to one on this machine runs that one's hooks.
+_remotes := {"branches", "remotes"}
+
+pins contains concat("/", [directory, name]) if {
+	some directory in _git_directories | {"**/.git"}
+	some name in _remotes
+}
+
+places contains sprintf("%s/%s/*", [directory, name]) if {
+	some directory in _git_directories | {"**/.git"}
+	some name in _remotes
+}
+
+# A file there names a repository that lies elsewhere.
+places contains "**/.jj/repo"
+
+# What other programs for git's repositories keep there, and run what it names.
+_of_others := ["glab-cli/aliases.yml", "glab-cli/config.yml", "lazygit.yml", "sl/config"]
+
+_beside_settings contains concat("/", [directory, name]) if {
+	some directory in _git_directories | {"**/.git"}
+	some name in _of_others
+}
+
+pins contains path if some path in _beside_settings
+
+places contains path if some path in _beside_settings
 
 # A name that comes into being here is judged. Git's places are places at any depth, whatever was fetched; so are,
 # whatever the directory is called, the settings and hooks of what git takes for a repository.

@@ -36,17 +36,40 @@ test_so_is_what_any_agent_or_tool_reads if {
 	pinned := sandbox.pins with input as request([])
 	judged := sandbox.places with input as request([])
 	every path in {
-		".agents/plugins", ".amp", ".gitlab/duo", ".hg/hgrc-not-shared", ".hg/sharedpath", ".jj/repo/config.toml",
-		".kilo", ".rprofile", ".tool-versions", "kilo.jsonc", "mise.toml", "rust-toolchain.toml",
+		".agents/plugins", ".amp", ".ghci", ".gitlab/duo", ".hg/hgrc-not-shared", ".hg/sharedpath", ".jj/repo/config.toml",
+		".kilo", ".lazygit.yml", ".pdbrc", ".prototools", ".rprofile", ".tool-versions", ".vim/coc-settings.json",
+		".vs/mcp.json", "codebuff.json", "gptme.toml", "rust-analyzer.toml", "kilo.jsonc", "mise.toml", "rust-toolchain.toml",
 	} {
 		{path, concat("/", ["**", path])} - pinned == set()
 		{concat("/", ["**", path]), sprintf("**/%s/**", [path])} - judged == set()
 	}
-	every path in {".config/lefthook-local.yml", ".lefthook", "prek.toml", ".stackblitzrc"} {
+	every path in {".config/lefthook-local.yml", ".lefthook", ".readthedocs.yaml", ".teamcity", ".trunk", "prek.toml", ".stackblitzrc"} {
 		{path, concat("/", ["**/.git/..", path])} - pinned == set()
 		{path, concat("/", ["**/.git/..", path])} - judged == set()
 		not concat("/", ["**", path]) in judged
 	}
+}
+
+# What other programs for git's repositories keep there.
+test_so_is_what_lies_in_gits_directory if {
+	pinned := sandbox.pins with input as request(["sub/.git"])
+	judged := sandbox.places with input as request(["sub/.git"])
+	every name in {"glab-cli/aliases.yml", "glab-cli/config.yml", "lazygit.yml", "sl/config"} {
+		all := {concat("/", [directory, name]) | some directory in {".git", "sub/.git", "**/.git"}}
+		all - (pinned & judged) == set()
+	}
+}
+
+test_so_is_where_a_push_goes if {
+	pinned := sandbox.pins with input as request(["sub/.git"])
+	judged := sandbox.places with input as request(["sub/.git"])
+	every name in {"branches", "remotes"} {
+		all := {concat("/", [directory, name]) | some directory in {".git", "sub/.git", "**/.git"}}
+		all - pinned == set()
+		{concat("/", [path, "*"]) | some path in all} - judged == set()
+	}
+	"**/.jj/repo" in judged
+	not "**/.jj/repo" in pinned
 }
 
 test_work_goes_on if {

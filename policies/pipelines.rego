@@ -192,7 +192,8 @@ is_file(change) if {
 
 is_pipeline(path) if {
 	some directory in {".buildkite/", ".circleci/", ".github/actions/", ".github/workflows/", ".gitea/workflows/", ".forgejo/workflows/",
-		".azure-pipelines/", ".builds/", ".gitlab/", ".semaphore/", ".tekton/", ".woodpecker/",
+		".azure-pipelines/", ".builds/", ".copr/", ".eas/workflows/", ".gitlab/", ".harness/", ".prow/", ".semaphore/",
+		".teamcity/", ".tekton/", ".woodpecker/", ".zuul.d/", "zuul.d/",
 	}
 	is_at(path, directory)
 }
@@ -202,10 +203,12 @@ is_pipeline(path) if regex.match(`\.gitlab-ci\.ya?ml$|(^|/)action\.ya?ml$`, path
 
 is_pipeline(path) if {
 	path in {
-		".appveyor.yml", ".build.yml", ".cirrus.star", ".cirrus.yml", ".drone.jsonnet", ".drone.star", ".drone.yaml", ".drone.yml",
-		".travis.yml", ".woodpecker.yaml", ".woodpecker.yml", "appveyor.yml", "azure-pipelines.yaml", "azure-pipelines.yml",
-		"bitbucket-pipelines.yml", "buildspec.yaml", "buildspec.yml", "cloudbuild.yaml", "cloudbuild.yml", "codefresh.yml",
-		"jenkinsfile", "wercker.yml",
+		".appveyor.yml", ".build.yml", ".cirrus.star", ".cirrus.yml", ".drone.jsonnet", ".drone.star", ".drone.yaml",
+		".drone.yml", ".packit.yaml", ".prow.yaml", ".readthedocs.yaml", ".readthedocs.yml", ".travis.yml",
+		".vela.yml", ".woodpecker.yaml", ".woodpecker.yml", ".zuul.yaml", "appveyor.yml", "azure-pipelines.yaml",
+		"azure-pipelines.yml", "bitbucket-pipelines.yml", "bitrise.yml", "buildspec.yaml", "buildspec.yml",
+		"cloudbuild.yaml", "cloudbuild.yml", "codefresh.yml", "codemagic.yaml", "jenkinsfile", "screwdriver.yaml",
+		"wercker.yml", "zuul.yaml",
 	}
 }
 

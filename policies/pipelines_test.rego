@@ -223,7 +223,12 @@ test_gitlab_gets_nothing_from_elsewhere if {
 }
 
 test_what_a_pipeline_includes_is_one if {
-	every path in {".gitlab/ci/build.yml", "ci/build.gitlab-ci.yml", "tools/x/action.yml", ".cirrus.yml", ".woodpecker/a.yaml", ".gitlab"} {
+	every path in {
+		".gitlab/ci/build.yml", "ci/build.gitlab-ci.yml", "tools/x/action.yml", ".cirrus.yml", ".woodpecker/a.yaml", ".gitlab",
+		".copr/Makefile", ".eas/workflows/a.yml", ".harness/a.yaml", ".packit.yaml", ".prow.yaml", ".prow/a.yaml",
+		".readthedocs.yaml", ".readthedocs.yml", ".teamcity/settings.kts", ".vela.yml", ".zuul.d/a.yaml", ".zuul.yaml",
+		"bitrise.yml", "codemagic.yaml", "screwdriver.yaml", "zuul.d/a.yaml", "zuul.yaml",
+	} {
 		action := {"paths": [{"path": path, "change": "changed", "mode": "100644"}], "infrastructure": []}
 		{rule.id | some rule in pipelines.deny} == {"push/pipeline"} with input as {"action": action}
 	}

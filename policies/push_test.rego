@@ -88,7 +88,7 @@ test_what_is_pinned_is_not_pushed if {
 	pinned := {path |
 		some path in sandbox.pins with input as {"request": {"git_directories": []}}
 		not startswith(path, ".git/")
-		not startswith(path, "**/.git/../")
+		not startswith(path, "**/.git/")
 	}
 	every path in pinned {
 		asked := {"refs": [branch("agent/fixer/01234567/x", "create")], "paths": [{"path": path, "change": "added", "mode": "100644"}]}
@@ -130,7 +130,7 @@ test_settings_of_agents_and_tools_are_not_pushed if {
 		".factory/hooks.json", ".github/extensions/x/extension.mjs", ".github/lsp.json", ".github/mcp.json",
 		".gitlab/duo/mcp.json", ".grok/config.toml", ".iflow/settings.json", ".junie/mcp/mcp.json",
 		".kilo/setup-script", ".kilocode/mcp.json", ".kimi-code/mcp.json", ".openhands/setup.sh",
-		".pi/extensions/x.ts", ".qoder/settings.json", ".qwen/settings.json", ".rovodev/mcp.json",
+		".pi/extensions/x.ts", ".vs/mcp.json", "codebuff.json", "gptme.toml", ".qoder/settings.json", ".qwen/settings.json", ".rovodev/mcp.json",
 		".tabnine/agent/settings.json", ".trae/mcp.json", ".vibe/config.toml", ".warp/.mcp.json", "kilo.json",
 		"kilo.jsonc",
 	} {
@@ -138,7 +138,10 @@ test_settings_of_agents_and_tools_are_not_pushed if {
 		changes(sprintf("a/b/%s", [path]), "100644") == {"push/agents"}
 	}
 	every path in {
-		".bazeliskrc", ".bazelrc", ".config/mise/conf.d/a.toml", ".config/mise.toml", ".exrc", ".gvimrc", ".hg/hgrc",
+		".bazeliskrc", ".bazelrc", ".config/mise/conf.d/a.toml", ".config/mise.toml",
+		".exrc", ".ghci", ".gvimrc", ".hg/hgrc", ".iex.exs", ".irbrc", ".lazygit.yml",
+		".lsp/config.edn", ".ocamlinit", ".pdbrc", ".perldb", ".pijul/config", ".prototools", ".pryrc",
+		".vim/coc-settings.json", "rust-analyzer.toml",
 		".mise/config.toml", ".mise.local.toml", ".mise.toml", ".nvim.lua", ".nvimrc", ".Renviron", ".Rprofile",
 		".tool-versions", ".vimrc", "mise.local.toml", "mise.toml", "mise/config.toml", "rust-toolchain",
 		"rust-toolchain.toml",
@@ -147,6 +150,8 @@ test_settings_of_agents_and_tools_are_not_pushed if {
 		changes(sprintf("a/b/%s", [path]), "100644") == {"push/agents"}
 	}
 	every path in {
+		".huskyrc", ".huskyrc.js", ".huskyrc.json", ".rusty-hook.toml",
+		".trunk/trunk.yaml", "captainhook.json", "grumphp.yml", "grumphp.yml.dist",
 		".codesandbox/tasks.json", ".config/lefthook-local.toml", ".lefthook-local.jsonc", ".lefthook/pre-push/x.sh",
 		".lefthook-local/pre-push/x.sh", ".pre-commit-config.yml", ".stackblitzrc", "hk.pkl", "lefthook-local.yml",
 		"lefthook.jsonc", "lsp.json", "prek.toml",

@@ -480,8 +480,14 @@ fn a_log_that_cannot_be_read_hides_no_other() {
         "home/.local/state/agentguard/log/sessions/{unknown}"
     ));
     set_mode(unknown, 0);
-    for word in [None, Some(&last), Some(&first)] {
-        let words = ["log", "show"].into_iter();
+    for (command, word) in [
+        ("show", None),
+        ("show", Some(&last)),
+        ("show", Some(&first)),
+        ("tail", None),
+        ("tail", Some(&first)),
+    ] {
+        let words = ["log", command].into_iter();
         let ran = run(&words.chain(word.map(String::as_str)).collect::<Vec<_>>());
         assert_eq!(ran.code, Some(0), "{word:?}: {}", ran.stderr);
         let is_named = ran.stderr.contains(unknown) && ran.stderr.contains("denied");
@@ -495,7 +501,9 @@ fn a_log_that_cannot_be_read_hides_no_other() {
         (&["log", "show", &first], 0, ""),
         (&["log", "show"], 2, ""),
         (&["log", "show", &last], 2, ""),
+        (&["log", "tail"], 2, ""),
         (&["trace", "other"], 2, ""),
+        (&["receipt", "0123456789"], 2, ""),
     ] {
         let ran = run(words);
         assert_eq!(ran.code, Some(code), "{words:?}: {}", ran.stderr);
@@ -503,7 +511,14 @@ fn a_log_that_cannot_be_read_hides_no_other() {
         let is_named = ran.stderr.contains(&last);
         assert_eq!(is_named, words != ["log", "show", &first], "{words:?}");
     }
-    for name in [unknown, &last] {
+    // The first one is the one before.
+    set_mode(&last, 0o700);
+    set_mode(&first, 0);
+    let ran = run(&["log", "erase", "--matching", "echo", "--reason", "a test"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stdout.contains(&last), "{}", ran.stdout);
+    for name in [unknown, &first] {
+        assert!(ran.stderr.contains(name), "{}", ran.stderr);
         set_mode(name, 0o700);
     }
 }

@@ -26,6 +26,7 @@
 
 mod approvals;
 mod attack;
+mod beside;
 mod bounds;
 mod calls;
 mod chance;

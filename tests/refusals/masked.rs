@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -13,10 +14,14 @@ use crate::scene::{Ran, Scene, where_held};
 
 const ATTACK: &str = include_str!("attacks/masked.py");
 const SECRET: &str = "whatever is masked\n";
+const LOADER: &str = match cfg!(target_arch = "x86_64") {
+    true => "/lib64/ld-linux-x86-64.so.2",
+    false => "/lib/ld-linux-aarch64.so.1",
+};
 
 /// A workspace with what is masked in it, and what is not.
 fn prepare(scene: &Scene) -> String {
-    for directory in ["config", "secrets", "within", "first", "second"] {
+    for directory in ["config", "secrets", "within", "first", "second", "third"] {
         scene.directory(&format!("home/work/{directory}"));
     }
     for file in [
@@ -30,11 +35,24 @@ fn prepare(scene: &Scene) -> String {
     }
     symlink("first", scene.work().join("current")).unwrap();
     symlink("first/last", scene.work().join("last")).unwrap();
+    symlink("first", scene.work().join("way")).unwrap();
+    symlink("way/token", scene.work().join("led")).unwrap();
     for file in ["plain", "plain-twin", "within/plain"] {
         scene.write(&format!("home/work/{file}"), "plain");
     }
     scene.write("home/work/script", "printf ran");
     scene.program("tool", attack::program());
+    // A program that names a loader of its own, which is there for as long as nobody masks it.
+    let name = LOADER.as_bytes();
+    let mut led = attack::program().to_vec();
+    let at = led.windows(name.len()).position(|window| window == name);
+    let place = &mut led[at.unwrap()..][..name.len()];
+    place.fill(0);
+    place[..8].copy_from_slice(b"./loader");
+    scene.program("led-by-loader", &led);
+    led.splice(at.unwrap()..at.unwrap() + 8, *b"./plainl");
+    scene.program("led-by-plain", &led);
+    scene.program("plainl", &fs::read(LOADER).unwrap());
     scene.directory("outside/kept");
     scene.write("outside/kept/token", SECRET);
     let kept = scene.outside().join("kept").display().to_string();
@@ -43,14 +61,21 @@ fn prepare(scene: &Scene) -> String {
         "package agentguard.sandbox\n\nwrite contains \"{kept}\"\n\nmasks contains \"{kept}/token\"\n\n\
          masks contains path if {{\n\
          \tsome name in [\".env\", \"config/later\", \"secrets\", \"gone\", \"absent/later\", \"tool\", \
-         \"x (deleted)\", \"current/token\", \"last\"]\n\
+         \"x (deleted)\", \"current/token\", \"last\", \"led\", \"loader\"]\n\
          \tpath := concat(\"/\", [\"{work}\", name])\n}}\n"
     ))
+}
+
+/// Notes something beside the content of a file.
+fn note(path: &Path) {
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(path, "user.noted", SECRET.as_bytes(), flags).unwrap();
 }
 
 /// As an editor does that writes a file anew, and whoever makes one that was not there.
 fn replace(scene: &Scene) {
     let new = scene.write("outside/new", SECRET);
+    note(&new);
     fs::rename(new, scene.work().join(".env")).unwrap();
     let new = scene.write("outside/new", SECRET);
     fs::rename(new, scene.work().join("x (deleted)")).unwrap();
@@ -67,12 +92,15 @@ fn replace(scene: &Scene) {
     for (link, to, token) in [
         ("current", "second", "second/token"),
         ("last", "second/last", "second/last"),
+        ("way", "third", "third/token"),
     ] {
         scene.write(&format!("home/work/{token}"), SECRET);
         let new = scene.outside().join("new");
         symlink(to, &new).unwrap();
         fs::rename(new, scene.work().join(link)).unwrap();
     }
+    let new = scene.program("new-loader", &fs::read(LOADER).unwrap());
+    fs::rename(new, scene.work().join("loader")).unwrap();
     let new = scene.program("new-tool", attack::program());
     fs::rename(new, scene.work().join("tool")).unwrap();
 }
@@ -103,6 +131,7 @@ fn what_is_masked_in_a_workspace_stays_so_whatever_is_put_in_its_place() {
             "current/token",
             "second/token",
             "last",
+            "third/token",
         ] {
             let text = fs::read_to_string(scene.work().join(file)).unwrap();
             assert_eq!(text, SECRET, "{file}");

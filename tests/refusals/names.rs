@@ -365,6 +365,22 @@ fn a_socket_is_no_part_of_a_repository_and_no_setting() {
     });
 }
 
+/// Of two parts that are made at the same moment, neither is the last one to whoever looks at the other's absence.
+#[test]
+fn parts_that_are_made_at_the_same_moment_are_no_repository() {
+    let is_whole = |scene: &Scene| {
+        let parts = ["HEAD", "objects", "refs"].map(|part| scene.work().join("parts").join(part));
+        parts.iter().all(|part| part.exists())
+    };
+    where_held(&[Promise::Pins], |scene| {
+        let tried = scene.run(&["./attack", "race_parts", "2000"]).tried();
+        assert!(!is_whole(scene));
+        assert_ne!(tried.result("made"), "0");
+        scene.run_bare(&["./attack", "race_parts", "1000000"]);
+        assert!(is_whole(scene));
+    });
+}
+
 #[test]
 fn a_policy_excepts_a_place_and_the_rest_stays() {
     where_held(&[Promise::Pins], |scene| {

@@ -547,6 +547,7 @@ fn git_settings(scene: &Scene) -> String {
     scene.write(
         "home/work/dotfiles/gitconfig",
         "[core]\n\thooksPath = ~/hooks\n[filter \"x\"] clean = python3 ./tools/clean.py %f\n\
+         [filter \"x\"] smudge = python3 smudge.py %f\n\
          [pager] log = ./tools/pager\n[submodule \"x\"] update = !tools/update\n\
          [init] templateDir = ~/work/template\n[tar \"tar.z\"] command = $HOME/work/tools/pack\n\
          [alias] x = !tools/by-hand\n[hook \"lint\"]\n\tevent = pre-commit\n\tcommand = 'tools/lint' --all\n",
@@ -572,7 +573,8 @@ fn git_settings(scene: &Scene) -> String {
 }
 
 /// What they name, and they themselves.
-const OF_GIT: [&str; 19] = [
+const OF_GIT: [&str; 20] = [
+    "smudge.py",
     "dotfiles/gitconfig",
     "dotfiles/hook",
     "other/gitconfig",

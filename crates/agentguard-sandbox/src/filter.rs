@@ -23,7 +23,7 @@ use agentguard_core::Network;
 use crate::Error;
 pub(crate) use asked::Asks;
 use asked::{ASKED, ASKED_OF_OPENS, Asked};
-use beside::{ASKED_BESIDE, BESIDE, NETWORKS};
+use beside::{ASKED_BESIDE, BESIDE, NETWORKS, UNTOLD};
 use gated::{ASKED_GATED, ASKED_HANDED_IN, GATED};
 
 /// A system call that is refused inside.
@@ -492,7 +492,8 @@ pub(crate) fn only_asking(
     handed_in: bool,
 ) -> Result<BpfProgram, Error> {
     let more: &[&[Asked]] = match (beside, handed_in) {
-        (Some(Network::Gated), _) => &[ASKED_BESIDE, ASKED_GATED],
+        (Some(Network::Gated), false) => &[ASKED_BESIDE, ASKED_GATED],
+        (Some(Network::Gated), true) => &[ASKED_BESIDE, ASKED_GATED, ASKED_HANDED_IN],
         (Some(Network::Isolated | Network::Host), false) => &[ASKED_BESIDE],
         (Some(Network::Isolated | Network::Host), true) => &[ASKED_BESIDE, ASKED_HANDED_IN],
         (None, false) => &[],
@@ -508,10 +509,7 @@ fn all_for_agent(
     beside: Option<Network>,
     handed_in: bool,
 ) -> Result<Vec<BpfProgram>, Error> {
-    let mut programs = match beside {
-        Some(network) => refusing_beside(network)?,
-        None => Vec::new(),
-    };
+    let mut programs = beside::refusing(beside, judged)?;
     for errno in ANSWERS {
         programs.push(refusing(errno, |_| true)?);
     }
@@ -520,27 +518,6 @@ fn all_for_agent(
     }
     programs.push(existing(&numbers_inside())?);
     programs.push(only_asking(judged, beside, handed_in)?);
-    Ok(programs)
-}
-
-/// What an agent is refused besides that has no namespaces of its own.
-fn refusing_beside(network: Network) -> Result<Vec<BpfProgram>, Error> {
-    let rows = match network {
-        Network::Isolated => [BESIDE, NETWORKS].concat(),
-        Network::Gated => [BESIDE, GATED].concat(),
-        Network::Host => BESIDE.to_vec(),
-    };
-    let mut programs = Vec::new();
-    for errno in ANSWERS_BESIDE {
-        let mut rules = BTreeMap::new();
-        for row in rows.iter().filter(|row| row.errno == errno) {
-            add_row(&mut rules, row.number, row.when)?;
-        }
-        if !rules.is_empty() {
-            let refused = SeccompAction::Errno(errno.cast_unsigned());
-            programs.push(compile(rules, refused)?);
-        }
-    }
     Ok(programs)
 }
 
@@ -593,15 +570,16 @@ fn chain(programs: Vec<BpfProgram>) -> Result<BpfProgram, Error> {
 
 /// What a call that arrived at the mediator is about; nothing where the table does not ask about it.
 pub(crate) fn asks(number: libc::c_long) -> Option<Asks> {
-    let mut rows = ASKED.iter().chain(ASKED_BESIDE).chain(ASKED_GATED);
+    let rows = ASKED.iter().chain(ASKED_BESIDE);
+    let mut rows = rows.chain(ASKED_GATED).chain(ASKED_OF_OPENS);
     let row = rows.find(|row| row.number == number)?;
     Some(row.what)
 }
 
 /// The table as text, for `doctor` and the documentation: call, word, reason.
 pub fn table() -> Vec<(i64, &'static str, &'static str)> {
-    let refused = REFUSED.iter().chain(BESIDE).chain(NETWORKS);
-    let refused = refused.chain(GATED).map(|row| {
+    let refused = REFUSED.iter().chain(UNTOLD).chain(BESIDE);
+    let refused = refused.chain(NETWORKS).chain(GATED).map(|row| {
         let word = if row.errno == libc::ENOSYS {
             "absent"
         } else {
@@ -754,7 +732,7 @@ fn asking(judged: Judged, more: &[&[Asked]]) -> Result<BpfProgram, Error> {
         Judged::Nothing | Judged::Names => &[],
     };
     let more = more.iter().copied().flatten().chain(opens);
-    for row in ASKED.iter().chain(more).filter(is_asked) {
+    for row in ASKED.iter().filter(is_asked).chain(more) {
         add_row(&mut rules, row.number, row.when)?;
     }
     let mut program = compile(rules, SeccompAction::Trace(TAG))?;

@@ -72,6 +72,7 @@ static const struct {
 	{ "bind_names", bind_names },
 	{ "race_names", race_names },
 	{ "naive_names", naive_names },
+	{ "race_parts", race_parts },
 	{ "many_names", many_names },
 	{ "let_go", let_go },
 	{ "own_terminal", own_terminal },

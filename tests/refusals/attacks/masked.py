@@ -85,6 +85,41 @@ def deleted(path):
     return content(f"/proc/self/fd/{opened}")
 
 
+def taken_away(link, there):
+    """Without the link nothing tells any more what is masked."""
+    for take in (os.unlink, lambda path: libc.syscall(87, path.encode()) if platform.machine() == "x86_64" else -1):
+        try:
+            take(link)
+        except OSError:
+            pass
+    return content(there)
+
+
+def replaced(link, there):
+    open("other", "w").close()
+    os.rename("other", link)
+    return content(there)
+
+
+def attributes(path):
+    """What is noted beside the content, in every way that there is."""
+    found = bytearray()
+    out = ctypes.create_string_buffer(100)
+    name = b"user.noted"
+    for call in (libc.getxattr, libc.lgetxattr):
+        call(path.encode(), name, out, 100)
+        found += out.raw
+    for call in (libc.listxattr, libc.llistxattr):
+        if call(path.encode(), out, 100) > 0:
+            found += SECRET.encode()
+    arguments = (ctypes.c_uint64 * 2)(ctypes.addressof(out), 100)
+    libc.syscall(464, -100, path.encode(), 0, name, arguments, 16)
+    found += out.raw
+    if libc.syscall(465, -100, path.encode(), 0, out, 100) > 0:
+        found += SECRET.encode()
+    return bytes(found)
+
+
 def made(path):
     """Makes it, so that what somebody else writes there has another name too."""
     for name, make in {
@@ -177,6 +212,7 @@ def lines(files, directory):
         tried(f"{path} as a script", lambda: subprocess.check_output(["sh", path], stderr=subprocess.STDOUT))
         tried(f"{path} copied", lambda: content(shutil.copy(path, "copy")))
         tried(f"{path} by another name", lambda: linked(path))
+        tried(f"{path} by its attributes", lambda: attributes(path))
         tried(f"{path} while it is exchanged", lambda: raced(path, "plain"))
         if platform.machine() == "x86_64":
             tried(f"{path} by open", lambda: os.read(libc.syscall(2, path.encode(), 0, 0), 100))
@@ -276,14 +312,20 @@ os.mkdir("spare")
 lines([".env", "config/later", "secrets/later", "absent/later", "current/token", "second/token", "last", sys.argv[1]], "secrets")
 tried("above a link's moved", lambda: moved("second", "elsewhere") if os.path.isdir("second") else "")
 tried("by another link", lambda: content("elsewhere/token"))
+for link, there in (("current", "second/token"), ("last", "second/last")):
+    tried(f"{link} taken away", lambda: taken_away(link, there))
+    tried(f"{link} with a file in its place", lambda: replaced(link, there))
+tried("a link on the way taken away", lambda: taken_away("way", "third/token"))
 tried("deleted", lambda: deleted("gone"))
 tried("called so", lambda: content("x (deleted)"))
 tried("started", lambda: started(["./tool", "say", SECRET]))
 tried("started as an interpreter", lambda: interprets("tool"))
 tried("started by its descriptor", lambda: started_held("tool"))
+tried("loaded for another program", lambda: started(["./led-by-loader", "say", SECRET]))
 tried("started while it is exchanged", lambda: started_raced("./tool", "/bin/true"))
 assert started_held("attack") == f"said {SECRET}\n".encode()
 assert started(["./attack", "say", SECRET]) == f"said {SECRET}\n".encode()
+assert started(["./led-by-plain", "say", SECRET]) == f"said {SECRET}\n".encode()
 assert interprets("attack") == f"said ./{SECRET}\n".encode()
 of_others()
 works()

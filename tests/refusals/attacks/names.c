@@ -2,6 +2,7 @@
  * test: `n/` is empty, `old.git/` is a bare repository that was there before. */
 #include "attack.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -586,5 +587,49 @@ int odd_names(int argc, char **argv)
 	odd("flags", (errno = fcntl(close_on_exec, F_GETFL) & (O_ACCMODE | O_APPEND | O_NONBLOCK), -1));
 	if (chdir("odd/d") == 0 && rmdir("../d") == 0)
 		odd("gone", make("x"));
+	return 0;
+}
+
+static atomic_int over;
+
+static int is_there(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+/* Makes the other part and takes it away again, but where the first one is there too. */
+static void *make_refs(void *unused)
+{
+	while (!over) {
+		if (mkdir("parts/refs", 0755) < 0)
+			continue;
+		while (!over && is_there("parts/HEAD"))
+			sched_yield();
+		if (!over)
+			rmdir("parts/refs");
+	}
+	return unused;
+}
+
+/* race_parts ROUNDS: two threads make the last two parts of a repository, until both are there. */
+int race_parts(int argc, char **argv)
+{
+	long rounds = argc > 0 ? number(argv[0]) : 1;
+	long made = 0;
+	pthread_t thread;
+	mkdir("parts", 0755);
+	mkdir("parts/objects", 0755);
+	pthread_create(&thread, NULL, make_refs, NULL);
+	while (!over && rounds-- > 0) {
+		if (make("parts/HEAD") < 0)
+			continue;
+		made++;
+		over = is_there("parts/refs");
+		if (!over)
+			unlink("parts/HEAD");
+	}
+	over = 1;
+	pthread_join(thread, NULL);
+	printf("made %ld\n", made);
 	return 0;
 }

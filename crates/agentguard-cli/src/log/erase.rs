@@ -28,9 +28,10 @@ pub(crate) fn erase(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fa
     let roots = Places::of_process()?.into();
     let matching = arguments.text(&MATCHING);
     let reason = reason(arguments, matching)?;
+    let mut is_every = true;
     let (logs, entries) = match arguments.operands().first() {
         Some(word) => meant(&roots, word)?,
-        None if matching.is_some() => (ended(&roots, voice)?, WHOLE),
+        None if matching.is_some() => (ended(&roots, voice, &mut is_every)?, WHOLE),
         None => {
             return Err(Failure::new("it is not said what to erase")
                 .with_hint("name a session or entries of one, or give `--matching`"));
@@ -44,20 +45,33 @@ pub(crate) fn erase(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fa
     let mut is_erased = false;
     for log in logs {
         let by = arguments.text(&BY);
-        let Some(erased) = agentguard::erase(&roots, &log.session, &selection, reason, by)? else {
+        let erased = match agentguard::erase(&roots, &log.session, &selection, reason, by) {
+            Err(error) if arguments.operands().is_empty() => {
+                is_every = false;
+                // What was erased so far stands before what went wrong.
+                voice.flush()?;
+                voice.fail(&Failure::from(error));
+                continue;
+            }
+            erased => erased?,
+        };
+        let Some(erased) = erased else {
             continue;
         };
         is_erased = true;
         tell(&log, &erased, arguments.has(&JSON), voice)?;
     }
-    if !is_erased {
-        voice.say(Word::Note, "no text that is kept is meant");
-        return Ok(Exit::No);
-    }
     voice.flush()?;
-    let text = "exports, backups and what the file system keeps of them are not reached";
+    let text = match is_erased {
+        true => "exports, backups and what the file system keeps of them are not reached",
+        false => "no text that is kept is meant",
+    };
     voice.say(Word::Note, text);
-    Ok(Exit::Done)
+    Ok(match (is_every, is_erased) {
+        (false, _) => Exit::Failed,
+        (true, true) => Exit::Done,
+        (true, false) => Exit::No,
+    })
 }
 
 fn reason<'a>(arguments: &'a Arguments, matching: Option<&str>) -> Result<&'a str, Failure> {
@@ -109,7 +123,7 @@ fn span(text: &str) -> Option<Span> {
 }
 
 /// The sessions that are over. Others are named.
-fn ended(roots: &Roots, voice: &mut Voice) -> Result<Vec<LogInfo>, Failure> {
+fn ended(roots: &Roots, voice: &mut Voice, is_every: &mut bool) -> Result<Vec<LogInfo>, Failure> {
     let mut all = audit::logs(roots)?;
     all.retain(|log| {
         let why = match log.state {
@@ -117,7 +131,10 @@ fn ended(roots: &Roots, voice: &mut Voice) -> Result<Vec<LogInfo>, Failure> {
             LogState::Ended | LogState::Lost => return false,
             LogState::Running => "runs",
             LogState::Missing => "is missing",
-            LogState::Unreadable => "cannot be read",
+            LogState::Unreadable => {
+                *is_every = false;
+                "cannot be read"
+            }
         };
         let text = format!("session {} {why}, and was not looked at", log.session);
         voice.say(Word::Note, &text);

@@ -207,6 +207,8 @@ pub(crate) fn changes(text: Option<&Value>) -> Vec<Change> {
 pub(crate) fn came(outcome: &OutcomeOf) -> String {
     match outcome {
         OutcomeOf::Started { .. } => "started".to_owned(),
+        // `AT_EXECVE_CHECK` of execveat(2).
+        OutcomeOf::Failed { errno: 0 } => "only asked whether it could".to_owned(),
         OutcomeOf::Failed { errno } => {
             format!(
                 "failed with `{}`",
@@ -410,6 +412,13 @@ mod tests {
 
     fn shown((event, text): Told) -> String {
         recorded(3, event, text).line()
+    }
+
+    #[test]
+    fn who_only_asks_did_not_fail() {
+        let came = [0, 13].map(|errno| came(&OutcomeOf::Failed { errno }));
+        assert_eq!(came[0], "only asked whether it could");
+        assert!(came[1].starts_with("failed with `"), "{}", came[1]);
     }
 
     #[test]

@@ -17,12 +17,14 @@ use super::escaped::serde_path;
 
 /// Left out: objects are named by their content, and known by the refs that lead to them.
 /// What of a repository makes git run code, relative to its directory.
-const SETTINGS: [&str; 5] = [
+const SETTINGS: [&str; 7] = [
+    "branches",
     "commondir",
     "config",
     "config.worktree",
     "hooks",
     "info/attributes",
+    "remotes",
 ];
 const OBJECTS: &[u8] = b".git/objects";
 /// A name takes 255 bytes; this holds a few hundred entries.

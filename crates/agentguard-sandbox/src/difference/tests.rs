@@ -507,6 +507,7 @@ fn the_settings_of_repositories_below_are_known() {
         "bare/config",
         "bare/objects/x",
         "bare/refs/x",
+        "bare/remotes/x",
         "tree/.git",
         "no/HEAD",
         "no/config",
@@ -520,6 +521,7 @@ fn the_settings_of_repositories_below_are_known() {
         "a/b/.git/config",
         "a/b/.git/hooks",
         "bare/config",
+        "bare/remotes",
         "tree/.git",
     ];
     assert_eq!(found, expected.map(PathBuf::from));

@@ -127,12 +127,23 @@ pub(super) const ASKED: &[Asked] = &[
 ];
 
 /// What is asked besides where a mask may go (`Plan::replaceable`): every open but those that make no name and give no
-/// content.
+/// content, and whatever takes a link away.
 pub(super) const ASKED_OF_OPENS: &[Asked] = &[
     opening(libc::SYS_openat, &[When::Bits(2, NO_CONTENT, 0)]),
     #[cfg(target_arch = "x86_64")]
     opening(libc::SYS_open, &[When::Bits(1, NO_CONTENT, 0)]),
+    Asked {
+        number: libc::SYS_unlinkat,
+        what: Asks::Name,
+        when: &[When::Bits(2, REMOVING, 0)],
+        why: LINKS,
+    },
+    #[cfg(target_arch = "x86_64")]
+    asked(libc::SYS_unlink, Asks::Name, LINKS),
 ];
+
+/// Of `unlinkat`: a directory is taken away, which is no link.
+const REMOVING: u64 = flag(libc::AT_REMOVEDIR);
 
 /// Of an open's flags: it may make a name, and neither makes a file without one (`O_TMPFILE`, which gets its
 /// name by a link) nor only names a file (`O_PATH`, which makes none).
@@ -147,6 +158,7 @@ const NO_CONTENT: u64 = flag(libc::O_TMPFILE & !libc::O_DIRECTORY) | flag(libc::
 const BOTH: u64 = flag(libc::O_ACCMODE);
 
 const CONTENT: &str = "a mount that holds or covers a file goes with the file, when somebody outside puts another in its place";
+const LINKS: &str = "a link on the way to a mask tells what is masked, as long as it is there";
 const PROGRAMS: &str = "every program that starts is judged";
 const NAMES: &str = "a name that comes into being may be one that makes others run code";
 const CONNECTIONS: &str = "a unix socket of the host leads past every mount to whoever listens there; every family is \

@@ -1,9 +1,16 @@
 //! What is refused besides where the agent has no namespaces of its own: what would reach processes, memory
 //! and networks that are others'.
 
+use std::collections::BTreeMap;
+
+use agentguard_core::Network;
+use seccompiler::{BpfProgram, SeccompAction};
+
 use super::asked::{Asked, Asks, asked};
 use super::file_systems::{KIND, OF_BTRFS};
-use super::{Refused, When, absent, family, flag, when};
+use super::gated::GATED;
+use super::{ANSWERS_BESIDE, Judged, Refused, When, absent, add_row, compile, family, flag, when};
+use crate::Error;
 
 const OTHERS: &str =
     "the processor, memory or disk time of a process outside: the guard's, above all";
@@ -13,7 +20,8 @@ const WATCHES: &str =
 const NETWORK: &str = "the network is the host's, and no rule would see what goes there";
 
 const ATTRIBUTES: &str = "Landlock does not hold modes, owners and times outside: the mediator changes those that are the agent's";
-const EXTENDED: &str = "Landlock does not hold extended attributes and flags outside";
+const EXTENDED: &str = "Landlock does not hold extended attributes and flags outside, and no mount those of a masked file \
+    that somebody puts there anew";
 const NEITHER: &str = "Landlock asks for no right where a file is opened neither to be read nor written, and who waits on \
     such a terminal learns when somebody types";
 const SETTINGS: &str =
@@ -36,6 +44,16 @@ const PRIO_PGRP: u64 = 1;
 const PRIO_USER: u64 = 2;
 const IOPRIO_WHO_PGRP: u64 = 2;
 const IOPRIO_WHO_USER: u64 = 3;
+
+/// Refused where a file that is named may be none of the agent's: what is open was held when it was opened.
+pub(super) const UNTOLD: &[Refused] = &[
+    no_attributes(libc::SYS_getxattr),
+    no_attributes(libc::SYS_lgetxattr),
+    no_attributes(libc::SYS_listxattr),
+    no_attributes(libc::SYS_llistxattr),
+    absent(GETXATTRAT, EXTENDED),
+    absent(LISTXATTRAT, EXTENDED),
+];
 
 /// Refused on every network. Without an argument a call is about its own process, as in most programs.
 pub(super) const BESIDE: &[Refused] = &[
@@ -76,13 +94,6 @@ pub(super) const BESIDE: &[Refused] = &[
         )],
         NEITHER,
     ),
-    // What is open was held when it was opened.
-    no_attributes(libc::SYS_getxattr),
-    no_attributes(libc::SYS_lgetxattr),
-    no_attributes(libc::SYS_listxattr),
-    no_attributes(libc::SYS_llistxattr),
-    absent(GETXATTRAT, EXTENDED),
-    absent(LISTXATTRAT, EXTENDED),
     no_attributes(libc::SYS_setxattr),
     no_attributes(libc::SYS_lsetxattr),
     no_attributes(libc::SYS_fsetxattr),
@@ -193,3 +204,26 @@ pub(super) const ASKED_BESIDE: &[Asked] = &[
     #[cfg(target_arch = "x86_64")]
     asked(libc::SYS_futimesat, Asks::Attributes, ATTRIBUTES),
 ];
+
+/// What an agent is refused besides that has no namespaces of its own, or of which opens are judged.
+pub(super) fn refusing(beside: Option<Network>, judged: Judged) -> Result<Vec<BpfProgram>, Error> {
+    let rows = match beside {
+        None if judged == Judged::Opens => UNTOLD.to_vec(),
+        None => Vec::new(),
+        Some(Network::Isolated) => [UNTOLD, BESIDE, NETWORKS].concat(),
+        Some(Network::Gated) => [UNTOLD, BESIDE, GATED].concat(),
+        Some(Network::Host) => [UNTOLD, BESIDE].concat(),
+    };
+    let mut programs = Vec::new();
+    for errno in ANSWERS_BESIDE {
+        let mut rules = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.errno == errno) {
+            add_row(&mut rules, row.number, row.when)?;
+        }
+        if !rules.is_empty() {
+            let refused = SeccompAction::Errno(errno.cast_unsigned());
+            programs.push(compile(rules, refused)?);
+        }
+    }
+    Ok(programs)
+}

@@ -138,6 +138,9 @@ pub(super) const ASKED_HANDED_IN: &[Asked] = &[
     asked(libc::SYS_sendmsg, Asks::Message, HANDED_IN),
     asked(libc::SYS_sendmmsg, Asks::Message, HANDED_IN),
     asked(libc::SYS_listen, Asks::Server, HANDED_IN),
+    // Also where no names are judged: those of sockets are made here then, with the mask that the caller has.
+    asked(libc::SYS_bind, Asks::Name, HANDED_IN),
+    asked(libc::SYS_umask, Asks::Mask, HANDED_IN),
 ];
 
 /// What is asked of the mediator there.

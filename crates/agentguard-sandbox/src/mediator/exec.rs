@@ -539,7 +539,10 @@ impl Worker<'_> {
     /// The new image stands and has run nothing.
     fn see_image(&self, process: Pid, judged: &Judged, is_first: bool) -> Result<OutcomeOf, Error> {
         let Shared {
-            processes, images, ..
+            processes,
+            images,
+            names,
+            ..
         } = &**self.shared;
         let seen = Seen::of(processes, images, process, judged.image.as_ref());
         let seen = match seen {
@@ -551,11 +554,11 @@ impl Worker<'_> {
             }
             Err(_) => return Ok(self.kill(process, unverifiable())),
         };
+        if names.refuse_masked_image(processes, process).is_err() {
+            return Ok(self.kill(process, differs()));
+        }
         let program = seen.exec.program.sha256;
         if !seen.is_as(judged) {
-            if self.is_masked(process) {
-                return Ok(self.kill(process, differs()));
-            }
             match self.ask(&seen.as_judged_for(judged), is_first, Some(judged.entry)) {
                 Ok(answer) if answer.allow => {
                     if let Some(entry) = answer.entry {
@@ -578,15 +581,6 @@ impl Worker<'_> {
         }
         self.detach(process, 0);
         Ok(OutcomeOf::Started { program })
-    }
-
-    /// Whether a new image lies at a mask, or that cannot be told.
-    fn is_masked(&self, process: Pid) -> bool {
-        let (processes, names) = (&self.shared.processes, &self.shared.names);
-        let image = processes.follow(process, "exe", OFlags::PATH);
-        image.map_or(true, |image| {
-            names.refuse_masked(processes, image.as_fd()).is_err()
-        })
     }
 
     fn kill(&self, process: Pid, rule: Rule) -> OutcomeOf {

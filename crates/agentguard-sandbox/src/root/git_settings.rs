@@ -123,20 +123,27 @@ pub(super) fn named_by(section: &[u8], key: &[u8], value: Vec<u8>) -> Vec<Named>
     }
 }
 
-/// The words of a command that are paths, and no options.
+/// The words of a command that are paths, and no options. A name alone is one where it has a dot, as a script has, and is not
+/// the program, which is looked for elsewhere.
 fn paths_in(command: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     const HOME: &[u8] = b"$HOME/";
     let words =
         command.split(|byte| byte.is_ascii_whitespace() || b"\"';&|(){}!<>=`".contains(byte));
-    let is_path = |word: &&[u8]| {
-        word.contains(&b'/')
+    let mut is_program = true;
+    let mut is_path = move |word: &[u8]| {
+        if word.is_empty() {
+            return false;
+        }
+        let is_first = std::mem::replace(&mut is_program, false);
+        let is_script = !is_first && word.contains(&b'.') && word.iter().any(|byte| *byte != b'.');
+        (word.contains(&b'/') || is_script)
             && !word.starts_with(b"-")
             && !word.iter().any(|byte| b"$%*?:\\".contains(byte))
     };
     let at_home = |word: &[u8]| word.strip_prefix(HOME).map(|rest| [b"~/", rest].concat());
     words.filter_map(move |word| {
         let word = at_home(word).unwrap_or_else(|| word.to_vec());
-        is_path(&word.as_slice()).then_some(word)
+        is_path(&word).then_some(word)
     })
 }
 
@@ -251,6 +258,13 @@ mod tests {
                 further("last"),
             ]
         );
+    }
+
+    #[test]
+    fn a_script_behind_its_interpreter_needs_no_directory() {
+        let settings =
+            b"[filter \"x\"]\nclean = python3 clean.py --all . ..\nsmudge = smudge.sh x\n";
+        assert_eq!(named(settings), [Named::Hooks(b"clean.py".to_vec())]);
     }
 
     #[test]

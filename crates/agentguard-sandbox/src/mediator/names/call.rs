@@ -49,6 +49,9 @@ pub(super) enum Call {
         to: Named,
         flags: u32,
     },
+    Unlink {
+        named: Named,
+    },
     Socket(Naming),
 }
 
@@ -75,6 +78,8 @@ impl Call {
             libc::SYS_linkat => reader.link((number(a), b), (number(c), d), bits(e)),
             libc::SYS_renameat => reader.rename((number(a), b), (number(c), d), 0),
             libc::SYS_renameat2 => reader.rename((number(a), b), (number(c), d), bits(e)),
+            // With `AT_REMOVEDIR` nobody asks.
+            libc::SYS_unlinkat => reader.unlink(number(a), b),
             libc::SYS_bind => reader.socket(number(a), b, number(c)),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_open => reader.open(here, a, bits(b), bits(c)),
@@ -93,6 +98,8 @@ impl Call {
             libc::SYS_link => reader.link((here, a), (here, b), 0),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_rename => reader.rename((here, a), (here, b), 0),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_unlink => reader.unlink(here, a),
             _ => Err(Errno::NOSYS),
         }
     }
@@ -105,7 +112,8 @@ impl Call {
             Self::Node { .. } | Self::Socket(_) => MadeBy::Mknod,
             Self::Symlink { .. } => MadeBy::Symlink,
             Self::Link { .. } => MadeBy::Link,
-            Self::Rename { .. } => MadeBy::Rename,
+            // No place comes into being where one is taken away: of that nobody is told.
+            Self::Rename { .. } | Self::Unlink { .. } => MadeBy::Rename,
         }
     }
 
@@ -118,6 +126,7 @@ impl Call {
             | Self::Truncate { .. }
             | Self::Directory { .. }
             | Self::Node { .. }
+            | Self::Unlink { .. }
             | Self::Socket(_) => None,
         }
     }
@@ -204,6 +213,11 @@ impl Reader<'_> {
             to: self.named(to.0, to.1)?,
             flags,
         })
+    }
+
+    fn unlink(&self, at: i32, path: u64) -> Result<Call> {
+        let named = self.named(at, path)?;
+        Ok(Call::Unlink { named })
     }
 
     fn named(&self, at: i32, path: u64) -> Result<Named> {

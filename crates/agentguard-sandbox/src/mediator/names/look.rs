@@ -23,6 +23,8 @@ const MOST_FOUND: usize = 64;
 const MOST_LINKS: usize = 16384;
 /// So much of a tree is looked at, and so deep.
 const MOST_SEEN: usize = 4096;
+/// So much of one is looked through for links.
+const MOST_MOVED: usize = 1 << 20;
 const DEEPEST: usize = 64;
 /// What is said of a link at a place that is moved with the directory above it.
 const LINK: &str = "link";
@@ -55,6 +57,8 @@ pub(super) struct Coming {
 #[derive(Debug)]
 pub(super) struct Places {
     workspace: Vec<u8>,
+    /// Where the agent's home lies outside.
+    home: Vec<u8>,
     patterns: Vec<Pattern>,
     /// Those of each pattern.
     letters: Vec<Letters>,
@@ -74,6 +78,7 @@ impl Places {
         let patterns: Vec<_> = patterns.chain(led.patterns()).collect();
         Self {
             workspace: confinement.workspace.as_os_str().as_bytes().to_vec(),
+            home: plan.private_home.as_os_str().as_bytes().to_vec(),
             letters: patterns.iter().map(Pattern::letters).collect(),
             patterns,
             fetched: Fetched::of(&confinement.fetched),
@@ -104,22 +109,7 @@ impl Places {
         let mut found = Found::new(path.join(&b'/'), what);
         self.find_places(&mut found, &path, place.parent.as_fd(), what);
         if let What::Tree(tree) = what {
-            let from = processes.path_of_bytes(tree.as_fd())?;
-            let from = self.within(&from).unwrap_or_default();
-            for link in self.turned(from.strip_prefix(b"/").unwrap_or(from), &path) {
-                // It may be gone by now, and something else have the directory's name.
-                if is_there(tree.as_fd(), OsStr::from_bytes(&link)) {
-                    found.add(LINK, &[&link]);
-                }
-            }
-            if !from.is_empty() && self.fetched.is_left(&names(from), &path) {
-                found.add_brought(Search::through(
-                    tree.as_fd(),
-                    &path,
-                    &self.patterns,
-                    &self.fetched,
-                ));
-            }
+            self.add_moved(&mut found, processes, tree.as_fd(), &path)?;
         }
         if let What::Link(target) = what
             && self.lets_out(processes, (place.parent.as_fd(), above), (&path, target))
@@ -129,11 +119,104 @@ impl Places {
         if !is_git {
             found.add_repository(place.parent.as_fd(), name, what);
         }
-        let is_hooks = path.len() > 1 && path.iter().rev().nth(1).is_some_and(is_hooks);
+        let is_hooks = path
+            .iter()
+            .rev()
+            .nth(1)
+            .is_some_and(|above| is_hooks(above));
         if is_hooks && !matches!(what, What::Directory) {
             found.add_hook(place.parent.as_fd());
         }
         Ok(found.all)
+    }
+
+    /// Notes what a directory brings along that counts by where it is moved to.
+    fn add_moved(
+        &self,
+        found: &mut Found,
+        processes: &Processes,
+        tree: BorrowedFd<'_>,
+        to: &[&[u8]],
+    ) -> Result<()> {
+        let from = processes.path_of_bytes(tree)?;
+        let from = self.within(&from).unwrap_or_default();
+        for link in self.turned(from.strip_prefix(b"/").unwrap_or(from), to) {
+            // It may be gone by now, and something else have the directory's name.
+            if is_there(tree, OsStr::from_bytes(&link)) {
+                found.add(LINK, &[&link]);
+            }
+        }
+        if !from.is_empty() && self.fetched.is_left(&names(from), to) {
+            let (patterns, fetched) = (&self.patterns, &self.fetched);
+            found.add_brought(Search::through(tree, to, patterns, fetched));
+        }
+        // Less far down, a link goes further up.
+        let mut at: Vec<Vec<u8>> = to.iter().map(|name| name.to_vec()).collect();
+        let is_higher = to.len() < names(from).len();
+        if is_higher && self.brings_home(tree, &mut at, &mut 0).unwrap_or(true) {
+            found.add(LINK, &[]);
+        }
+        Ok(())
+    }
+
+    /// Whether a link in a directory that is to be `at` leads to the agent's home from there. What cannot be looked at does.
+    fn brings_home(
+        &self,
+        directory: BorrowedFd<'_>,
+        at: &mut Vec<Vec<u8>>,
+        seen: &mut usize,
+    ) -> Result<bool> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = fs::openat(directory, ".", flags, Mode::empty())?;
+        for entry in Dir::read_from(&opened)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            *seen += 1;
+            if matches!(name, b"." | b"..") {
+                continue;
+            }
+            if *seen > MOST_MOVED || at.len() > DEEPEST {
+                return Ok(true);
+            }
+            let mut kind = entry.file_type();
+            if kind == FileType::Unknown {
+                let stat = fs::statat(&opened, os(name), AtFlags::SYMLINK_NOFOLLOW)?;
+                kind = FileType::from_raw_mode(stat.st_mode);
+            }
+            let is_home = match kind {
+                FileType::Directory => {
+                    let below = fs::openat(&opened, os(name), flags, Mode::empty())?;
+                    at.push(name.to_vec());
+                    let is_home = self.brings_home(below.as_fd(), at, seen)?;
+                    at.pop();
+                    is_home
+                }
+                FileType::Symlink => {
+                    let target = fs::readlinkat(&opened, os(name), Vec::new())?;
+                    let above = at.join(&b'/');
+                    let led = [
+                        &self.workspace,
+                        b"/".as_slice(),
+                        &above,
+                        b"/",
+                        target.to_bytes(),
+                    ];
+                    // One from the top on leads where it did.
+                    let is_relative = !target.to_bytes().starts_with(b"/");
+                    is_relative && self.leads_home(&plain(&led.concat()))
+                }
+                FileType::RegularFile
+                | FileType::Fifo
+                | FileType::Socket
+                | FileType::CharacterDevice
+                | FileType::BlockDevice
+                | FileType::Unknown => false,
+            };
+            if is_home {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Notes each pattern that `path` matches as what it is to be, or that something below it would.
@@ -159,7 +242,8 @@ impl Places {
         }
     }
 
-    /// Whether a link at `path` makes a directory that is looked into by nobody, since it was fetched, one that is worked in.
+    /// Whether a link at `path` makes a directory that is looked into by nobody one that is worked in: one that was fetched,
+    /// or one of the agent's home, which lies elsewhere to everybody outside.
     fn lets_out(
         &self,
         processes: &Processes,
@@ -176,14 +260,14 @@ impl Places {
             && !told.contains(&b"..".as_slice())
             && !told.starts_with(&names(&self.workspace));
         // What lies elsewhere is not asked: it may not answer.
-        if is_fetched(path) || is_elsewhere {
-            return false;
+        if is_elsewhere {
+            return self.leads_home(&told);
         }
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let resolve = ResolveFlags::NO_MAGICLINKS;
-        let led = match fs::openat2(parent, os(target), flags, Mode::empty(), resolve) {
-            Ok(led) if kind(led.as_fd()) != Ok(FileType::Directory) => return false,
-            Ok(led) => match processes.path_of_bytes(led.as_fd()) {
+        let found = fs::openat2(parent, os(target), flags, Mode::empty(), resolve);
+        let led = match &found {
+            Ok(found) => match processes.path_of_bytes(found.as_fd()) {
                 Ok(led) => led,
                 Err(_) => return true,
             },
@@ -191,15 +275,20 @@ impl Places {
             Err(_) if target.starts_with(b"/") => [b"/".as_slice(), &told.join(&b'/')].concat(),
             Err(_) => [self.workspace.as_slice(), above, b"/", target].concat(),
         };
-        let mut at = Vec::new();
-        for name in names(self.within(&led).unwrap_or_default()) {
-            match name {
-                b"." => {}
-                b".." => drop(at.pop()),
-                name => at.push(name),
-            }
+        let at = plain(&led);
+        if self.leads_home(&at) {
+            return true;
         }
-        is_fetched(&at)
+        let is_directory =
+            found.map_or(true, |found| kind(found.as_fd()) == Ok(FileType::Directory));
+        let within = at.strip_prefix(names(&self.workspace).as_slice());
+        is_directory && !is_fetched(path) && is_fetched(within.unwrap_or_default())
+    }
+
+    /// Whether a path leads into the directory that is the agent's home, or to one above it, from where another link could.
+    fn leads_home(&self, path: &[&[u8]]) -> bool {
+        let home = names(&self.home);
+        path.iter().zip(home).all(|(name, home)| *name == home)
     }
 
     /// The links at pins that lead elsewhere once a directory is moved, by their names from there. Within the directory
@@ -259,8 +348,24 @@ pub(super) fn names(path: &[u8]) -> Vec<&[u8]> {
     names.filter(|name| !name.is_empty()).collect()
 }
 
-fn is_hooks(name: &&[u8]) -> bool {
-    is_named(name, b"hooks")
+/// The names of a path without dots, as where no link is on the way.
+fn plain(path: &[u8]) -> Vec<&[u8]> {
+    let mut at = Vec::new();
+    for name in names(path) {
+        match name {
+            b"." => {}
+            b".." => drop(at.pop()),
+            name => at.push(name),
+        }
+    }
+    at
+}
+
+/// Whether a directory of a repository is called so that holds what git runs, or where a push goes: to a repository on
+/// this machine, whose hooks run then (git-fetch(1), "Named file in `$GIT_DIR/remotes`").
+fn is_hooks(name: &[u8]) -> bool {
+    let directories: [&[u8]; 3] = [b"hooks", b"remotes", b"branches"];
+    directories.iter().any(|known| is_named(name, known))
 }
 
 /// What was found, and how much was looked at.
@@ -380,10 +485,10 @@ impl Found {
     /// - `is_git_directory`, git's `setup.c`: `HEAD` with `objects` and `refs`, its own or another's
     fn add_repository(&mut self, parent: BorrowedFd<'_>, name: &[u8], what: &What) {
         let is = |known: &[u8]| is_named(name, known);
-        let is_part = is(b"head") || is(b"objects") || is(b"refs") || is(b"commondir");
+        let is_part = is_part(name);
         let is_lock = is(b"config.lock") || is(b"config.worktree.lock");
         let is_setting = is(b"config") || is(b"config.worktree") || is(b"commondir") || is_lock;
-        let is_hooks = is(b"hooks") && matches!(what, What::Link(_) | What::Tree(_));
+        let is_hooks = is_hooks(name) && matches!(what, What::Link(_) | What::Tree(_));
         if !is_part && !is_setting && !is_hooks {
             return;
         }
@@ -403,7 +508,7 @@ impl Found {
         }
     }
 
-    /// Whether `hooks` is the directory of a repository's hooks, whatever the repository is called.
+    /// Whether `hooks` is such a directory of a repository, whatever that is called.
     fn add_hook(&mut self, hooks: BorrowedFd<'_>) {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let above = fs::openat(hooks, "..", flags, Mode::empty());
@@ -412,6 +517,12 @@ impl Found {
             self.add(REPOSITORY, &[]);
         }
     }
+}
+
+/// Whether a name is one of those by which git takes a directory for a repository.
+pub(super) fn is_part(name: &[u8]) -> bool {
+    let parts: [&[u8]; 4] = [b"head", b"objects", b"refs", b"commondir"];
+    parts.iter().any(|part| is_named(name, part))
 }
 
 /// Whether git would take a directory for a repository, where besides what is there `also` is.
@@ -454,6 +565,7 @@ mod tests {
     fn what_lies_beside_a_workspace_is_not_in_it() {
         let places = Places {
             workspace: b"/w".to_vec(),
+            home: b"/h/x".to_vec(),
             patterns: Vec::new(),
             letters: Vec::new(),
             fetched: Fetched::of(&[]),

@@ -72,6 +72,11 @@ impl Names {
         self.masks.refuse_file(processes, file)
     }
 
+    /// Refuses a new image with such a file in it.
+    pub(super) fn refuse_masked_image(&self, processes: &Processes, process: Pid) -> Result<()> {
+        self.masks.refuse_image(processes, process)
+    }
+
     /// Somebody is about to set this mask (umask(2)).
     pub(super) fn note_mask(&self, [mask, ..]: [u64; 6]) {
         const BITS: u64 = 0o777;
@@ -175,6 +180,7 @@ impl Worker<'_> {
             | Call::Symlink { .. }
             | Call::Link { .. }
             | Call::Rename { .. }
+            | Call::Unlink { .. }
             | Call::Socket(_) => OFlags::empty(),
         };
         match result {
@@ -288,7 +294,7 @@ impl Worker<'_> {
                 let place = resolver.place(named)?;
                 attempting.mask()?;
                 let trees = attempting.trees(&place)?;
-                let _together = trees::share(&trees);
+                let _held = hold(&trees, &place);
                 attempting.may(&place, &What::Directory)?;
                 perform::make_directory(&place, *mode)?;
                 Ok(Done::Nothing)
@@ -301,7 +307,7 @@ impl Worker<'_> {
                 let place = resolver.place(named)?;
                 attempting.mask()?;
                 let trees = attempting.trees(&place)?;
-                let _together = trees::share(&trees);
+                let _held = hold(&trees, &place);
                 attempting.may(&place, &What::File)?;
                 perform::make_node(&place, *mode, *device)?;
                 Ok(Done::Nothing)
@@ -309,7 +315,7 @@ impl Worker<'_> {
             Call::Symlink { target, named } => {
                 let place = resolver.place(named)?;
                 let trees = attempting.trees(&place)?;
-                let _together = trees::share(&trees);
+                let _held = hold(&trees, &place);
                 attempting.may(&place, &What::Link(target.clone()))?;
                 perform::make_symlink(target, &place)?;
                 Ok(Done::Nothing)
@@ -320,6 +326,7 @@ impl Worker<'_> {
                 let to = resolver.place(to)?;
                 attempting.rename(&from, &to, *flags)
             }
+            Call::Unlink { named } => attempting.unlink(&resolver.place(named)?),
             Call::Socket(naming) => attempting.bind(&mut resolver, naming),
         }
     }
@@ -412,14 +419,14 @@ impl Attempting<'_> {
         self.mask()?;
         for _ in 0..MOST_TURNS {
             let trees = self.trees(&place)?;
-            let together = trees::share(&trees);
+            let held = hold(&trees, &place);
             self.may(&place, &What::File)?;
             match perform::create(&place, flags, mode) {
                 Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => {}
                 created => return Ok(Done::New(created?)),
             }
             // What is there gets no name by being opened.
-            drop(together);
+            drop(held);
             let existing = match Existing::at(&place) {
                 Ok(existing) => existing,
                 Err(Errno::NOENT) => continue,
@@ -581,9 +588,20 @@ impl Attempting<'_> {
             | FileType::Unknown => What::File,
         };
         let trees = self.trees(&place)?;
-        let _together = trees::share(&trees);
+        let _held = hold(&trees, &place);
         self.may(&place, &what)?;
         perform::link_held(processes, file.as_fd(), &place)?;
+        Ok(Done::Nothing)
+    }
+
+    fn unlink(&self, place: &Place) -> std::result::Result<Done, Stopped> {
+        let shared = self.worker.shared;
+        let masks = &shared.names.masks;
+        masks.refuse_removal(&shared.processes, place)?;
+        if !shared.listener.still_waits(self.notification) {
+            return Err(Stopped::Gone);
+        }
+        perform::unlink(place)?;
         Ok(Done::Nothing)
     }
 
@@ -594,8 +612,9 @@ impl Attempting<'_> {
         let _alone = trees::have(&trees);
         let masks = &shared.names.masks;
         masks.refuse_move(&shared.processes, from)?;
-        if flags & libc::RENAME_EXCHANGE != 0 {
-            masks.refuse_move(&shared.processes, to)?;
+        match flags & libc::RENAME_EXCHANGE {
+            0 => masks.refuse_removal(&shared.processes, to)?,
+            _ => masks.refuse_move(&shared.processes, to)?,
         }
         if let Some(what) = what_is(from)? {
             self.may(to, &what)?;
@@ -608,6 +627,12 @@ impl Attempting<'_> {
         perform::rename(from, to, flags)?;
         Ok(Done::Nothing)
     }
+}
+
+/// Shares the trees with others that make names. Where a directory could become a repository by the name, they are had
+/// alone: of two parts that are made at the same moment, neither would be the last one to whoever looks.
+fn hold<'t>(trees: &'t [Tree], place: &Place) -> trees::Held<'t> {
+    trees::hold(trees, look::is_part(place.plain_name()))
 }
 
 /// What a name stands for; nothing where the kernel will say that it does not.

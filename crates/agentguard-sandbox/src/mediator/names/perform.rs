@@ -261,6 +261,11 @@ pub(super) fn link_held(processes: &Processes, file: BorrowedFd<'_>, place: &Pla
     )
 }
 
+/// Takes a name away that is no directory's.
+pub(super) fn unlink(place: &Place) -> Result<()> {
+    fs::unlinkat(&place.parent, os(&place.name), AtFlags::empty())
+}
+
 /// Renames.
 pub(super) fn rename(from: &Place, to: &Place, flags: u32) -> Result<()> {
     fs::renameat_with(

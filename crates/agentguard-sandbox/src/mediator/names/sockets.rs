@@ -43,7 +43,7 @@ impl Attempting<'_> {
             return Ok(Done::Nothing);
         }
         let trees = self.trees(&place)?;
-        let _together = trees::share(&trees);
+        let _held = super::hold(&trees, &place);
         self.may(&place, &What::File)?;
         bind_in(
             place.parent.as_fd(),

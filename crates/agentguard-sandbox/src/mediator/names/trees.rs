@@ -78,6 +78,27 @@ impl Trees {
     }
 }
 
+/// Trees that are shared, or had alone, until it is dropped.
+#[derive(Default)]
+pub(super) struct Held<'t> {
+    _together: Vec<RwLockReadGuard<'t, ()>>,
+    _alone: Vec<RwLockWriteGuard<'t, ()>>,
+}
+
+/// Shares them, or has them for itself.
+pub(super) fn hold(trees: &[Tree], is_alone: bool) -> Held<'_> {
+    match is_alone {
+        true => Held {
+            _alone: have(trees),
+            ..Held::default()
+        },
+        false => Held {
+            _together: share(trees),
+            ..Held::default()
+        },
+    }
+}
+
 /// Shares them with others that make names.
 pub(super) fn share(trees: &[Tree]) -> Vec<RwLockReadGuard<'_, ()>> {
     let shared = trees.iter().map(|tree| tree.read());
