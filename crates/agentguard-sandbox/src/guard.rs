@@ -543,9 +543,7 @@ impl<S: Supervise> Main<'_, S> {
                         }
                     }
                     Some(FromMediator::NotExecuted { errno }) => ended.not_executed = Some(errno),
-                    Some(FromMediator::Stopped) => {
-                        stop_too(self.agent.get().map(|(agent, _)| *agent))
-                    }
+                    Some(FromMediator::Stopped) => stop_too(self.agent.get()),
                     Some(FromMediator::Outcomes(outcomes)) => {
                         for Outcome { of, outcome } in outcomes {
                             self.supervise
@@ -679,13 +677,14 @@ fn wait_until_gone(mediator: &Mediator, init: &OwnedFd, agent: Option<&OwnedFd>)
 
 /// The agent was stopped: so are we, after taking the terminal back. Without a terminal nobody is there to
 /// wake us: an agent could stop its guard, and the clock of its session with it.
-fn stop_too(agent: Option<Pid>) {
+fn stop_too(agent: Option<&(Pid, OwnedFd)>) {
     let terminal = std::io::stdin();
     if !rustix::termios::isatty(&terminal) {
         return;
     }
     // In the background somebody else has it.
-    if rustix::termios::tcgetpgrp(&terminal).ok() == agent || is_left(&terminal) {
+    let front = rustix::termios::tcgetpgrp(&terminal).ok();
+    if front == agent.map(|(agent, _)| *agent) || is_left(&terminal) {
         take_terminal();
     }
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);

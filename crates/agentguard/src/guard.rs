@@ -11,7 +11,7 @@ use agentguard_core::{
 };
 use agentguard_egress::Gate;
 use agentguard_policy::{Confined, Policies, Sources};
-use agentguard_sandbox::{Ended, HeldSignals, Launched, Unwritten};
+use agentguard_sandbox::{Ended, HeldSignals, Launched};
 use rustix::process::Pid;
 
 use crate::approvals::{Book, Signers};
@@ -155,11 +155,7 @@ impl Guard {
         // What was learnt only saves time: the session is complete without it.
         let _ = arranged.programs.keep(&ended.learnt);
         let mut reached = limits::reached(&confined.confinement.limits, &ended, arranged.group);
-        reached.extend(
-            cut_off
-                .into_iter()
-                .chain(ended.unwritten.iter().map(unwritten)),
-        );
+        reached.extend(cut_off);
         let about = (session.id, confined.confinement, run.enforcement);
         finish(about, record, ended, reached)
     }
@@ -277,14 +273,6 @@ fn finish(
         enforcement,
         tally,
     })
-}
-
-fn unwritten(lost: &Unwritten) -> Rule {
-    let Unwritten { stream, error } = lost;
-    Rule::new(
-        "session/output",
-        format!("what the session wrote to {stream} is not all there: {error}"),
-    )
 }
 
 fn author(session: &Session) -> Author {

@@ -1,17 +1,27 @@
-//! What it means that a session came to one of its bounds.
+//! What it means that a session came to one of its bounds, or to one of what its output goes to.
 
 use agentguard_core::{Limits, Rule};
-use agentguard_sandbox::{Ended, GroupEvents, SessionGroup};
+use agentguard_sandbox::{Ended, GroupEvents, SessionGroup, Unwritten};
 
 /// The bounds that a session came to, as findings. Its group goes, and what is left in it, if anything
 /// is: before the session's last entry.
 pub(crate) fn reached(limits: &Limits, ended: &Ended, group: Option<SessionGroup>) -> Vec<Rule> {
     let events = group.map(|group| group.events()).unwrap_or_default();
-    findings(
+    let mut found = findings(
         limits,
         events,
         ended.reached.processes,
         ended.reached.temporary,
+    );
+    found.extend(ended.unwritten.iter().map(unwritten));
+    found
+}
+
+fn unwritten(lost: &Unwritten) -> Rule {
+    let Unwritten { stream, error } = lost;
+    Rule::new(
+        "session/output",
+        format!("what the session wrote to {stream} is not all there: {error}"),
     )
 }
 

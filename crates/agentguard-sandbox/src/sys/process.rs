@@ -225,7 +225,9 @@ pub(crate) fn process_group() -> Option<Pid> {
 
 /// Whether a terminal controls this process. Numbers of a session that was made in a pid namespace outside are 0.
 pub(crate) fn is_controlled_by(terminal: BorrowedFd<'_>) -> bool {
-    // SAFETY: both take a number and read no memory.
-    let (own, its) = unsafe { (libc::getsid(0), libc::tcgetsid(terminal.as_raw_fd())) };
+    // SAFETY: `getsid` takes a number and reads no memory.
+    let own = unsafe { libc::getsid(0) };
+    // SAFETY: `tcgetsid` takes an open descriptor and reads no memory of ours.
+    let its = unsafe { libc::tcgetsid(terminal.as_raw_fd()) };
     own == its
 }
