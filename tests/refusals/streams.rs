@@ -143,6 +143,21 @@ fn what_a_session_does_not_read_of_a_file_is_read_by_what_comes_next() {
     });
 }
 
+/// Else a script that is read from there would run again.
+#[test]
+fn no_session_takes_whoever_reads_a_file_back() {
+    as_everyone(|scene| {
+        let path = scene.write("outside/read", &"x".repeat(10_000));
+        let mut input = File::open(&path).unwrap();
+        input.read_exact(&mut [0; 6000]).unwrap();
+        let script = "head -c 3000 /dev/zero > /dev/stdin; ./attack standard 0";
+        let mut command = scene.exec(&[], &["sh", "-c", script]);
+        command.stdin(input.try_clone().unwrap());
+        scene.run_command(command).tried();
+        assert!(input.stream_position().unwrap() >= 6000);
+    });
+}
+
 #[test]
 fn what_a_session_writes_to_files_is_there_when_it_ends_and_in_its_order() {
     as_everyone(|scene| {

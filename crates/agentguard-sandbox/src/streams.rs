@@ -108,9 +108,7 @@ impl Streams {
         let own = fcntl_dupfd_cloexec(ours, 3)?;
         let theirs = match way(ours) {
             Way::AsIs => {
-                let flags = fs::fcntl_getfl(ours)?;
-                open_to_the_agent(ours, flags);
-                self.before.flags.push((own, flags));
+                self.before.flags.push((own, fs::fcntl_getfl(ours)?));
                 fcntl_dupfd_cloexec(ours, 3)?
             }
             Way::Terminal(terminal) => {
@@ -120,7 +118,7 @@ impl Streams {
                 terminal
             }
             Way::Carried if name == INPUT => {
-                let (theirs, to) = pipe()?;
+                let (theirs, to) = pipe_with(PipeFlags::CLOEXEC)?;
                 let carrier = Carrier::filling(&theirs, (own, to))?;
                 self.carriers.push(carrier);
                 theirs
@@ -135,13 +133,14 @@ impl Streams {
                 {
                     Some(one) => fcntl_dupfd_cloexec(one, 3)?,
                     None => {
-                        let (from, theirs) = pipe()?;
+                        let (from, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
                         self.carriers.push(Carrier::emptying(name, (from, own))?);
                         theirs
                     }
                 }
             }
         };
+        open_to_the_agent(theirs.as_fd())?;
         self.theirs.push(theirs);
         Ok(())
     }
@@ -190,14 +189,6 @@ pub(crate) fn is_left(terminal: impl AsFd) -> bool {
     }
 }
 
-fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-    for end in [&read, &write] {
-        open_to_the_agent(end.as_fd(), fs::fcntl_getfl(end)?);
-    }
-    Ok((read, write))
-}
-
 fn way(stream: BorrowedFd<'_>) -> Way {
     let Ok(found) = fstat(stream) else {
         return Way::AsIs;
@@ -240,19 +231,18 @@ fn is_nameless(pipe: BorrowedFd<'_>) -> bool {
 
 /// Lets the agent open a pipe of root's by its descriptor, as `/dev/stdout`, for what it was handed in for. Nobody else
 /// gets there.
-fn open_to_the_agent(stream: BorrowedFd<'_>, flags: OFlags) {
-    let Ok(found) = fstat(stream) else {
-        return;
-    };
+fn open_to_the_agent(stream: BorrowedFd<'_>) -> Result<(), Errno> {
+    let found = fstat(stream)?;
     let is_pipe = FileType::from_raw_mode(found.st_mode) == FileType::Fifo && is_nameless(stream);
     if !is_pipe || !process::getuid().is_root() {
-        return;
+        return Ok(());
     }
-    let open = match flags & OFlags::RWMODE {
+    let open = match fs::fcntl_getfl(stream)? & OFlags::RWMODE {
         OFlags::WRONLY => Mode::WOTH,
         OFlags::RDONLY => Mode::ROTH,
         _ => Mode::ROTH | Mode::WOTH,
     };
     // Where it cannot be, a name of it cannot be opened.
     let _ = fs::fchmod(stream, Mode::from_raw_mode(found.st_mode) | open);
+    Ok(())
 }

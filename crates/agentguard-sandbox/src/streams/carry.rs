@@ -93,19 +93,21 @@ impl Carrier {
 /// Fills a pipe. What the agent has not read is still to be read from a file by whoever comes next.
 fn fill(from: &OwnedFd, to: OwnedFd, theirs: &OwnedFd, ends: &OwnedFd) {
     let mut buffer = vec![0; MOST];
-    let mut rest = 0;
+    let (mut rest, mut all) = (0, 0_u64);
     while rest == 0 && wait((from, PollFlags::IN), ends) == Ok(Ready::Stream) {
         // What cannot be read is not there.
         let Ok(read @ 1..) = rustix::io::read(from, &mut buffer) else {
             break;
         };
+        all += u64::try_from(read).unwrap_or(0);
         rest = read - put(&to, buffer.get(..read).unwrap_or_default(), ends);
     }
     drop(to); // there is no more
     while poll(&mut [PollFd::new(ends, PollFlags::empty())], None) == Err(Errno::INTR) {}
     let waits = ioctl_fionread(theirs).unwrap_or(0);
-    let unread = i64::try_from(rest).unwrap_or(0) + i64::try_from(waits).unwrap_or(0);
-    if unread > 0 {
+    // The agent may have written there itself.
+    let unread = all.min(waits + u64::try_from(rest).unwrap_or(0));
+    if let Ok(unread @ 1..) = i64::try_from(unread) {
         // A FIFO cannot go back.
         let _ = seek(from, SeekFrom::Current(-unread));
     }
