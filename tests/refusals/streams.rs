@@ -143,6 +143,64 @@ fn what_a_session_does_not_read_of_a_file_is_read_by_what_comes_next() {
     });
 }
 
+#[test]
+fn what_a_session_does_not_read_of_a_pipe_is_read_by_what_comes_next() {
+    as_everyone(|scene| {
+        let lines: String = (0..60_000).map(|number| format!("{number}\n")).collect();
+        let path = scene.write("outside/lines", &lines);
+        let session = format!("{} --", scene.guard_words());
+        let script = format!(
+            "cat {} | {{ {session} head -c 100; {session} true; {session} head -c 200000; cat; }} 2> told",
+            path.display()
+        );
+        let ran = scene.run_bare(&["sh", "-c", &script]);
+        assert!(ran.stdout == lines);
+        let script = format!("printf 'a\nb\nc\n' | while read line; do {session} echo $line; done");
+        assert_eq!(scene.run_bare(&["sh", "-c", &script]).stdout, "a\nb\nc\n");
+    });
+}
+
+/// Else an agent would have the shell run what it likes that started it, where that reads its script from a pipe.
+#[test]
+fn nobody_who_reads_from_a_pipe_hears_a_session() {
+    as_everyone(|scene| {
+        let said = scene.work().join("said");
+        let session = |session: &str| {
+            let script = format!(
+                "{session} timeout 2 sh -c 'echo \"touch said\" > /dev/stdin'\necho last\n"
+            );
+            let script = scene.write("outside/script", &script);
+            let words = format!("cat {} | bash", script.display());
+            let ran = scene.run_bare(&["sh", "-c", &words]);
+            assert_eq!(ran.stdout, "last\n");
+            fs::remove_file(&said).is_ok()
+        };
+        assert!(!session(&format!("{} --", scene.guard_words())));
+        assert!(session(""));
+    });
+}
+
+#[test]
+fn what_others_wrote_to_a_pipe_is_read_by_no_session() {
+    as_everyone(|scene| {
+        let [got, over] = ["got", "over"].map(|name| scene.work().join(name));
+        let session = |session: &str| {
+            let script = format!(
+                "{{ echo early; {session} sh -c 'timeout 1 head -1 < /dev/stdout > got'; : > over; }} | \
+                 {{ until [ -e over ]; do sleep 0.05; done; cat; }}"
+            );
+            let ran = scene.run_bare(&["sh", "-c", &script]);
+            fs::remove_file(&over).unwrap();
+            (ran.stdout, fs::read_to_string(&got).unwrap_or_default())
+        };
+        let guard = session(&format!("{} --", scene.guard_words()));
+        assert_eq!(guard, ("early\n".to_owned(), String::new()));
+        let bare = session("");
+        assert_eq!(bare, (String::new(), "early\n".to_owned()));
+        fs::remove_file(&got).unwrap();
+    });
+}
+
 /// Else a script that is read from there would run again.
 #[test]
 fn no_session_takes_whoever_reads_a_file_back() {

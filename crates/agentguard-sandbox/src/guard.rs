@@ -482,7 +482,10 @@ impl Prepared {
         });
         drop(relay);
         take_terminal_left();
-        let unwritten = carrying.end();
+        let is_cut_off = served
+            .as_ref()
+            .map_or(true, |ended| ended.is_out_of_time || ended.is_ended_early);
+        let unwritten = carrying.end(is_cut_off, &signals.0);
         served.map(|ended| Ended {
             unwritten,
             _mediator: Some(mediator),

@@ -1,26 +1,35 @@
 //! What the agent gets as its standard streams.
 //!
 //! A descriptor is more than what it was opened for: whoever holds one of a file can empty it or lock it, and the file's
-//! owner changes its mode, times and attributes by it, past every mount. So no file is handed in. What is read from it
+//! owner changes its mode, times and attributes by it, past every mount. A pipe's owner opens its other end by it, and
+//! reads what others wrote, or writes what others read. So neither is handed in. What is read from it
 //! or written to it goes through a pipe of the session's own, which the guard fills or empties. A terminal is opened
-//! anew, by the name that is everybody's. Pipes, sockets and other devices stay what they are.
+//! anew, by the name that is everybody's. Sockets and other devices stay what they are, and so do pipes of others.
 
 mod carry;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::JoinHandle;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::termios::{OptionalActions, Termios};
 use rustix::{fs, process, termios};
 
-use self::carry::Carrier;
 pub use self::carry::Unwritten;
+use self::carry::{Carrier, Ends};
 use crate::error::Error;
-use crate::sys;
+use crate::sys::{self, Signals};
 
+/// Signals by which somebody wants us to end.
+const ENDING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+/// How long a reader outside may take for what a session wrote that was cut off.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 5,
+    tv_nsec: 0,
+};
 /// The file system of pipes without a name (statfs(2)).
 const PIPES: i64 = 0x5049_5045;
 const INPUT: &str = "standard input";
@@ -45,8 +54,11 @@ struct Before {
 #[derive(Debug)]
 pub(crate) struct Carrying {
     threads: Vec<JoinHandle<Result<(), Unwritten>>>,
-    /// Its other ends are with the threads.
+    /// Hung up when all threads are through.
+    through: OwnedFd,
+    /// The other ends of what the threads are told.
     runs: OwnedFd,
+    patience: OwnedFd,
     before: Before,
 }
 
@@ -87,19 +99,31 @@ impl Streams {
 
     /// Carries from here on.
     pub(crate) fn begin(self) -> Result<Carrying, Error> {
-        let pair = pipe_with(PipeFlags::CLOEXEC);
-        let (ends, runs) = pair.map_err(|error| Error::io("make a pipe")(error.into()))?;
+        let pair = || {
+            pipe_with(PipeFlags::CLOEXEC).map_err(|error| Error::io("make a pipe")(error.into()))
+        };
+        let ((session, runs), (waits, patience), (through, works)) = (pair()?, pair()?, pair()?);
         let threads = self.carriers.into_iter().map(|carrier| {
-            let ends = ends.try_clone()?;
+            let ends = Ends {
+                session: session.try_clone()?,
+                patience: waits.try_clone()?,
+            };
+            let works = works.try_clone()?;
             std::thread::Builder::new()
                 .name("stream".to_owned())
-                .spawn(move || carrier.run(&ends))
+                .spawn(move || {
+                    let carried = carrier.run(&ends);
+                    drop(works);
+                    carried
+                })
         });
         Ok(Carrying {
             threads: threads
                 .collect::<Result<_, _>>()
                 .map_err(Error::io("carry the standard streams"))?,
+            through,
             runs,
+            patience,
             before: self.before,
         })
     }
@@ -148,9 +172,25 @@ impl Streams {
 
 impl Carrying {
     /// Carries what is left, once everything inside is dead, and puts back what the agent shared with whoever started
-    /// us. Returns what could not be written.
-    pub(crate) fn end(self) -> Vec<Unwritten> {
+    /// us. Returns what could not be written. A session that was cut off is no reason to wait for a reader, nor is one
+    /// that somebody wants to end.
+    pub(crate) fn end(self, is_cut_off: bool, signals: &Signals) -> Vec<Unwritten> {
         drop(self.runs);
+        let patience = is_cut_off.then_some(PATIENCE);
+        loop {
+            let mut polled = [
+                PollFd::new(&self.through, PollFlags::empty()),
+                PollFd::new(signals, PollFlags::IN),
+            ];
+            let polls = poll(&mut polled, patience.as_ref());
+            let is_through = !polled[0].revents().is_empty();
+            let is_ended =
+                std::iter::from_fn(|| signals.next()).any(|signal| ENDING.contains(&signal));
+            if is_through || is_ended || !matches!(polls, Ok(1..) | Err(Errno::INTR)) {
+                break;
+            }
+        }
+        drop(self.patience);
         let unwritten = self.threads.into_iter().filter_map(|thread| {
             // A thread that broke down wrote what it wrote.
             thread.join().ok()?.err()
@@ -200,7 +240,7 @@ fn way(stream: BorrowedFd<'_>) -> Way {
             None if is_of_the_agents_user(&found) => Way::Carried,
             None => Way::AsIs,
         },
-        FileType::Fifo if is_of_the_agents_user(&found) && !is_nameless(stream) => Way::Carried,
+        FileType::Fifo if is_of_the_agents_user(&found) => Way::Carried,
         // The mediator says which of these lead outside.
         FileType::Fifo
         | FileType::Socket

@@ -1,4 +1,4 @@
-//! Carrying what is read and written between a file outside and a pipe of the session's.
+//! Carrying what is read and written between what is outside and a pipe of the session's.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -6,15 +6,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags, SeekFrom, Stat, fcntl_setfl, fstat, seek};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, ioctl_fionread};
+use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, tee};
 
 /// So much is carried at once. A pipe holds as much.
 const MOST: usize = 64 * 1024;
 /// So much is written without waiting to a pipe that can be written to (pipe(7), `PIPE_BUF`).
 const ATOMIC: usize = 4096;
-/// How long a reader outside may take for what was written before the session's end.
-const PATIENCE: Timespec = Timespec {
-    tv_sec: 30,
-    tv_nsec: 0,
+/// How soon it is looked again whether the agent read, where it made its pipe larger and nobody is told.
+const PAUSE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 5_000_000,
 };
 
 /// What a session wrote and nobody got.
@@ -32,6 +33,15 @@ pub(super) struct Carrier {
     from: OwnedFd,
     to: OwnedFd,
     way: Way,
+}
+
+/// What a thread that carries is told, by the hanging up of the other end.
+#[derive(Debug)]
+pub(super) struct Ends {
+    /// Everything inside is dead: nothing more comes from the session.
+    pub(super) session: OwnedFd,
+    /// Nobody waits any more for a reader outside.
+    pub(super) patience: OwnedFd,
 }
 
 #[derive(Debug)]
@@ -70,12 +80,16 @@ impl Carrier {
             && fstat(file).map(number) == fstat(&self.to).map(number)
     }
 
-    /// Carries until there is nothing more. When `ends` is hung up, nothing more comes from the session.
-    pub(super) fn run(self, ends: &OwnedFd) -> Result<(), Unwritten> {
+    /// Carries until there is nothing more.
+    pub(super) fn run(self, ends: &Ends) -> Result<(), Unwritten> {
         let Self { from, to, way } = self;
         match way {
+            Way::Fills(theirs) if is_pipe(&from) => {
+                pass(&from, to, &theirs, &ends.session);
+                Ok(())
+            }
             Way::Fills(theirs) => {
-                fill(&from, to, &theirs, ends);
+                fill(&from, to, &theirs, &ends.session);
                 Ok(())
             }
             Way::Empties(stream) => match empty(&from, &to, ends) {
@@ -90,20 +104,80 @@ impl Carrier {
     }
 }
 
+fn is_pipe(stream: &OwnedFd) -> bool {
+    fstat(stream).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Fifo)
+}
+
+/// Passes on what comes by a pipe, and takes from there only what the agent has read: the rest is for whoever reads next.
+fn pass(from: &OwnedFd, to: OwnedFd, theirs: &OwnedFd, session: &OwnedFd) {
+    // Of one piece, so that it is full with anything in it, and says so when that was read.
+    let _ = fcntl_setpipe_size(&to, ATOMIC);
+    while wait((from, PollFlags::IN), session) == Ok(Ready::Stream) {
+        match tee(from, &to, MOST, SpliceFlags::NONBLOCK) {
+            Ok(0) => break,
+            Ok(shown) => {
+                let is_over = wait_until_read((&to, theirs), session);
+                // The agent may have written there itself.
+                let left = usize::try_from(ioctl_fionread(theirs).unwrap_or(0)).unwrap_or(shown);
+                take(from, shown - left.min(shown));
+                if is_over {
+                    return;
+                }
+            }
+            Err(Errno::INTR | Errno::AGAIN) => pause(session),
+            Err(_) => break,
+        }
+    }
+}
+
+/// Waits until there is nothing left in the session's pipe. Returns whether there is no session left instead.
+fn wait_until_read((to, theirs): (&OwnedFd, &OwnedFd), session: &OwnedFd) -> bool {
+    while wait((to, PollFlags::OUT), session) == Ok(Ready::Stream) {
+        if ioctl_fionread(theirs) == Ok(0) {
+            return false;
+        }
+        pause(session);
+    }
+    true
+}
+
+fn pause(session: &OwnedFd) {
+    let mut polled = [PollFd::new(session, PollFlags::empty())];
+    let _ = poll(&mut polled, Some(&PAUSE));
+}
+
+/// Takes so much out of a pipe as is there.
+fn take(from: &OwnedFd, mut count: usize) {
+    const NOW: Timespec = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut buffer = vec![0; count];
+    while let Some(rest) = buffer.get_mut(..count).filter(|rest| !rest.is_empty()) {
+        // Where others read there too it may be gone.
+        let is_there = poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&NOW)) == Ok(1);
+        match rustix::io::read(from, rest) {
+            Ok(read @ 1..) if is_there => count -= read,
+            Err(Errno::INTR) => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
 /// Fills a pipe. What the agent has not read is still to be read from a file by whoever comes next.
-fn fill(from: &OwnedFd, to: OwnedFd, theirs: &OwnedFd, ends: &OwnedFd) {
+fn fill(from: &OwnedFd, to: OwnedFd, theirs: &OwnedFd, session: &OwnedFd) {
     let mut buffer = vec![0; MOST];
     let (mut rest, mut all) = (0, 0_u64);
-    while rest == 0 && wait((from, PollFlags::IN), ends) == Ok(Ready::Stream) {
+    while rest == 0 && wait((from, PollFlags::IN), session) == Ok(Ready::Stream) {
         // What cannot be read is not there.
         let Ok(read @ 1..) = rustix::io::read(from, &mut buffer) else {
             break;
         };
         all += u64::try_from(read).unwrap_or(0);
-        rest = read - put(&to, buffer.get(..read).unwrap_or_default(), ends);
+        rest = read - put(&to, buffer.get(..read).unwrap_or_default(), session);
     }
     drop(to); // there is no more
-    while poll(&mut [PollFd::new(ends, PollFlags::empty())], None) == Err(Errno::INTR) {}
+    while poll(&mut [PollFd::new(session, PollFlags::empty())], None) == Err(Errno::INTR) {}
     let waits = ioctl_fionread(theirs).unwrap_or(0);
     // The agent may have written there itself.
     let unread = all.min(waits + u64::try_from(rest).unwrap_or(0));
@@ -114,13 +188,13 @@ fn fill(from: &OwnedFd, to: OwnedFd, theirs: &OwnedFd, ends: &OwnedFd) {
 }
 
 /// Writes to the session's pipe while there is a session. Returns how much it took.
-fn put(to: &OwnedFd, bytes: &[u8], ends: &OwnedFd) -> usize {
+fn put(to: &OwnedFd, bytes: &[u8], session: &OwnedFd) -> usize {
     let mut written = 0;
     while let Some(left) = bytes.get(written..).filter(|left| !left.is_empty()) {
         match rustix::io::write(to, left) {
             Ok(count) => written += count,
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if wait((to, PollFlags::OUT), ends) == Ok(Ready::Stream) => {}
+            Err(Errno::AGAIN) if wait((to, PollFlags::OUT), session) == Ok(Ready::Stream) => {}
             Err(_) => break,
         }
     }
@@ -128,7 +202,7 @@ fn put(to: &OwnedFd, bytes: &[u8], ends: &OwnedFd) -> usize {
 }
 
 /// Empties a pipe, to the end.
-fn empty(from: &OwnedFd, to: &OwnedFd, ends: &OwnedFd) -> Result<(), Errno> {
+fn empty(from: &OwnedFd, to: &OwnedFd, ends: &Ends) -> Result<(), Errno> {
     let mut buffer = vec![0; MOST];
     let kind = fstat(to).map(|found| FileType::from_raw_mode(found.st_mode));
     let at_once = match kind {
@@ -141,24 +215,24 @@ fn empty(from: &OwnedFd, to: &OwnedFd, ends: &OwnedFd) -> Result<(), Errno> {
             Ok(0) => return Ok(()),
             Ok(read) => {
                 for piece in buffer.get(..read).unwrap_or_default().chunks(at_once) {
-                    write(to, piece, ends)?;
+                    write(to, piece, &ends.patience)?;
                 }
             }
             Err(Errno::INTR) => {}
             // What came before the end is read once more.
             Err(Errno::AGAIN) if is_over => return Ok(()),
-            Err(Errno::AGAIN) => is_over = wait((from, PollFlags::IN), ends)? == Ready::End,
+            Err(Errno::AGAIN) => {
+                is_over = wait((from, PollFlags::IN), &ends.session)? == Ready::End
+            }
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Writes to what is outside. While the session runs that may take for ever.
-fn write(to: &OwnedFd, mut bytes: &[u8], ends: &OwnedFd) -> Result<(), Errno> {
+/// Writes to what is outside, as long as somebody has patience.
+fn write(to: &OwnedFd, mut bytes: &[u8], patience: &OwnedFd) -> Result<(), Errno> {
     while !bytes.is_empty() {
-        if wait((to, PollFlags::OUT), ends)? == Ready::End
-            && poll(&mut [PollFd::new(to, PollFlags::OUT)], Some(&PATIENCE))? == 0
-        {
+        if wait((to, PollFlags::OUT), patience)? == Ready::End {
             return Err(Errno::TIMEDOUT);
         }
         match rustix::io::write(to, bytes) {
@@ -177,22 +251,22 @@ enum Ready {
     End,
 }
 
-/// Waits for a stream, or else for the session's end.
-fn wait((stream, flags): (&OwnedFd, PollFlags), ends: &OwnedFd) -> Result<Ready, Errno> {
+/// Waits for a stream, or else for an end.
+fn wait((stream, flags): (&OwnedFd, PollFlags), end: &OwnedFd) -> Result<Ready, Errno> {
     loop {
         let mut polled = [
             PollFd::new(stream, flags),
-            PollFd::new(ends, PollFlags::empty()),
+            PollFd::new(end, PollFlags::empty()),
         ];
         match poll(&mut polled, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
-        let [stream, ends] = polled.map(|one| !one.revents().is_empty());
+        let [stream, end] = polled.map(|one| !one.revents().is_empty());
         if stream {
             return Ok(Ready::Stream);
         }
-        if ends {
+        if end {
             return Ok(Ready::End);
         }
     }
