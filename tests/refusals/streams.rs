@@ -311,7 +311,7 @@ impl Terminal {
                 child.kill().unwrap();
                 panic!("it does not end: {shown}");
             }
-            // Nobody tells of both.
+            // What is waited for are a process, files and a terminal that may be hung up: nothing tells of them all.
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
