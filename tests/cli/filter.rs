@@ -138,7 +138,7 @@ fn push_run(filtered: &mut String, run: &str) {
         filtered.push_str("[COMMIT]");
     } else if is_hex(run, 32) || is_hex(run, 8) {
         filtered.push_str("[ID]");
-    } else if run.len() >= 44 && run.bytes().any(|b| b.is_ascii_digit()) && !run.contains("//") {
+    } else if run.len() >= 44 && run.bytes().any(|b| b.is_ascii_digit()) {
         filtered.push_str("[BASE64]");
     } else {
         filtered.push_str(run);
@@ -160,6 +160,10 @@ fn what_differs_between_runs_is_replaced_and_nothing_else() {
         ("cannot read `/tmp/x-1/home`", "cannot read `[ROOT]/home`"),
         (&format!("key  ci-7+c74f20a3+{key}"), "key  ci-7+[KEY]"),
         (&format!("sha256:{}", "0a".repeat(32)), "sha256:[HEX]"),
+        (
+            &format!("ssh-ed25519 {}", key.replace("hM", "//")),
+            "ssh-ed25519 [BASE64]",
+        ),
         ("commit 3f2a", "commit 3f2a"),
         (
             &format!("agentguard/{id}/{id}+c74f20a3+{key}", id = "0b".repeat(16)),
