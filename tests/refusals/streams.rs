@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Instant;
@@ -273,6 +273,7 @@ impl Terminal {
         let stream = OpenOptions::new()
             .read(true)
             .write(true)
+            .custom_flags(OFlags::NOCTTY.bits().cast_signed())
             .open(&self.path)
             .unwrap();
         let mut command = scene.command("setsid");

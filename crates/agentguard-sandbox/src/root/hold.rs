@@ -1,5 +1,6 @@
 //! What of the workspace is made read-only, and stays where it is.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -18,8 +19,19 @@ const MOST_SETTINGS: usize = 8192;
 pub(super) fn pins(plan: &Plan, base: BorrowedFd<'_>) -> Result<(), Failure> {
     let root =
         open_plain(base, relative(&plan.confinement.workspace)).step("open the workspace")?;
-    let mut pins = plan.confinement.pins.iter();
-    pins.try_for_each(|path| pin(root.as_fd(), path))
+    // There are hundreds, which begin with the same few names, and few workspaces have these.
+    let mut is_there = HashMap::new();
+    for path in &plan.confinement.pins {
+        let first = path.iter().next().unwrap_or_default();
+        let is_there = is_there.entry(first).or_insert_with(|| {
+            let found = open_plain(root.as_fd(), Path::new(first));
+            !matches!(found, Err(Errno::NOENT))
+        });
+        if *is_there {
+            pin(root.as_fd(), path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a path of the workspace read-only, and every directory above it immovable.

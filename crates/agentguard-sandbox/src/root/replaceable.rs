@@ -3,7 +3,7 @@
 //! What root keeps in the system's own directories, root's modes hold. Elsewhere the mediator judges each open, by where
 //! the file lies.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -27,25 +27,66 @@ pub fn replaceable(confinement: &Confinement) -> Vec<PathBuf> {
     // The agent's home is nobody else's, but for what is granted in it.
     let trees = confinement.trees().into_iter();
     let trees: Vec<Grant> = trees.filter(|tree| tree.path != confinement.home).collect();
-    let masks = confinement.masks.iter().flat_map(|mask| paths(mask));
-    let masks = masks.filter(|mask| is_replaceable(mask, &trees));
-    masks.collect::<BTreeSet<_>>().into_iter().collect()
+    let (mut look, mut found) = (Look::default(), BTreeSet::new());
+    for mask in &confinement.masks {
+        let paths = look.paths(mask).into_iter();
+        found.extend(paths.filter(|path| look.is_replaceable(path, &trees)));
+    }
+    found.into_iter().collect()
 }
 
-/// Whether a mask lies in one of these trees, and somebody but the system could exchange what is there.
-fn is_replaceable(mask: &Path, trees: &[Grant]) -> bool {
-    let mut seen = trees.iter().filter(|tree| mask.starts_with(&tree.path));
-    seen.any(|tree| tree.access == Access::Write || !is_systems(mask))
+/// What was seen of directories. Most masks lie in the same few.
+#[derive(Default)]
+struct Look {
+    /// Their paths without links, where they are there.
+    plain: HashMap<PathBuf, Option<PathBuf>>,
+    /// Whether they are root's.
+    is_roots: HashMap<PathBuf, bool>,
 }
 
-/// A path, the same without links on its way, and what it leads to.
-fn paths(mask: &Path) -> impl Iterator<Item = PathBuf> {
-    let plain = mask.ancestors().skip(1).find_map(|above| {
-        let rest = mask.strip_prefix(above).ok()?;
-        Some(plain_path(above)?.join(rest))
-    });
-    let led = plain_path(mask);
-    std::iter::once(mask.to_owned()).chain(plain).chain(led)
+impl Look {
+    /// Whether a mask lies in one of these trees, and somebody but the system could exchange what is there.
+    fn is_replaceable(&mut self, mask: &Path, trees: &[Grant]) -> bool {
+        let mut seen = trees.iter().filter(|tree| mask.starts_with(&tree.path));
+        seen.any(|tree| tree.access == Access::Write || !self.is_systems(mask))
+    }
+
+    /// A path, the same without links on its way, and what it leads to.
+    fn paths(&mut self, mask: &Path) -> Vec<PathBuf> {
+        let plain = mask.ancestors().skip(1).find_map(|above| {
+            let rest = mask.strip_prefix(above).ok()?;
+            Some(self.plain_directory(above)?.join(rest))
+        });
+        let led = plain_path(mask);
+        [Some(mask.to_owned()), plain, led]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    fn plain_directory(&mut self, above: &Path) -> Option<PathBuf> {
+        if let Some(known) = self.plain.get(above) {
+            return known.clone();
+        }
+        let plain = plain_path(above);
+        self.plain.insert(above.to_owned(), plain.clone());
+        plain
+    }
+
+    /// Whether a file lies in a directory of the system's, and it and everything above it belong to nobody else.
+    fn is_systems(&mut self, path: &Path) -> bool {
+        let mut above = path.ancestors().skip(1);
+        SYSTEM.iter().any(|system| path.starts_with(system))
+            && is_roots(path)
+            && above.all(|above| match self.is_roots.get(above) {
+                Some(known) => *known,
+                None => {
+                    let found = is_roots(above);
+                    self.is_roots.insert(above.to_owned(), found);
+                    found
+                }
+            })
+    }
 }
 
 /// The path of what is there, without links.
@@ -54,13 +95,10 @@ fn plain_path(path: &Path) -> Option<PathBuf> {
     granted::path_of(there.as_fd()).ok()
 }
 
-/// Whether a file lies in a directory of the system's, and everything above it belongs to nobody else.
-fn is_systems(path: &Path) -> bool {
-    let is_roots = |above: &Path| {
-        let owner = std::fs::symlink_metadata(above).map(|found| found.uid());
-        owner.map_or(true, |owner| matches!(owner, 0 | UNKNOWN))
-    };
-    SYSTEM.iter().any(|system| path.starts_with(system)) && path.ancestors().all(is_roots)
+/// Whether nobody but root, or whoever stands for it, owns what is there.
+fn is_roots(path: &Path) -> bool {
+    let owner = std::fs::symlink_metadata(path).map(|found| found.uid());
+    owner.map_or(true, |owner| matches!(owner, 0 | UNKNOWN))
 }
 
 #[cfg(test)]
@@ -69,10 +107,11 @@ mod tests {
 
     #[test]
     fn what_root_keeps_for_the_system_is_the_systems() {
-        assert!(is_systems(Path::new("/etc/passwd")));
-        assert!(is_systems(Path::new("/usr/absent/file")));
-        assert!(!is_systems(Path::new("/opt/file")));
-        assert!(!is_systems(Path::new("/etcetera/file")));
+        let mut look = Look::default();
+        assert!(look.is_systems(Path::new("/etc/passwd")));
+        assert!(look.is_systems(Path::new("/usr/absent/file")));
+        assert!(!look.is_systems(Path::new("/opt/file")));
+        assert!(!look.is_systems(Path::new("/etcetera/file")));
     }
 
     #[test]
@@ -81,7 +120,7 @@ mod tests {
             path: path.into(),
             access,
         };
-        let is = |mask: &str, tree| is_replaceable(Path::new(mask), &[tree]);
+        let is = |mask: &str, tree| Look::default().is_replaceable(Path::new(mask), &[tree]);
         assert!(!is("/etc/passwd", tree("/etc", Access::Read)));
         assert!(is("/etc/passwd", tree("/etc", Access::Write)));
         assert!(is("/opt/file", tree("/opt", Access::Read)));
@@ -95,9 +134,11 @@ mod tests {
         if rustix::process::getuid().is_root() {
             std::os::unix::fs::chown(&directory, Some(1000), Some(1000)).unwrap();
         }
-        let is_systems = is_systems(&Path::new(&directory).join("file"));
+        let file = Path::new(&directory).join("file");
+        let mut look = Look::default();
+        let is_systems = [(); 2].map(|()| look.is_systems(&file));
         std::fs::remove_dir(&directory).unwrap();
-        assert!(!is_systems);
+        assert_eq!(is_systems, [false, false]);
     }
 
     #[test]
@@ -109,11 +150,12 @@ mod tests {
         std::fs::write(root.join("there/file"), "").unwrap();
         std::os::unix::fs::symlink("there", root.join("way")).unwrap();
         std::os::unix::fs::symlink("file", root.join("there/link")).unwrap();
-        let found: Vec<_> = paths(&root.join("way/link")).collect();
+        let mut look = Look::default();
+        let found = look.paths(&root.join("way/link"));
         let all = ["way/link", "there/link", "there/file"].map(|path| root.join(path));
         assert_eq!(found, all);
         // What is not there has no more than its directory.
-        let found: Vec<_> = paths(&root.join("way/new/one")).collect();
+        let found = look.paths(&root.join("way/new/one"));
         assert_eq!(
             found,
             ["way/new/one", "there/new/one"].map(|path| root.join(path))
