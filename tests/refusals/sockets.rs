@@ -634,7 +634,14 @@ fn a_standard_descriptor_is_no_socket_that_reaches_others() {
         let (ours, _theirs) = UnixDatagram::pair().unwrap();
         let network = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let network = std::net::TcpStream::connect(network.local_addr().unwrap()).unwrap();
-        let sockets: [std::os::fd::OwnedFd; 2] = [ours.into(), network.into()];
+        let (packets, _theirs) = rustix::net::socketpair(
+            rustix::net::AddressFamily::UNIX,
+            rustix::net::SocketType::SEQPACKET,
+            rustix::net::SocketFlags::empty(),
+            None,
+        )
+        .unwrap();
+        let sockets: [std::os::fd::OwnedFd; 3] = [ours.into(), network.into(), packets];
         for socket in sockets {
             let mut command = scene.exec(&[], &["true"]);
             command.stdin(Stdio::from(socket));

@@ -4,8 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, flock};
@@ -160,6 +161,45 @@ fn what_a_session_does_not_read_of_a_pipe_is_read_by_what_comes_next() {
     });
 }
 
+/// As programs give it to those that they start, node above all.
+#[test]
+fn a_socket_that_is_shared_stays_as_it_was() {
+    as_everyone(|scene| {
+        let session = |mut command: Command| {
+            let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+            theirs.write_all(b"heard\nleft\n").unwrap();
+            let handed = || OwnedFd::from(ours.try_clone().unwrap());
+            command.stdin(handed()).stdout(handed());
+            command.args(["sh", "-c", "head -c 6; ./attack standard 0 > tried"]);
+            println!("{:?}", command.output().unwrap());
+            let timeout = ours.read_timeout().unwrap();
+            let said = [ours.write(b"after\n").ok(), theirs.write(b"late\n").ok()];
+            let mut texts = [String::new(), String::new()];
+            for (end, text) in [&ours, &theirs].into_iter().zip(&mut texts) {
+                end.set_nonblocking(true).unwrap();
+                let mut bytes = [0; 64];
+                let mut end = end;
+                while let Ok(count @ 1..) = end.read(&mut bytes) {
+                    *text += std::str::from_utf8(&bytes[..count]).unwrap();
+                }
+            }
+            (timeout, said, texts)
+        };
+        let mut guard = scene.exec(&[], &[]);
+        guard.stderr(Stdio::piped());
+        let (timeout, said, [left, heard]) = session(guard);
+        assert_eq!((timeout, said), (None, [Some(6), Some(5)]));
+        assert_eq!(
+            (left.as_str(), heard.as_str()),
+            ("left\nlate\n", "heard\nafter\n")
+        );
+        let mut bare = scene.command("env");
+        bare.stderr(Stdio::piped());
+        let (timeout, said, _) = session(bare);
+        assert!(timeout.is_some() && said == [None, None]);
+    });
+}
+
 /// Else an agent would have the shell run what it likes that started it, where that reads its script from a pipe.
 #[test]
 fn nobody_who_reads_from_a_pipe_hears_a_session() {
@@ -252,13 +292,13 @@ fn streams_are_opened_by_their_names() {
 }
 
 /// A terminal of somebody's, and the end at which they sit.
-struct Terminal {
+pub(crate) struct Terminal {
     controller: OwnedFd,
     path: PathBuf,
 }
 
 impl Terminal {
-    fn of(scene: &Scene) -> Self {
+    pub(crate) fn of(scene: &Scene) -> Self {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
@@ -269,7 +309,7 @@ impl Terminal {
     }
 
     /// Runs a script of bash's with job control, whose terminal this is.
-    fn start(&self, scene: &Scene, script: &str) -> (File, Child) {
+    pub(crate) fn start(&self, scene: &Scene, script: &str) -> (File, Child) {
         let stream = OpenOptions::new()
             .read(true)
             .write(true)
@@ -278,11 +318,7 @@ impl Terminal {
             .unwrap();
         let mut command = scene.command("setsid");
         command.args(["--ctty", "--wait", "bash", "-m", "-c", script]);
-        for set in [
-            std::process::Command::stdin,
-            std::process::Command::stdout,
-            std::process::Command::stderr,
-        ] {
+        for set in [Command::stdin, Command::stdout, Command::stderr] {
             set(&mut command, stream.try_clone().unwrap());
         }
         (stream, command.spawn().unwrap())
@@ -293,7 +329,7 @@ impl Terminal {
     }
 
     /// Waits for a process, and reads meanwhile what comes.
-    fn wait(&self, mut child: Child, mut also: impl FnMut()) -> String {
+    pub(crate) fn wait(&self, mut child: Child, mut also: impl FnMut()) -> String {
         let begun = Instant::now();
         let mut shown = Vec::new();
         rustix::fs::fcntl_setfl(&self.controller, OFlags::NONBLOCK).unwrap();

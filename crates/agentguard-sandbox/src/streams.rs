@@ -3,8 +3,9 @@
 //! A descriptor is more than what it was opened for: whoever holds one of a file can empty it or lock it, and the file's
 //! owner changes its mode, times and attributes by it, past every mount. A pipe's owner opens its other end by it, and
 //! reads what others wrote, or writes what others read. So neither is handed in. What is read from it
-//! or written to it goes through a pipe of the session's own, which the guard fills or empties. A terminal is opened
-//! anew, by the name that is everybody's. Sockets and other devices stay what they are, and so do pipes of others.
+//! or written to it goes through a pipe of the session's own, which the guard fills or empties. So does what comes by a
+//! unix stream socket: whoever holds one can shut it down and set its options for all who have it. A terminal is opened
+//! anew, by the name that is everybody's. Other sockets and devices stay what they are, and so do pipes of others.
 
 mod carry;
 
@@ -14,6 +15,7 @@ use std::thread::JoinHandle;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::termios::{OptionalActions, Termios};
 use rustix::{fs, process, termios};
@@ -241,6 +243,7 @@ fn way(stream: BorrowedFd<'_>) -> Way {
             None => Way::AsIs,
         },
         FileType::Fifo if is_of_the_agents_user(&found) => Way::Carried,
+        FileType::Socket if is_unix_stream(stream) => Way::Carried,
         // The mediator says which of these lead outside.
         FileType::Fifo
         | FileType::Socket
@@ -263,6 +266,11 @@ fn our_terminal(stream: BorrowedFd<'_>) -> Option<OwnedFd> {
 fn is_of_the_agents_user(found: &Stat) -> bool {
     let own = process::getuid();
     !own.is_root() && found.st_uid == own.as_raw()
+}
+
+fn is_unix_stream(socket: BorrowedFd<'_>) -> bool {
+    sockopt::socket_domain(socket) == Ok(AddressFamily::UNIX)
+        && sockopt::socket_type(socket) == Ok(SocketType::STREAM)
 }
 
 fn is_nameless(pipe: BorrowedFd<'_>) -> bool {

@@ -3,6 +3,8 @@
 #include <linux/fs.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/xattr.h>
 #include <termios.h>
 
@@ -13,6 +15,7 @@
 int standard(int argc, char **argv)
 {
 	struct timespec old[2] = { { 1, 0 }, { 1, 0 } };
+	struct timeval at_once = { .tv_usec = 1 };
 	struct termios modes;
 	int flags = FS_NODUMP_FL | FS_NOATIME_FL;
 	int it = argc > 0 ? dup((int)number(argv[0])) : -1;
@@ -31,6 +34,8 @@ int standard(int argc, char **argv)
 	tell("flags", ioctl(it, FS_IOC_SETFLAGS, &flags));
 	tell("lock", flock(it, LOCK_EX | LOCK_NB));
 	tell("back", lseek(it, 0, SEEK_SET));
+	tell("impatient", setsockopt(it, SOL_SOCKET, SO_RCVTIMEO, &at_once, sizeof at_once));
+	tell("shut", shutdown(it, SHUT_RDWR));
 	if (tcgetattr(it, &modes) == 0) {
 		cfmakeraw(&modes);
 		tell("raw", tcsetattr(it, TCSANOW, &modes));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use agentguard_core::{Held, Network};
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::net::{AddressFamily, sockopt};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     DumpableBehavior, Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, WaitOptions,
@@ -249,8 +249,8 @@ fn come_forward(talk: &OwnedFd, listener: OwnedFd, in_front: bool) -> Result<(),
 }
 
 /// The caller's standard descriptors stay open, but for those that lead outside. Below a directory modes and
-/// times of files could be changed past every mount. A datagram socket reaches every unix socket, a socket of
-/// the host's network whatever that does.
+/// times of files could be changed past every mount. A unix socket of messages reaches others, or can be shut down for all
+/// who have it; a socket of the host's network reaches whatever that does.
 fn refuse_ways_out(plan: &Plan) -> Result<(), Failure> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let all = [
@@ -275,13 +275,11 @@ fn refuse_ways_out(plan: &Plan) -> Result<(), Failure> {
 
 /// Why a socket leads outside, where it does.
 fn way_of_socket(network: Network, socket: BorrowedFd<'_>) -> Option<&'static str> {
-    let family = sockopt::socket_domain(socket).ok();
-    let is_datagram = sockopt::socket_type(socket).ok() == Some(SocketType::DGRAM);
-    match (family, network) {
-        (Some(AddressFamily::UNIX), _) if is_datagram => {
-            Some("it is a datagram socket, which reaches others outside")
+    match (sockopt::socket_domain(socket), network) {
+        (Ok(AddressFamily::UNIX), _) => {
+            Some("it is a unix socket of messages, which leads outside")
         }
-        (Some(AddressFamily::UNIX), _) | (_, Network::Host) => None,
+        (_, Network::Host) => None,
         (_, Network::Isolated | Network::Gated) => {
             Some("it is a socket of the host's network, which leads outside")
         }

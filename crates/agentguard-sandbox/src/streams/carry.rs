@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags, SeekFrom, Stat, fcntl_setfl, fstat, seek};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, ioctl_fionread};
+use rustix::net::{RecvFlags, recv};
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, tee};
 
 /// So much is carried at once. A pipe holds as much.
@@ -84,12 +85,18 @@ impl Carrier {
     pub(super) fn run(self, ends: &Ends) -> Result<(), Unwritten> {
         let Self { from, to, way } = self;
         match way {
-            Way::Fills(theirs) if is_pipe(&from) => {
-                pass(&from, to, &theirs, &ends.session);
-                Ok(())
-            }
             Way::Fills(theirs) => {
-                fill(&from, to, &theirs, &ends.session);
+                let all = (&theirs, &ends.session);
+                match kind(&from) {
+                    FileType::Fifo => pass(&from, to, show_of_pipe, all),
+                    FileType::Socket => pass(&from, to, show_of_socket, all),
+                    FileType::RegularFile
+                    | FileType::Directory
+                    | FileType::Symlink
+                    | FileType::CharacterDevice
+                    | FileType::BlockDevice
+                    | FileType::Unknown => fill(&from, to, &theirs, &ends.session),
+                }
                 Ok(())
             }
             Way::Empties(stream) => match empty(&from, &to, ends) {
@@ -104,16 +111,38 @@ impl Carrier {
     }
 }
 
-fn is_pipe(stream: &OwnedFd) -> bool {
-    fstat(stream).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Fifo)
+fn kind(stream: &OwnedFd) -> FileType {
+    fstat(stream).map_or(FileType::Unknown, |found| {
+        FileType::from_raw_mode(found.st_mode)
+    })
 }
 
-/// Passes on what comes by a pipe, and takes from there only what the agent has read: the rest is for whoever reads next.
-fn pass(from: &OwnedFd, to: OwnedFd, theirs: &OwnedFd, session: &OwnedFd) {
+/// Shows what comes by a pipe, and leaves it there.
+fn show_of_pipe(from: &OwnedFd, to: &OwnedFd) -> Result<usize, Errno> {
+    tee(from, to, MOST, SpliceFlags::NONBLOCK)
+}
+
+fn show_of_socket(from: &OwnedFd, to: &OwnedFd) -> Result<usize, Errno> {
+    let mut buffer = [0; ATOMIC];
+    let (shown, _) = recv(from, &mut buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+    match buffer.get(..shown) {
+        Some(bytes @ [_, ..]) => rustix::io::write(to, bytes),
+        Some([]) | None => Ok(0),
+    }
+}
+
+/// Passes on what comes by a pipe or a socket, and takes from there only what the agent has read: the rest is for whoever
+/// reads next.
+fn pass(
+    from: &OwnedFd,
+    to: OwnedFd,
+    show: fn(&OwnedFd, &OwnedFd) -> Result<usize, Errno>,
+    (theirs, session): (&OwnedFd, &OwnedFd),
+) {
     // Of one piece, so that it is full with anything in it, and says so when that was read.
     let _ = fcntl_setpipe_size(&to, ATOMIC);
     while wait((from, PollFlags::IN), session) == Ok(Ready::Stream) {
-        match tee(from, &to, MOST, SpliceFlags::NONBLOCK) {
+        match show(from, &to) {
             Ok(0) => break,
             Ok(shown) => {
                 let is_over = wait_until_read((&to, theirs), session);
@@ -204,10 +233,9 @@ fn put(to: &OwnedFd, bytes: &[u8], session: &OwnedFd) -> usize {
 /// Empties a pipe, to the end.
 fn empty(from: &OwnedFd, to: &OwnedFd, ends: &Ends) -> Result<(), Errno> {
     let mut buffer = vec![0; MOST];
-    let kind = fstat(to).map(|found| FileType::from_raw_mode(found.st_mode));
-    let at_once = match kind {
-        Ok(FileType::RegularFile) => MOST,
-        Ok(_) | Err(_) => ATOMIC,
+    let at_once = match kind(to) == FileType::RegularFile {
+        true => MOST,
+        false => ATOMIC,
     };
     let mut is_over = false;
     loop {
