@@ -10,12 +10,14 @@ use agentguard::core::{Event, Level, Network, Promise};
 use rustix::fs::XattrFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
+use crate::attack::Tried;
 use crate::files::{state, targets};
 use crate::lifetime::{all_dead, kill_all, living_at, parent, stop, with_argument};
 use crate::pins::repository;
 use crate::processes::Victim;
 use crate::scene::{SECRET, Scene, Who, without_namespaces};
 use crate::session::{descriptors, is_closed, status};
+use crate::streams::Terminal;
 
 const LEVEL: Level = Level::NoNamespaces;
 
@@ -296,6 +298,37 @@ fn without_namespaces_nobody_outside_is_slowed_down() {
         }
         let bare = scene.run_bare(&["./attack", "slow", &number]).tried();
         assert_eq!(bare.result("nice"), "ok");
+    });
+}
+
+/// The kernel stops a whole group for what one of it does from behind, whoever else is in it.
+#[test]
+fn without_namespaces_no_group_outside_is_joined() {
+    without_namespaces(|scene| {
+        let terminal = Terminal::of(scene);
+        let session = |session: &str, group: &str| {
+            let script = format!(
+                "sleep 1000 & {session} ./attack joins {group} > tried; cat /proc/$!/status > state; kill -KILL $!"
+            );
+            let (_stream, child) = terminal.start(scene, &script);
+            let shown = terminal.wait(child, || {});
+            let tried = fs::read_to_string(scene.work().join("tried")).expect(&shown);
+            let state = fs::read_to_string(scene.work().join("state")).unwrap();
+            (Tried::of(&tried), state.contains("(stopped)"))
+        };
+        let guard = format!("{} --", scene.guard_words_at(LEVEL));
+        // That of its guard, where none is named.
+        for group in ["$!", ""] {
+            let (tried, is_stopped) = session(&guard, group);
+            assert_eq!(tried.result("outside"), "EPERM");
+            assert_eq!(tried.result("own-begun"), "ok");
+            assert_eq!(tried.result("neighbour-begun"), "ok");
+            assert_eq!(tried.result("neighbour-joined"), "ok");
+            assert!(!is_stopped);
+        }
+        let (tried, is_stopped) = session("", "$!");
+        assert_eq!(tried.result("outside"), "ok");
+        assert!(is_stopped);
     });
 }
 

@@ -233,7 +233,11 @@ impl Scene {
 
     /// The same as a part of a shell line.
     pub(crate) fn guard_words(&self) -> String {
-        self.words_at(level()).join(" ")
+        self.guard_words_at(level())
+    }
+
+    pub(crate) fn guard_words_at(&self, level: Level) -> String {
+        self.words_at(level).join(" ")
     }
 
     fn words_at(&self, level: Level) -> Vec<String> {

@@ -723,6 +723,7 @@ fn asking(judged: Judged, more: &[&[Asked]]) -> Result<BpfProgram, Error> {
         Asks::Program
         | Asks::Connection
         | Asks::Attributes
+        | Asks::Group
         | Asks::Datagrams
         | Asks::Message
         | Asks::Server => true,

@@ -60,7 +60,7 @@ attack mark, race;
 attack names, bind_names, race_names, naive_names, many_names, race_parts, let_go, own_terminal, odd_names;
 attack orders, nesting, wait_closed, traced;
 attack closed, remap, storm, crowd, again, one_processor, last;
-attack hide, slow, beside, attributes, beheld, chains;
+attack hide, slow, joins, beside, attributes, beheld, chains;
 attack chance, bystander, bomb, hog, fill_up;
 attack take_common, left_common;
 attack hung, make_file, reach_own;

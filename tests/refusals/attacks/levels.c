@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
+#include <termios.h>
 
 /* slow PID: takes the processor, the disk and the nicer half of the machine away from a process outside. */
 int slow(int argc, char **argv)
@@ -32,6 +33,39 @@ int slow(int argc, char **argv)
 	tell("disk-group", syscall(SYS_ioprio_set, IOPRIO_WHO_PGRP, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0)));
 	tell("neighbour", setpriority(PRIO_PROCESS, 0, 19));
 	tell("neighbour-processors", sched_setaffinity(0, sizeof one, &one));
+	return 0;
+}
+
+static void join(const char *what, pid_t group)
+{
+	struct termios modes;
+	pid_t child = fork();
+	if (child == 0) {
+		tell(what, setpgid(0, group));
+		int terminal = open("/dev/tty", O_RDWR);
+		tcgetattr(terminal, &modes);
+		tcsetattr(terminal, TCSANOW, &modes);
+		exit(0);
+	}
+	/* Whoever is stopped with its group is not waited for to its end. */
+	waitpid(child, NULL, WUNTRACED);
+	kill(child, SIGKILL);
+}
+
+/* joins [GROUP]: changes the terminal as one of a group that is not in front, all of which the kernel stops for that. It
+ * is its parent's where none is named, which the kernel then hangs up. */
+int joins(int argc, char **argv)
+{
+	pid_t first = fork();
+	if (first == 0) {
+		pause();
+		exit(0);
+	}
+	join("outside", argc > 0 ? (pid_t)number(argv[0]) : getpgid(getppid()));
+	tell("own-begun", setpgid(0, getpid()));
+	tell("neighbour-begun", setpgid(first, first));
+	join("neighbour-joined", first);
+	kill(first, SIGKILL);
 	return 0;
 }
 

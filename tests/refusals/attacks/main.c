@@ -90,6 +90,7 @@ static const struct {
 	{ "last", last },
 	{ "hide", hide },
 	{ "slow", slow },
+	{ "joins", joins },
 	{ "beside", beside },
 	{ "attributes", attributes },
 	{ "beheld", beheld },
