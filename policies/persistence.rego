@@ -15,11 +15,13 @@ _pipelines := [
 	".appveyor.yml", ".azure-pipelines", ".build.yml", ".buildkite", ".builds", ".circleci", ".cirrus.star",
 	".cirrus.yml", ".copr", ".drone.jsonnet", ".drone.star", ".drone.yaml", ".drone.yml", ".eas/workflows",
 	".forgejo/workflows", ".gitea/workflows", ".github/actions", ".github/workflows", ".gitlab-ci.yml", ".harness",
-	".packit.yaml", ".prow", ".prow.yaml", ".readthedocs.yaml", ".readthedocs.yml", ".semaphore", ".teamcity",
-	".tekton", ".travis.yml", ".vela.yml", ".woodpecker", ".woodpecker.yaml", ".woodpecker.yml", ".zuul.d",
+	".packit.yaml", ".packit.yml", ".prow", ".prow.yaml", ".readthedocs.yaml", ".readthedocs.yml", ".semaphore", ".teamcity",
+	".tekton", ".travis.yml", ".vela.py", ".vela.star", ".vela.yaml", ".vela.yml",
+	".woodpecker", ".woodpecker.yaml", ".woodpecker.yml", ".zuul.d",
 	".zuul.yaml", "Jenkinsfile", "appveyor.yml", "azure-pipelines.yaml", "azure-pipelines.yml",
-	"bitbucket-pipelines.yml", "bitrise.yml", "buildspec.yaml", "buildspec.yml", "cloudbuild.yaml",
-	"cloudbuild.yml", "codefresh.yml", "codemagic.yaml", "screwdriver.yaml", "wercker.yml", "zuul.d", "zuul.yaml",
+	"bitbucket-pipelines.yml", "bitrise.yml", "buildkite.json", "buildkite.yaml", "buildkite.yml",
+	"buildkite/pipeline.json", "buildkite/pipeline.yaml", "buildkite/pipeline.yml", "buildspec.yaml", "buildspec.yml", "cloudbuild.yaml",
+	"cloudbuild.yml", "codefresh.yml", "codemagic.yaml", "packit.yaml", "packit.yml", "screwdriver.yaml", "wercker.yml", "zuul.d", "zuul.yaml",
 ]
 
 # The workspace may be no repository, or a directory of one.
@@ -67,7 +69,7 @@ places contains sprintf("%s/%s/*", [directory, name]) if {
 places contains "**/.jj/repo"
 
 # What other programs for git's repositories keep there, and run what it names.
-_of_others := ["glab-cli/aliases.yml", "glab-cli/config.yml", "lazygit.yml", "sl/config"]
+_of_others := ["gbp.conf", "glab-cli/aliases.yml", "glab-cli/config.yml", "lazygit.yml", "sl/config"]
 
 _beside_settings contains concat("/", [directory, name]) if {
 	some directory in _git_directories | {"**/.git"}

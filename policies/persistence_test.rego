@@ -38,12 +38,13 @@ test_so_is_what_any_agent_or_tool_reads if {
 	every path in {
 		".agents/plugins", ".amp", ".ghci", ".gitlab/duo", ".hg/hgrc-not-shared", ".hg/sharedpath", ".jj/repo/config.toml",
 		".kilo", ".lazygit.yml", ".pdbrc", ".prototools", ".rprofile", ".tool-versions", ".vim/coc-settings.json",
+		".bsp", ".bzr/branch/branch.conf", ".octaverc", "buildserver.json", "hie.yaml",
 		".vs/mcp.json", "codebuff.json", "gptme.toml", "rust-analyzer.toml", "kilo.jsonc", "mise.toml", "rust-toolchain.toml",
 	} {
 		{path, concat("/", ["**", path])} - pinned == set()
 		{concat("/", ["**", path]), sprintf("**/%s/**", [path])} - judged == set()
 	}
-	every path in {".config/lefthook-local.yml", ".lefthook", ".readthedocs.yaml", ".teamcity", ".trunk", "prek.toml", ".stackblitzrc"} {
+	every path in {".config/lefthook-local.yml", ".lefthook", ".readthedocs.yaml", ".teamcity", ".trunk", "prek.toml", ".stackblitzrc", ".gitpod/automations.yaml", ".idx/dev.nix", ".ona/automations.yaml", "devfile.yaml", "debian/gbp.conf", "buildkite/pipeline.yml", "packit.yml", ".vela.star"} {
 		{path, concat("/", ["**/.git/..", path])} - pinned == set()
 		{path, concat("/", ["**/.git/..", path])} - judged == set()
 		not concat("/", ["**", path]) in judged
@@ -54,7 +55,7 @@ test_so_is_what_any_agent_or_tool_reads if {
 test_so_is_what_lies_in_gits_directory if {
 	pinned := sandbox.pins with input as request(["sub/.git"])
 	judged := sandbox.places with input as request(["sub/.git"])
-	every name in {"glab-cli/aliases.yml", "glab-cli/config.yml", "lazygit.yml", "sl/config"} {
+	every name in {"gbp.conf", "glab-cli/aliases.yml", "glab-cli/config.yml", "lazygit.yml", "sl/config"} {
 		all := {concat("/", [directory, name]) | some directory in {".git", "sub/.git", "**/.git"}}
 		all - (pinned & judged) == set()
 	}

@@ -204,10 +204,12 @@ is_pipeline(path) if regex.match(`\.gitlab-ci\.ya?ml$|(^|/)action\.ya?ml$`, path
 is_pipeline(path) if {
 	path in {
 		".appveyor.yml", ".build.yml", ".cirrus.star", ".cirrus.yml", ".drone.jsonnet", ".drone.star", ".drone.yaml",
-		".drone.yml", ".packit.yaml", ".prow.yaml", ".readthedocs.yaml", ".readthedocs.yml", ".travis.yml",
-		".vela.yml", ".woodpecker.yaml", ".woodpecker.yml", ".zuul.yaml", "appveyor.yml", "azure-pipelines.yaml",
-		"azure-pipelines.yml", "bitbucket-pipelines.yml", "bitrise.yml", "buildspec.yaml", "buildspec.yml",
-		"cloudbuild.yaml", "cloudbuild.yml", "codefresh.yml", "codemagic.yaml", "jenkinsfile", "screwdriver.yaml",
+		".drone.yml", ".packit.yaml", ".packit.yml", ".prow.yaml", ".readthedocs.yaml", ".readthedocs.yml", ".travis.yml",
+		".vela.py", ".vela.star", ".vela.yaml", ".vela.yml", ".woodpecker.yaml", ".woodpecker.yml", ".zuul.yaml", "appveyor.yml",
+		"azure-pipelines.yaml", "azure-pipelines.yml", "bitbucket-pipelines.yml", "bitrise.yml", "buildkite",
+		"buildkite.json", "buildkite.yaml", "buildkite.yml", "buildkite/pipeline.json", "buildkite/pipeline.yaml",
+		"buildkite/pipeline.yml", "buildspec.yaml", "buildspec.yml",
+		"cloudbuild.yaml", "cloudbuild.yml", "codefresh.yml", "codemagic.yaml", "jenkinsfile", "packit.yaml", "packit.yml", "screwdriver.yaml",
 		"wercker.yml", "zuul.yaml",
 	}
 }

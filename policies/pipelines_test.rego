@@ -226,6 +226,7 @@ test_what_a_pipeline_includes_is_one if {
 	every path in {
 		".gitlab/ci/build.yml", "ci/build.gitlab-ci.yml", "tools/x/action.yml", ".cirrus.yml", ".woodpecker/a.yaml", ".gitlab",
 		".copr/Makefile", ".eas/workflows/a.yml", ".harness/a.yaml", ".packit.yaml", ".prow.yaml", ".prow/a.yaml",
+		"buildkite", "buildkite.json", "buildkite/pipeline.yml", "packit.yml", ".vela.yaml",
 		".readthedocs.yaml", ".readthedocs.yml", ".teamcity/settings.kts", ".vela.yml", ".zuul.d/a.yaml", ".zuul.yaml",
 		"bitrise.yml", "codemagic.yaml", "screwdriver.yaml", "zuul.d/a.yaml", "zuul.yaml",
 	} {

@@ -10,7 +10,8 @@ use crate::scene::{Scene, as_everyone, where_held};
 /// Beside git's own settings, in the same directory, lie those of other programs, which run what they name.
 #[test]
 fn settings_of_other_programs_in_gits_directory_are_held() {
-    const OTHERS: [&str; 4] = [
+    const OTHERS: [&str; 5] = [
+        "gbp.conf",
         "lazygit.yml",
         "glab-cli/config.yml",
         "glab-cli/aliases.yml",
@@ -41,10 +42,10 @@ fn settings_of_other_programs_in_gits_directory_are_held() {
         let ran = scene.run(&["sh", "-c", &script]);
         assert_eq!(ran.stdout, "worked\n", "{}", ran.stderr);
         assert!(planted(scene, ".git").is_empty());
-        assert_eq!(planted(scene, "sub/.git"), ["as it was"; 4]);
+        assert_eq!(planted(scene, "sub/.git"), ["as it was"; 5]);
         scene.run_bare(&["sh", "-c", "mkdir -p .git/glab-cli .git/sl"]);
         let bare = scene.run_bare(&["sh", "-c", &script.replace("rm -f", ":")]);
-        assert_eq!(bare.stdout.matches("made").count(), 8);
+        assert_eq!(bare.stdout.matches("made").count(), 10);
     });
 }
 

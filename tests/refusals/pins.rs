@@ -237,6 +237,7 @@ fn settings_are_held_at_any_depth_and_their_directories_move_and_what_was_fetche
             "a/.vscode/tasks.json",
             "a/b/.claude/settings.json",
             "a/b/.envrc",
+            "a/buildServer.json",
             "r/.github/workflows/ci.yml",
         ];
         let free = [
