@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use agentguard::core::{Event, Level, Promise};
 
 use crate::scene::{Scene, Who, as_everyone, level, where_held};
+use crate::streams::Terminal;
 
 /// Longer than a machine under load takes to end a handful of processes.
 /// How long is waited for what another process does.
@@ -306,6 +307,28 @@ fn a_session_ends_when_its_time_is_over_even_if_it_stops_itself() {
                 assert!(ran.stderr.contains("time was over"), "{}", ran.stderr);
                 assert!(scene.refusals().contains(&"session/time".to_owned()));
             }
+        }
+    });
+}
+
+/// A terminal wakes a guard by the shell that has it as a job, and no other.
+#[test]
+fn a_session_at_a_terminal_that_wakes_nobody_ends_when_its_time_is_over() {
+    as_everyone(|scene| {
+        let terminal = Terminal::of(scene);
+        let session = format!(
+            "{} --timeout=1 -- sh -c 'kill -STOP $$; sleep 80'",
+            scene.guard_words()
+        );
+        let other = Terminal::of(scene);
+        // One that controls nobody here, and one whose session has no shell.
+        for script in [
+            format!("{session} < {}", other.path.display()),
+            format!("exec {session}"),
+        ] {
+            let (_stream, child) = terminal.start(scene, &script);
+            let shown = terminal.wait(child, || {});
+            assert!(shown.contains("time was over"), "{shown}");
         }
     });
 }

@@ -294,7 +294,7 @@ fn streams_are_opened_by_their_names() {
 /// A terminal of somebody's, and the end at which they sit.
 pub(crate) struct Terminal {
     controller: OwnedFd,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Terminal {

@@ -678,11 +678,12 @@ fn wait_until_gone(mediator: &Mediator, init: &OwnedFd, agent: Option<&OwnedFd>)
     }
 }
 
-/// The agent was stopped: so are we, after taking the terminal back. Without a terminal nobody is there to
-/// wake us: an agent could stop its guard, and the clock of its session with it.
+/// The agent was stopped: so are we, after taking the terminal back. Without a terminal of ours nobody is there to
+/// wake us: an agent could stop its guard, and the clock of its session with it. Nor is anybody where no shell looks
+/// after our group, and there the kernel does not stop us by this signal (setpgid(2)).
 fn stop_too(agent: Option<&(Pid, OwnedFd)>) {
     let terminal = std::io::stdin();
-    if !rustix::termios::isatty(&terminal) {
+    if !sys::is_controlled_by(terminal.as_fd()) {
         return;
     }
     // In the background somebody else has it.
@@ -690,7 +691,10 @@ fn stop_too(agent: Option<&(Pid, OwnedFd)>) {
     if front == agent.map(|(agent, _)| *agent) || is_left(&terminal) {
         take_terminal();
     }
-    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::TSTP);
+    if let Some((agent, _)) = agent {
+        give_terminal_given(*agent);
+    }
 }
 
 /// Where the machine runs out of memory, what runs in a session goes before what runs beside it. Inside
