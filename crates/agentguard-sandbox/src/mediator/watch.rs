@@ -90,7 +90,7 @@ impl Watch {
     /// Looks again, where that is due, and tells what it finds.
     pub(super) fn look(&mut self, control: BorrowedFd<'_>) -> Result<(), Error> {
         let began = self.begun.elapsed();
-        if self.repository.is_none() || !self.debounce.may_walk(began) {
+        if !self.debounce.may_walk(began) {
             return Ok(());
         }
         if self.tell_refs(control)? {
@@ -164,3 +164,6 @@ impl Watch {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
