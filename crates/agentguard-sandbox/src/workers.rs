@@ -121,3 +121,6 @@ fn say(line: &Line<BorrowedFd<'_>>, answer: &Answer) -> Result<bool, Error> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -295,3 +295,100 @@ fn too_late() -> Rule {
         "the file system that the program lies on did not answer in time",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn seat() -> (Arc<Seat>, UnixStream) {
+        let (near, far) = UnixStream::pair().unwrap();
+        // What is not told by then is not told.
+        far.set_read_timeout(Some(TOO_LATE * PAUSE)).unwrap();
+        (Seat::new(Some(Line::new(near.into()))), far)
+    }
+
+    fn asked() -> Notification {
+        Notification {
+            id: 1,
+            thread: gettid(),
+            number: 0,
+            arguments: [0; 6],
+        }
+    }
+
+    fn answer(rule: &str) -> Answer {
+        Answer {
+            allow: false,
+            entry: None,
+            rule: rule.to_owned(),
+            text: String::new(),
+            held: None,
+        }
+    }
+
+    const QUESTION: FromWorker<'_> = FromWorker::Withdrawn { ticket: 7 };
+
+    #[test]
+    fn whoever_has_no_line_asks_and_tells_on_anothers() {
+        let seats = Seats::default();
+        let own = Seat::new(None);
+        seats.add(&own);
+        assert!(seats.ask(&own, &QUESTION).is_err());
+        let (other, mut far) = seat();
+        seats.add(&other);
+        crate::wire::send(&far, &answer("one")).unwrap();
+        own.begin(&asked());
+        own.at().work.as_mut().unwrap().seen = 9;
+        assert_eq!(seats.ask(&own, &QUESTION).unwrap().rule, "one");
+        // The guard's time is nobody's.
+        assert_eq!(own.at().work.unwrap().seen, 0);
+        seats.tell(&QUESTION);
+        let both: Vec<_> = (0..2)
+            .map(|_| crate::wire::receive::<FromWorker<'_>>(&mut far).unwrap())
+            .collect();
+        assert!(both.iter().all(Option::is_some), "{both:?}");
+        assert!(!own.tell(&QUESTION).unwrap());
+        // Whoever has a line asks on that one.
+        crate::wire::send(&far, &answer("two")).unwrap();
+        other.begin(&asked());
+        other.at().work.as_mut().unwrap().seen = 9;
+        assert_eq!(seats.ask(&other, &QUESTION).unwrap().rule, "two");
+        assert_eq!(other.at().work.unwrap().seen, 0);
+        drop(far);
+        assert!(seats.ask(&other, &QUESTION).is_err());
+        seats.leave(&other);
+        assert!(Arc::ptr_eq(&seats.all()[0], &own) && seats.all().len() == 1);
+    }
+
+    #[test]
+    fn a_worker_that_lost_its_line_leaves_when_it_is_done() {
+        let (own, _far) = seat();
+        own.begin(&asked());
+        own.at().work.as_mut().unwrap().seen = 9;
+        own.trace(gettid(), 3);
+        let work = own.at().work.unwrap();
+        assert_eq!((work.seen, work.traced), (0, Some((gettid(), 3))));
+        assert!(!own.is_given_up());
+        own.at().work.as_mut().unwrap().is_given_up = true;
+        assert!(own.is_given_up());
+        assert!(own.end());
+        assert!(own.at().work.is_none() && !own.is_given_up());
+        own.begin(&asked());
+        own.at().line = None;
+        assert!(!own.end());
+    }
+
+    #[test]
+    fn nobody_is_late_sooner_than_by_the_clock() {
+        let seats = Seats::default();
+        assert!(seats.is_due());
+        *seats.last_look.lock().unwrap() = Instant::now().checked_add(3600 * PAUSE);
+        assert!(!seats.is_due());
+        let earlier = Instant::now().checked_sub(PAUSE);
+        *seats.last_look.lock().unwrap() = earlier;
+        assert!(seats.is_due());
+        assert_ne!(*seats.last_look.lock().unwrap(), earlier);
+    }
+}
