@@ -186,7 +186,7 @@ fn no_socket_is_made_or_told_to_lead_past_the_mediator() {
             .filter_map(|line| line.split(' ').next())
             .filter(|name| name.starts_with("neighbour-"))
             .collect();
-        assert_eq!(neighbours.len(), 14, "{}", ran.stdout);
+        assert_eq!(neighbours.len(), 16, "{}", ran.stdout);
         for neighbour in &neighbours {
             assert_eq!(tried.result(neighbour), "ok", "{neighbour}");
         }

@@ -163,6 +163,9 @@ int turned(int argc, char **argv)
 	tell("lite", opened(AF_INET, SOCK_DGRAM, 136));
 	tell("links", opened(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
 	datagrams_past(port);
+	int kept = socket(AF_INET, SOCK_DGRAM, 0), closed = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	tell("neighbour-kept", fcntl(kept, F_GETFD) == 0 ? 0 : -1);
+	tell("neighbour-closed", fcntl(closed, F_GETFD) == FD_CLOEXEC ? 0 : -1);
 	tell("neighbour-delay", setsockopt(stream, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
 	looked_up();
 	neighbours();

@@ -148,3 +148,33 @@ fn datagrams(family: u32, kind: u32) -> Result<OwnedFd, Errno> {
     bind(&socket, &SocketAddr::from((loopback, 0)))?;
     Ok(socket)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{OFlags, fcntl_getfl};
+    use rustix::net::getsockname;
+
+    use super::*;
+
+    /// At every address, whoever is in the same network could send to it.
+    #[test]
+    fn datagrams_are_heard_from_this_machine_only() {
+        for (family, loopback) in [
+            (libc::AF_INET, IpAddr::from(Ipv4Addr::LOCALHOST)),
+            (libc::AF_INET6, Ipv6Addr::LOCALHOST.into()),
+        ] {
+            for kind in [libc::SOCK_DGRAM, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK] {
+                let made = datagrams(family.cast_unsigned(), kind.cast_unsigned()).unwrap();
+                let own = SocketAddr::try_from(getsockname(&made).unwrap()).unwrap();
+                assert!(own.ip() == loopback && own.port() != 0, "{own}");
+                let is_nonblocking = fcntl_getfl(&made).unwrap().contains(OFlags::NONBLOCK);
+                assert_eq!(is_nonblocking, kind & libc::SOCK_NONBLOCK != 0);
+            }
+        }
+        let other = datagrams(
+            libc::AF_UNIX.cast_unsigned(),
+            libc::SOCK_DGRAM.cast_unsigned(),
+        );
+        assert_eq!(other.unwrap_err(), Errno::AFNOSUPPORT);
+    }
+}
