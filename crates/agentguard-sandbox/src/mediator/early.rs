@@ -13,7 +13,7 @@ use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use super::setup::{become_user, enter_namespaces, namespace_for, open_proc, own_ids};
 use crate::error::{Failure, Step};
-use crate::plan::{Plan, User};
+use crate::plan::User;
 use crate::sys;
 
 /// What was made before the plan was there.
@@ -62,9 +62,8 @@ impl Early {
 
     /// Refuses a plan for another session than was announced: its namespaces could be wrong. Only policy knows
     /// whether a network of its own has a gate, which is made later.
-    pub(super) fn check(&self, plan: &Plan) -> Result<(), Failure> {
-        let network = plan.confinement.network;
-        let is_it = self.user == plan.become_user && self.network.is_own() == network.is_own();
+    pub(super) fn check(&self, user: Option<User>, network: Network) -> Result<(), Failure> {
+        let is_it = self.user == user && self.network.is_own() == network.is_own();
         match is_it {
             true => Ok(()),
             false => Err(Failure::new(
@@ -141,5 +140,33 @@ impl Elsewhere {
         drop(self.wait);
         let _ = rustix::process::waitpid(Some(self.process), WaitOptions::empty());
         entered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_that_were_made_for_another_session_are_not_taken() {
+        let user = |uid| User { uid, gid: uid };
+        let early = |user, network| Early {
+            user,
+            network,
+            owner: None,
+            namespaces: Namespaces::Elsewhere(None),
+        };
+        let is_it = |early: &Early, user, network| early.check(user, network).is_ok();
+        let own = early(Some(user(1)), Network::Isolated);
+        for network in [Network::Isolated, Network::Gated] {
+            assert!(is_it(&own, Some(user(1)), network));
+        }
+        assert!(!is_it(&own, Some(user(1)), Network::Host));
+        assert!(!is_it(&own, Some(user(2)), Network::Isolated));
+        assert!(!is_it(&own, None, Network::Isolated));
+        let hosts = early(None, Network::Host);
+        assert!(is_it(&hosts, None, Network::Host));
+        assert!(!is_it(&hosts, None, Network::Isolated));
+        assert!(!is_it(&hosts, None, Network::Gated));
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn build(
     early: Option<Early>,
 ) -> Result<(Stage, FirstLook), Failure> {
     if let Some(early) = &early {
-        early.check(plan)?;
+        early.check(plan.become_user, plan.confinement.network)?;
     }
     match plan.confinement.level {
         Level::Full => build_namespaces(plan, guard, early),
