@@ -12,7 +12,9 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::attack::Tried;
 use crate::files::{state, targets};
-use crate::lifetime::{all_dead, kill_all, living_at, parent, stop, with_argument};
+use crate::lifetime::{
+    all_dead, go_on, kill, kill_all, living_at, parent, stop, until, with_argument,
+};
 use crate::pins::repository;
 use crate::processes::Victim;
 use crate::scene::{SECRET, Scene, Who, without_namespaces};
@@ -450,6 +452,48 @@ fn without_namespaces_everything_dies_with_any_process_of_ours() {
             all_dead(scene, &name);
         });
     }
+}
+
+/// Who leaves its parent becomes the mediator's, and with that one gone the reaper's: elsewhere it might be traced by nobody,
+/// and waited for by nobody.
+#[test]
+fn without_namespaces_whoever_loses_its_parent_stays_below_the_guard() {
+    without_namespaces(|scene| {
+        let name = format!("levels-orphans-{}", std::process::id());
+        let mut guard = living_at(LEVEL, scene, &name);
+        let [reaper, mediator] = reaper_and_mediator(guard.id());
+        let left: Vec<_> = with_argument(&name)
+            .into_iter()
+            .filter(|number| parent(*number) == Some(mediator))
+            .collect();
+        assert_eq!(left.len(), 2, "the agent, and what it left to itself");
+        stop(reaper);
+        kill(mediator);
+        until("they have another parent", || {
+            left.iter().all(|number| parent(*number) != Some(mediator))
+        });
+        for number in &left {
+            assert_eq!(parent(*number), Some(reaper), "{number}");
+        }
+        go_on(reaper);
+        assert_eq!(guard.wait().unwrap().code(), Some(125));
+        all_dead(scene, &name);
+    });
+}
+
+#[test]
+fn without_namespaces_the_dead_are_reaped_while_their_session_lives() {
+    without_namespaces(|scene| {
+        let script = "(sh -c 'echo $$ > ran' &); sleep 60";
+        let mut guard = scene.guard_at(LEVEL);
+        let mut guard = guard.args(["--", "sh", "-c", script]).spawn().unwrap();
+        let ran = || fs::read_to_string(scene.work().join("ran")).unwrap_or_default();
+        until("it has run", || ran().ends_with('\n'));
+        let process = Path::new("/proc").join(ran().trim());
+        until("it is reaped", || !process.exists());
+        kill(guard.id());
+        guard.wait().unwrap();
+    });
 }
 
 /// A shell that somebody logged in with may have 1024, and a service less.

@@ -78,7 +78,7 @@ pub(crate) fn stop(number: u32) {
     send("STOP", number);
 }
 
-fn go_on(number: u32) {
+pub(crate) fn go_on(number: u32) {
     send("CONT", number);
 }
 
