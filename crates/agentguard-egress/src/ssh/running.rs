@@ -310,6 +310,69 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
     }
 
+    /// By one more descriptor a push could be brought that was only asked about.
+    #[test]
+    fn who_asks_what_a_push_could_bring_has_nothing_to_say_it_by() {
+        for (service, ends) in [
+            (Service::ReceiveNothing, 3),
+            (Service::Receive, 4),
+            (Service::Upload, 4),
+        ] {
+            let talk = Talk {
+                host: "git.test",
+                user: "git",
+                at: ([203, 0, 113, 7], 22).into(),
+                key: Path::new("/none"),
+                known_hosts: Path::new("/none"),
+                service,
+                repository: "/o/r",
+                is_second: false,
+                patience: Duration::from_secs(1),
+            };
+            let (mut child, _life, got) = start(Path::new("/bin/true"), &talk).unwrap();
+            child.wait().unwrap();
+            assert_eq!(got.len(), ends, "{service:?}");
+        }
+    }
+
+    #[test]
+    fn a_conversation_that_the_gate_wants_no_more_of_ends_and_leaves_no_key() {
+        let name = format!("agentguard-talk-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir(&directory).unwrap();
+        let begin = |seconds: &str| {
+            let (life, held) = UnixStream::pair().unwrap();
+            #[expect(clippy::disallowed_methods, reason = "it stands for the client")]
+            let child = std::process::Command::new("/bin/sleep")
+                .arg(seconds)
+                .spawn()
+                .unwrap();
+            let write = || Lying::write(&directory, &[b"key"]).unwrap();
+            let _files = [write(), write()];
+            let running = Running {
+                child,
+                life,
+                _files,
+            };
+            (running, held)
+        };
+        let (mut wanted, held) = begin("600");
+        assert!(wanted.goes_on());
+        held.shutdown(std::net::Shutdown::Both).unwrap();
+        assert!(!wanted.goes_on());
+        let client = Pid::from_child(&wanted.child);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);
+        drop(wanted);
+        assert_eq!(test_kill_process(client), Err(Errno::SRCH));
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        // One that ended by itself does not go on either.
+        let (mut ended, _held) = begin("0");
+        ended.child.wait().unwrap();
+        assert!(!ended.goes_on());
+        drop(ended);
+        fs::remove_dir(&directory).unwrap();
+    }
+
     /// A gate that was taken over may ask for anything.
     #[test]
     fn a_key_opens_what_was_judged_with_it_and_what_it_is_bound_to() {

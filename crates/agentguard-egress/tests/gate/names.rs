@@ -2,11 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
-use agentguard_core::{AddressClass, ReachedBy};
+use agentguard_core::{AddressClass, OutcomeOf, ReachedBy, Rule, Verdict};
 
 use crate::client::{json, question, read_answer, read_to_end, read_until, status};
-use crate::scene::{Plan, Scene};
+use crate::scene::{Entry, Plan, Scene};
 use crate::server::Server;
 
 const NO_SUCH_NAME: u8 = 3;
@@ -49,6 +50,27 @@ fn a_name_that_was_not_granted_is_none_and_is_written_down() {
             .reach()
             .is_some_and(|reach| reach.host.contains('\u{fffd}'))
     });
+}
+
+/// Where a gate could send to is settled when its session begins. Rules that are asked afterwards add nothing.
+#[test]
+fn what_rules_allow_and_was_not_granted_is_not_reached_and_refused_by_a_rule_of_ours() {
+    let server = Server::clear();
+    let mut plan = Plan::new("api.example.test", server.address, "");
+    plan.says = Arc::new(|_| Verdict::Allow(Rule::new("all/fine", "anything may")));
+    let scene = Scene::begin(plan);
+    for _ in 0..2 {
+        assert_eq!(scene.look_up("other.test"), (NO_SUCH_NAME, None));
+    }
+    let is_told = |entry: &Entry| entry.reach().is_some() && entry.outcome.is_some();
+    let entry = scene.entry(is_told);
+    assert!(entry.ruling.is_allow() && !entry.reach().unwrap().granted);
+    let unanswered = matches!(entry.outcome, Some(OutcomeOf::Unanswered { .. }));
+    assert!(unanswered, "{:?}", entry.outcome);
+    // The gate that was told so goes on.
+    assert_eq!(scene.look_up("api.example.test").0, 0);
+    let (_, served) = scene.end();
+    assert_eq!(served.unwrap().starts, 1);
 }
 
 #[test]
