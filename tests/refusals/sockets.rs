@@ -607,7 +607,14 @@ fn whoever_waits_in_a_connect_holds_nobody_up() {
 #[test]
 fn so_many_wait_in_a_connect_and_whoever_is_killed_makes_room() {
     where_held(&[Promise::Own], |scene| {
-        let tried = scene.run(&["./attack", "queued", "512"]).tried();
+        // As many descriptors as a login shell has.
+        let script = format!(
+            "ulimit -Sn 1024 && exec {} -- ./attack queued 512",
+            scene.guard_words()
+        );
+        let mut command = scene.command("sh");
+        command.args(["-c", &script]);
+        let tried = scene.run_command(command).tried();
         assert_eq!(
             (tried.result("told"), tried.result("told-then")),
             ("20", "20")

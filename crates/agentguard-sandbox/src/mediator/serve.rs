@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use agentguard_core::{Held, Network, OutcomeOf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open,
-    set_dumpable_behavior, set_parent_process_death_signal,
+    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, WaitStatus,
+    getrlimit, pidfd_open, set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
 };
 
 use seccompiler::BpfProgram;
@@ -68,6 +68,15 @@ fn run(control: &OwnedFd) -> i32 {
     }
 }
 
+/// Takes as many descriptors as this process may have: whoever waits in a connect holds some, and a login shell allows a
+/// thousand.
+fn take_descriptors() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let current = maximum;
+    // Where it cannot have them, fewer may wait.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
+}
+
 /// Where the guard's descriptors stand, in the order in which it sends them.
 struct Lines {
     lifeline: OwnedFd,
@@ -78,6 +87,7 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     let lost = |error: Error| Failure::new("talk to the guard", error.to_string());
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the mediator to the guard")?;
     sys::share_one_heap();
+    take_descriptors();
     let _signals = sys::block_forwarded().step("block signals")?;
     let mut descriptors = receive_descriptors(control).map_err(lost)?.into_iter();
     let streams = [(); 3].map(|()| descriptors.next());
