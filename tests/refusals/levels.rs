@@ -309,8 +309,12 @@ fn without_namespaces_no_group_outside_is_joined() {
     without_namespaces(|scene| {
         let terminal = Terminal::of(scene);
         let session = |session: &str, group: &str| {
+            // A shell's child ignores such a stop until it is the program, and is stopped when its turn comes.
             let script = format!(
-                "sleep 1000 & {session} ./attack joins {group} > tried; cat /proc/$!/status > state; kill -KILL $!"
+                "sleep 1000 & until grep -q sleep /proc/$!/comm; do :; done; \
+                 {session} ./attack joins {group} > tried; \
+                 for _ in $(seq 20); do grep -q stopped /proc/$!/status && break; sleep 0.05; done; \
+                 cat /proc/$!/status > state; kill -KILL $!"
             );
             let (_stream, child) = terminal.start(scene, &script);
             let shown = terminal.wait(child, || {});
