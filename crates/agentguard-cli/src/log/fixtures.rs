@@ -227,6 +227,20 @@ pub(crate) fn signed() -> Told {
     (event, None)
 }
 
+/// The repository's `HEAD` led from one branch to another.
+pub(crate) fn turned(from: &str, to: &str) -> Told {
+    let moved = RefMove {
+        name: "HEAD".to_owned(),
+        old: Some(format!("ref: {from}")),
+        new: Some(format!("ref: {to}")),
+    };
+    let event = Event::Refs {
+        moved: vec![moved],
+        commits: Vec::new(),
+    };
+    (event, None)
+}
+
 fn refs(id: &str, origin: Origin) -> Told {
     let moved = RefMove {
         name: "refs/heads/main".to_owned(),

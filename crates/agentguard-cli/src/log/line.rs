@@ -367,9 +367,17 @@ fn changed(files: u64, complete: bool, rule: &str, text: Option<&Value>) -> Stri
 }
 
 fn moved_ref(moved: &RefMove) -> String {
-    let from = moved.old.as_deref().map_or("nothing", short);
-    let to = moved.new.as_deref().map_or("nothing", short);
+    let from = pointed(moved.old.as_deref());
+    let to = pointed(moved.new.as_deref());
     format!("{} from {from} to {to}", moved.name)
+}
+
+/// What a ref points at: a commit, or another ref by its whole name, as `HEAD` does.
+fn pointed(at: Option<&str>) -> &str {
+    let Some(at) = at else {
+        return "nothing";
+    };
+    at.strip_prefix("ref: ").unwrap_or_else(|| short(at))
 }
 
 fn some_of(all: impl Iterator<Item = String>) -> String {
@@ -407,6 +415,7 @@ mod tests {
     use super::super::Readable as _;
     use super::super::fixtures::{
         Told, changed as changed_file, ended, exec, recorded, refused, seen, session, started,
+        turned,
     };
     use super::*;
 
@@ -495,6 +504,10 @@ mod tests {
             (
                 seen(commit),
                 "moved refs/heads/main from nothing to 0123456789ab, made 0123456789ab",
+            ),
+            (
+                turned("refs/heads/main", "refs/heads/agent/fix"),
+                "moved HEAD from refs/heads/main to refs/heads/agent/fix",
             ),
             (
                 changed_file("src/a.rs"),
