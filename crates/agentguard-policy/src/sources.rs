@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, open};
@@ -27,6 +28,26 @@ pub struct Sources {
     pub user: Option<PathBuf>,
     /// The repository's own, `.agentguard/policy`. Links in it are not followed.
     pub repository: Option<PathBuf>,
+}
+
+impl Sources {
+    /// Looks whether nobody but root can change what the organisation says: whoever could, could allow anything.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names what somebody else can write, or what cannot be looked at.
+    pub fn check_organisation(&self) -> Result<(), Error> {
+        let Some(directory) = &self.org else {
+            return Ok(());
+        };
+        for above in directory.parent().into_iter().chain([directory.as_path()]) {
+            roots_alone(above)?;
+        }
+        for entry in fs::read_dir(directory).map_err(unreadable(directory))? {
+            roots_alone(&entry.map_err(unreadable(directory))?.path())?;
+        }
+        Ok(())
+    }
 }
 
 /// The files of one tier.
@@ -131,6 +152,13 @@ fn read_tier(tier: Tier, directory: &Path) -> Result<Source, Error> {
             return Err(unfit(directory, "it holds more than 256 files"));
         }
     }
+    if files.is_empty() {
+        // Nobody makes such a directory to say nothing: what was to stand there is missing.
+        return Err(unfit(
+            directory,
+            "it holds no policy: no `*.rego` file and no `deny.toml`",
+        ));
+    }
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Source {
         tier,
@@ -147,6 +175,38 @@ fn plain_directory(path: &Path) -> Result<(), Error> {
     } else {
         Err(unfit(path, "it is not a directory of its own"))
     }
+}
+
+/// That nobody but root can write it.
+fn roots_alone(path: &Path) -> Result<(), Error> {
+    let found = fs::metadata(path).map_err(unreadable(path))?;
+    let is_roots = found.uid() == 0 || (found.uid() == UNMAPPED && !is_mapped(UNMAPPED)?);
+    let by_group = found.mode() & 0o020 != 0 && found.gid() != 0;
+    if is_roots && !by_group && found.mode() & 0o002 == 0 {
+        return Ok(());
+    }
+    Err(unfit(
+        path,
+        "it is the organisation's, and somebody other than root can write it",
+    ))
+}
+
+/// Who owns what belongs to nobody of a user namespace, as root's files in the namespace of an ordinary user.
+const UNMAPPED: u32 = 65_534;
+
+/// Whether somebody here has this number.
+///
+/// # References
+///
+/// - <https://man7.org/linux/man-pages/man7/user_namespaces.7.html>
+fn is_mapped(number: u32) -> Result<bool, Error> {
+    let path = Path::new("/proc/self/uid_map");
+    let map = fs::read_to_string(path).map_err(unreadable(path))?;
+    Ok(map.lines().any(|line| {
+        let mut words = line.split_whitespace().map(str::parse::<u32>);
+        let (first, count) = (words.next(), words.nth(1));
+        matches!((first, count), (Some(Ok(first)), Some(Ok(count))) if number.wrapping_sub(first) < count)
+    }))
 }
 
 /// Reads one regular file, bounded. What a repository holds may be a link to anywhere: not followed.

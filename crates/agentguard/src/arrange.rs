@@ -2,6 +2,7 @@
 //! plan.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -68,7 +69,7 @@ impl Arranged {
         refuse_level(run)?;
         let human_home = human_home()?;
         let directory = workspace::resolve(&run.workspace, &human_home, places)?;
-        let policies = Policies::load(&sources(places, run.policy.as_deref(), &directory))?;
+        let policies = Policies::load(&sources(places, run.policy.as_deref(), &directory)?)?;
         let key = AgentKey::load_or_create(&places.state, &agent_name(run)?)?;
         let (human, trigger) = human::of_process(run.by.as_deref())?;
         let session = session(key.agent(), human, trigger, &directory)?;
@@ -224,16 +225,26 @@ fn agent_name(run: &Run) -> Result<AgentName, Error> {
         .map_or_else(|| AgentName::parse(DEFAULT_AGENT).map_err(unnamed), Ok)
 }
 
-/// The policies that hold for a session in `workspace`.
-pub(crate) fn sources(places: &Places, user: Option<&Path>, workspace: &Path) -> Sources {
-    let there = |path: PathBuf| path.exists().then_some(path);
-    Sources {
+/// The policies that hold for a session in `workspace`. Only what has no name there is absent: a policy that cannot be
+/// looked at, or a link that leads nowhere, is one that cannot be read.
+pub(crate) fn sources(
+    places: &Places,
+    user: Option<&Path>,
+    workspace: &Path,
+) -> Result<Sources, Error> {
+    let there = |path: PathBuf| match path.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Ok(_) | Err(_) => Some(path),
+    };
+    let sources = Sources {
         org: there(PathBuf::from(ORGANISATION)),
         user: user
             .map(Path::to_owned)
             .or_else(|| there(places.config.join("policy"))),
         repository: there(workspace.join(REPOSITORY)),
-    }
+    };
+    sources.check_organisation()?;
+    Ok(sources)
 }
 
 /// A word that nobody can guess.

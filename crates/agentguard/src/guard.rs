@@ -64,8 +64,11 @@ impl Guard {
 
     /// The policies that would hold for a session in `workspace`: the organisation's, `user` or else the
     /// user's own, the repository's.
-    #[must_use]
-    pub fn sources(&self, user: Option<&Path>, workspace: &Path) -> Sources {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error where somebody other than root can change the organisation's.
+    pub fn sources(&self, user: Option<&Path>, workspace: &Path) -> Result<Sources, Error> {
         sources(&self.places, user, workspace)
     }
 

@@ -63,6 +63,22 @@ fn agentguard_evaluator_entry() {
 }
 
 #[test]
+fn a_policy_that_cannot_be_read_is_not_taken_for_none() {
+    let scratch = Scratch::new();
+    let places = scratch.places();
+    let workspace = scratch.make("workspace");
+    let sources = || crate::arrange::sources(&places, None, &workspace).unwrap();
+    let of_user = scratch.make("config").join("policy");
+    assert_eq!((sources().user, sources().repository), (None, None));
+    symlink("nowhere", &of_user).unwrap();
+    assert_eq!(sources().user, Some(of_user));
+    fs::write(workspace.join(".agentguard"), "").unwrap();
+    let of_repository = Some(workspace.join(".agentguard/policy"));
+    assert_eq!(sources().repository, of_repository);
+    assert!(Policies::load(&sources()).is_err());
+}
+
+#[test]
 fn what_holds_keys_a_home_or_the_system_is_no_workspace() {
     let scratch = Scratch::new();
     let home = scratch.make("home");

@@ -54,7 +54,13 @@ fn meant(arguments: &Arguments) -> Result<Vec<Sources>, Failure> {
 /// The policies that hold in the current directory.
 fn here(user: Option<&Path>) -> Result<Sources, Failure> {
     let guard = Guard::new(Places::of_process()?.into());
-    Ok(guard.sources(user, &working_directory()?))
+    let sources = guard.sources(user, &working_directory()?);
+    sources.map_err(|error| {
+        if let agentguard::Error::Policy(wrong) = error {
+            return failure(wrong);
+        }
+        error.into()
+    })
 }
 
 fn counted(count: usize, what: &str) -> String {

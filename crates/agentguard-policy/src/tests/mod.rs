@@ -11,6 +11,7 @@ mod page;
 mod profile;
 mod propose;
 mod query;
+mod sources;
 mod suite;
 mod tiers;
 

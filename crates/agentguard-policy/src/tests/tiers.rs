@@ -22,7 +22,9 @@ impl Folder {
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         for (file, text) in files {
-            fs::write(path.join(file), text).unwrap();
+            let file = path.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
         }
         Self(path)
     }
