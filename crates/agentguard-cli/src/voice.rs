@@ -130,6 +130,15 @@ impl Voice {
         Ok(())
     }
 
+    /// What is good to know, among objects as one of them.
+    pub(crate) fn note(&mut self, json: bool, text: &str) -> Result<(), Failure> {
+        if json {
+            return self.say_json(&serde_json::json!({"note": text}));
+        }
+        self.say(Word::Note, text);
+        Ok(())
+    }
+
     /// Says what went wrong, and what to do about it.
     pub(crate) fn fail(&mut self, failure: &Failure) {
         self.say(Word::Error, &failure.message);

@@ -11,7 +11,7 @@ use crate::flags::{
     TIMEOUT, WORKSPACE,
 };
 use crate::places::working_directory;
-use crate::voice::{Voice, Word};
+use crate::voice::Voice;
 
 /// What the flags ask for.
 pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
@@ -69,7 +69,7 @@ fn variable(name: &str) -> Result<String, Failure> {
 }
 
 /// A weaker run is asked for by name, and what it does not hold is said.
-pub(crate) fn say_what_is_weaker(run: &Run, voice: &mut Voice) {
+pub(crate) fn say_what_is_weaker(run: &Run, json: bool, voice: &mut Voice) -> Result<(), Failure> {
     let network = run.network.unwrap_or(Network::Isolated);
     let by_network = Level::Full.missing(network);
     for promise in run.level.missing(network) {
@@ -78,11 +78,12 @@ pub(crate) fn say_what_is_weaker(run: &Run, voice: &mut Voice) {
             false => format!("--level={}", run.level.as_str()),
         };
         let text = format!("weaker by {flag}: not promised: {}", promise.text());
-        voice.say(Word::Note, &text);
+        voice.note(json, &text)?;
     }
     if run.enforcement == Enforcement::Shadow {
         let text = "weaker by --shadow: only the deny-list and an organisation's policy are enforced; \
                     what other rules refuse is recorded, and goes on";
-        voice.say(Word::Note, text);
+        voice.note(json, text)?;
     }
+    Ok(())
 }

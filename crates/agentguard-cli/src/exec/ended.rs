@@ -30,10 +30,10 @@ pub(crate) fn tell(
         voice.say(Word::Error, &format!("`{command}`: {error}"));
     }
     if finished.is_out_of_time {
-        voice.say(Word::Note, "the session's time was over");
+        voice.note(json, "the session's time was over")?;
     }
     if let OutcomeOf::Killed { rule } = &finished.outcome {
-        voice.say(Word::Note, &format!("{} (rule `{}`)", rule.reason, rule.id));
+        voice.note(json, &format!("{} (rule `{}`)", rule.reason, rule.id))?;
     }
     if json {
         voice.say_json(&json!({

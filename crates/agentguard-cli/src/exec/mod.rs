@@ -3,6 +3,7 @@
 mod ask;
 mod ended;
 mod fence;
+mod lines;
 mod plan;
 mod report;
 
@@ -30,13 +31,14 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
         let arranged = guard.plan(&run).map_err(failure)?;
         return plan::show(&arranged, run.enforcement, arguments.has(&JSON), voice);
     }
-    ask::say_what_is_weaker(&run, voice);
+    ask::say_what_is_weaker(&run, arguments.has(&JSON), voice)?;
     let learning = arguments.path(&LEARN).map(Learning::at).transpose();
     let learning = learning.map_err(failure)?;
     let report = Report::of(arguments)?;
     let fence = fence::Fence::of_process()?;
     let finished = guard.exec(&run, &report, &signals);
     drop(fence);
+    report.finish();
     match finished {
         Ok(finished) => {
             let exit = ended::tell(&finished, &command_name(&run), arguments.has(&JSON), voice)?;

@@ -1,9 +1,7 @@
 //! Who is told of refusals while the session runs: people of the command's own, programs of all.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use agentguard::approvals::Question;
 use agentguard::{Tell, Told};
@@ -13,10 +11,13 @@ use crate::failure::Failure;
 use crate::flags::{APPROVAL_TIMEOUT, Arguments, JSON, REPORT_FD};
 use crate::text::{visible, visible_json};
 
+use super::lines::Lines;
+
 /// Tells stderr, and the descriptor that `--report-fd` names.
 pub(crate) struct Report {
     json: bool,
-    file: Option<Mutex<File>>,
+    stderr: Lines,
+    file: Option<Lines>,
     /// Whether it was said, or is known, how nobody is asked.
     has_asked: AtomicBool,
 }
@@ -24,41 +25,58 @@ pub(crate) struct Report {
 impl Report {
     /// What the flags ask for.
     pub(crate) fn of(arguments: &Arguments) -> Result<Self, Failure> {
+        let json = arguments.has(&JSON);
         let file = arguments.numbers(&REPORT_FD).next().map(open).transpose()?;
+        let file = file
+            .map(|file| Lines::to(file, missed_objects))
+            .transpose()?;
+        let missed = if json { missed_objects } else { missed_lines };
         Ok(Self {
-            json: arguments.has(&JSON),
-            file: file.map(Mutex::new),
+            json,
+            stderr: Lines::to(std::io::stderr(), missed)?,
+            file,
             has_asked: AtomicBool::new(arguments.has(&APPROVAL_TIMEOUT)),
         })
     }
+
+    /// Waits for what was told to be read, so long as may be.
+    pub(crate) fn finish(&self) {
+        self.stderr.finish();
+        self.file.iter().for_each(Lines::finish);
+    }
+}
+
+fn missed_objects(count: u64) -> String {
+    format!("{{\"missed\":{count}}}\n")
+}
+
+fn missed_lines(count: u64) -> String {
+    format!(
+        "agentguard: note: {count} messages were not told, since nobody read: the log has them\n"
+    )
 }
 
 impl Tell for Report {
     fn note(&self, text: &str) {
-        let line = match self.json {
+        self.stderr.tell(match self.json {
             true => {
                 let object = serde_json::json!({"note": text}).to_string();
                 format!("{}\n", visible_json(&object))
             }
             false => format!("agentguard: note: {}\n", visible(text)),
-        };
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        });
     }
 
     fn refused(&self, told: &Told) {
         let object = serde_json::to_string(told).unwrap_or_default();
         let object = format!("{}\n", visible_json(&object));
         if let Some(file) = &self.file {
-            // Whoever does not listen is not told.
-            let _ = file
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .write_all(object.as_bytes());
+            file.tell(object.clone());
         }
         if self.json {
-            let _ = std::io::stderr().write_all(object.as_bytes());
+            self.stderr.tell(object);
         } else if told.is_command {
-            let _ = std::io::stderr().write_all(told.lines().as_bytes());
+            self.stderr.tell(told.lines());
         }
     }
 
@@ -67,16 +85,12 @@ impl Tell for Report {
         let object = serde_json::to_string(&approve::object(question)).unwrap_or_default();
         let object = format!("{}\n", visible_json(&object));
         if let Some(file) = &self.file {
-            let _ = file
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .write_all(object.as_bytes());
+            file.tell(object.clone());
         }
-        let text = match self.json {
+        self.stderr.tell(match self.json {
             true => object,
             false => approve::lines(question),
-        };
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        });
         // A pipeline meets it first as a call that hangs.
         if !self.has_asked.swap(true, Ordering::Relaxed) {
             self.note("where nobody could answer, `exec --approval-timeout 0` refuses at once");
