@@ -108,11 +108,28 @@ impl SessionLog {
         event: impl FnOnce(Option<Commitment>) -> Event,
     ) -> Result<Index, Error> {
         let kept = text.map(Kept::new).transpose()?;
-        self.append_kept(class, kept, event)
+        let event = event(kept.as_ref().map(|kept| kept.commitment));
+        self.append_kept(class, kept, &event)
     }
 
-    /// As [`SessionLog::append`], with a text that several entries commit to under one salt: who reads them sees that
-    /// it is the same text, also where it was erased.
+    /// As [`SessionLog::append`], of an event that commits to a text.
+    ///
+    /// # Errors
+    ///
+    /// As [`SessionLog::append`].
+    pub fn append_with_text(
+        &self,
+        class: Class,
+        text: &str,
+        event: impl FnOnce(Commitment) -> Event,
+    ) -> Result<Index, Error> {
+        let kept = Kept::new(text)?;
+        let event = event(kept.commitment);
+        self.append_kept(class, Some(kept), &event)
+    }
+
+    /// As [`SessionLog::append_with_text`], with a text that several entries commit to under one salt: who reads them sees that
+    /// it is the same text, also where it was erased. Returns what they commit to as well.
     ///
     /// # Errors
     ///
@@ -121,19 +138,16 @@ impl SessionLog {
         &self,
         class: Class,
         (text, salt): (&str, Salt),
-        event: impl FnOnce(Option<Commitment>) -> Event,
-    ) -> Result<Index, Error> {
+        event: impl FnOnce(Commitment) -> Event,
+    ) -> Result<(Index, Commitment), Error> {
         let kept = Kept::salted(text, salt)?;
-        self.append_kept(class, Some(kept), event)
+        let commitment = kept.commitment;
+        let index = self.append_kept(class, Some(kept), &event(commitment))?;
+        Ok((index, commitment))
     }
 
-    fn append_kept(
-        &self,
-        class: Class,
-        kept: Option<Kept>,
-        event: impl FnOnce(Option<Commitment>) -> Event,
-    ) -> Result<Index, Error> {
-        let event = event_json(&event(kept.as_ref().map(|kept| kept.commitment)))?;
+    fn append_kept(&self, class: Class, kept: Option<Kept>, event: &Event) -> Result<Index, Error> {
+        let event = event_json(event)?;
         if self.begun.load(Ordering::Acquire) {
             let (seq, _) = self.writer.append(class, &event, kept.as_ref())?;
             return Ok(Index(seq));

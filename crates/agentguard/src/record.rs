@@ -238,21 +238,17 @@ impl SessionRecord {
     ) -> Result<(Index, Commitment), Unrecorded> {
         let salt = Salt(random().map_err(|error| Unrecorded::new(error.to_string()))?);
         let text = self.text(question)?;
-        let mut commitment = Commitment(Digest::of(b""));
-        let event = |text: Option<Commitment>| {
-            commitment = text.unwrap_or(commitment);
-            Event::Question {
-                id: id.to_owned(),
-                action: question.action().kind().to_owned(),
-                rule: rule.clone(),
-                until,
-                text: commitment,
-            }
+        let event = |text| Event::Question {
+            id: id.to_owned(),
+            action: question.action().kind().to_owned(),
+            rule: rule.clone(),
+            until,
+            text,
         };
         let appended = self
             .log
             .append_shared(Class::Critical, (&text, salt), event);
-        let index = appended.map_err(unrecorded)?;
+        let (index, commitment) = appended.map_err(unrecorded)?;
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.insert(index.0, (Digest::of(text.as_bytes()), salt));
         Ok((index, commitment))
@@ -450,10 +446,8 @@ impl SessionRecord {
         };
         // As its question commits to it: whoever reads both sees that they are about the same.
         let salt = self.salt_of(approval.question, &text)?;
-        let nothing = Commitment(Digest::of(b""));
-        let event = |text: Option<Commitment>| event(text.unwrap_or(nothing));
         let appended = self.log.append_shared(class, (&text, salt), event);
-        appended.map_err(unrecorded)
+        appended.map(|(index, _)| index).map_err(unrecorded)
     }
 
     /// What is written down of a question: what policy saw, without what policy says is private.
@@ -473,11 +467,8 @@ impl SessionRecord {
         text: &str,
         event: impl FnOnce(Commitment) -> Event,
     ) -> Result<Index, Unrecorded> {
-        // A text was given, so that there is a commitment; without one nothing could be said of it.
-        let nothing = Commitment(Digest::of(b""));
-        self.append(class, Some(text), |commitment| {
-            event(commitment.unwrap_or(nothing))
-        })
+        let appended = self.log.append_with_text(class, text, event);
+        appended.map_err(unrecorded)
     }
 
     fn append(

@@ -258,13 +258,9 @@ impl Maker {
         log.append(Class::Critical, Some(r#"{"command":["make"]}"#), begin)
             .unwrap();
         let salt = Salt([7; 16]);
-        let mut asked = None;
-        log.append_shared(Class::Critical, (ACTION, salt), |text| {
-            asked = text;
-            question(text.unwrap())
-        })
-        .unwrap();
-        let approval = self.approval(name, &session, &asked.unwrap());
+        let asked = log.append_shared(Class::Critical, (ACTION, salt), question);
+        let (_, asked) = asked.unwrap();
+        let approval = self.approval(name, &session, &asked);
         let of = match name {
             "another-action" => ACTION.replace("make", "rm"),
             _ => ACTION.to_owned(),
@@ -273,7 +269,7 @@ impl Maker {
             clock.0.fetch_add(600 * SECOND, Ordering::Relaxed);
         }
         for _ in 0..if name == "twice" { 2 } else { 1 } {
-            let event = |text: Option<Commitment>| decision(text.unwrap(), &approval);
+            let event = |text| decision(text, &approval);
             log.append_shared(Class::Critical, (&of, salt), event)
                 .unwrap();
         }
