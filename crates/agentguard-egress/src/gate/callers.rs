@@ -59,7 +59,7 @@ impl Callers {
     pub(super) fn told_of(&self, from: SocketAddr, to: SocketAddr) -> Option<Calling> {
         self.of(|known| {
             let socket = known.ask(&Request::of_connection(from, to))?;
-            known.by_socket.remove(&single(socket)?)
+            known.take(single(socket)?)
         })
     }
 
@@ -127,6 +127,13 @@ impl Known {
                 self.by_socket.remove(&oldest);
             }
         }
+    }
+
+    /// What was told of a socket, which is told of anew where it connects once more.
+    fn take(&mut self, socket: u64) -> Option<Calling> {
+        let told = self.by_socket.remove(&socket)?;
+        self.order.retain(|known| *known != socket);
+        Some(told)
     }
 
     /// Which sockets the kernel has that are as a request says; none where it does not say.
@@ -319,6 +326,26 @@ mod tests {
             let line = format!("{{\"socket\":{socket},\"path\":\"{path}\"}}\n");
             rustix::io::write(&self.line, line.as_bytes()).unwrap();
         }
+    }
+
+    #[test]
+    fn a_socket_that_is_told_of_anew_is_the_newest() {
+        let session = Session::new();
+        session.callers.of(|known| {
+            let keep = |known: &mut Known, socket| {
+                let told = format!("{{\"socket\":{socket},\"path\":\"/bin/{socket}\"}}");
+                known.keep(serde_json::from_str(&told).unwrap());
+            };
+            keep(known, 0);
+            assert!(known.take(0).is_some());
+            (1..).take(MOST_KNOWN - 1).for_each(|one| keep(known, one));
+            keep(known, 0);
+            keep(known, u64::MAX);
+            assert_eq!(known.by_socket.len(), MOST_KNOWN);
+            assert!(known.take(1).is_none());
+            known.take(0)
+        });
+        assert!(session.callers.of(|known| known.take(2)).is_some());
     }
 
     #[test]
