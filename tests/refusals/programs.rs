@@ -393,6 +393,18 @@ fn a_program_without_end_holds_nobody() {
 }
 
 #[test]
+fn what_names_no_program_fails_as_it_does_without_us() {
+    as_everyone(|scene| {
+        let command = ["./attack", "no_program", "/bin/true"];
+        let bare = scene.run_bare(&command).tried();
+        let [too_long, too_many] = ["error-36", "error-7"];
+        bare.all_are(&["ENOENT", "EFAULT", too_long, too_many], &[]);
+        let ran = scene.run(&command);
+        assert_eq!(ran.tried(), bare, "{}", ran.stderr);
+    });
+}
+
+#[test]
 fn the_most_arguments_end_no_session() {
     as_everyone(|scene| {
         let ran = scene.run(&["./attack", "most_arguments", "/bin/true"]);

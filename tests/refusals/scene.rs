@@ -143,7 +143,7 @@ impl Scene {
         scene
     }
 
-    /// Whether the agent is root's, and so another user inside.
+    /// Whether an ordinary user starts the agent, which is that user inside too.
     pub(crate) fn is_ordinary(&self) -> bool {
         self.who == Who::Ordinary
     }

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, flock};
+use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags, fcntl_getfl, flock, mknodat};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::tcgetattr;
 
-use crate::lifetime::{PATIENCE, with_argument};
+use crate::lifetime::{PATIENCE, until, with_argument};
 use crate::scene::{Scene, as_everyone};
 use crate::session::status;
 
@@ -238,6 +238,48 @@ fn what_others_wrote_to_a_pipe_is_read_by_no_session() {
         let bare = session("");
         assert_eq!(bare, (String::new(), "early\n".to_owned()));
         fs::remove_file(&got).unwrap();
+    });
+}
+
+/// What it has read may be gone there by then, and what comes next is not that.
+#[test]
+fn what_somebody_else_took_from_a_pipe_is_not_taken_from_what_comes_next() {
+    as_everyone(|scene| {
+        if !scene.is_ordinary() {
+            return; // no other user's pipe is opened by its name, so that it is handed in as it is
+        }
+        let script = "import os, select, time\n\
+                      select.select([0], [], [])\n\
+                      open('shown', 'w')\n\
+                      while not os.path.exists('taken'): time.sleep(0.01)\n\
+                      read = os.read(0, 4)\n\
+                      open('read', 'w')\n\
+                      select.select([0], [], [], 20)[0] and (read := read + os.read(0, 4))\n\
+                      print(read.decode())";
+        // Of the agent's user, so that it is not handed in as it is.
+        let path = scene.outside().join("pipe");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        scene.own(&path);
+        let mut input = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        input.write_all(b"ours").unwrap();
+        let mut command = scene.exec(&[], &["python3", "-c", script]);
+        command.stdin(input.try_clone().unwrap());
+        let ran = std::thread::scope(|scope| {
+            let session = scope.spawn(|| scene.run_command(command));
+            until("it is shown", || scene.work().join("shown").exists());
+            assert_eq!(input.read(&mut [0; 8]).unwrap(), 4);
+            scene.write("home/work/taken", "");
+            until("it is read", || scene.work().join("read").exists());
+            // Nothing tells when the guard has looked whether what was read is still there.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            input.write_all(b"next").unwrap();
+            session.join().unwrap()
+        });
+        assert_eq!(ran.stdout, "oursnext\n", "{}", ran.stderr);
     });
 }
 

@@ -44,18 +44,12 @@ pub trait Supervise: Sync {
     /// What the gate admits actions as.
     type Action;
 
-    /// May this be executed? `instead_of` is the entry of the verdict that turned out to be about
-    /// something else.
+    /// May this be executed?
     ///
     /// # Errors
     ///
     /// Returns what the agent is told of a refusal.
-    fn exec(
-        &self,
-        exec: Exec,
-        is_first: bool,
-        instead_of: Option<Index>,
-    ) -> Result<Permit<Self::Action>, Refused>;
+    fn exec(&self, exec: Exec, is_first: bool) -> Result<Permit<Self::Action>, Refused>;
 
     /// As [`Supervise::exec`], of a call that can wait until a human has answered.
     ///
@@ -63,7 +57,7 @@ pub trait Supervise: Sync {
     ///
     /// Returns what the agent is told of a refusal.
     fn exec_or_wait(&self, exec: Exec, is_first: bool) -> Result<MayRun<Self::Action>, Refused> {
-        self.exec(exec, is_first, None).map(MayRun::Permit)
+        self.exec(exec, is_first).map(MayRun::Permit)
     }
 
     /// What came of a call that waits, once. `None` while nobody has answered.

@@ -34,8 +34,6 @@ pub(crate) enum FromWorker<'e> {
         is_first: bool,
         /// Whether whoever makes the call can wait until a human has answered.
         can_wait: bool,
-        /// The entry of the verdict that this follows, where the image differs from what was judged.
-        instead_of: Option<u64>,
     },
     /// What did the human say who was asked about an exec? Answered by [`Answer`].
     Waits {

@@ -18,14 +18,11 @@ pub(crate) fn answer<S: Supervise>(worker: BorrowedFd<'_>, supervise: &S) -> Res
                 exec,
                 is_first,
                 can_wait,
-                instead_of,
             } => {
                 let exec = exec.into_owned();
                 let judged = match can_wait {
                     true => supervise.exec_or_wait(exec, is_first),
-                    false => supervise
-                        .exec(exec, is_first, instead_of.map(Index))
-                        .map(MayRun::Permit),
+                    false => supervise.exec(exec, is_first).map(MayRun::Permit),
                 };
                 if !tell_or_hold(&line, judged)? {
                     return Ok(());

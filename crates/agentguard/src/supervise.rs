@@ -218,12 +218,7 @@ fn making_word(by: MadeBy) -> &'static str {
 impl Supervise for Supervisor<'_> {
     type Action = Question;
 
-    fn exec(
-        &self,
-        exec: Exec,
-        is_first: bool,
-        _: Option<Index>,
-    ) -> Result<Permit<Question>, Refused> {
+    fn exec(&self, exec: Exec, is_first: bool) -> Result<Permit<Question>, Refused> {
         let words = run_words(&exec);
         self.admit(Action::Exec(exec), words, is_first)
             .map_err(to_agent)

@@ -65,6 +65,7 @@ static const struct {
 	{ "full_outputs", full_outputs },
 	{ "fifo", fifo },
 	{ "most_arguments", most_arguments },
+	{ "no_program", no_program },
 	{ "full_terminal", full_terminal },
 	{ "mark", mark },
 	{ "race", race },

@@ -261,6 +261,35 @@ int most_arguments(int argc, char **argv)
 	return 0;
 }
 
+/* no_program PROGRAM: calls that name none, or with more than may be. */
+int no_program(int argc, char **argv)
+{
+	enum { LONG = 200 << 10, COUNT = 80, LARGE = 100 << 10 };
+	char *words[] = { argv[0], NULL, NULL }, *many[COUNT + 1] = { argv[0] }, *none[] = { NULL };
+	char *text = malloc(LONG + 1);
+	void *volatile nowhere = (void *)8;
+	(void)argc;
+	memset(text, 'x', LONG);
+	text[LONG] = 0;
+	tell_exec("no-path", "", words, none);
+	tell_exec("path-nowhere", nowhere, words, none);
+	tell_exec("longest-path", text, words, none);
+	text[5000] = 0;
+	tell_exec("long-path", text, words, none);
+	text[5000] = 'x';
+	words[1] = text;
+	tell_exec("long-word", argv[0], words, none);
+	words[1] = nowhere;
+	tell_exec("word-nowhere", argv[0], words, none);
+	tell_exec("words-nowhere", argv[0], nowhere, none);
+	words[1] = NULL;
+	tell_exec("variables-nowhere", argv[0], words, nowhere);
+	for (int i = 1; i < COUNT; i++)
+		many[i] = text + LONG - LARGE;
+	tell_exec("many-words", argv[0], many, none);
+	return 0;
+}
+
 /* full_terminal PROGRAM: standard error is a terminal of our own, which takes a few bytes more and no line. */
 int full_terminal(int argc, char **argv)
 {

@@ -48,7 +48,7 @@ impl Pointed {
             return Ok(found);
         }
         Ok(Self {
-            path: read_string(caller, path)?,
+            path: read_string(caller, path).map_err(of_path)?,
             argv: read_pointers(caller, argv)?,
             environment: read_pointers(caller, environment)?,
         })
@@ -104,7 +104,7 @@ impl Arguments {
             }
             // The kernel takes no more for both together, and the guard no longer question.
             if total > MOST {
-                return Err(io::Error::other("more arguments than the kernel takes"));
+                return Err(io::Error::from_raw_os_error(libc::E2BIG));
             }
         }
         Ok(found)
@@ -196,7 +196,15 @@ fn parse_stack(bytes: &[u8], top: u64) -> Option<Arguments> {
     }
 }
 
-/// Reads one string.
+/// What the kernel says of a path that is too long for any string.
+fn of_path(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::E2BIG) => io::Error::from_raw_os_error(libc::ENAMETOOLONG),
+        _ => error,
+    }
+}
+
+/// Reads one string. What the kernel would not read is its error.
 pub(super) fn read_string(process: Pid, address: u64) -> io::Result<Vec<u8>> {
     let mut found = Vec::new();
     let mut at = address;
@@ -213,12 +221,10 @@ pub(super) fn read_string(process: Pid, address: u64) -> io::Result<Vec<u8>> {
             found.truncate(start + end);
             return Ok(found);
         }
-        if read == 0 || found.len() > LONGEST {
-            return Err(io::Error::other("a string without an end"));
+        if found.len() > LONGEST {
+            return Err(io::Error::from_raw_os_error(libc::E2BIG));
         }
-        at = at
-            .checked_add(length)
-            .ok_or_else(|| io::Error::other("a string past the end of memory"))?;
+        at = further(at, length, read)?;
     }
 }
 
@@ -257,7 +263,7 @@ impl Batch {
         }
         let mut bytes = vec![0; total];
         if read_pieces(process, &pieces, &mut bytes)? < total {
-            return Err(io::Error::other("an argument cannot be read"));
+            return Err(io::Error::from_raw_os_error(libc::EFAULT));
         }
         let end = |count: usize| ends.get(count - 1).copied().unwrap_or(0);
         let places = starts.into_iter().map(|(start, count)| (start, end(count)));
@@ -313,13 +319,17 @@ fn read_pointers(process: Pid, array: u64) -> io::Result<Vec<u64>> {
             }
         }
         let step = u64::try_from(read / 8 * 8).map_err(io::Error::other)?;
-        if step == 0 || found.len() > MOST_STRINGS {
-            return Err(io::Error::other("an argument list without an end"));
+        if found.len() > MOST_STRINGS {
+            return Err(io::Error::from_raw_os_error(libc::E2BIG));
         }
-        at = at
-            .checked_add(step)
-            .ok_or_else(|| io::Error::other("an argument list past the end of memory"))?;
+        at = further(at, step, read)?;
     }
+}
+
+/// Where to read on, for who could read.
+fn further(at: u64, step: u64, read: usize) -> io::Result<u64> {
+    let next = at.checked_add(step).filter(|_| step > 0 && read > 0);
+    next.ok_or_else(|| io::Error::from_raw_os_error(libc::EFAULT))
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ use crate::wire::{Answer, FromWorker, Outcome};
 /// The kernel goes through no more interpreters (`BINPRM_MAX_RECURSION`, binfmt_script).
 const INTERPRETERS: usize = 5;
 const LONGEST_PATH: usize = 4096;
+/// What the kernel says of a call that names no program, or more than it takes.
+const MEANT: [i32; 4] = [libc::ENOENT, libc::EFAULT, libc::ENAMETOOLONG, libc::E2BIG];
 
 /// What all workers share.
 #[derive(Debug)]
@@ -167,9 +169,16 @@ impl Worker<'_> {
         let shared = self.shared;
         // A file that somebody holds to write is not started.
         shared.listener.wait_for_handed();
-        let Ok(mut call) = read_call(notification) else {
-            shared.listener.refuse(notification, libc::EACCES);
-            return Ok(());
+        let mut call = match read_call(notification) {
+            Ok(call) => call,
+            // Nothing that could be executed was named: the kernel would say the same, and nobody is asked. Else it is a
+            // caller at whom nobody can look.
+            Err(error) => {
+                let said = error.raw_os_error().filter(|errno| MEANT.contains(errno));
+                let errno = said.unwrap_or(libc::EACCES);
+                shared.listener.refuse(notification, errno);
+                return Ok(());
+            }
         };
         if !shared.listener.still_waits(notification) {
             return Ok(());
@@ -192,7 +201,6 @@ impl Worker<'_> {
                 exec: Cow::Borrowed(&expected.exec),
                 is_first,
                 can_wait: true,
-                instead_of: None,
             },
         )?;
         if let Some(ticket) = answer.held {
@@ -247,14 +255,13 @@ impl Worker<'_> {
         thread == self.shared.agent && !self.shared.has_begun.load(Ordering::Acquire)
     }
 
-    fn ask(&self, exec: &Exec, is_first: bool, instead_of: Option<u64>) -> Result<Answer, Error> {
+    fn ask(&self, exec: &Exec, is_first: bool) -> Result<Answer, Error> {
         self.shared.seats.ask(
             &self.seat,
             &FromWorker::Judge {
                 exec: Cow::Borrowed(exec),
                 is_first,
                 can_wait: false,
-                instead_of,
             },
         )
     }
@@ -346,7 +353,7 @@ impl Worker<'_> {
             caller: link("exe").unwrap_or_else(unknown_link),
         };
         let is_first = self.is_first(notification.thread);
-        let answer = self.ask(&exec, is_first, None).ok()?;
+        let answer = self.ask(&exec, is_first).ok()?;
         match answer.entry.filter(|_| answer.allow) {
             Some(of) => {
                 let errno = libc::ETIMEDOUT;
@@ -564,7 +571,7 @@ impl Worker<'_> {
         }
         let program = seen.exec.program.sha256;
         if !seen.is_as(judged) {
-            match self.ask(&seen.as_judged_for(judged), is_first, Some(judged.entry)) {
+            match self.ask(&seen.as_judged_for(judged), is_first) {
                 Ok(answer) if answer.allow => {
                     if let Some(entry) = answer.entry {
                         self.tell_outcome(entry, OutcomeOf::Started { program })?;

@@ -183,10 +183,14 @@ fn take(from: &OwnedFd, mut count: usize) {
     };
     let mut buffer = vec![0; count];
     while let Some(rest) = buffer.get_mut(..count).filter(|rest| !rest.is_empty()) {
-        // Where others read there too it may be gone.
-        let is_there = poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&NOW)) == Ok(1);
+        // Where others read there too it may be gone, and what comes next is not what the agent has read.
+        match poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&NOW)) {
+            Ok(1..) => {}
+            Err(Errno::INTR) => continue,
+            Ok(_) | Err(_) => return,
+        }
         match rustix::io::read(from, rest) {
-            Ok(read @ 1..) if is_there => count -= read,
+            Ok(read @ 1..) => count -= read,
             Err(Errno::INTR) => {}
             Ok(_) | Err(_) => return,
         }

@@ -38,13 +38,8 @@ fn refused() -> Refused {
 impl Supervise for Notes {
     type Action = ();
 
-    fn exec(
-        &self,
-        _: Exec,
-        is_first: bool,
-        instead_of: Option<Index>,
-    ) -> Result<Permit<()>, Refused> {
-        self.note(format!("exec {is_first} {instead_of:?}"));
+    fn exec(&self, _: Exec, is_first: bool) -> Result<Permit<()>, Refused> {
+        self.note(format!("exec {is_first}"));
         Err(refused())
     }
 
@@ -93,7 +88,7 @@ impl Supervise for Notes {
     }
 }
 
-fn judge(is_first: bool, can_wait: bool, instead_of: Option<u64>) -> FromWorker<'static> {
+fn judge(is_first: bool, can_wait: bool) -> FromWorker<'static> {
     let program = Program {
         path: "/bin/a".to_owned(),
         sha256: Digest::of(b""),
@@ -110,7 +105,6 @@ fn judge(is_first: bool, can_wait: bool, instead_of: Option<u64>) -> FromWorker<
         }),
         is_first,
         can_wait,
-        instead_of,
     }
 }
 
@@ -133,10 +127,10 @@ fn everything() -> [FromWorker<'static>; 12] {
         caller: "/bin/a".to_owned(),
     };
     [
-        judge(true, false, None),
-        judge(false, false, Some(3)),
-        judge(true, true, None),
-        judge(false, true, None),
+        judge(true, false),
+        judge(false, false),
+        judge(true, true),
+        judge(false, true),
         FromWorker::Waits {
             ticket: 8,
             is_first: true,
@@ -167,8 +161,8 @@ fn what_a_worker_says_is_heard_and_answered_word_by_word() {
     let ended = answer(near.as_fd(), &notes);
     assert!(matches!(ended, Err(Error::Unrecorded { .. })), "{ended:?}");
     let expected = [
-        "exec true None",
-        "exec false Some(Index(3))",
+        "exec true",
+        "exec false",
         "exec or wait true",
         "exec or wait false",
         "answered 8 true",
@@ -203,7 +197,7 @@ fn what_a_worker_says_is_heard_and_answered_word_by_word() {
 
 #[test]
 fn whoever_is_gone_is_answered_no_longer() {
-    for message in [judge(true, true, None), judge(true, false, None)] {
+    for message in [judge(true, true), judge(true, false)] {
         let notes = Notes::default();
         let (near, far) = UnixStream::pair().unwrap();
         for _ in 0..2 {

@@ -34,7 +34,7 @@ fn permit<A>(action: A) -> Permit<A> {
 impl Supervise for Anything {
     type Action = Action;
 
-    fn exec(&self, exec: Exec, _: bool, _: Option<Index>) -> Result<Permit<Action>, Refused> {
+    fn exec(&self, exec: Exec, _: bool) -> Result<Permit<Action>, Refused> {
         Ok(permit(Action::Exec(exec)))
     }
 
