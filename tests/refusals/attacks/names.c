@@ -550,6 +550,8 @@ int odd_names(int argc, char **argv)
 	odd("dots", make("odd/.."));
 	odd("root", make("/"));
 	odd("directory", make("odd"));
+	odd("directory-read", open("odd", O_CREAT | O_RDONLY, 0644));
+	odd("directory-path", open("odd", O_CREAT | O_PATH, 0644));
 	odd("file-above", make("odd/file/x"));
 	odd("nothing-above", make("odd/none/x"));
 	odd("round", make("odd/round"));

@@ -114,7 +114,8 @@ impl Existing {
     /// Opens it with the flags of the caller, and never waits.
     pub(super) fn open(self, processes: &Processes, caller: Pid, flags: OFlags) -> Result<Opened> {
         let reads = (flags & OFlags::ACCMODE).is_empty() && !flags.contains(OFlags::TRUNC);
-        if self.kind == FileType::Directory && !reads {
+        let makes = flags.contains(OFlags::CREATE) && !flags.contains(OFlags::PATH);
+        if self.kind == FileType::Directory && (makes || !reads) {
             return Err(Errno::ISDIR);
         }
         // The mediator may read more of `/proc` than the caller.
