@@ -55,6 +55,8 @@ struct Work {
     traced: Option<(Pid, u64)>,
     /// Whether that was killed, and its end told.
     is_given_up: bool,
+    /// Whether it waits for the guard on another worker's line.
+    is_asking: bool,
 }
 
 impl Seat {
@@ -76,6 +78,7 @@ impl Seat {
             seen: 0,
             traced: None,
             is_given_up: false,
+            is_asking: false,
         });
     }
 
@@ -97,6 +100,14 @@ impl Seat {
     /// Whether what the worker traced was given up, and its end told.
     pub(super) fn is_given_up(&self) -> bool {
         self.at().work.is_some_and(|work| work.is_given_up)
+    }
+
+    /// From now on it waits for the guard on another's line, or does so no more.
+    fn asks(&self, is_asking: bool) {
+        if let Some(work) = &mut self.at().work {
+            work.is_asking = is_asking;
+            work.seen = 0;
+        }
     }
 
     /// Asks the guard. `None` where another worker has the line by now.
@@ -141,6 +152,7 @@ impl Seats {
         if let Some(answer) = own.ask(question)? {
             return Ok(answer);
         }
+        own.asks(true);
         // A line may be on its way to another seat while we look.
         let answer = (0..MOST_LOOKS).find_map(|_| {
             let others = self.all().clone();
@@ -148,9 +160,7 @@ impl Seats {
                 .iter()
                 .find_map(|seat| seat.ask(question).transpose())
         });
-        if let Some(work) = &mut own.at().work {
-            work.seen = 0;
-        }
+        own.asks(false);
         answer.unwrap_or(Err(Error::Garbled))
     }
 
@@ -205,8 +215,9 @@ impl Seats {
                 continue;
             };
             let At { line, work, thread } = &mut *at;
-            let Some(work) = work else { continue };
-            work.seen = work.seen.saturating_add(1);
+            let Some(work) = seen_again(work) else {
+                continue;
+            };
             if work.seen >= LATE && !is_full {
                 stand_in(shared, line);
             }
@@ -219,6 +230,14 @@ impl Seats {
             }
         }
     }
+}
+
+/// Counts a look at what a worker is at. None where it is at nothing, or waits for the guard: the guard's time is not
+/// its own.
+fn seen_again(work: &mut Option<Work>) -> Option<&mut Work> {
+    let work = work.as_mut().filter(|work| !work.is_asking)?;
+    work.seen = work.seen.saturating_add(1);
+    Some(work)
 }
 
 /// Starts a worker that goes on in place of another one. Where that cannot be done now, it is tried again.
@@ -360,6 +379,28 @@ mod tests {
         assert!(seats.ask(&other, &QUESTION).is_err());
         seats.leave(&other);
         assert!(Arc::ptr_eq(&seats.all()[0], &own) && seats.all().len() == 1);
+    }
+
+    /// Whoever has a line is not looked at while it asks.
+    #[test]
+    fn whoever_waits_for_the_guard_on_anothers_line_is_not_late() {
+        let seats = Seats::default();
+        let own = Seat::new(None);
+        let (other, mut far) = seat();
+        seats.add(&own);
+        seats.add(&other);
+        own.begin(&asked());
+        let looked = || seen_again(&mut own.at().work).map(|work| work.seen);
+        assert_eq!((looked(), looked()), (Some(1), Some(2)));
+        let (seen, answered) = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| seats.ask(&own, &QUESTION).unwrap());
+            let heard = crate::wire::receive::<FromWorker<'_>>(&mut far);
+            let seen = heard.unwrap().and_then(|_| looked());
+            crate::wire::send(&far, &answer("late")).unwrap();
+            (seen, asking.join().unwrap())
+        });
+        assert_eq!((seen, answered.rule.as_str()), (None, "late"));
+        assert_eq!(looked(), Some(1));
     }
 
     #[test]
