@@ -157,7 +157,8 @@ fn a_server_that_upgrades_what_did_not_ask_for_it_is_not_passed_on() {
 fn an_upgrade_on_which_nothing_is_said_ends() {
     let (address, roots) = says(NAME, TAKEN, echo);
     let mut plan = Plan::new(NAME, address, &roots);
-    plan.patience.answer = Duration::from_millis(300);
+    // The answer that upgrades has to come by then.
+    plan.patience.answer = Duration::from_secs(3);
     let scene = Scene::begin(plan);
     let mut tls = scene.tls(NAME);
     tls.write_all(asks(&scene).as_bytes()).unwrap();
