@@ -198,12 +198,8 @@ fn a_program_whose_directory_got_another_name_is_judged_by_that() {
 fn the_loader_is_no_way_to_start_a_program() {
     as_everyone(|scene| {
         scene.program("renamed", &fs::read(loader()).unwrap());
-        fs::write(
-            scene.program("script", b""),
-            format!("#!{} ./attack\n", loader()),
-        )
-        .unwrap();
         let loader = loader();
+        scene.program("script", format!("#!{loader} ./attack\n").as_bytes());
         for words in [
             vec![loader, "./attack", "say", "x"],
             vec!["./renamed", "./attack", "say", "x"],
@@ -220,7 +216,7 @@ fn the_loader_is_no_way_to_start_a_program() {
 #[test]
 fn a_script_is_judged_with_what_interprets_it() {
     as_everyone(|scene| {
-        let script = |name, text: &str| fs::write(scene.program(name, b""), text).unwrap();
+        let script = |name, text: &str| scene.program(name, text.as_bytes());
         script("denied", "#!/usr/bin/mount\n");
         script("copied", "#!./notes\n");
         script("nested", "#!./denied\n");

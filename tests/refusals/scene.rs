@@ -1,5 +1,6 @@
 //! A place of its own for each test: a home, a workspace in it, and what lies outside.
 
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -138,7 +139,7 @@ impl Scene {
             copy(Path::new(built), &binary);
         }
         scene.program("attack", attack::program());
-        fs::write(scene.hide(), attack::program()).unwrap();
+        put(&scene.hide(), attack::program());
         fs::set_permissions(scene.hide(), fs::Permissions::from_mode(0o755)).unwrap();
         scene
     }
@@ -187,7 +188,7 @@ impl Scene {
     /// Puts a program into the workspace.
     pub(crate) fn program(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.work().join(name);
-        fs::write(&path, bytes).unwrap();
+        put(&path, bytes);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         self.own(&path);
         path
@@ -388,6 +389,16 @@ impl Scene {
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg(from).arg(to).status();
     assert!(copied.unwrap().success());
+}
+
+/// Writes a program, as [`copy`] does.
+#[expect(clippy::disallowed_methods, reason = "the test's own tool")]
+fn put(path: &Path, bytes: &[u8]) {
+    let mut tee = Command::new("tee");
+    let tee = tee.arg(path).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut tee = tee.spawn().unwrap();
+    tee.stdin.take().unwrap().write_all(bytes).unwrap();
+    assert!(tee.wait().unwrap().success());
 }
 
 impl Drop for Scene {
