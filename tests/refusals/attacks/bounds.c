@@ -81,7 +81,8 @@ int fill_up(int argc, char **argv)
 		printf("%s %s\n", argv[i], written < 0 && errno == ENOSPC ? "full" : "endless");
 		printf("%s-bytes %ld\n", argv[i], total);
 	}
-	usleep(300000);
+	/* It is looked at ten times a second, and later on a busy machine; nothing tells when it was. */
+	usleep(2000000);
 	for (int i = 0; i < argc; i++)
 		unlink(argv[i]);
 	return 0;

@@ -167,7 +167,8 @@ int messages(int argc, char **argv)
 		pthread_t thread;
 		pthread_create(&thread, NULL, wait_to_send, NULL);
 	}
-	alarm(10);
+	/* Who waited with them would wait for ever. */
+	alarm(60);
 	for (int i = 0; i < 20 && sendmsg(stream[0], &(struct msghdr){ .msg_iov = &piece, .msg_iovlen = 1 }, 0) == 1; i++)
 		usleep(100000);
 	tell("others", empty(stream[1]) == 20 ? 0 : -1);
@@ -207,7 +208,7 @@ int copies(int argc, char **argv)
 		pthread_create(&threads[i], NULL, send_megabyte, full[i]);
 	}
 	/* Nobody tells that a thread waits: those that do not have said so when no more do. */
-	for (int last = -1, still = 0; begun < SENDERS || still < 10; still = last == refused ? still + 1 : 0, last = refused)
+	for (int last = -1, still = 0; begun < SENDERS || still < 30; still = last == refused ? still + 1 : 0, last = refused)
 		usleep(100000);
 	printf("waiting %d\n", SENDERS - refused - sent_);
 	struct iovec piece = { "x", 1 };

@@ -128,6 +128,9 @@ static void explain(const char *what, int ours, int theirs, char **argv)
 	}
 	waitpid(child, NULL, 0);
 	fcntl(theirs, F_SETFL, O_NONBLOCK);
+	/* A terminal is written to by a thread aside, which may come to it a moment later. */
+	struct pollfd told = { .fd = theirs, .events = POLLIN };
+	poll(&told, 1, 5000);
 	long length = lseek(theirs, 0, SEEK_SET) == 0 ? pread(theirs, text, sizeof text - 1, 0) :
 							read(theirs, text, sizeof text - 1);
 	printf("%s %s\n", what, length > 0 && strstr(text, "agentguard: refused: ") ? "told" : "silent");
