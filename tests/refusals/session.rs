@@ -47,7 +47,11 @@ pub(crate) fn is_closed(process: u32) -> bool {
 /// What its descriptors lead to, where we may know.
 pub(crate) fn descriptors(process: u32) -> Option<Vec<PathBuf>> {
     let listed = fs::read_dir(format!("/proc/{process}/fd")).ok()?;
-    let targets = listed.map(|entry| fs::read_link(entry.unwrap().path()).unwrap());
+    let targets = listed.filter_map(|entry| match fs::read_link(entry.unwrap().path()) {
+        // It let go of it meanwhile.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        target => Some(target.unwrap()),
+    });
     Some(targets.collect())
 }
 
