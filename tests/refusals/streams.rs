@@ -299,6 +299,47 @@ fn no_session_takes_whoever_reads_a_file_back() {
     });
 }
 
+/// A session is shown what waits there, and takes it once it has read that. By then somebody else may have.
+#[test]
+fn what_comes_after_what_others_read_is_not_taken_for_it() {
+    as_everyone(|scene| {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"first\n").unwrap();
+        let until = |name: &str| format!("until test -e {name}; do sleep 0.02; done");
+        let script = format!(
+            "head -c 1 > heard; : > began; {}; head -c 5 > heard; : > read; {}",
+            until("go"),
+            until("end")
+        );
+        let mut command = scene.exec(&[], &["sh", "-c", &script]);
+        command.stdin(OwnedFd::from(ours.try_clone().unwrap()));
+        let mut session = command.spawn().unwrap();
+        let mut wait_for = |name: &str| {
+            while !scene.work().join(name).exists() {
+                assert_eq!(session.try_wait().unwrap(), None, "it ended");
+                // Nobody tells what a session does.
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        };
+        wait_for("began");
+        let mut bytes = [0; 64];
+        assert_eq!((&ours).read(&mut bytes).unwrap(), 6);
+        scene.write("home/work/go", "");
+        wait_for("read");
+        theirs.write_all(b"later\n").unwrap();
+        // Whoever would take it waits for it already.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        ours.set_nonblocking(true).unwrap();
+        let left = (&ours).read(&mut bytes).map_err(|error| error.kind());
+        scene.write("home/work/end", "");
+        assert!(session.wait().unwrap().success());
+        assert_eq!(left, Ok(6));
+        for file in ["began", "go", "read", "end"] {
+            fs::remove_file(scene.work().join(file)).unwrap();
+        }
+    });
+}
+
 #[test]
 fn what_a_session_writes_to_files_is_there_when_it_ends_and_in_its_order() {
     as_everyone(|scene| {
