@@ -138,3 +138,46 @@ fn what_is_masked_in_a_workspace_stays_so_whatever_is_put_in_its_place() {
         }
     });
 }
+
+/// Whoever judges looks where a mask leads by holding what is there; that it holds too much already is no answer.
+#[test]
+fn what_a_mask_leads_to_stays_masked_where_nobody_can_look() {
+    where_held(&[Promise::Own, Promise::Names], |scene| {
+        for directory in ["outside/kept", "outside/kept/first", "outside/kept/second"] {
+            scene.directory(directory);
+            scene.write(&format!("{directory}/token"), SECRET);
+        }
+        let kept = scene.outside().join("kept");
+        symlink("first", kept.join("current")).unwrap();
+        let policy = scene.policy(&format!(
+            "package agentguard.sandbox\n\nwrite contains \"{0}\"\n\nmasks contains \"{0}/current/token\"\n",
+            kept.display()
+        ));
+        let [token, twin] = ["second/token", "twin"].map(|name| kept.join(name));
+        // As few descriptors as some service managers give.
+        let script = format!(
+            "ulimit -n 128 && exec {} {policy} -- ./attack starved {} {}",
+            scene.guard_words(),
+            token.display(),
+            twin.display()
+        );
+        let mut command = scene.command("timeout");
+        command.args(["-s", "KILL", "60", "sh", "-c", &script]);
+        let session = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut session = session.spawn().unwrap();
+        while !scene.work().join("began").exists() {
+            assert_eq!(session.try_wait().unwrap(), None, "it never began");
+            // Nobody tells when a session runs.
+            thread::sleep(Duration::from_millis(20));
+        }
+        let new = scene.outside().join("new");
+        symlink("second", &new).unwrap();
+        fs::rename(new, kept.join("current")).unwrap();
+        scene.write("home/work/go", "");
+        let tried = Ran::of(session.wait_with_output().unwrap()).tried();
+        assert_eq!(tried.result("linked"), "EACCES");
+        assert!(!twin.exists());
+        assert_eq!(tried.result("full"), "EAGAIN");
+        assert_eq!(tried.result("works"), "ok");
+    });
+}

@@ -50,7 +50,7 @@ extern char **environ;
 attack files, reads, pins, at_descriptor, descriptors, set_user_id;
 attack signals, owners, reach, shared_memory, terminal, daemons, stay, devices;
 attack unix_stream, unix_datagram, abstract, tcp, sockets;
-attack misfit, handed_in;
+attack misfit, handed_in, starved;
 attack late, own, receive, waiting, queued, network, connects, births, naive;
 attack interfaces, clones, legacy, listener, kernel_files;
 attack keys, apart, forget;

@@ -44,6 +44,7 @@ static const struct {
 	{ "handed-in", handed_in },
 	{ "waiting", waiting },
 	{ "queued", queued },
+	{ "starved", starved },
 	{ "network", network },
 	{ "connects", connects },
 	{ "births", births },

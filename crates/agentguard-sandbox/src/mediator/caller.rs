@@ -14,6 +14,14 @@ pub(super) const THREAD: u32 = OFlags::EXCL.bits();
 /// What is asked of a file's state, by whichever way it is reached.
 pub(super) const STATE: StatxFlags = StatxFlags::BASIC_STATS;
 
+/// What is said to a caller of an error that is none of its own: that this process holds all that it can for others.
+pub(super) fn later(error: Errno) -> Errno {
+    match error {
+        Errno::MFILE | Errno::NFILE => Errno::AGAIN,
+        error => error,
+    }
+}
+
 /// Reads processes of the session by their ids outside.
 #[derive(Debug)]
 pub(super) struct Processes(OwnedFd);
@@ -43,7 +51,10 @@ impl Processes {
             return Err(Errno::BADF);
         }
         let any_thread = PidfdFlags::from_bits_retain(THREAD);
-        let handle = pidfd_open(thread, any_thread).or_else(|_| {
+        let handle = pidfd_open(thread, any_thread).or_else(|error| {
+            if error != Errno::INVAL {
+                return Err(later(error));
+            }
             // An older kernel has handles of processes only, whose threads share their descriptors.
             let first = self
                 .status(thread, "Tgid:")
@@ -51,7 +62,7 @@ impl Processes {
             let first = first.and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
             pidfd_open(first, PidfdFlags::empty())
         })?;
-        pidfd_getfd(handle, number, PidfdGetfdFlags::empty())
+        pidfd_getfd(handle, number, PidfdGetfdFlags::empty()).map_err(later)
     }
 
     /// Whether a signal waits for a thread that it neither blocks nor ignores.

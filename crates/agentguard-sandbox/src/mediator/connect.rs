@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, sockopt};
 
-use super::caller::Named;
+use super::caller::{Named, later};
 use super::exec::{Shared, Worker};
 use super::explain::Telling;
 use super::peers::{Peer, address_of};
@@ -118,7 +118,7 @@ impl Worker<'_> {
         let mut resolver = Resolver::new(&shared.processes, notification.thread);
         let pinned = match resolver.file(&named, true) {
             Ok(pinned) => pinned,
-            Err(errno) => return Ok(Err(errno)),
+            Err(errno) => return Ok(Err(later(errno))),
         };
         let entry = match shared.peers.of_socket(pinned.as_fd()) {
             Ok(Peer::Nobody(errno)) => return Ok(Err(errno)),
@@ -127,6 +127,8 @@ impl Worker<'_> {
                 Some(entry) => Some(entry),
                 None => return Ok(Err(Errno::ACCESS)),
             },
+            // Nobody could look who listens there, which is no word about a socket of the host's.
+            Err(errno) if later(errno) == Errno::AGAIN => return Ok(Err(Errno::AGAIN)),
             Ok(Peer::Host) | Err(_) => {
                 self.admit(notification, &pinned, false)?;
                 return Ok(Err(Errno::ACCESS));

@@ -11,7 +11,6 @@
 //! - sock_diag(7), for what `UDIAG_SHOW_VFS` tells
 
 use std::collections::HashMap;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
@@ -114,7 +113,7 @@ impl Peers {
     }
 
     /// Whom a socket in a directory leads to. `pinned` holds it, and is what is to be connected to after.
-    pub(super) fn of_socket(&self, pinned: BorrowedFd<'_>) -> io::Result<Peer> {
+    pub(super) fn of_socket(&self, pinned: BorrowedFd<'_>) -> Result<Peer, Errno> {
         let stat = fs::fstat(pinned)?;
         if let Some(errno) = self.probe.cannot(pinned) {
             return Ok(Peer::Nobody(errno));
@@ -126,31 +125,28 @@ impl Peers {
         if self.in_memory.contains(&stat.st_dev) {
             return Ok(Peer::Session);
         }
-        let Some(bound) = self.is_own.then(|| self.told_by_number(pinned)).flatten() else {
+        if !self.is_own || !is_told_by_number(pinned) {
+            return Ok(Peer::Host);
+        }
+        let told = read(&format!("self/fdinfo/{}", pinned.as_raw_fd()))?;
+        let Some(bound) = self.bound(&told) else {
             return Ok(Peer::Host);
         };
         let Some(diagnosis) = &self.diagnosis else {
             return Ok(Peer::Host);
         };
         let diagnosis = diagnosis.lock().unwrap_or_else(PoisonError::into_inner);
-        match diagnosis::is_bound(diagnosis.as_fd(), bound)? {
+        let is_bound = diagnosis::is_bound(diagnosis.as_fd(), bound);
+        match is_bound.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))? {
             true => Ok(Peer::Session),
             false => Ok(Peer::Host),
         }
     }
 
-    /// How the kernel tells this inode, where that tells it from every other.
-    fn told_by_number(&self, pinned: BorrowedFd<'_>) -> Option<Bound> {
-        let system = fs::fstatfs(pinned).ok()?;
-        let size = u64::try_from(system.f_bsize)
-            .ok()?
-            .checked_mul(system.f_blocks)?;
-        if !are_numbers_short(system.f_type, size) {
-            return None;
-        }
-        let text = read(&format!("self/fdinfo/{}", pinned.as_raw_fd())).ok()?;
+    /// How the kernel tells this inode, by what it says of a descriptor of it (proc_pid_fdinfo(5)).
+    fn bound(&self, told: &str) -> Option<Bound> {
         let number = |name| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            let line = told.lines().find_map(|line| line.strip_prefix(name))?;
             line.trim().parse::<u64>().ok()
         };
         Some(Bound {
@@ -176,6 +172,17 @@ impl Probe {
             errno => Some(errno),
         }
     }
+}
+
+/// Whether the kernel's word for an inode tells it from every other.
+fn is_told_by_number(pinned: BorrowedFd<'_>) -> bool {
+    let size = |system: &fs::StatFs| {
+        let block = u64::try_from(system.f_bsize).ok()?;
+        block.checked_mul(system.f_blocks)
+    };
+    fs::fstatfs(pinned).is_ok_and(|system| {
+        size(&system).is_some_and(|size| are_numbers_short(system.f_type, size))
+    })
 }
 
 /// Whether the low bits of inodes' numbers are all that there are on a file system of this kind and size.

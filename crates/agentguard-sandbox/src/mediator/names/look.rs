@@ -12,6 +12,7 @@ use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result};
 
 use super::fetched::{Brought, Fetched, Search};
+use super::masks::UNSEEN;
 use crate::mediator::caller::Processes;
 use crate::mediator::resolve::{Place, device, kind, os};
 use crate::plan::Plan;
@@ -271,6 +272,7 @@ impl Places {
                 Ok(led) => led,
                 Err(_) => return true,
             },
+            Err(error) if UNSEEN.contains(error) => return true,
             // It may come to be there.
             Err(_) if target.starts_with(b"/") => [b"/".as_slice(), &told.join(&b'/')].concat(),
             Err(_) => [self.workspace.as_slice(), above, b"/", target].concat(),

@@ -26,6 +26,10 @@ const LOST: &[u8] = b" (deleted)";
 /// So many paths are known that masks led to. Whoever leads links to more can open nothing any more.
 const MOST_LED: usize = 4096;
 
+const THERE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+/// That this process cannot look says nothing of where a path leads: an agent may have it hold all that it can (open(2)).
+pub(super) const UNSEEN: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR];
+
 /// A masked path, as its names without their case.
 type Mask = Vec<Vec<u8>>;
 
@@ -124,13 +128,15 @@ impl Masks {
 
     /// What is masked, with where links at masks, or on the way to them, lead by now.
     fn look(&self, processes: &Processes) -> Result<MutexGuard<'_, BTreeSet<Mask>>> {
-        let now = |path: &PathBuf| {
-            let there = fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-            Some(folded(&processes.path_of_bytes(there.as_fd()).ok()?))
+        let now = |path: &PathBuf| match fs::open(path, THERE, Mode::empty()) {
+            Ok(there) => Some(processes.path_of_bytes(there.as_fd())),
+            Err(error) if UNSEEN.contains(&error) => Some(Err(error)),
+            // For a session it leads nowhere.
+            Err(_) => None,
         };
-        let led: Vec<Mask> = self.paths.iter().filter_map(now).collect();
+        let led: Vec<Vec<u8>> = self.paths.iter().filter_map(now).collect::<Result<_>>()?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(led);
+        known.extend(led.iter().map(|path| folded(path)));
         match known.len() > self.paths.len() + MOST_LED {
             true => Err(Errno::ACCESS),
             false => Ok(known),
