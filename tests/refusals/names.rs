@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use agentguard::core::Promise;
 
-use crate::scene::{Scene, as_everyone, where_held};
+use crate::scene::{Ran, Scene, as_everyone, where_held};
 
 /// More by `AGENTGUARD_RACES`.
 const TRIES: u32 = 400;
@@ -530,6 +531,26 @@ fn race(scene: &Scene, kind: &str) {
     assert_ne!(tried.result("made"), "0", "{kind}: this shows nothing");
     assert!(!scene.work().join("n/a/.git/config").exists());
     assert!(!scene.work().join("n/b/.git/config").exists());
+}
+
+#[test]
+fn a_directory_that_another_session_moves_while_a_name_is_made_in_it_wins_nothing() {
+    where_held(&[Promise::Pins], |scene| {
+        for directory in ["n", "n/a", "n/a/dgit", "n/b"] {
+            scene.directory(&format!("home/work/{directory}"));
+        }
+        let [makes, moves] = ["make", "move"].map(|kind| {
+            let mut command = scene.exec(&[], &["./attack", "race_beside", kind, "6"]);
+            let session = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            session.spawn().unwrap()
+        });
+        let [makes, moves] =
+            [makes, moves].map(|session| Ran::of(session.wait_with_output().unwrap()).tried());
+        assert_eq!(moves.result("won"), "0");
+        for tried in [makes, moves] {
+            assert_ne!(tried.result("tried"), "0", "this shows nothing");
+        }
+    });
 }
 
 #[test]

@@ -133,7 +133,9 @@ fn mediator_and_pid_1_hold_nothing_that_leads_outside() {
             return;
         };
         let home = scene.root.join("home");
-        for path in &held {
+        // They are empty, and held to be locked.
+        let turns = home.join(".local/state/agentguard/turns");
+        for path in held.iter().filter(|path| !path.starts_with(&turns)) {
             let is_outside = path.starts_with(&home) && !path.starts_with(scene.work());
             assert!(!is_outside, "{held:?}");
         }

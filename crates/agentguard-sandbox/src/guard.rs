@@ -3,6 +3,8 @@
 use std::cell::OnceCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -10,6 +12,7 @@ use agentguard_core::{
     Connect, Exec, Index, Making, Network, OutcomeOf, Permit, Reach, RefMove, RuleId, Unrecorded,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
@@ -333,6 +336,11 @@ impl Launched {
         if let Some(group) = group {
             send_descriptors(&self.control, &[group.entrance()])?;
         }
+        if let Some(directory) = &plan.turns {
+            let turns = turns(directory, &plan.confinement.workspace)
+                .map_err(Error::io("take turns with other sessions"))?;
+            send_descriptors(&self.control, &turns.each_ref().map(AsFd::as_fd))?;
+        }
         Ok(Building {
             launched: self,
             seconds: plan.confinement.limits.seconds,
@@ -636,6 +644,18 @@ impl<S: Supervise> Main<'_, S> {
             }
         }
     }
+}
+
+/// The files by whose locks sessions take turns that make names on the file system of a workspace. They are empty, and
+/// opened for their locks alone.
+fn turns(directory: &Path, workspace: &Path) -> io::Result<[OwnedFd; 2]> {
+    let device = std::fs::metadata(workspace)?.dev();
+    let open = |name: String| {
+        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::open(directory.join(name), flags, mode)
+    };
+    Ok([open(device.to_string())?, open(format!("{device}.next"))?])
 }
 
 enum Ready {

@@ -49,6 +49,10 @@ pub struct Plan {
     /// judged.
     #[serde(default)]
     pub replaceable: Vec<PathBuf>,
+    /// Where the files lie by whose locks sessions with names on one file system take turns; nowhere where there is only
+    /// this one.
+    #[serde(default)]
+    pub turns: Option<PathBuf>,
     /// Digests of dynamic loaders, in hexadecimal: run as a program, each is class `loader`.
     pub identities: Vec<KnownIdentity>,
     /// Layers switched off, so that a test can show that the others hold. Always empty but in tests.

@@ -99,6 +99,7 @@ impl Arranged {
         let gate = gated::settings(&session.id, &confined.confinement, private)?;
         let homes = (human_home.as_path(), directory.as_path());
         let mut plan = plan(run, &session, (&confined, &layout), homes, &programs)?;
+        plan.turns = Some(private("turns")?);
         if let Some(gate) = &gate {
             match confined.confinement.level {
                 Level::Full => plan.files.extend(gated::files(gate, &confined.confinement)),
@@ -352,6 +353,7 @@ fn plan(
         become_user,
         files,
         hooks: None,
+        turns: None,
         named: named_outside(workspace, &git_elsewhere(human_home)),
         identities: programs.list(),
         without: Vec::new(),

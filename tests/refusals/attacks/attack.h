@@ -57,7 +57,7 @@ attack keys, apart, forget;
 attack say, rise, run, memory, deleted, by_descriptor, environment, explained, spawned, full_outputs;
 attack fifo, most_arguments, no_program, full_terminal;
 attack mark, race;
-attack names, bind_names, race_names, naive_names, many_names, race_parts, let_go, own_terminal, odd_names;
+attack names, bind_names, race_names, race_beside, naive_names, many_names, race_parts, let_go, own_terminal, odd_names;
 attack orders, nesting, wait_closed, traced;
 attack closed, remap, storm, crowd, again, one_processor, last;
 attack hide, slow, joins, beside, attributes, beheld, chains;

@@ -73,6 +73,7 @@ static const struct {
 	{ "names", names },
 	{ "bind_names", bind_names },
 	{ "race_names", race_names },
+	{ "race_beside", race_beside },
 	{ "naive_names", naive_names },
 	{ "race_parts", race_parts },
 	{ "many_names", many_names },

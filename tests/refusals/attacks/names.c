@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <time.h>
 
 static long once(int descriptor)
 {
@@ -399,6 +400,29 @@ int race_names(int argc, char **argv)
 		return 0;
 	}
 	return 64;
+}
+
+/* race_beside make|move SECONDS: one of two sessions, of which one makes a name in a directory while the other moves that
+ * to where it counts. */
+int race_beside(int argc, char **argv)
+{
+	long tried = 0, won = 0;
+	if (argc < 2)
+		return 64;
+	time_t end = time(NULL) + number(argv[1]);
+	while (time(NULL) < end) {
+		if (strcmp(argv[0], "make") == 0) {
+			tried += make("n/a/dgit/config") >= 0;
+			unlink("n/a/dgit/config");
+		} else if (rename("n/a/dgit", "n/b/.git") == 0) {
+			tried++;
+			won += access("n/b/.git/config", F_OK) == 0;
+			unlink("n/b/.git/config");
+			rename("n/b/.git", "n/a/dgit");
+		}
+	}
+	printf("tried %ld\nwon %ld\n", tried, won);
+	return 0;
 }
 
 static volatile long crowd_failed;

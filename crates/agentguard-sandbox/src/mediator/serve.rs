@@ -112,10 +112,7 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
             None => return Err(Failure::new("talk to the guard", "no plan came")),
         }
     };
-    let group = match plan.confinement.limits.held {
-        Held::Session => receive_descriptors(control).map_err(lost)?.pop(),
-        Held::Process => None,
-    };
+    let (group, turns) = receive_beside(control, &plan)?;
     let (mut stage, mut first_look) = setup::build(&plan, lines.lifeline, early)?;
     let in_memory = std::mem::take(&mut first_look.in_memory);
     let watch = Watch::begin(&plan, first_look)?;
@@ -127,7 +124,8 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     let peers = Peers::of(&plan, in_memory, stage.proc.as_fd())?;
     close_up(&plan, &for_mediator)?;
     let agent = making.finish()?;
-    let serving = Serving::begin(&plan, (stage, peers), agent, lines.workers, &watch);
+    let names = Names::of(&plan, watch.led().clone(), turns);
+    let serving = Serving::begin(&plan, (stage, peers), agent, lines.workers, names);
     let serving = serving.map_err(lost)?;
     match receive(control).map_err(lost)? {
         Some(FromGuard::Start) => serving.serve(control, &plan, watch).map_err(lost),
@@ -136,6 +134,27 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// What the guard sends along with a plan: the entrance to the session's group, and the files by which sessions take turns.
+fn receive_beside(
+    control: BorrowedFd<'_>,
+    plan: &Plan,
+) -> Result<(Option<OwnedFd>, Option<[OwnedFd; 2]>), Failure> {
+    let lost = |reason: String| Failure::new("talk to the guard", reason);
+    let received = || receive_descriptors(control).map_err(|error| lost(error.to_string()));
+    let group = match plan.confinement.limits.held {
+        Held::Session => received()?.pop(),
+        Held::Process => None,
+    };
+    let turns = match plan.turns {
+        Some(_) => {
+            let both: Result<[OwnedFd; 2], _> = received()?.try_into();
+            Some(both.map_err(|_| lost("no files for turns came".to_owned()))?)
+        }
+        None => None,
+    };
+    Ok((group, turns))
 }
 
 /// Says that the session stands, and hands over what listens inside.
@@ -235,7 +254,7 @@ impl Serving {
         (stage, peers): (Stage, Peers),
         agent: Agent,
         guards: Vec<OwnedFd>,
-        watch: &Watch,
+        names: Names,
     ) -> Result<Self, Error> {
         let processes = Processes::new(stage.proc);
         let (scope, writable) = match &stage.around {
@@ -257,7 +276,7 @@ impl Serving {
             writable,
             has_begun: AtomicBool::new(false),
             ended: Mutex::new(None),
-            names: Names::of(plan, watch.led().clone()),
+            names,
             outcomes: Mutex::default(),
             nowhere: Nowhere::default(),
             copied: Copied::default(),

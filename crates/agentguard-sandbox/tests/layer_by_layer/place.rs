@@ -163,6 +163,7 @@ impl Place {
             }),
             files: Vec::new(),
             hooks: None,
+            turns: None,
             replaceable: Vec::new(),
             named: Vec::new(),
             identities: Vec::new(),

@@ -57,11 +57,11 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn of(plan: &Plan, led: Led) -> Self {
+    pub(super) fn of(plan: &Plan, led: Led, turns: Option<[OwnedFd; 2]>) -> Self {
         Self {
             places: Places::of(plan, led),
             masks: Masks::of(&plan.replaceable),
-            trees: Trees::of(plan),
+            trees: Trees::of(plan, turns),
             first_mask: own_mask(),
             has_other_masks: AtomicBool::new(false),
         }
@@ -294,7 +294,7 @@ impl Worker<'_> {
                 let place = resolver.place(named)?;
                 attempting.mask()?;
                 let trees = attempting.trees(&place)?;
-                let _held = hold(&trees, &place);
+                let _held = hold(&trees, &place)?;
                 attempting.may(&place, &What::Directory)?;
                 perform::make_directory(&place, *mode)?;
                 Ok(Done::Nothing)
@@ -307,7 +307,7 @@ impl Worker<'_> {
                 let place = resolver.place(named)?;
                 attempting.mask()?;
                 let trees = attempting.trees(&place)?;
-                let _held = hold(&trees, &place);
+                let _held = hold(&trees, &place)?;
                 attempting.may(&place, &What::File)?;
                 perform::make_node(&place, *mode, *device)?;
                 Ok(Done::Nothing)
@@ -315,7 +315,7 @@ impl Worker<'_> {
             Call::Symlink { target, named } => {
                 let place = resolver.place(named)?;
                 let trees = attempting.trees(&place)?;
-                let _held = hold(&trees, &place);
+                let _held = hold(&trees, &place)?;
                 attempting.may(&place, &What::Link(target.clone()))?;
                 perform::make_symlink(target, &place)?;
                 Ok(Done::Nothing)
@@ -419,7 +419,7 @@ impl Attempting<'_> {
         self.mask()?;
         for _ in 0..MOST_TURNS {
             let trees = self.trees(&place)?;
-            let held = hold(&trees, &place);
+            let held = hold(&trees, &place)?;
             self.may(&place, &What::File)?;
             match perform::create(&place, flags, mode) {
                 Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => {}
@@ -507,7 +507,7 @@ impl Attempting<'_> {
                 return self.open_held(existing, flags);
             };
             let trees = self.trees(&place)?;
-            let _together = trees::share(&trees);
+            let _together = trees::share(&trees)?;
             if existing.is_at(&place) == Ok(true) {
                 self.may(&place, &What::File)?;
                 return self.open_held(existing, flags);
@@ -588,7 +588,7 @@ impl Attempting<'_> {
             | FileType::Unknown => What::File,
         };
         let trees = self.trees(&place)?;
-        let _held = hold(&trees, &place);
+        let _held = hold(&trees, &place)?;
         self.may(&place, &what)?;
         perform::link_held(processes, file.as_fd(), &place)?;
         Ok(Done::Nothing)
@@ -609,7 +609,7 @@ impl Attempting<'_> {
         let shared = self.worker.shared;
         let parents = [from.parent.as_fd(), to.parent.as_fd()];
         let trees = shared.names.trees.around(&shared.processes, &parents)?;
-        let _alone = trees::have(&trees);
+        let _alone = trees::have(&trees)?;
         let masks = &shared.names.masks;
         masks.refuse_move(&shared.processes, from)?;
         match flags & libc::RENAME_EXCHANGE {
@@ -631,7 +631,7 @@ impl Attempting<'_> {
 
 /// Shares the trees with others that make names. Where a directory could become a repository by the name, they are had
 /// alone: of two parts that are made at the same moment, neither would be the last one to whoever looks.
-fn hold<'t>(trees: &'t [Tree], place: &Place) -> trees::Held<'t> {
+fn hold<'t>(trees: &'t [Tree], place: &Place) -> Result<trees::Held<'t>> {
     trees::hold(trees, look::is_part(place.plain_name()))
 }
 

@@ -43,7 +43,7 @@ impl Attempting<'_> {
             return Ok(Done::Nothing);
         }
         let trees = self.trees(&place)?;
-        let _held = super::hold(&trees, &place);
+        let _held = super::hold(&trees, &place)?;
         self.may(&place, &What::File)?;
         bind_in(
             place.parent.as_fd(),
@@ -66,7 +66,7 @@ impl Attempting<'_> {
         };
         let all: Vec<_> = way.iter().map(AsFd::as_fd).collect();
         let trees = shared.names.trees.around(&shared.processes, &all)?;
-        let _alone = trees::have(&trees);
+        let _alone = trees::have(&trees)?;
         // Now nothing on it moves.
         let way = resolver.way(named)?;
         let (first, last) = match way.as_deref() {
