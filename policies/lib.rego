@@ -43,22 +43,22 @@ terraform_publishers contains "opentofu"
 taken_up contains path if {
 	some path in [
 		".agentguard", ".agents/hooks.json", ".agents/mcp_config.json", ".agents/plugins", ".ai/mcp",
-		".aider.conf.yml", ".amazonq", ".amp", ".augment", ".bazeliskrc", ".bazelrc", ".bsp", ".bzr/branch/branch.conf", ".cargo/config",
+		".aider.conf.yml", ".amazonq", ".amp", ".augment", ".bazeliskrc", ".bazelrc", ".bsp", ".byebugrc", ".bzr/branch/branch.conf", ".cargo/config",
 		".cargo/config.toml", ".claude", ".clinerules/hooks", ".codebuddy", ".codex", ".config/mise",
 		".config/mise.toml", ".continue", ".crush.json", ".cursor", ".devcontainer", ".devcontainer.json", ".devin",
-		".envrc", ".exrc", ".factory", ".gemini", ".ghci",
+		".envrc", ".exrc", ".factory", ".flox", ".gemini", ".ghci",
 		".github/copilot", ".github/extensions", ".github/hooks", ".github/lsp.json", ".github/mcp.json",
 		".gitlab/duo", ".grok", ".gvimrc", ".helix", ".hg/hgrc", ".hg/hgrc-not-shared", ".hg/sharedpath", ".husky",
 		".idea", ".iex.exs", ".iflow", ".irbrc", ".jj/repo/config.toml", ".jj/workspace-config.toml", ".junie",
 		".kilo", ".kilocode", ".kimi-code", ".kiro/agents", ".kiro/hooks", ".kiro/settings", ".lazygit.yml",
-		".lsp/config.edn", ".mcp.json", ".mise", ".mise.local.toml", ".mise.toml", ".npmrc", ".nvim.lua",
+		".lsp/config.edn", ".mcp.json", ".merlin", ".mise", ".mise.local.toml", ".mise.toml", ".npmrc", ".nvim.lua",
 		".nvimrc", ".ocamlinit", ".octaverc", ".opencode", ".openhands", ".pdbrc", ".perldb", ".pi", ".pijul/config",
-		".pnpmfile.cjs", ".pnpmfile.mjs", ".prototools", ".pryrc", ".qoder", ".qwen", ".renviron", ".roo", ".rovodev",
-		".rprofile", ".sl/config", ".sl/sharedpath", ".tabnine", ".tool-versions", ".trae", ".vibe",
+		".pnpmfile.cjs", ".pnpmfile.mjs", ".prototools", ".pryrc", ".psysh.php", ".qoder", ".qwen", ".renviron", ".roo", ".rovodev",
+		".rprofile", ".shadowenv.d", ".sl/config", ".sl/sharedpath", ".sourcekit-lsp", ".tabnine", ".theia", ".tool-versions", ".trae", ".vibe",
 		".vim/coc-settings.json", ".vimrc", ".vs/mcp.json", ".vscode", ".warp", ".windsurf", ".yarn/plugins",
 		".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed", "_darcs/prefs/defaults",
-		"_darcs/prefs/prefs", "buildserver.json", "bunfig.toml", "codebuff.json", "crush.json", "gptme.toml", "hie.yaml",
-		"kilo.json", "kilo.jsonc",
+		"_darcs/prefs/prefs", "buildserver.json", "bunfig.toml", "codebuff.json", "crush.json", "devenv.local.nix", "devenv.local.yaml", "devenv.nix", "devenv.yaml", "gptme.toml", "hie.yaml",
+		"kilo.json", "kilo.jsonc", "lean-toolchain",
 		"mise.local.toml", "mise.toml", "mise/config.toml", "opencode.json", "opencode.jsonc", "rust-analyzer.toml",
 		"rust-toolchain", "rust-toolchain.toml",
 	]
@@ -67,10 +67,10 @@ taken_up contains path if {
 # The same, read at the top of a repository only.
 taken_up_at_top contains path if {
 	some path in [
-		".codesandbox", ".devfile.yaml", ".gbp.conf", ".gitpod.yml",
+		".cmux", ".codesandbox", ".devfile.yaml", ".gbp.conf", ".gitpod.yml",
 		".gitpod/automations.yaml", ".huskyrc", ".huskyrc.js", ".huskyrc.json", ".idx/dev.nix", ".lefthook",
-		".lefthook-local", ".ona/automations.yaml", ".pre-commit-config.yaml", ".pre-commit-config.yml", ".rusty-hook.toml",
-		".stackblitzrc", ".trunk", "captainhook.json", "debian/gbp.conf", "devfile.yaml", "grumphp.yml", "grumphp.yml.dist", "hk.pkl", "lsp.json",
+		".lefthook-local", ".mux", ".ona/automations.yaml", ".pre-commit-config.yaml", ".pre-commit-config.yml", ".rusty-hook.toml",
+		".stackblitzrc", ".trunk", "captainhook.json", "conductor.json", "debian/gbp.conf", "devfile.yaml", "grumphp.yml", "grumphp.yml.dist", "hk.pkl", "lsp.json",
 		"prek.toml",
 	]
 }

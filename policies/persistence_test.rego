@@ -38,13 +38,15 @@ test_so_is_what_any_agent_or_tool_reads if {
 	every path in {
 		".agents/plugins", ".amp", ".ghci", ".gitlab/duo", ".hg/hgrc-not-shared", ".hg/sharedpath", ".jj/repo/config.toml",
 		".kilo", ".lazygit.yml", ".pdbrc", ".prototools", ".rprofile", ".tool-versions", ".vim/coc-settings.json",
+		".byebugrc", ".flox", ".merlin", ".psysh.php", ".shadowenv.d", ".sourcekit-lsp", ".theia", "devenv.local.nix",
+		"devenv.local.yaml", "devenv.nix", "devenv.yaml", "lean-toolchain",
 		".bsp", ".bzr/branch/branch.conf", ".octaverc", "buildserver.json", "hie.yaml",
 		".vs/mcp.json", "codebuff.json", "gptme.toml", "rust-analyzer.toml", "kilo.jsonc", "mise.toml", "rust-toolchain.toml",
 	} {
 		{path, concat("/", ["**", path])} - pinned == set()
 		{concat("/", ["**", path]), sprintf("**/%s/**", [path])} - judged == set()
 	}
-	every path in {".config/lefthook-local.yml", ".lefthook", ".readthedocs.yaml", ".teamcity", ".trunk", "prek.toml", ".stackblitzrc", ".gitpod/automations.yaml", ".idx/dev.nix", ".ona/automations.yaml", "devfile.yaml", "debian/gbp.conf", "buildkite/pipeline.yml", "packit.yml", ".vela.star"} {
+	every path in {".cmux", ".mux", "conductor.json", ".config/lefthook-local.yml", ".lefthook", ".readthedocs.yaml", ".teamcity", ".trunk", "prek.toml", ".stackblitzrc", ".gitpod/automations.yaml", ".idx/dev.nix", ".ona/automations.yaml", "devfile.yaml", "debian/gbp.conf", "buildkite/pipeline.yml", "packit.yml", ".vela.star"} {
 		{path, concat("/", ["**/.git/..", path])} - pinned == set()
 		{path, concat("/", ["**/.git/..", path])} - judged == set()
 		not concat("/", ["**", path]) in judged

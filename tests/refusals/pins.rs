@@ -219,6 +219,7 @@ fn settings_are_held_at_any_depth_and_their_directories_move_and_what_was_fetche
         for directory in [
             "a",
             "a/.vscode",
+            "a/.shadowenv.d",
             "a/b",
             "a/b/.claude",
             "r",
@@ -238,6 +239,8 @@ fn settings_are_held_at_any_depth_and_their_directories_move_and_what_was_fetche
             "a/b/.claude/settings.json",
             "a/b/.envrc",
             "a/buildServer.json",
+            "a/.shadowenv.d/env.lisp",
+            "a/lean-toolchain",
             "r/.github/workflows/ci.yml",
         ];
         let free = [
@@ -257,14 +260,8 @@ fn settings_are_held_at_any_depth_and_their_directories_move_and_what_was_fetche
             [held.as_slice(), &free].concat().join(" ")
         );
         let ran = scene.run(&["sh", "-c", &script]);
-        let removed: Vec<_> = free
-            .iter()
-            .map(|file| format!("removed {file}\n"))
-            .collect();
-        assert_eq!(
-            ran.stdout,
-            format!("{}emptied\nmoved\nwritten\n", removed.concat())
-        );
+        let removed = free.map(|file| format!("removed {file}\n")).concat();
+        assert_eq!(ran.stdout, format!("{removed}emptied\nmoved\nwritten\n"));
         assert!(!scene.work().join("a/.vscode/tasks.json").exists());
         assert!(!scene.work().join("c/.vscode/more.json").exists());
         for file in held {
