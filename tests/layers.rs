@@ -5,14 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::{fs, path::Path};
 
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 5] = [
     "agentguard-policy",
-    "agentguard-plugins",
     "agentguard-sandbox",
     "agentguard-egress",
     "agentguard-credentials",
     "agentguard-audit",
-    "agentguard-hooks",
 ];
 
 fn allowed(crate_name: &str, dependency: &str) -> bool {
