@@ -21,6 +21,7 @@ use crate::policies::Policies;
 use crate::profile::{Offered, Profile};
 use crate::rules;
 use crate::tier::{self, TierEngine};
+use crate::unconfined;
 
 /// What flags and surroundings ask for. Policy decides.
 #[derive(Clone, Debug)]
@@ -155,9 +156,15 @@ impl Policies {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Unconfined`] where a policy fails or gives what is no confinement, and
-    /// [`Error::Refused`] where a variable was asked for that the deny-list keeps out.
+    /// Returns [`Error::Invalid`] where a rule says what makes no confinement, [`Error::Unconfined`] where a policy
+    /// fails or makes none otherwise, and [`Error::Refused`] where a variable was asked for that the deny-list keeps
+    /// out.
     pub fn confine(&self, request: &Request) -> Result<Confined, Error> {
+        let confined = self.make(request);
+        confined.map_err(|error| unconfined::placed(error, &self.inner.sources))
+    }
+
+    fn make(&self, request: &Request) -> Result<Confined, Error> {
         let deny = &self.inner.deny;
         for name in &request.environment {
             if let Some(rule) = deny.variable(name) {
@@ -443,7 +450,6 @@ impl Tiered {
     }
 }
 
-/// Refuses what was asked for by name and is not granted: it is not dropped in silence.
 /// What is covered of what is seen at all.
 fn masks(
     own: BTreeSet<String>,
@@ -462,6 +468,7 @@ fn masks(
     masks.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+/// Refuses what was asked for by name and is not granted: it is not dropped in silence.
 fn granted_whole(
     request: &Request,
     host: bool,

@@ -45,6 +45,7 @@ mod suite;
 #[cfg(test)]
 mod tests;
 mod tier;
+mod unconfined;
 mod whole;
 
 pub use apart::evaluate_if_asked;
