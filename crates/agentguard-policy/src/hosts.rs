@@ -109,7 +109,7 @@ impl WayOut {
     /// Joins what is granted. With hosts there is a gate, but not on the host's own network: there, and without
     /// any, nobody is there whom they would concern.
     pub(crate) fn of(
-        is_hosts: bool,
+        on_host: bool,
         hosts: Option<Hosts>,
         addresses: Option<Addresses>,
         [uninspected, escaped_slashes, conversations]: [Option<Names>; 3],
@@ -123,7 +123,7 @@ impl WayOut {
             escaped_slashes: Vec::new(),
             conversations: Vec::new(),
         };
-        match (is_hosts, hosts.is_empty()) {
+        match (on_host, hosts.is_empty()) {
             (true, _) => Ok(without(Network::Host)),
             (false, true) => Ok(without(Network::Isolated)),
             (false, false) => Ok(Self {

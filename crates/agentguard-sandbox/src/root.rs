@@ -586,8 +586,8 @@ impl Blanks {
     }
 }
 
-/// Covers a path by something that nobody may open. Where the path does not exist there is nothing to
-/// cover, and its parent is read-only.
+/// Covers a path by something that nobody may open. Where nothing is, there is nothing to cover; where something
+/// may come to be later, the mediator holds the mask (`replaceable`).
 fn cover(base: BorrowedFd<'_>, blanks: &Blanks, path: &Path) -> Result<(), Failure> {
     let shown = || format!("mask `{}`", path.display());
     let flags = OFlags::PATH | OFlags::CLOEXEC;

@@ -205,8 +205,8 @@ impl SessionRecord {
         &self.beginning.key
     }
 
-    /// Whether this was not asked about before.
-    pub(crate) fn is_first(&self, rule: &Rule) -> bool {
+    /// Notes that this was found. Says whether that is new.
+    pub(crate) fn note_found(&self, rule: &Rule) -> bool {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.insert(rule.id.clone())
     }

@@ -58,7 +58,6 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("tofu", "terraform"),
     ("platform", "upsun"),
     ("vim.basic", "vim"),
-    ("coreutils", "coreutils"),
 ];
 
 /// Names that are often followed by a version.

@@ -30,6 +30,8 @@ const TO_WRITE: Duration = Duration::from_secs(1);
 /// How long a program that nobody answered about is not asked about again. Shells look for a program that they were
 /// refused in the next directory of `PATH`, which often is the same one by another name.
 const SILENCE: Duration = Duration::from_secs(10);
+/// When a question is over whose yes was used, or whose answer is none: it always was.
+const OVER: u64 = 0;
 
 /// The questions of one session.
 pub(crate) struct Book {
@@ -95,7 +97,7 @@ struct Open {
     /// Who waits for it, first come first.
     waiting: Vec<Waits>,
     answer: Option<Approval>,
-    /// Nanoseconds since the boot.
+    /// Nanoseconds since the boot, or [`OVER`].
     until: u64,
 }
 
@@ -496,9 +498,9 @@ impl Open {
                     Answered::Expired,
                     "a yes came when its time was over",
                 ),
-                Answered::Approved if self.until > 0 => {
+                Answered::Approved if self.until > OVER => {
                     // Used, and for nobody else.
-                    self.until = 0;
+                    self.until = OVER;
                     Settled {
                         ticket: waits.ticket,
                         ruling: Ruling::Allow {
@@ -517,7 +519,11 @@ impl Open {
                 Answered::Denied => self.refuse(waits, Answered::Denied, "a human said no"),
                 Answered::Void => {
                     // It can be asked anew; by a shell's next try not yet.
-                    self.until = if self.is_looked_after { self.until } else { 0 };
+                    self.until = if self.is_looked_after {
+                        self.until
+                    } else {
+                        OVER
+                    };
                     self.refuse(
                         waits,
                         Answered::Void,

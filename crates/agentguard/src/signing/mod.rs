@@ -224,7 +224,7 @@ impl Answer for Supervisor<'_> {
             "a process outside the session asked for its agent's signature, and got none",
         );
         // Once: whoever can get there could fill the log.
-        if self.record.is_first(&rule) && self.record.finding(rule.clone()).is_ok() {
+        if self.record.note_found(&rule) && self.record.finding(rule.clone()).is_ok() {
             self.tell(
                 format!("a signature by `{}`", self.record.key().agent().name),
                 &rule,
