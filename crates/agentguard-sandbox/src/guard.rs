@@ -210,6 +210,8 @@ pub struct Ended {
     pub learnt: Vec<KnownIdentity>,
     /// What it wrote to files outside, and could not be written.
     pub unwritten: Vec<Unwritten>,
+    /// How many datagrams went nowhere of which it was not noted whom they were for.
+    pub datagrams_unseen: u64,
     _mediator: Option<Mediator>,
 }
 
@@ -226,6 +228,7 @@ impl Ended {
             reached: Reached::default(),
             learnt: Vec::new(),
             unwritten: Vec::new(),
+            datagrams_unseen: 0,
             _mediator: None,
         }
     }
@@ -556,7 +559,8 @@ impl<S: Supervise> Main<'_, S> {
                                 .map_err(Error::unrecorded)?;
                         }
                     }
-                    Some(FromMediator::Nowhere(reaches)) => {
+                    Some(FromMediator::Nowhere { reaches, unseen }) => {
+                        ended.datagrams_unseen = ended.datagrams_unseen.saturating_add(unseen);
                         for reach in reaches {
                             let recorded = self.supervise.nowhere(reach);
                             recorded.map_err(Error::unrecorded)?;

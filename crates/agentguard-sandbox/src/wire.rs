@@ -120,8 +120,13 @@ pub(crate) enum FromMediator {
     Stopped,
     /// What came of decisions, in the order in which it came.
     Outcomes(Vec<Outcome>),
-    /// Datagrams went nowhere, each with whom it was for.
-    Nowhere(Vec<Reach>),
+    /// Datagrams went nowhere.
+    Nowhere {
+        /// Whom each was for.
+        reaches: Vec<Reach>,
+        /// How many besides were not told apart.
+        unseen: u64,
+    },
     /// Files changed.
     Changed(Difference),
     /// Refs moved.

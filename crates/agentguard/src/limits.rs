@@ -1,4 +1,5 @@
-//! What it means that a session came to one of its bounds, or to one of what its output goes to.
+//! What it means that a session came to one of its bounds, or to one of what its output goes to, or sent more
+//! datagrams than could be told apart.
 
 use agentguard_core::{Limits, Rule};
 use agentguard_sandbox::{Ended, GroupEvents, SessionGroup, Unwritten};
@@ -14,7 +15,14 @@ pub(crate) fn reached(limits: &Limits, ended: &Ended, group: Option<SessionGroup
         ended.reached.temporary,
     );
     found.extend(ended.unwritten.iter().map(unwritten));
+    found.extend(unseen(ended.datagrams_unseen));
     found
+}
+
+fn unseen(datagrams: u64) -> Option<Rule> {
+    let reason =
+        format!("{datagrams} datagrams went nowhere of which it was not seen whom they were for");
+    (datagrams > 0).then(|| Rule::new("gate/datagram", reason))
 }
 
 fn unwritten(lost: &Unwritten) -> Rule {

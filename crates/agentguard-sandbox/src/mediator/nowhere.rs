@@ -11,9 +11,9 @@ const MOST: usize = 64;
 /// on it.
 const STAND_INS: (Ipv4Addr, u32) = (Ipv4Addr::new(198, 18, 0, 0), 15);
 
-/// What was noted and not told yet.
+/// What was noted and not told yet, and how many besides were not told apart.
 #[derive(Debug, Default)]
-pub(super) struct Nowhere(Mutex<Vec<Reach>>);
+pub(super) struct Nowhere(Mutex<(Vec<Reach>, u64)>);
 
 impl Nowhere {
     /// One was for this address, or would have been, by the program that `caller` looks up.
@@ -21,8 +21,10 @@ impl Nowhere {
         if is_stand_in(to) {
             return;
         }
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (noted, unseen) = &mut *guard;
         if noted.len() == MOST {
+            *unseen += 1;
             return;
         }
         let reach = Reach {
@@ -40,7 +42,7 @@ impl Nowhere {
     }
 
     /// What was noted since the last time.
-    pub(super) fn take(&self) -> Vec<Reach> {
+    pub(super) fn take(&self) -> (Vec<Reach>, u64) {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -68,13 +70,15 @@ mod tests {
         to("203.0.113.9", 443);
         to("203.0.113.9", 443);
         to("198.20.0.1", 1);
-        let noted = nowhere.take();
+        let (noted, unseen) = nowhere.take();
+        assert_eq!(unseen, 0);
         let hosts: Vec<_> = noted.iter().map(|reach| reach.host.as_str()).collect();
         assert_eq!(hosts, ["203.0.113.9", "198.20.0.1"]);
         for port in 0..1000 {
             to("127.0.0.1", port);
         }
-        assert_eq!(nowhere.take().len(), MOST);
-        assert!(nowhere.take().is_empty());
+        let (noted, unseen) = nowhere.take();
+        assert_eq!((noted.len(), unseen), (MOST, 1000 - 64));
+        assert_eq!(nowhere.take(), (Vec::new(), 0));
     }
 }

@@ -452,10 +452,10 @@ fn tell_outcomes(control: BorrowedFd<'_>, shared: &Shared) -> Result<(), Error> 
     if !outcomes.is_empty() {
         send(control, &FromMediator::Outcomes(outcomes))?;
     }
-    let nowhere = shared.nowhere.take();
-    match nowhere.is_empty() {
+    let (reaches, unseen) = shared.nowhere.take();
+    match reaches.is_empty() {
         true => Ok(()),
-        false => send(control, &FromMediator::Nowhere(nowhere)),
+        false => send(control, &FromMediator::Nowhere { reaches, unseen }),
     }
 }
 
