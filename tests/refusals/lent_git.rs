@@ -11,6 +11,7 @@ use crate::forge;
 use crate::lent::{Connection, Server, TOKEN, credential, granted, run};
 use crate::pushes::Request;
 use crate::scene::{Ran, Scene, as_everyone, level};
+use crate::turned::leads_to_the_same_gate;
 
 /// The branch that a session may push to.
 const OWN: &str = "own=refs/heads/agent/$AGENTGUARD_AGENT/$(printf %.8s $AGENTGUARD_SESSION)/fix\n";
@@ -56,11 +57,7 @@ fn with_git(bound: &[&str], test: impl Fn(&Scene, &Server, &str)) {
             let policy = granted(scene, server.port, "");
             test(scene, &server, &policy);
         }
-        Level::NoNamespaces | Level::OldKernel => {
-            println!(
-                "played with namespaces only: the gate is the same without, and `turned` leads to it"
-            );
-        }
+        Level::NoNamespaces | Level::OldKernel => leads_to_the_same_gate(scene),
     });
 }
 

@@ -8,7 +8,8 @@
 //!
 //! A test says which promises of its level it needs, where not every level makes them. With
 //! `AGENTGUARD_TEST_LEVEL=no-namespaces` the whole suite runs at that level, on a kernel that seems to have no
-//! user namespaces; where a promise is not made, the test is that a session says so.
+//! user namespaces; where a promise is not made, the test is that a session says so. What is played with namespaces
+//! only, since the gate is the same without, is there the test that a session is led to it.
 //!
 //! Started as root every test runs twice, as root and as an ordinary user. Started as an ordinary user it
 //! runs once.

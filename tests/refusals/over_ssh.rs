@@ -11,6 +11,7 @@ use crate::lifetime::until;
 use crate::pushes::{SHELL, refused_by};
 use crate::scene::{Ran, Scene, as_everyone, level};
 use crate::sshd::{Differs, Sshd, free_port, granted};
+use crate::turned::leads_to_the_same_gate;
 
 /// Runs a test with a server of SSH, and its key handed over.
 fn with_sshd(differs: Differs, test: impl Fn(&Scene, &Sshd)) {
@@ -20,11 +21,7 @@ fn with_sshd(differs: Differs, test: impl Fn(&Scene, &Sshd)) {
             assert_eq!(server.hand(scene, &server.user_key()).code, Some(0));
             test(scene, &server);
         }
-        Level::NoNamespaces | Level::OldKernel => {
-            println!(
-                "played with namespaces only: the gate is the same without, and `turned` leads to it"
-            );
-        }
+        Level::NoNamespaces | Level::OldKernel => leads_to_the_same_gate(scene),
     });
 }
 
@@ -324,10 +321,6 @@ fn nobody_inside_has_the_key_and_none_is_left() {
 #[test]
 fn a_server_that_is_gone_or_says_something_else_is_told_of() {
     as_everyone(|scene| {
-        if level() != Level::Full {
-            println!("played with namespaces only: the gate is the same without");
-            return;
-        }
         let says = Differs {
             says: Some("This account is currently not available."),
             ..Differs::default()
@@ -479,10 +472,6 @@ fn what_a_server_of_the_first_version_does_not_show_is_not_pushed() {
 #[test]
 fn a_server_that_says_nothing_is_not_waited_for_for_ever() {
     as_everyone(|scene| {
-        if level() != Level::Full {
-            println!("played with namespaces only: the gate is the same without");
-            return;
-        }
         let server = Sshd::start(scene, Differs::default());
         assert_eq!(server.hand(scene, &server.user_key()).code, Some(0));
         let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

@@ -8,6 +8,7 @@ use agentguard::core::{Event, Level, OutcomeOf};
 pub(crate) use crate::git_server::{Request, Server};
 use crate::recorded::entries;
 use crate::scene::{Ran, Scene, as_everyone, level};
+use crate::turned::leads_to_the_same_gate;
 
 /// The branch of a session, in a shell inside, and a push by git's own helper: no rule about the words of
 /// `git push` is there to help.
@@ -38,11 +39,7 @@ fn with_server_of(format: &str, test: impl Fn(&Scene, &Server)) {
             prepare(scene, &server, format);
             test(scene, &server);
         }
-        Level::NoNamespaces | Level::OldKernel => {
-            println!(
-                "played with namespaces only: the gate is the same without, and `turned` leads to it"
-            );
-        }
+        Level::NoNamespaces | Level::OldKernel => leads_to_the_same_gate(scene),
     });
 }
 

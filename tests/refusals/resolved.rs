@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::gated::{assert_verifies, network_decisions};
 use crate::scene::{Ran, Scene, as_everyone, level};
+use crate::turned::leads_to_the_same_gate;
 use agentguard::core::Level;
 
 const INTERNET: &str = include_str!("attacks/internet.py");
@@ -69,11 +70,7 @@ fn asks<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
 fn with_internet(test: impl Fn(&Scene)) {
     as_everyone(|scene| match level() {
         Level::Full => test(scene),
-        Level::NoNamespaces | Level::OldKernel => {
-            println!(
-                "played with namespaces only: the gate is the same without, and `turned` leads to it"
-            );
-        }
+        Level::NoNamespaces | Level::OldKernel => leads_to_the_same_gate(scene),
     });
 }
 

@@ -4,10 +4,11 @@ use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
-use agentguard::core::{Forcing, Level, Network};
+use agentguard::core::{Event, Forcing, Level, Network};
 
 use crate::attack::Tried;
 use crate::gated::{Server, assert_verifies, begin_at, network_decisions, networks, wait_for};
+use crate::recorded::reached;
 use crate::scene::{Ran, Scene, without_namespaces};
 
 const LEVEL: Level = Level::NoNamespaces;
@@ -81,6 +82,57 @@ fn a_granted_host_is_reached_and_no_other_with_no_network_of_its_own() {
         );
         assert_verifies(scene);
     });
+}
+
+/// What a test is at this level where it is played with namespaces only: the gate is the same without, and a session
+/// is led to it.
+pub(crate) fn leads_to_the_same_gate(scene: &Scene) {
+    let server = Server::start();
+    let policy = server.policy(scene, "");
+    let request = ["./attack", "http", "api.test", "80", "GET", "/same"];
+    assert_eq!(
+        run(scene, &policy, &request).tried().result("status"),
+        "200"
+    );
+    assert_eq!(server.requests(), ["GET /same HTTP/1.1"]);
+    assert_eq!(networks(scene), [(Network::Gated, Some(Forcing::Mediated))]);
+}
+
+/// Each datagram is the mediator's to send, and none goes anywhere: nor to oneself, since the loopback is the host's.
+/// What are too many to be told apart are counted.
+pub(crate) fn datagrams_are_told_or_counted(scene: &Scene, server: &Server, sent: usize) {
+    let policy = server.policy(scene, "");
+    let python = format!(
+        "import socket\n\
+         one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+         six = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n\
+         def send(socket, to):\n\
+         \x20   try: socket.sendto(b'x', to)\n\
+         \x20   except OSError as error: return error.errno\n\
+         print({{send(one, one.getsockname()), send(six, ('::1', 9)), send(six, ('2001:db8::9', 443))}})\n\
+         print({{send(one, (f'203.0.{{to >> 8}}.{{to & 255}}', 443)) for to in range({sent})}})\n"
+    );
+    scene.write("home/work/flood.py", &python);
+    let ran = run(scene, &policy, &["/usr/bin/python3", "flood.py"]);
+    let nowhere = format!("{{{}}}\n", libc::ENETUNREACH);
+    assert_eq!(ran.stdout, nowhere.repeat(2), "{}", ran.stderr);
+    let hosts = reached(scene);
+    assert_eq!(hosts[..3], ["127.0.0.1", "::1", "2001:db8::9"]);
+    let mut unseen = Vec::new();
+    scene.each_event(|event| {
+        if let Event::Finding { rule, .. } = event
+            && rule.id.as_str() == "gate/datagram"
+        {
+            let count = rule.reason.split(' ').next().map(str::parse::<usize>);
+            unseen.push(count.unwrap().unwrap());
+        }
+    });
+    assert_eq!(hosts.len() + unseen.iter().sum::<usize>(), sent + 3);
+    assert_eq!(unseen.len(), usize::from(hosts.len() < sent + 3));
+    let told = vec!["gate/datagram"; hosts.len() + unseen.len()];
+    assert_eq!(scene.refusals(), told);
+    assert_eq!(server.connections(), 0);
+    assert_verifies(scene);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use agentguard::core::{Event, Level, OutcomeOf};
 
 use crate::pushes::Request;
 use crate::scene::{Ran, Scene, as_everyone, level};
+use crate::turned::leads_to_the_same_gate;
 
 /// A server that takes everything, and keeps what it was asked.
 struct Server {
@@ -87,11 +88,7 @@ fn serve(stream: TcpStream, heard: &Mutex<Vec<String>>) {
 fn with_server(test: impl Fn(&Scene, &Server)) {
     as_everyone(|scene| match level() {
         Level::Full => test(scene, &Server::start()),
-        Level::NoNamespaces | Level::OldKernel => {
-            println!(
-                "played with namespaces only: the gate is the same without, and `turned` leads to it"
-            );
-        }
+        Level::NoNamespaces | Level::OldKernel => leads_to_the_same_gate(scene),
     });
 }
 
