@@ -47,8 +47,8 @@ pub struct Erased {
 ///
 /// # Errors
 ///
-/// Returns [`Error::Running`] where the session is not over, and [`Error::Damaged`] where a text that is
-/// selected is not the one that was recorded: it stays, for `verify` to tell.
+/// Returns [`Error::Running`] where the session is not over, and [`Error::Damaged`] where an entry cannot be read, or a
+/// text that is selected is not the one that was recorded: all stays, for `verify` to tell.
 pub fn erase(
     places: &Places,
     session: &SessionId,
@@ -181,15 +181,18 @@ fn each_entry(
     let (mut source, _) = Source::open(directory)?;
     let mut index = 0;
     loop {
-        let next = source.next().map_err(|e| Error::io("read", directory, e))?;
-        let Next::Entry {
-            bytes, sound: true, ..
-        } = next
-        else {
-            return Ok(());
+        let damaged = |problem| Error::damaged(directory, index, problem);
+        let bytes = match source.next().map_err(|e| Error::io("read", directory, e))? {
+            Next::End => return Ok(()),
+            Next::Entry {
+                bytes, sound: true, ..
+            } => bytes,
+            // Nobody writes to it any more, so that what looks torn is.
+            Next::Entry { sound: false, .. } | Next::Torn => {
+                return Err(damaged("it is not what was written"));
+            }
         };
-        let entry = serde_json::from_slice(bytes)
-            .map_err(|_| Error::damaged(directory, index, "it is no entry"))?;
+        let entry = serde_json::from_slice(bytes).map_err(|_| damaged("it is no entry"))?;
         if !visit(index, entry)? {
             return Ok(());
         }

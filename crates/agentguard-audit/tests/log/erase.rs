@@ -180,6 +180,34 @@ fn a_text_that_is_another_is_not_erased_and_stays_damage() {
     );
 }
 
+/// What lies behind a broken entry is not looked at: that nothing of it was meant, nobody knows.
+#[test]
+fn a_log_with_a_broken_entry_loses_no_text_and_is_said_to_be_damaged() {
+    let home = Home::new();
+    let directory = session_of(&home, 3);
+    let (before, path) = (texts(&directory), directory.join("wal"));
+    let whole = fs::read(&path).unwrap();
+    let seq = b"\"seq\":3,";
+    let at = whole.windows(seq.len()).position(|w| w == seq).unwrap();
+    // Of the frame before `{"v":1,`: twelve bytes, of which the first is the length's.
+    for broken in [at + 20, at - 7 - 12] {
+        let mut bytes = whole.clone();
+        bytes[broken] ^= 0x80;
+        fs::write(&path, bytes).unwrap();
+        let refused = erase_matching(&home, &directory, WHOLE, "make");
+        assert!(
+            matches!(refused, Err(Error::Damaged { index: 3, .. })),
+            "{refused:?}"
+        );
+        assert_eq!(texts(&directory), before);
+    }
+    assert_eq!(
+        home.verify(&home.places.anchor()).entries,
+        2,
+        "nothing is recorded"
+    );
+}
+
 #[test]
 fn a_text_that_is_only_said_to_be_erased_is_damage() {
     let home = Home::new();
