@@ -213,14 +213,17 @@ fn count(command: &Command, operands: &[OsString]) -> Result<(), Failure> {
     if operands.len() < least {
         return Err(Failure::new(format!("`{name}` needs {usage}")));
     }
-    match operands.get(most) {
-        Some(surplus) => {
-            let surplus = surplus.to_string_lossy();
-            Err(Failure::new(format!(
-                "`{name}` does not take `{surplus}` as well"
-            )))
-        }
-        None => Ok(()),
+    if let Some(surplus) = operands.get(most) {
+        let surplus = surplus.to_string_lossy();
+        return Err(Failure::new(format!(
+            "`{name}` does not take `{surplus}` as well"
+        )));
+    }
+    // A variable that is not set: the latest session, or all of them, is not meant by that.
+    let is_empty = operands.iter().any(|operand| operand.is_empty());
+    match command.operands {
+        Operands::Some { .. } if is_empty => Err(Failure::new("an empty word names nothing")),
+        Operands::Some { .. } | Operands::None | Operands::Command => Ok(()),
     }
 }
 

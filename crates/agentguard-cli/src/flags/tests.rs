@@ -119,6 +119,17 @@ fn too_few_and_too_many_operands_are_refused() {
     );
 }
 
+/// A variable that is not set, in quotes: nothing is meant by it, and not the latest session.
+#[test]
+fn an_empty_operand_is_refused_but_as_a_command() {
+    for command in COMMANDS {
+        let words = command.words.iter().map(OsString::from);
+        let asked = parse(words.chain([OsString::new()]).collect());
+        let is_command = matches!(command.operands, Operands::Command);
+        assert_eq!(asked.is_ok(), is_command, "{}", command.name());
+    }
+}
+
 #[test]
 fn what_was_nearly_right_is_offered() {
     let hint = |line| refused(line).hint.unwrap();
