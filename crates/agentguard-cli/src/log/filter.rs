@@ -191,13 +191,38 @@ fn duration(text: &str) -> Option<u64> {
 
 /// Whether `text` is a date, or a date and a time that may lack its end: `2026-11-24T09:12`.
 fn is_beginning_of_a_time(text: &str) -> bool {
-    const SHAPE: &[u8] = b"0000-00-00T00:00:00.000000";
+    const SHAPE: &str = "0000-00-00T00:00:00.000000";
     let text = text.strip_suffix('Z').unwrap_or(text);
-    let fits = |(byte, shape): (u8, &u8)| match shape {
+    let fits = |(byte, shape): (u8, u8)| match shape {
         b'0' => byte.is_ascii_digit(),
-        other => byte == *other,
+        other => byte == other,
     };
-    (10..=SHAPE.len()).contains(&text.len()) && text.bytes().zip(SHAPE).all(fits)
+    let has_shape = text.bytes().zip(SHAPE.bytes()).all(fits);
+    if !(10..=SHAPE.len()).contains(&text.len()) || !has_shape {
+        return false;
+    }
+    let earliest = format!("{text}{}", SHAPE.get(text.len()..).unwrap_or_default());
+    let number = |from, to| -> u32 {
+        let digits = earliest.get(from..to).and_then(|text| text.parse().ok());
+        digits.unwrap_or(u32::MAX)
+    };
+    let (year, month) = (number(0, 4), number(5, 7));
+    (1..=days(year, month)).contains(&number(8, 10))
+        && number(11, 13) < 24
+        && number(14, 16) < 60
+        && number(17, 19) < 60
+}
+
+/// How many days a month has.
+fn days(year: u32, month: u32) -> u32 {
+    let is_leap = year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
@@ -354,6 +379,18 @@ mod tests {
     }
 
     #[test]
+    fn a_day_is_one_of_its_month() {
+        for text in [
+            "2028-02-29",
+            "2100-02-28",
+            "2026-12-31T23:59:59Z",
+            "2026-04-30T2",
+        ] {
+            assert!(Since::parse(text, 0).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_time_is_refused() {
         for text in [
             "",
@@ -365,6 +402,13 @@ mod tests {
             "-1h",
             "1w",
             "2026-11-24 09",
+            "2026-00-01",
+            "2026-13-45T00:00:00Z",
+            "2026-02-29",
+            "2026-02-31T25:61:61Z",
+            "2026-11-24T24:00",
+            "2026-11-24T23:6",
+            "2026-11-24T23:59:60Z",
         ] {
             assert!(Since::parse(text, 0).is_err(), "{text}");
         }
