@@ -16,6 +16,7 @@ use rustix::process::Pid;
 
 use crate::approvals::{Book, Signers};
 use crate::arrange::{sources, user_for_agents};
+use crate::layout::refuse_level;
 use crate::lending::Lending;
 use crate::record::{Beginning, SessionRecord};
 use crate::run::{Run, Tell, Told};
@@ -70,6 +71,15 @@ impl Guard {
     /// Returns an error where somebody other than root can change the organisation's.
     pub fn sources(&self, user: Option<&Path>, workspace: &Path) -> Result<Sources, Error> {
         sources(&self.places, user, workspace)
+    }
+
+    /// Refuses a level that cannot be had for a run, whatever the machine can enforce. [`Guard::exec`] does the same.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Level`] where it cannot be had.
+    pub fn refuse_level(&self, run: &Run) -> Result<(), Error> {
+        refuse_level(run)
     }
 
     /// Says what would be enforced, and runs nothing.

@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
     };
     let ports = arguments
         .numbers(&PORT)
-        .map(u16::try_from)
+        .map(port)
         .collect::<Result<Vec<_>, _>>()?;
     let environment = arguments
         .texts(&ENV)
@@ -55,10 +55,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
     })
 }
 
+fn port(number: u64) -> Result<u16, Failure> {
+    let port = u16::try_from(number)?;
+    match port {
+        0 => Err(Failure::new(
+            "`--port 0`: it takes a number from 1 to 65535",
+        )),
+        port => Ok(port),
+    }
+}
+
 /// A variable is named, and its value is the caller's: what is typed here stands in the log.
 fn variable(name: &str) -> Result<String, Failure> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    // A name that ends in `*` is a pattern to policy.
+    let plain = name.strip_suffix('*').unwrap_or(name);
     match name.split_once('=') {
-        None => Ok(name.to_owned()),
+        None if !plain.is_empty() && plain.bytes().all(is_plain) => Ok(name.to_owned()),
+        None => Err(
+            Failure::new(format!("`--env {name}`: that is no variable's name"))
+                .with_hint("write the name of one, of `A-Z`, `a-z`, `0-9`, `_`"),
+        ),
         Some((name, _)) => Err(Failure::new(format!(
             "`--env {name}=…`: it takes a variable's name, and no value"
         ))

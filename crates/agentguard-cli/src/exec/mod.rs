@@ -31,6 +31,7 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
         let arranged = guard.plan(&run).map_err(failure)?;
         return plan::show(&arranged, run.enforcement, arguments.has(&JSON), voice);
     }
+    guard.refuse_level(&run).map_err(failure)?;
     ask::say_what_is_weaker(&run, arguments.has(&JSON), voice)?;
     let learning = arguments.path(&LEARN).map(Learning::at).transpose();
     let learning = learning.map_err(failure)?;
