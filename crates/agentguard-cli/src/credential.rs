@@ -8,6 +8,7 @@ use agentguard::core::{
     AgentName, Binding, Clock as _, CredentialName, Host, Secret, Slot, Timestamp,
 };
 use agentguard::credentials::{Keeping, Kept, Known, Shelf, Source, Terms, host_keys, trimmed};
+use serde_json::Value;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -240,8 +241,9 @@ fn host(text: &str, usual: &'static str) -> Result<(Host, u16), Failure> {
         .strip_prefix('[')
         .and_then(|name| name.strip_suffix(']'))
         .unwrap_or(name);
-    let wrong = |_| Failure::new(format!("`--host {text}`: `{port}` is no port"));
-    let port: u16 = port.parse().map_err(wrong)?;
+    let number = port.parse().ok().filter(|number| *number != 0);
+    let wrong = || Failure::new(format!("`--host {text}`: `{port}` is no port"));
+    let port: u16 = number.ok_or_else(wrong)?;
     let host = Host::parse(name).map_err(|error| {
         Failure::new(format!("`--host {text}`: {error}"))
             .with_hint("name one host; a token goes to no pattern of hosts")
@@ -392,7 +394,14 @@ fn tell(
         Whereabouts::Gone => "; it is gone from there: add it again".to_owned(),
         Whereabouts::Unknown(why) => format!("; whether it is there still is not known: {why}"),
     };
-    voice.line(&format!("token       {}{told}", terms.source.describe()))?;
+    // What was kept is removed, and what is read elsewhere is not read again.
+    let no_longer = if kept.revoked.is_some() {
+        "no longer "
+    } else {
+        ""
+    };
+    let source = terms.source.describe();
+    voice.line(&format!("token       {no_longer}{source}{told}"))?;
     let used = kept
         .used
         .map(|used| format!(", last before {}", time(used)));
@@ -401,14 +410,20 @@ fn tell(
     Ok(Exit::Done)
 }
 
-/// As it is kept, with times as they stand everywhere else.
-fn object(kept: &Kept) -> Result<serde_json::Value, Failure> {
+/// As it is kept, with times and hosts as they stand everywhere else.
+fn object(kept: &Kept) -> Result<Value, Failure> {
     let mut object = serde_json::to_value(kept)?;
     for name in ["added", "expires", "revoked", "used"] {
         if let Some(value) = object.get_mut(name)
             && let Some(seconds) = value.as_u64()
         {
             *value = time(seconds).into();
+        }
+    }
+    let bound = object.get_mut("bound").and_then(Value::as_array_mut);
+    for (shown, binding) in bound.into_iter().flatten().zip(&kept.terms.bound) {
+        if let Some(host) = shown.get_mut("host") {
+            *host = binding.host.to_string().into();
         }
     }
     Ok(object)

@@ -26,13 +26,15 @@ pub enum Error {
         name: AgentName,
     },
     /// There is no such agent.
-    #[error("there is no agent `{name}`: `agentguard agent new {name}` makes it")]
+    #[error("there is no agent `{name}`: `agentguard agent list` names those that there are")]
     Unknown {
         /// Which agent.
         name: AgentName,
     },
     /// There is no credential of this name that could be lent.
-    #[error("there is no credential `{name}`: `agentguard credential add {name}` adds it")]
+    #[error(
+        "there is no credential `{name}`: `agentguard credential list` names those that there are"
+    )]
     NoCredential {
         /// Which credential.
         name: CredentialName,

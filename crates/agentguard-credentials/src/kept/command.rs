@@ -38,7 +38,7 @@ pub(crate) fn resolved(words: &[String], search: &[PathBuf]) -> Result<Vec<Strin
             .find(|path| path.is_file()),
         _ => Some(path.to_owned()).filter(|path| path.is_absolute() && path.is_file()),
     };
-    let missing = || failed(program, io::ErrorKind::NotFound.into());
+    let missing = || failed(program, Errno::NOENT.into());
     let found = found.and_then(|path| path.to_str().map(str::to_owned));
     let mut resolved = vec![found.ok_or_else(missing)?];
     resolved.extend_from_slice(arguments);

@@ -75,11 +75,10 @@ impl Terms {
             if binding.port == 80 {
                 return refused("would go to port 80, where nothing is encrypted");
             }
-            if !binding.path.iter().all(|part| is_segment(part)) {
-                return refused("has a path with an empty part, `.` or `..`");
-            }
-            if !binding.methods.iter().all(|method| is_method(method)) {
-                return refused("has a method that is none: write `GET`, `POST`");
+            check_path(&binding.path)?;
+            if let Some(method) = binding.methods.iter().find(|method| !is_method(method)) {
+                let problem = "is no method: write it as `GET` or `POST`";
+                return Err(Error::invalid(method, problem));
             }
         }
         if let Some(user) = &self.user {
@@ -196,6 +195,27 @@ fn is_header(name: &str) -> bool {
 fn is_user(user: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_graphic() && byte != b':';
     !user.is_empty() && user.len() <= 128 && user.bytes().all(is_fine)
+}
+
+/// Refuses a path that no request has, and one that says what no path can: a binding is one path, or all below one.
+fn check_path(path: &[String]) -> Result<(), Error> {
+    let refused = |problem| {
+        let shown = format!("/{}", path.join("/"));
+        Err(Error::invalid(shown, problem))
+    };
+    if !path.iter().all(|part| is_segment(part)) {
+        return refused("is a path with an empty part, `.` or `..`");
+    }
+    let Some((last, first)) = path.split_last() else {
+        return Ok(());
+    };
+    let is_plain = |part: &String| part == "*" || !part.contains('*');
+    match first.iter().all(is_plain) && (last == "**" || is_plain(last)) {
+        true => Ok(()),
+        false => {
+            refused("is no path to be bound to: `*` is one whole part of it, and `**` the last")
+        }
+    }
 }
 
 fn is_segment(part: &str) -> bool {
