@@ -1,7 +1,7 @@
 //! Logs of real sessions: read, traced, proven, damaged, followed while they are written.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use agentguard::core::{Entry, Event};
@@ -36,6 +36,16 @@ impl Home {
         one
     }
 
+    /// A home with a session whose log was damaged afterwards, at entry 1, and another that made `second`.
+    fn with_a_damaged_log() -> (Self, PathBuf) {
+        let home = Self::with_a_commit();
+        let session = home.session();
+        damage(&session.join("wal"), b"\"seq\":1,");
+        let run = home.run(&[], &["exec", "--", "mkdir", "second"]);
+        assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+        (home, session)
+    }
+
     fn objects(&self, words: &[&str]) -> Vec<Value> {
         let output = self.run(&[], words);
         let lines = text(&output.stdout);
@@ -48,6 +58,15 @@ impl Home {
     fn verify(&self) -> (Option<i32>, String) {
         answer(&self.run(&[], &["verify"]))
     }
+}
+
+/// Changes a byte behind what stands in a file.
+fn damage(path: &Path, behind: &[u8]) {
+    let mut bytes = fs::read(path).unwrap();
+    let mut windows = bytes.windows(behind.len());
+    let at = windows.position(|window| window == behind).unwrap();
+    bytes[at + 20] ^= 1;
+    fs::write(path, bytes).unwrap();
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -132,7 +151,7 @@ fn whatever_is_changed_or_taken_away_does_not_verify() {
     let whole = fs::read(&path).unwrap();
     let at = whole.windows(8).position(|w| w == b"\"seq\":1,").unwrap();
     let mut bytes = whole.clone();
-    bytes[at + 20] ^= 1;
+    *bytes.get_mut(at + 20).unwrap() ^= 1;
     fs::write(&path, bytes).unwrap();
     let (code, told) = home.verify();
     assert_eq!(code, Some(1));
@@ -265,6 +284,72 @@ fn a_running_session_is_followed_to_its_end_and_is_no_failure_before() {
         ],
     );
     assert_eq!(home.verify().0, Some(0));
+}
+
+#[test]
+fn a_log_that_is_damaged_in_its_middle_is_named_and_hides_no_other() {
+    let (home, _) = Home::with_a_damaged_log();
+    let named = " is damaged at entry 1: ";
+    let (code, told) = answer(&home.run(&[], &["log", "query", "--kind", "session.end"]));
+    assert_eq!(code, Some(2), "{told}");
+    holds(&told, &[named, " ended, exited 0: 1 allowed"]);
+    let (code, told) = answer(&home.run(&[], &["trace", "second"]));
+    assert_eq!(code, Some(0), "{told}");
+    holds(
+        &told,
+        &[named, "file `second` changed during", "verified: "],
+    );
+    for words in [["trace", "nothing"], ["receipt", "0123abcd"]] {
+        let (code, told) = answer(&home.run(&[], &words));
+        assert_eq!(code, Some(2), "{told}");
+        holds(&told, &[named]);
+    }
+}
+
+#[test]
+fn where_a_log_is_damaged_it_is_said_that_not_all_is_erased() {
+    let (home, damaged) = Home::with_a_damaged_log();
+    let words = ["log", "erase", "--reason", "x", "--matching", "mkdir"];
+    let (code, told) = answer(&home.run(&[], &words));
+    assert_eq!(code, Some(2), "{told}");
+    holds(&told, &["erased: session ", " is damaged at entry 1: "]);
+    let name = damaged.file_name().unwrap().to_str().unwrap();
+    let (code, told) = answer(&home.run(&[], &["log", "erase", name, "--reason", "x"]));
+    assert_eq!(code, Some(2), "{told}");
+    holds(&told, &[" is damaged at entry 1: "]);
+}
+
+#[test]
+fn a_directory_is_shown_with_the_word_that_nothing_of_it_was_verified() {
+    let home = Home::with_a_commit();
+    home.run(&[], &["log", "export", "out"]);
+    let note = "note: nothing of it was verified; `agentguard verify out` does that";
+    for command in ["show", "tail", "query"] {
+        let (code, told) = answer(&home.run(&[], &["log", command, "out"]));
+        assert_eq!(code, Some(0), "{told}");
+        holds(&told, &[note]);
+        let (_, told) = answer(&home.run(&[], &["log", command]));
+        assert!(!told.contains("verified"), "{told}");
+    }
+}
+
+#[test]
+fn an_entry_of_the_anchor_log_is_named_and_proven_as_one() {
+    let home = Home::with_a_commit();
+    let (_, told) = answer(&home.run(&[], &["log", "query", "anchor"]));
+    assert!(
+        told.lines().all(|line| line.starts_with("anchor:")),
+        "{told}"
+    );
+    let proof = home.run(&[], &["log", "prove", "anchor:1"]);
+    assert_eq!(proof.status.code(), Some(0), "{}", text(&proof.stderr));
+    fs::write(home.work().join("x"), proof.stdout).unwrap();
+    let (code, told) = answer(&home.run(&[], &["verify", "x"]));
+    assert_eq!(code, Some(0), "{told}");
+    holds(
+        &told,
+        &["verified: entry 1 of `agentguard/", " ended agentguard/"],
+    );
 }
 
 /// Each entry and event on the page is read, and written back as the same bytes; no kind is left out.

@@ -10,7 +10,7 @@ use agentguard::{Places as Roots, Provenance};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{Arguments, OUTPUT};
-use crate::log::open_one;
+use crate::log::read_one;
 use crate::places::Places;
 use crate::trace;
 use crate::voice::{Voice, Word};
@@ -76,19 +76,15 @@ fn look(
     prefix: &str,
     found: &mut Vec<Found>,
 ) -> Result<Option<u64>, Failure> {
-    let Some(entries) = open_one(directory, voice) else {
-        return Ok(None);
-    };
     let mut unnamed = 0;
-    for recorded in entries {
-        let recorded = recorded?;
+    let is_read = read_one(directory, voice, |recorded, _| {
         let Event::Decision {
             brings: Some(brings),
             ruling: Ruling::Allow { .. },
             ..
         } = recorded.entry.event
         else {
-            continue;
+            return Ok(true);
         };
         unnamed += brings.more;
         let commits = brings.commits.into_iter();
@@ -101,8 +97,9 @@ fn look(
                     index: Index(recorded.index),
                 }),
         );
-    }
-    Ok(Some(unnamed))
+        Ok(true)
+    })?;
+    Ok(is_read.then_some(unnamed))
 }
 
 fn not_found(word: &str, unnamed: u64) -> Failure {

@@ -13,7 +13,7 @@ use crate::flags::{Arguments, JSON, TEXTS};
 use crate::places::Places;
 use crate::voice::{Voice, Word};
 
-use super::{Place, find, find_session};
+use super::{Log, Place, find};
 
 /// Writes an entry's receipt.
 pub(crate) fn prove(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
@@ -23,9 +23,12 @@ pub(crate) fn prove(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fa
         Failure::new(format!("`{word}` names no entry"))
             .with_hint("write `SESSION:N`, or `N` for an entry of the latest session")
     })?;
-    let log = find_session(&places, &place.session)?;
+    let log = place.log(&places)?;
     match audit::prove(&log.directory, Index(place.index)) {
         Ok(receipt) => voice.raw(receipt.as_bytes())?,
+        Err(audit::Error::NotSigned { .. }) if !is_there(&log, place.index)? => {
+            return Err(Failure::new(format!("there is no entry {}", place.index)));
+        }
         Err(error @ audit::Error::NotSigned { .. }) => {
             let hint = "a session is signed every ten seconds, and at its end";
             return Err(Failure::from(error).with_hint(hint));
@@ -33,6 +36,16 @@ pub(crate) fn prove(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fa
         Err(error) => return Err(error.into()),
     }
     Ok(Exit::Done)
+}
+
+/// Whether a log holds this entry, signed or not.
+fn is_there(log: &Log, index: u64) -> Result<bool, Failure> {
+    for recorded in Entries::open(&log.directory)? {
+        if recorded?.index == index {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Copies what others need to verify a log.

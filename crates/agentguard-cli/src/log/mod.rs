@@ -19,4 +19,5 @@ pub(crate) use query::query;
 pub(crate) use recorded::Readable;
 pub(crate) use show::{show, tail};
 pub(crate) use story::{authority, workspace};
-pub(crate) use which::{Log, Place, find, find_session, open_one};
+use which::log_of;
+pub(crate) use which::{ANCHOR, Log, Place, find, find_session, read_one};

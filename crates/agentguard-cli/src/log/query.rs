@@ -11,15 +11,20 @@ use crate::places::Places;
 use crate::voice::{Voice, Word};
 
 use super::filter::{Filter, Since, kind};
-use super::{Readable as _, find, open_one};
+use super::{Readable as _, find, log_of, read_one};
 
 /// Shows what is asked for, of one log or of every session's.
 pub(crate) fn query(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Failure> {
     let places = Places::of_process()?.into();
     let filter = filter(arguments)?;
     let (mut directories, mut is_every) = (Vec::new(), true);
+    let mut named = None;
     match arguments.operands().first() {
-        Some(word) => directories.push(find(&places, Some(word))?.directory),
+        Some(word) => {
+            let log = find(&places, Some(word))?;
+            directories.push(log.directory.clone());
+            named = Some(log);
+        }
         None => {
             let logs = audit::logs(&places)?.into_iter();
             for log in logs.filter(|log| !log.never_began()) {
@@ -37,28 +42,25 @@ pub(crate) fn query(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fa
     }
     let mut is_found = false;
     for directory in directories {
-        let Some(entries) = open_one(&directory, voice) else {
-            is_every = false;
-            continue;
-        };
-        for recorded in entries {
-            let recorded = recorded?;
-            if !filter.takes(&recorded.entry) {
-                continue;
-            }
-            is_found = true;
-            match arguments.has(&JSON) {
-                true => voice.json(&recorded)?,
-                false => {
-                    let session = recorded.entry.session.as_str();
-                    let short = session.get(..8).unwrap_or(session);
-                    voice.line(&format!("{short}:{}", recorded.line()))?;
+        is_every &= read_one(&directory, voice, |recorded, voice| {
+            if filter.takes(&recorded.entry) {
+                is_found = true;
+                match arguments.has(&JSON) {
+                    true => voice.json(&recorded)?,
+                    false => {
+                        let log = log_of(&recorded.entry);
+                        voice.line(&format!("{log}:{}", recorded.line()))?;
+                    }
                 }
             }
-            if voice.is_closed() {
-                return Ok(Exit::Done);
-            }
+            Ok(!voice.is_closed())
+        })?;
+        if voice.is_closed() {
+            return Ok(Exit::Done);
         }
+    }
+    if let Some(log) = named {
+        log.say_unverified(voice)?;
     }
     Ok(match (is_every, is_found) {
         (false, _) => Exit::Failed,

@@ -33,6 +33,7 @@ pub(crate) fn show(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fai
     }
     voice.flush()?;
     say_where_it_stands(&log, voice);
+    log.say_unverified(voice)?;
     Ok(Exit::Done)
 }
 
@@ -59,10 +60,12 @@ pub(crate) fn tail(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fai
         }
         voice.flush()?;
         if !is_running || voice.is_closed() {
-            return Ok(Exit::Done);
+            break;
         }
         thread::sleep(PAUSE);
     }
+    log.say_unverified(voice)?;
+    Ok(Exit::Done)
 }
 
 fn meant(places: &Roots, arguments: &Arguments, voice: &mut Voice) -> Result<Log, Failure> {

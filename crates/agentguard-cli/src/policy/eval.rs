@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{Arguments, ENTRY, JSON, POLICY, QUERY};
-use crate::log::{Place, find_session};
+use crate::log::Place;
 use crate::places::Places;
 use crate::voice::Voice;
 
@@ -145,7 +145,7 @@ fn recorded(word: &str) -> Result<(String, Option<Session>), Failure> {
         return Err(Failure::new(format!("`{word}` names no entry"))
             .with_hint("an entry is named `SESSION:N`, or `N` in the latest session"));
     };
-    let log = find_session(&Places::of_process()?.into(), &place.session)?;
+    let log = place.log(&Places::of_process()?.into())?;
     let mut session = None;
     for recorded in Entries::open(&log.directory)? {
         let recorded = recorded?;

@@ -1,6 +1,6 @@
 //! Looks through the logs for what is asked about.
 
-use agentguard::audit::{self, Entries, Keys, LogInfo, LogState, Report};
+use agentguard::audit::{self, Keys, LogInfo, LogState, Report};
 use agentguard::core::{Index, SessionId};
 use agentguard::text::visible;
 use agentguard::{Places as Roots, verify_session};
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{Arguments, JSON};
-use crate::log::{find_session, open_one};
+use crate::log::{ANCHOR, find_session, read_one};
 use crate::places::{Places, working_directory};
 use crate::verify;
 use crate::voice::{Voice, Word};
@@ -28,6 +28,12 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
         .unwrap_or_default();
     let (wanted, session) = wanted::parse(word, &working_directory()?)?;
     let logs = match session {
+        Some(log) if log == ANCHOR => {
+            return Err(
+                Failure::new("an entry of the anchor log comes from no session")
+                    .with_hint("`agentguard log show anchor` tells what it says"),
+            );
+        }
         Some(prefix) => find_session(&places, &prefix)?.info.into_iter().collect(),
         None => audit::logs(&places)?,
     };
@@ -40,11 +46,12 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
             voice.say(Word::Note, &text);
             continue;
         }
-        let Some(entries) = open_one(&log.directory, voice) else {
-            is_every = false;
-            continue;
-        };
-        let (found, was_there) = follow(entries, &wanted)?;
+        let mut follower = Follower::new(&wanted);
+        is_every &= read_one(&log.directory, voice, |recorded, _| {
+            follower.see(recorded);
+            Ok(true)
+        })?;
+        let (found, was_there) = follower.end();
         present.extend(was_there.map(|name| (log.session.clone(), name)));
         if found.is_empty() {
             continue;
@@ -66,14 +73,6 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
         (false, true) => Err(not_found(word, &wanted, present)),
         (false, false) => Ok(Exit::Failed),
     }
-}
-
-fn follow(entries: Entries, wanted: &Wanted) -> Result<(Vec<Trace>, Option<String>), Failure> {
-    let mut follower = Follower::new(wanted);
-    for recorded in entries {
-        follower.see(recorded?);
-    }
-    Ok(follower.end())
 }
 
 fn tell(
