@@ -319,6 +319,64 @@ fn where_a_log_is_damaged_it_is_said_that_not_all_is_erased() {
     holds(&told, &[" is damaged at entry 1: "]);
 }
 
+/// What is long is kept by its beginning: a command is not hidden by what stands behind it.
+#[test]
+fn a_command_that_is_too_long_is_shown_by_its_beginning() {
+    let home = Home::new();
+    let script = "x=$(head -c 100000 /dev/zero | tr '\\0' x)\n\
+                  /bin/true begins \"$(printf '\\033[2J')\" $x $x $x $x $x $x $x $x $x $x $x\n";
+    fs::write(home.work().join("s.sh"), script).unwrap();
+    let run = home.run(&[], &["exec", "--", "sh", "s.sh"]);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let all = home.objects(&["log", "query", "--kind", "exec", "--json"]);
+    let cut = all.iter().find(|one| one["text"]["truncated"] == true);
+    let index = cut.unwrap()["index"].to_string();
+    for words in [
+        ["log", "show"].as_slice(),
+        &["log", "query"],
+        &["log", "tail"],
+        &["trace", &format!(":{index}")],
+    ] {
+        let (_, told) = answer(&home.run(&[], words));
+        holds(
+            &told,
+            &[
+                " allowed exec /bin/true begins ",
+                "\\u{1b}[2J",
+                "xxx (programs/known) [text cut: 65536 of ",
+            ],
+        );
+    }
+    let (code, told) = answer(&home.run(&[], &["policy", "eval", "--entry", &index]));
+    assert_eq!(code, Some(2), "{told}");
+    holds(&told, &["was too long to be kept whole"]);
+}
+
+#[test]
+fn a_text_that_is_not_there_or_is_another_is_not_said_to_be_erased() {
+    let home = Home::with_a_commit();
+    home.run(&[], &["log", "export", "bare"]);
+    home.run(&[], &["log", "export", "full", "--texts"]);
+    let texts = home.work().join("full/texts");
+    let other = fs::read_to_string(&texts).unwrap();
+    fs::write(&texts, other.replace("if=x", "if=y")).unwrap();
+    for (directory, rule, words) in [
+        ("bare", "commands", " (commands/raw-disk) [text not here]"),
+        (
+            "full",
+            "commands",
+            " (commands/raw-disk) [text is not what was recorded]",
+        ),
+        ("full", "session/start", "sh s.sh (session/start)\n"),
+    ] {
+        let (_, told) = answer(&home.run(&[], &["log", "query", directory, "--rule", rule]));
+        holds(&told, &[words]);
+        assert!(!told.contains("erased"), "{told}");
+    }
+    let shown = home.objects(&["log", "query", "full", "--rule", "commands", "--json"]);
+    assert_eq!(shown[0]["text_changed"], true);
+}
+
 #[test]
 fn a_directory_is_shown_with_the_word_that_nothing_of_it_was_verified() {
     let home = Home::with_a_commit();
@@ -350,6 +408,19 @@ fn an_entry_of_the_anchor_log_is_named_and_proven_as_one() {
         &told,
         &["verified: entry 1 of `agentguard/", " ended agentguard/"],
     );
+}
+
+#[test]
+fn an_input_that_is_too_large_is_refused_and_not_read_in_part() {
+    let home = Home::new();
+    for (spaces, code) in [((4 << 20) - 2, 0), ((4 << 20) - 1, 2)] {
+        let input = format!("{{}}{}", " ".repeat(spaces));
+        fs::write(home.work().join("input"), input).unwrap();
+        let words = ["policy", "eval", "--query", "1", "input"];
+        let (ended, told) = answer(&home.run(&[], &words));
+        assert_eq!(ended, Some(code), "{told}");
+        assert_eq!(code == 2, told.contains("`input` is larger than 4 MiB"));
+    }
 }
 
 /// Each entry and event on the page is read, and written back as the same bytes; no kind is left out.

@@ -17,12 +17,24 @@ pub struct Recorded {
     pub index: u64,
     /// What was recorded.
     pub entry: Entry,
-    /// What it commits to, where it commits to something and that was not erased.
+    /// What it commits to, where it commits to something and that is there.
     #[serde(serialize_with = "as_value", skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Where it was erased: the entry of the anchor log that says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erased: Option<u64>,
+    /// Whether what is kept as its text is not what it commits to.
+    #[serde(rename = "text_changed", skip_serializing_if = "std::ops::Not::not")]
+    pub is_changed: bool,
+}
+
+impl Recorded {
+    /// Whether nothing is kept of what it commits to: it was never on the disk, not exported, or taken away.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        let is_kept = self.text.is_some() || self.erased.is_some() || self.is_changed;
+        commitment_of(&self.entry.event).is_some() && !is_kept
+    }
 }
 
 /// The entries of a log, from the first on.
@@ -82,6 +94,7 @@ impl Entries {
                 .find(index, commitment)
                 .map_err(|e| Error::io("read", &path.join("texts"), e))?,
         };
+        let is_changed = found == Found::Other;
         let (text, erased) = match found {
             Found::Text(text) => (Some(text), None),
             Found::Erased(by) => (None, Some(by)),
@@ -92,6 +105,7 @@ impl Entries {
             entry,
             text,
             erased,
+            is_changed,
         }))
     }
 }

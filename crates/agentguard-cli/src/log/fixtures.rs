@@ -39,6 +39,7 @@ pub(crate) fn recorded(index: u64, event: Event, text: Option<String>) -> Record
         entry,
         text,
         erased: None,
+        is_changed: false,
     }
 }
 

@@ -7,16 +7,19 @@ use agentguard::core::{
     Human, MessageDigest, Origin, OutcomeOf, Push, RefMove, RefOutcome, Rule, Ruling,
     SessionStatus, Span, Tally, Timestamp,
 };
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::text::command_line;
 
 /// How many changed files or commits a line names.
 const NAMED: usize = 3;
+/// What stands for an action whose text is not there. Why not, stands behind the line.
+const UNKNOWN: &str = "(unknown)";
 
 /// Writes an entry as `4182 09:12:03 refused exec git push origin main (git/protected-branch)`.
 ///
-/// `text` is what the entry commits to, where it was not erased. What deceives is left in: whoever
+/// `text` is what the entry commits to, where that is known. What deceives is left in: whoever
 /// shows the line escapes it.
 pub(crate) fn line(index: u64, entry: &Entry, text: Option<&Value>) -> String {
     // Whoever asked for an erasure is not who asked for the session.
@@ -160,9 +163,19 @@ pub(crate) fn short(id: &str) -> &str {
 /// with the call that makes it, the socket or host to connect to, a request's line.
 pub(crate) fn action(text: Option<&Value>) -> Option<String> {
     let text = text?;
+    // What was cut may lack what its words need.
+    words(text).or_else(|| Some(text.get("action")?.to_string()))
+}
+
+fn words(text: &Value) -> Option<String> {
     let of_action = |field: &str| text.pointer(field).and_then(Value::as_str);
     if of_action("/action/kind") == Some("push") {
-        let push: Push = serde_json::from_value(text.get("action")?.clone()).ok()?;
+        let told = ["host", "merges", "port", "refs", "repository"];
+        let push: Push = read(
+            text,
+            &told,
+            json!({"atomic": false, "caller": "", "signed": false}),
+        )?;
         // The kind stands before it.
         let words = push.words();
         return Some(words.strip_prefix("push ").unwrap_or(&words).to_owned());
@@ -180,7 +193,12 @@ pub(crate) fn action(text: Option<&Value>) -> Option<String> {
         return Some(format!("{by} {}", command_line(&[host])));
     }
     if of_action("/action/kind") == Some("api") {
-        let api: Api = serde_json::from_value(text.get("action")?.clone()).ok()?;
+        let told = ["host", "method", "path", "port", "scheme"];
+        let api: Api = read(
+            text,
+            &told,
+            json!({"address": "", "caller": "", "class": "public"}),
+        )?;
         return Some(format!("{} {}", api.method, command_line(&[api.url()])));
     }
     let words = ["/argv", "/action/argv", "/command"];
@@ -195,12 +213,23 @@ pub(crate) fn action(text: Option<&Value>) -> Option<String> {
     Some(command_line(&words))
 }
 
-/// The changes in the text of a difference.
+/// Reads what is told of an action, which may be all that is there of it; `rest` is what it has besides.
+fn read<T: DeserializeOwned>(text: &Value, told: &[&str], mut rest: Value) -> Option<T> {
+    let action = text.get("action")?;
+    for name in told {
+        if let (Some(value), Some(all)) = (action.get(name), rest.as_object_mut()) {
+            all.insert((*name).to_owned(), value.clone());
+        }
+    }
+    serde_json::from_value(rest).ok()
+}
+
+/// The changes in the text of a difference, but for one that was cut.
 pub(crate) fn changes(text: Option<&Value>) -> Vec<Change> {
     let listed = text.map(|text| text.get("changes").unwrap_or(text));
-    listed
-        .and_then(|listed| serde_json::from_value(listed.clone()).ok())
-        .unwrap_or_default()
+    let listed = listed.and_then(Value::as_array).into_iter().flatten();
+    let read = |change: &Value| serde_json::from_value(change.clone()).ok();
+    listed.filter_map(read).collect()
 }
 
 /// What came of it, in a word or two.
@@ -282,7 +311,7 @@ fn unnamed(program: Option<&Digest>, brings: Option<&Brought>) -> String {
     match (program, brings) {
         (Some(program), _) => program.to_string(),
         (None, Some(brings)) => format!("that {}", brought(brings)),
-        (None, None) => "(its text was erased)".to_owned(),
+        (None, None) => UNKNOWN.to_owned(),
     }
 }
 
@@ -300,7 +329,7 @@ fn brought(brings: &Brought) -> String {
 }
 
 fn asked(id: &str, kind: &str, rule: &Rule, text: Option<&Value>) -> String {
-    let what = action(text).unwrap_or_else(|| "(its text was erased)".to_owned());
+    let what = action(text).unwrap_or_else(|| UNKNOWN.to_owned());
     format!("asked {id} {kind} {what} ({})", rule.id)
 }
 
@@ -482,6 +511,40 @@ mod tests {
         let (event, _) = exec("make");
         let line = shown((event, None));
         assert!(line.contains("allowed exec sha256:"), "{line}");
+    }
+
+    /// What stands behind a commit's text or a body that was cut is not there.
+    #[test]
+    fn what_was_cut_is_told_by_what_is_there() {
+        for (text, told) in [
+            (
+                json!({"kind": "api", "scheme": "https", "host": "a.test", "port": 443, "method": "POST",
+                       "path": ["x"], "body": {"a": "b"}}),
+                "POST https://a.test/x",
+            ),
+            (
+                json!({"kind": "push", "host": "a.test", "port": 443, "repository": ["o", "r"],
+                       "refs": [{"name": "refs/heads/x", "kind": "branch", "short": "x",
+                                 "change": "create", "forward": true}],
+                       "commits": [{"id": "aaaa1"}]}),
+                "to `a.test/o/r`: create `refs/heads/x`",
+            ),
+            (
+                json!({"kind": "api", "body": "b"}),
+                r#"{"body":"b","kind":"api"}"#,
+            ),
+        ] {
+            let text = json!({"action": text});
+            assert_eq!(action(Some(&text)).as_deref(), Some(told), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_changes_the_last_may_be_cut() {
+        let (_, text) = changed_file("a");
+        let mut changes: Value = serde_json::from_str(&text.unwrap()).unwrap();
+        changes.as_array_mut().unwrap().push(json!({"path": "b"}));
+        assert_eq!(super::changes(Some(&changes)).len(), 1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `log`: reading what was recorded.
 
+mod cut;
 mod erase;
 mod filter;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod show;
 mod story;
 mod which;
 
+pub(crate) use cut::Cut;
 pub(crate) use erase::erase;
 pub(crate) use give::{export, key, prove};
 pub(crate) use line::{changes, ruled};

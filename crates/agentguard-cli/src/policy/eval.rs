@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::flags::{Arguments, ENTRY, JSON, POLICY, QUERY};
-use crate::log::Place;
+use crate::log::{Cut, Place};
 use crate::places::Places;
 use crate::voice::Voice;
 
@@ -133,10 +133,13 @@ fn input(arguments: &Arguments) -> Result<(String, Option<Session>), Failure> {
 
 fn read(from: impl Read, name: &str) -> Result<String, Failure> {
     let mut text = String::new();
-    from.take(LARGEST)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::new(format!("cannot read `{name}`: {error}")))?;
-    Ok(text)
+    // One more: a part would be taken for the whole.
+    let read = from.take(LARGEST + 1).read_to_string(&mut text);
+    let read = read.map_err(|error| Failure::new(format!("cannot read `{name}`: {error}")))?;
+    match u64::try_from(read)? > LARGEST {
+        true => Err(Failure::new(format!("`{name}` is larger than 4 MiB"))),
+        false => Ok(text),
+    }
 }
 
 /// The input of a decision that was recorded.
@@ -166,6 +169,13 @@ fn recorded(word: &str) -> Result<(String, Option<Session>), Failure> {
                     place.index
                 )));
             };
+            if let Some(cut) = Cut::of(&text) {
+                return Err(Failure::new(format!(
+                    "the input of entry {} was too long to be kept whole: {}",
+                    place.index,
+                    cut.told()
+                )));
+            }
             return Ok((text, session.map(|began| began.session)));
         }
     }

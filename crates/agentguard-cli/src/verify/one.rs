@@ -105,6 +105,7 @@ pub(super) fn recorded(receipt: Receipt) -> audit::Recorded {
         entry: receipt.entry,
         text: None,
         erased: None,
+        is_changed: false,
     }
 }
 
