@@ -65,7 +65,7 @@ fn damage(path: &Path, behind: &[u8]) {
     let mut bytes = fs::read(path).unwrap();
     let mut windows = bytes.windows(behind.len());
     let at = windows.position(|window| window == behind).unwrap();
-    bytes[at + 20] ^= 1;
+    *bytes.get_mut(at + 20).unwrap() ^= 1;
     fs::write(path, bytes).unwrap();
 }
 

@@ -118,11 +118,13 @@ fn every_test_of_this_suite_stands_in_the_table() {
     }
 }
 
-/// What stands in the table: each area, how many rows it has, and their numbers, from and to. Who adds a
-/// row counts it here.
-const AREAS: &[(&str, usize, &[(u32, u32)])] = &[
+/// An area of the table, how many rows it has, and their numbers, from and to.
+type Area = (&'static str, usize, &'static [(u32, u32)]);
+
+/// What stands in the table. Who adds a row counts it here.
+const AREAS: &[Area] = &[
     ("A", 62, &[(1, 34)]),
-    ("B", 72, &[(1, 30)]),
+    ("B", 76, &[(1, 30)]),
     (
         "C",
         127,
@@ -137,7 +139,7 @@ const AREAS: &[(&str, usize, &[(u32, u32)])] = &[
             (130, 140),
         ],
     ),
-    ("D", 59, &[(1, 29), (31, 34), (40, 48)]),
+    ("D", 60, &[(1, 29), (31, 34), (40, 48)]),
     ("E", 31, &[(1, 8), (10, 12), (14, 17), (20, 28), (40, 44)]),
 ];
 
