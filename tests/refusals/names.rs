@@ -377,8 +377,12 @@ fn parts_that_are_made_at_the_same_moment_are_no_repository() {
         let tried = scene.run(&["./attack", "race_parts", "2000"]).tried();
         assert!(!is_whole(scene));
         assert_ne!(tried.result("made"), "0");
-        scene.run_bare(&["./attack", "race_parts", "1000000"]);
-        assert!(is_whole(scene));
+        // Whoever takes them away again may come last.
+        let is_won = |_| {
+            scene.run_bare(&["./attack", "race_parts", "1000000"]);
+            is_whole(scene)
+        };
+        assert!((0..20).any(is_won));
     });
 }
 
@@ -539,6 +543,8 @@ fn a_directory_that_another_session_moves_while_a_name_is_made_in_it_wins_nothin
         for directory in ["n", "n/a", "n/a/dgit", "n/b"] {
             scene.directory(&format!("home/work/{directory}"));
         }
+        // The first session of a home makes what all of them need.
+        assert_eq!(scene.run(&["true"]).code, Some(0));
         let [makes, moves] = ["make", "move"].map(|kind| {
             let mut command = scene.exec(&[], &["./attack", "race_beside", kind, "6"]);
             let session = command.stdout(Stdio::piped()).stderr(Stdio::piped());
