@@ -326,8 +326,9 @@ fn what_comes_after_what_others_read_is_not_taken_for_it() {
         assert_eq!((&ours).read(&mut bytes).unwrap(), 6);
         scene.write("home/work/go", "");
         wait_for("read");
+        // Nothing tells when the guard has looked whether what was read is still there, nor that it takes nothing more.
+        std::thread::sleep(std::time::Duration::from_millis(300));
         theirs.write_all(b"later\n").unwrap();
-        // Whoever would take it waits for it already.
         std::thread::sleep(std::time::Duration::from_millis(200));
         ours.set_nonblocking(true).unwrap();
         let left = (&ours).read(&mut bytes).map_err(|error| error.kind());
