@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use agentguard_core::Digest;
 use agentguard_policy::Policies;
@@ -33,7 +34,8 @@ pub(crate) fn keep(directory: &Path, policies: &Policies) -> io::Result<()> {
     }
 }
 
-/// Two that write the same at once end with the same.
+/// Two that write the same at once end with the first: a file that another one takes the place of can be linked to no more
+/// by whoever has just found it.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = path
         .parent()
@@ -42,7 +44,9 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(directory)?;
-    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let (process, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let beside = path.with_extension(format!("{process}.{next}.new"));
     let mut options = fs::OpenOptions::new();
     let mut file = options
         .write(true)
@@ -52,5 +56,10 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .open(&beside)?;
     file.write_all(bytes)?;
     file.sync_data()?;
-    fs::rename(&beside, path)
+    let linked = match fs::hard_link(&beside, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    };
+    fs::remove_file(&beside)?;
+    linked
 }

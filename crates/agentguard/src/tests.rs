@@ -79,6 +79,33 @@ fn a_policy_that_cannot_be_read_is_not_taken_for_none() {
 }
 
 #[test]
+fn sessions_that_begin_at_once_all_keep_their_policies() {
+    let scratch = Scratch::new();
+    let sources = Sources {
+        org: None,
+        user: None,
+        repository: None,
+    };
+    let policies = Policies::load(&sources).unwrap();
+    for round in 0..30 {
+        let logs = scratch.make(&format!("{round}"));
+        let kept: Vec<_> = (0..8)
+            .map(|one| scratch.make(&format!("{round}/sessions/{one}")))
+            .collect();
+        std::thread::scope(|scope| {
+            for directory in &kept {
+                scope.spawn(|| crate::bundle::keep(directory, &policies).unwrap());
+            }
+        });
+        for directory in kept {
+            let text = fs::read_to_string(directory.join("policy.json")).unwrap();
+            assert_eq!(text, policies.bundle());
+        }
+        assert_eq!(fs::read_dir(logs.join("policies")).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn what_holds_keys_a_home_or_the_system_is_no_workspace() {
     let scratch = Scratch::new();
     let home = scratch.make("home");
