@@ -60,6 +60,16 @@ impl Error {
     pub(crate) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, source }
     }
+
+    /// A mediator that ended meanwhile reads nothing more, and said why. Any other error leaves it waiting.
+    pub(crate) fn unless_gone(self) -> Result<(), Self> {
+        if let Self::Io { source, .. } = &self
+            && source.kind() == io::ErrorKind::BrokenPipe
+        {
+            return Ok(());
+        }
+        Err(self)
+    }
 }
 
 /// A step of the set-up that failed.

@@ -1,6 +1,5 @@
 //! The guard's side of a session: it starts the mediator, answers it, and outlives everything inside.
 
-use std::cell::OnceCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
@@ -14,29 +13,26 @@ use agentguard_core::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
-};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use crate::again;
 use crate::cgroup::SessionGroup;
 use crate::difference::Difference;
 use crate::error::Error;
 use crate::forcing::GateListeners;
+use crate::job::Job;
 use crate::mediator::NAME;
 use crate::plan::{KnownIdentity, Plan, User};
 use crate::relay::Relay;
 use crate::repository::CommitFound;
-use crate::streams::{Streams, Unwritten, is_left};
+use crate::streams::{Streams, Terminal, Unwritten};
 use crate::sys::{self, Signals};
 use crate::wire::{
-    Ahead, FromGuard, FromMediator, Outcome, Reached, receive, receive_descriptors, send,
+    Ahead, FromGuard, FromMediator, Outcome, Reached, WORKERS, receive, receive_descriptors, send,
     send_descriptors,
 };
 use crate::workers;
 
-/// Workers of the mediator: two keep two processors busy, more only wait.
-const WORKERS: usize = 2;
 /// How long the processes of an ended session may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -305,6 +301,7 @@ impl Launched {
             .theirs()
             .chain([lifeline_end.as_fd()])
             .chain(ends.iter().map(AsFd::as_fd))
+            .chain(streams.terminal())
             .collect();
         send_descriptors(&control, &handed)?;
         Ok(Self {
@@ -456,27 +453,29 @@ impl Prepared {
         } = launched;
         let relay = Relay::start(listeners)?;
         let carrying = streams.begin()?;
-        let agent = OnceCell::new();
+        let terminal = carrying.terminal();
+        let in_front = terminal.is_some_and(Terminal::come_forward);
         // It has threads of its own to start first: ours are there when it asks.
-        let begun = send(&control, &FromGuard::Start).or_else(unless_gone);
+        let begun = send(&control, &FromGuard::Start { in_front }).or_else(Error::unless_gone);
         let served = std::thread::scope(|scope| {
             let answering: Vec<_> = workers
                 .iter()
                 .map(|worker| scope.spawn(|| workers::answer(worker.as_fd(), supervise)))
                 .collect();
+            let job = Job::new(control.as_fd(), &signals.0, terminal);
             let main = Main {
                 control: control.as_fd(),
-                signals,
                 supervise,
                 deadline: deadline(seconds),
-                agent: &agent,
+                job: &job,
             };
             let served = begun.and_then(|()| main.serve(lifeline));
+            let agent = job.into_agent();
             // Whatever happened: no question is answered any more, and who asks ends.
             drop(control);
             // A mediator that came to its end has seen the session's, and is waited for when it is dropped.
             if served.is_err() {
-                wait_until_gone(&mediator, &init, agent.get().map(|(_, handle)| handle));
+                wait_until_gone(&mediator, &init, agent.as_ref());
             }
             workers.iter().for_each(shut_down);
             let answered = answering
@@ -486,7 +485,6 @@ impl Prepared {
             served.and_then(|ended| answered.map(|_| ended))
         });
         drop(relay);
-        take_terminal_left();
         let is_cut_off = served
             .as_ref()
             .map_or(true, |ended| ended.is_out_of_time || ended.is_ended_early);
@@ -504,23 +502,11 @@ pub(crate) fn shut_down(worker: impl AsFd) {
     let _ = rustix::net::shutdown(worker, rustix::net::Shutdown::Both);
 }
 
-/// A mediator that failed meanwhile reads nothing more, and said why. Any other error leaves it waiting.
-fn unless_gone(error: Error) -> Result<(), Error> {
-    if let Error::Io { source, .. } = &error
-        && source.kind() == std::io::ErrorKind::BrokenPipe
-    {
-        return Ok(());
-    }
-    Err(error)
-}
-
 struct Main<'s, S> {
     control: BorrowedFd<'s>,
-    signals: &'s HeldSignals,
     supervise: &'s S,
     deadline: Option<Instant>,
-    /// The agent's first process, once it is there.
-    agent: &'s OnceCell<(Pid, OwnedFd)>,
+    job: &'s Job<'s>,
 }
 
 impl<S: Supervise> Main<'_, S> {
@@ -533,7 +519,8 @@ impl<S: Supervise> Main<'_, S> {
             let deadline = self.deadline.filter(|_| lifeline.is_some());
             let early = self.supervise.early_end().filter(|_| lifeline.is_some());
             match self.wait(deadline, early)? {
-                Ready::Signal => self.pass_on(self.agent.get()),
+                Ready::Signal => self.job.pass_on()?,
+                Ready::Fallen => self.job.fall_behind()?,
                 Ready::Deadline => {
                     ended.is_out_of_time = true;
                     drop(lifeline.take());
@@ -542,51 +529,57 @@ impl<S: Supervise> Main<'_, S> {
                     ended.is_ended_early = true;
                     drop(lifeline.take());
                 }
-                Ready::Message => match receive(self.control)? {
-                    Some(FromMediator::Started { process }) => {
-                        let process = Pid::from_raw(process).ok_or(Error::Garbled)?;
-                        prefer_when_memory_is_short(process);
-                        if let Ok(handle) = pidfd_open(process, PidfdFlags::empty()) {
-                            let _ = self.agent.set((process, handle));
-                        }
+                Ready::Message => {
+                    let message = receive(self.control)?.ok_or(Error::MediatorLost)?;
+                    if let Some(outcome) = self.hear(message, &mut ended)? {
+                        return Ok(Ended { outcome, ..ended });
                     }
-                    Some(FromMediator::NotExecuted { errno }) => ended.not_executed = Some(errno),
-                    Some(FromMediator::Stopped) => stop_too(self.agent.get()),
-                    Some(FromMediator::Outcomes(outcomes)) => {
-                        for Outcome { of, outcome } in outcomes {
-                            self.supervise
-                                .outcome(Index(of), outcome)
-                                .map_err(Error::unrecorded)?;
-                        }
-                    }
-                    Some(FromMediator::Nowhere { reaches, unseen }) => {
-                        ended.datagrams_unseen = ended.datagrams_unseen.saturating_add(unseen);
-                        for reach in reaches {
-                            let recorded = self.supervise.nowhere(reach);
-                            recorded.map_err(Error::unrecorded)?;
-                        }
-                    }
-                    Some(FromMediator::Changed(found)) => {
-                        self.supervise.changed(found).map_err(Error::unrecorded)?
-                    }
-                    Some(FromMediator::Moved {
-                        moved,
-                        commits,
-                        complete,
-                    }) => {
-                        self.supervise
-                            .moved(moved, commits, complete)
-                            .map_err(Error::unrecorded)?;
-                    }
-                    Some(FromMediator::Reached(reached)) => ended.reached = reached,
-                    Some(FromMediator::Learnt(learnt)) => ended.learnt = learnt,
-                    Some(FromMediator::Ended { outcome }) => return Ok(Ended { outcome, ..ended }),
-                    Some(FromMediator::Failed(failure)) => return Err(Error::Setup { failure }),
-                    Some(FromMediator::Ready { .. }) => return Err(Error::Garbled),
-                    None => return Err(Error::MediatorLost),
-                },
+                }
             }
         }
+    }
+
+    /// Does what a message asks for. Returns how the session ended, where it did.
+    fn hear(&self, message: FromMediator, ended: &mut Ended) -> Result<Option<OutcomeOf>, Error> {
+        match message {
+            FromMediator::Started { process } => {
+                let process = Pid::from_raw(process).ok_or(Error::Garbled)?;
+                prefer_when_memory_is_short(process);
+                self.job.is(process);
+            }
+            FromMediator::NotExecuted { errno } => ended.not_executed = Some(errno),
+            FromMediator::Stopped { signal } => self.job.stop_too(signal)?,
+            FromMediator::Outcomes(outcomes) => {
+                for Outcome { of, outcome } in outcomes {
+                    let recorded = self.supervise.outcome(Index(of), outcome);
+                    recorded.map_err(Error::unrecorded)?;
+                }
+            }
+            FromMediator::Nowhere { reaches, unseen } => {
+                ended.datagrams_unseen = ended.datagrams_unseen.saturating_add(unseen);
+                for reach in reaches {
+                    let recorded = self.supervise.nowhere(reach);
+                    recorded.map_err(Error::unrecorded)?;
+                }
+            }
+            FromMediator::Changed(found) => {
+                self.supervise.changed(found).map_err(Error::unrecorded)?
+            }
+            FromMediator::Moved {
+                moved,
+                commits,
+                complete,
+            } => {
+                let recorded = self.supervise.moved(moved, commits, complete);
+                recorded.map_err(Error::unrecorded)?;
+            }
+            FromMediator::Reached(reached) => ended.reached = reached,
+            FromMediator::Learnt(learnt) => ended.learnt = learnt,
+            FromMediator::Ended { outcome } => return Ok(Some(outcome)),
+            FromMediator::Failed(failure) => return Err(Error::Setup { failure }),
+            FromMediator::Ready { .. } => return Err(Error::Garbled),
+        }
+        Ok(None)
     }
 
     fn wait(
@@ -603,48 +596,28 @@ impl<S: Supervise> Main<'_, S> {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: i64::from(left.subsec_nanos()),
             });
-            let mut polled = vec![
-                PollFd::new(&self.control, PollFlags::IN),
-                PollFd::new(&self.signals.0, PollFlags::IN),
+            // In the order in which they are answered.
+            let all = [
+                (Ready::End, early),
+                (Ready::Message, Some(self.control)),
+                (Ready::Signal, Some(self.job.signals())),
+                (Ready::Fallen, self.job.fallen()),
             ];
-            let early = early.as_ref();
-            polled.extend(early.map(|early| PollFd::new(early, PollFlags::IN)));
+            let all = all
+                .into_iter()
+                .filter_map(|(ready, end)| Some((ready, end?)));
+            let (kinds, mut polled): (Vec<_>, Vec<_>) = all
+                .map(|(ready, end)| (ready, PollFd::from_borrowed_fd(end, PollFlags::IN)))
+                .unzip();
             match poll(&mut polled, left.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
                     return Err(Error::io("wait for the mediator")(io::Error::from(error)));
                 }
             }
-            let mut ready = polled.iter().map(|one| !one.revents().is_empty());
-            let [control, signals, early] = [(); 3].map(|()| ready.next() == Some(true));
-            if early {
-                return Ok(Ready::End);
-            }
-            if control {
-                return Ok(Ready::Message);
-            }
-            if signals {
-                return Ok(Ready::Signal);
-            }
-        }
-    }
-
-    /// Passes the signals on that came for us.
-    fn pass_on(&self, agent: Option<&(Pid, OwnedFd)>) {
-        while let Some(number) = self.signals.0.next() {
-            let Some((process, handle)) = agent else {
-                continue;
-            };
-            if number == libc::SIGCONT {
-                give_terminal_given(*process);
-            }
-            // A signal that only says that we may not write to the terminal is no business of the agent's.
-            if let Some(signal) = Signal::from_named_raw(number).filter(|_| number != libc::SIGTTOU)
-            {
-                let _ = pidfd_send_signal(handle, signal);
-            }
-            if number == libc::SIGCONT {
-                let _ = send(self.control, &FromGuard::Continued);
+            let mut ready = kinds.into_iter().zip(&polled);
+            if let Some((ready, _)) = ready.find(|(_, one)| !one.revents().is_empty()) {
+                return Ok(ready);
             }
         }
     }
@@ -665,6 +638,8 @@ fn turns(directory: &Path, workspace: &Path) -> io::Result<[OwnedFd; 2]> {
 enum Ready {
     Message,
     Signal,
+    /// Somebody else is in front.
+    Fallen,
     Deadline,
     End,
 }
@@ -696,25 +671,6 @@ fn wait_until_gone(mediator: &Mediator, init: &OwnedFd, agent: Option<&OwnedFd>)
     }
 }
 
-/// The agent was stopped: so are we, after taking the terminal back. Without a terminal of ours nobody is there to
-/// wake us: an agent could stop its guard, and the clock of its session with it. Nor is anybody where no shell looks
-/// after our group, and there the kernel does not stop us by this signal (setpgid(2)).
-fn stop_too(agent: Option<&(Pid, OwnedFd)>) {
-    let terminal = std::io::stdin();
-    if !sys::is_controlled_by(terminal.as_fd()) {
-        return;
-    }
-    // In the background somebody else has it.
-    let front = rustix::termios::tcgetpgrp(&terminal).ok();
-    if front == agent.map(|(agent, _)| *agent) || is_left(&terminal) {
-        take_terminal();
-    }
-    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::TSTP);
-    if let Some((agent, _)) = agent {
-        give_terminal_given(*agent);
-    }
-}
-
 /// Where the machine runs out of memory, what runs in a session goes before what runs beside it. Inside
 /// nobody can change that: `/proc` is not writable there.
 fn prefer_when_memory_is_short(agent: Pid) {
@@ -722,32 +678,4 @@ fn prefer_when_memory_is_short(agent: Pid) {
     let file = format!("/proc/{}/oom_score_adj", agent.as_raw_nonzero());
     // Where the kernel has been told otherwise, or has none of this, its own choice stands.
     let _ = std::fs::write(file, PREFERENCE);
-}
-
-fn take_terminal() {
-    if let Some(group) = sys::process_group() {
-        set_front(group);
-    }
-}
-
-/// At the end, unless somebody else has it: the session may have run in the background.
-fn take_terminal_left() {
-    if is_left(std::io::stdin()) {
-        take_terminal();
-    }
-}
-
-/// Only what was given to us: a shell that has it sends us on in the background.
-fn give_terminal_given(agent: Pid) {
-    let front = rustix::termios::tcgetpgrp(std::io::stdin());
-    if front.ok() == sys::process_group() {
-        set_front(agent);
-    }
-}
-
-fn set_front(group: Pid) {
-    let stdin = std::io::stdin();
-    if rustix::termios::isatty(&stdin) {
-        let _ = rustix::termios::tcsetpgrp(&stdin, group);
-    }
 }

@@ -10,6 +10,7 @@ mod filter;
 mod forcing;
 mod granted;
 mod guard;
+mod job;
 mod landlock;
 mod mediator;
 mod plan;

@@ -4,12 +4,15 @@
 //! owner changes its mode, times and attributes by it, past every mount. A pipe's owner opens its other end by it, and
 //! reads what others wrote, or writes what others read. So neither is handed in. What is read from it
 //! or written to it goes through a pipe of the session's own, which the guard fills or empties. So does what comes by a
-//! unix stream socket: whoever holds one can shut it down and set its options for all who have it. A terminal is opened
-//! anew, by the name that is everybody's. Other sockets and devices stay what they are, and so do pipes of others.
+//! unix stream socket: whoever holds one can shut it down and set its options for all who have it. For the terminal that
+//! controls the guard there is one of the session's own. Other sockets and devices stay what they are, and so do pipes of
+//! others.
 
 mod carry;
+mod terminal;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,11 +20,11 @@ use rustix::fs::{FileType, Mode, OFlags, Stat, fstat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::termios::{OptionalActions, Termios};
-use rustix::{fs, process, termios};
+use rustix::{fs, process};
 
 pub use self::carry::Unwritten;
 use self::carry::{Carrier, Ends};
+pub(crate) use self::terminal::Terminal;
 use crate::error::Error;
 use crate::sys::{self, Signals};
 
@@ -42,15 +45,14 @@ pub(crate) struct Streams {
     /// The agent's: input, output, error.
     theirs: Vec<OwnedFd>,
     carriers: Vec<Carrier>,
+    /// The one that we have, and the agent's end of the session's.
+    terminal: Option<(Terminal, OwnedFd)>,
     before: Before,
 }
 
-/// What whoever started us shares with the agent, as it was.
+/// The flags of what whoever started us shares with the agent, as they were.
 #[derive(Debug)]
-struct Before {
-    flags: Vec<(OwnedFd, OFlags)>,
-    terminal: Option<(OwnedFd, Termios)>,
-}
+struct Before(Vec<(OwnedFd, OFlags)>);
 
 /// The streams of a session that runs.
 #[derive(Debug)]
@@ -61,28 +63,32 @@ pub(crate) struct Carrying {
     /// The other ends of what the threads are told.
     runs: OwnedFd,
     patience: OwnedFd,
+    terminal: Option<Arc<Terminal>>,
     before: Before,
 }
 
 /// How a stream comes to the agent.
 enum Way {
     AsIs,
-    Terminal(OwnedFd),
+    Terminal,
     Carried,
 }
 
 impl Streams {
     /// Looks at this process's own, and makes those of the agent. Nothing is carried yet.
     pub(crate) fn make() -> Result<Self, Error> {
+        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        // Where others have it too it is the session's only once that asks for it: whoever reads what the session
+        // writes, above all.
+        let is_alone = [stdin.as_fd(), stdout.as_fd()].map(sys::is_controlled_by) == [true; 2];
+        let terminal = Terminal::make(is_alone)
+            .map_err(|error| Error::io("make the session's terminal")(error.into()))?;
         let mut made = Self {
             theirs: Vec::new(),
             carriers: Vec::new(),
-            before: Before {
-                flags: Vec::new(),
-                terminal: None,
-            },
+            terminal,
+            before: Before(Vec::new()),
         };
-        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let all = [
             (INPUT, stdin.as_fd()),
             ("standard output", stdout.as_fd()),
@@ -99,13 +105,21 @@ impl Streams {
         self.theirs.iter().map(AsFd::as_fd)
     }
 
+    /// The agent's end of the session's terminal, where there is one.
+    pub(crate) fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        self.terminal.as_ref().map(|(_, theirs)| theirs.as_fd())
+    }
+
     /// Carries from here on.
     pub(crate) fn begin(self) -> Result<Carrying, Error> {
         let pair = || {
             pipe_with(PipeFlags::CLOEXEC).map_err(|error| Error::io("make a pipe")(error.into()))
         };
         let ((session, runs), (waits, patience), (through, works)) = (pair()?, pair()?, pair()?);
-        let threads = self.carriers.into_iter().map(|carrier| {
+        let terminal = self.terminal.map(|(terminal, _)| Arc::new(terminal));
+        let all = self.carriers.into_iter().map(Carried::Stream);
+        let all = all.chain(terminal.clone().map(Carried::Terminal));
+        let threads = all.map(|carried| {
             let ends = Ends {
                 session: session.try_clone()?,
                 patience: waits.try_clone()?,
@@ -114,7 +128,10 @@ impl Streams {
             std::thread::Builder::new()
                 .name("stream".to_owned())
                 .spawn(move || {
-                    let carried = carrier.run(&ends);
+                    let carried = match carried {
+                        Carried::Stream(carrier) => carrier.run(&ends),
+                        Carried::Terminal(terminal) => terminal.carry(&ends),
+                    };
                     drop(works);
                     carried
                 })
@@ -126,6 +143,7 @@ impl Streams {
             through,
             runs,
             patience,
+            terminal,
             before: self.before,
         })
     }
@@ -134,15 +152,11 @@ impl Streams {
         let own = fcntl_dupfd_cloexec(ours, 3)?;
         let theirs = match way(ours) {
             Way::AsIs => {
-                self.before.flags.push((own, fs::fcntl_getfl(ours)?));
+                self.before.0.push((own, fs::fcntl_getfl(ours)?));
                 fcntl_dupfd_cloexec(ours, 3)?
             }
-            Way::Terminal(terminal) => {
-                if self.before.terminal.is_none() {
-                    self.before.terminal = termios::tcgetattr(ours).ok().map(|modes| (own, modes));
-                }
-                terminal
-            }
+            // Without a name of it there is none to carry to.
+            Way::Terminal => fcntl_dupfd_cloexec(self.terminal().ok_or(Errno::NXIO)?, 3)?,
             Way::Carried if name == INPUT => {
                 let (theirs, to) = pipe_with(PipeFlags::CLOEXEC)?;
                 let carrier = Carrier::filling(&theirs, (own, to))?;
@@ -172,7 +186,17 @@ impl Streams {
     }
 }
 
+/// What a thread carries.
+enum Carried {
+    Stream(Carrier),
+    Terminal(Arc<Terminal>),
+}
+
 impl Carrying {
+    pub(crate) fn terminal(&self) -> Option<&Terminal> {
+        self.terminal.as_deref()
+    }
+
     /// Carries what is left, once everything inside is dead, and puts back what the agent shared with whoever started
     /// us. Returns what could not be written. A session that was cut off is no reason to wait for a reader, nor is one
     /// that somebody wants to end.
@@ -187,7 +211,7 @@ impl Carrying {
             let polls = poll(&mut polled, patience.as_ref());
             let is_through = !polled[0].revents().is_empty();
             let is_ended =
-                std::iter::from_fn(|| signals.next()).any(|signal| ENDING.contains(&signal));
+                std::iter::from_fn(|| signals.next()).any(|held| ENDING.contains(&held.number));
             if is_through || is_ended || !matches!(polls, Ok(1..) | Err(Errno::INTR)) {
                 break;
             }
@@ -198,6 +222,9 @@ impl Carrying {
             thread.join().ok()?.err()
         });
         let unwritten = unwritten.collect();
+        self.terminal.iter().for_each(|terminal| {
+            terminal.fall_back();
+        });
         self.before.restore();
         unwritten
     }
@@ -205,29 +232,11 @@ impl Carrying {
 
 impl Before {
     fn restore(self) {
-        for (stream, flags) in self.flags {
+        for (stream, flags) in self.0 {
             if fs::fcntl_getfl(&stream) != Ok(flags) {
                 let _ = fs::fcntl_setfl(&stream, flags);
             }
         }
-        if let Some((terminal, modes)) = self.terminal
-            && is_left(&terminal)
-        {
-            // SIGTTOU is held, so that this does not stop us.
-            let _ = termios::tcsetattr(&terminal, OptionalActions::Now, &modes);
-        }
-    }
-}
-
-/// Whether nobody else has the terminal: the group in front is ours, or a session's that is gone.
-pub(crate) fn is_left(terminal: impl AsFd) -> bool {
-    match termios::tcgetpgrp(terminal) {
-        Ok(front) => {
-            sys::process_group() == Some(front)
-                || process::test_kill_process_group(front) == Err(Errno::SRCH)
-        }
-        // Its group is of a pid namespace that is gone, or of none.
-        Err(error) => error == Errno::OPNOTSUPP,
     }
 }
 
@@ -237,29 +246,18 @@ fn way(stream: BorrowedFd<'_>) -> Way {
     };
     match FileType::from_raw_mode(found.st_mode) {
         FileType::RegularFile | FileType::BlockDevice => Way::Carried,
-        FileType::CharacterDevice => match our_terminal(stream) {
-            Some(terminal) => Way::Terminal(terminal),
-            None if is_of_the_agents_user(&found) => Way::Carried,
-            None => Way::AsIs,
-        },
+        FileType::CharacterDevice if sys::is_controlled_by(stream) => Way::Terminal,
+        FileType::CharacterDevice if is_of_the_agents_user(&found) => Way::Carried,
         FileType::Fifo if is_of_the_agents_user(&found) => Way::Carried,
         FileType::Socket if is_unix_stream(stream) => Way::Carried,
         // The mediator says which of these lead outside.
-        FileType::Fifo
+        FileType::CharacterDevice
+        | FileType::Fifo
         | FileType::Socket
         | FileType::Directory
         | FileType::Symlink
         | FileType::Unknown => Way::AsIs,
     }
-}
-
-/// The terminal that controls us, where the stream is that one.
-fn our_terminal(stream: BorrowedFd<'_>) -> Option<OwnedFd> {
-    if !sys::is_controlled_by(stream) {
-        return None;
-    }
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    fs::open("/dev/tty", flags, Mode::empty()).ok()
 }
 
 /// Root's agents are another user.

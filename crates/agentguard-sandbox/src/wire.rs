@@ -14,6 +14,8 @@ use crate::error::{Error, Failure};
 use crate::plan::{KnownIdentity, User};
 use crate::repository::CommitFound;
 
+/// Workers of the mediator: two keep two processors busy, more only wait.
+pub(crate) const WORKERS: usize = 2;
 /// More than the largest argument list the kernel takes, as JSON: 6 MiB, of which each byte may become six.
 const LONGEST: usize = 64 << 20;
 /// The length before each message.
@@ -116,8 +118,11 @@ pub(crate) enum FromMediator {
         /// The error's number.
         errno: i32,
     },
-    /// The command was stopped, by a signal that stops.
-    Stopped,
+    /// The command was stopped.
+    Stopped {
+        /// By which signal, where that is known.
+        signal: Option<i32>,
+    },
     /// What came of decisions, in the order in which it came.
     Outcomes(Vec<Outcome>),
     /// Datagrams went nowhere.
@@ -172,9 +177,19 @@ pub(crate) enum Ahead<P> {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromGuard {
     /// The session is recorded: start the agent.
-    Start,
-    /// The agent was told to go on, after it had been stopped.
-    Continued,
+    Start {
+        /// Whether it is in front at the session's terminal.
+        in_front: bool,
+    },
+    /// The agent is to go on, where it has been stopped.
+    GoOn {
+        /// Whether it is in front from here on.
+        in_front: bool,
+    },
+    /// Nobody of the session is in front any more.
+    Behind,
+    /// All of the agent's first group is to hear a signal.
+    Signal(i32),
 }
 
 /// Cuts a list into pieces that each fit into a message, `size` being the bytes of an item.

@@ -168,7 +168,6 @@ fn help(
     report: OwnedFd,
     number: OwnedFd,
 ) -> i32 {
-    let in_front = is_in_front();
     match enter_and_fork(stage) {
         Ok(sys::Forked::Parent(agent)) => {
             let _ = rustix::io::write(&number, &agent.as_raw_nonzero().get().to_ne_bytes());
@@ -177,7 +176,7 @@ fn help(
         Ok(sys::Forked::Child) => {
             drop(number);
             let not_run = match group.map_or(Ok(()), cgroup::enter) {
-                Ok(()) => become_agent(plan, (stage, filter), &talk, in_front),
+                Ok(()) => become_agent(plan, (stage, filter), &talk),
                 Err(failure) => NotRun::Failed(failure),
             };
             let _ = send(&report, &not_run);
@@ -202,9 +201,9 @@ fn enter_and_fork(stage: &Stage) -> Result<sys::Forked, Failure> {
 }
 
 /// Only ever returns why it could not.
-fn become_agent(plan: &Plan, by: (&Stage, &BpfProgram), talk: &OwnedFd, in_front: bool) -> NotRun {
+fn become_agent(plan: &Plan, by: (&Stage, &BpfProgram), talk: &OwnedFd) -> NotRun {
     let confined = confine(plan, by, talk);
-    match confined.and_then(|listener| come_forward(talk, listener, in_front)) {
+    match confined.and_then(|listener| come_forward(talk, listener)) {
         Ok(()) => execute(plan),
         Err(failure) => NotRun::Failed(failure),
     }
@@ -217,6 +216,8 @@ fn confine(
 ) -> Result<OwnedFd, Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("tie the agent to the mediator")?;
     set_dumpable_behavior(DumpableBehavior::Dumpable).step("open the agent to the mediator")?;
+    // So that a signal to its group reaches nobody else, and the mediator can put it in front.
+    rustix::process::setpgid(None, None).step("make a process group")?;
     refuse_ways_out(plan)?;
     give_up_capabilities()?;
     limit(plan)?;
@@ -236,14 +237,13 @@ fn confine(
     Ok(listener)
 }
 
-/// Waits until the session is recorded, and takes the terminal and the signals that are the agent's then.
-fn come_forward(talk: &OwnedFd, listener: OwnedFd, in_front: bool) -> Result<(), Failure> {
+/// Waits until the session is recorded, and takes the signals that are the agent's then.
+fn come_forward(talk: &OwnedFd, listener: OwnedFd) -> Result<(), Failure> {
     match receive::<Go>(talk) {
         Ok(Some(Go)) => {}
         Ok(None) | Err(_) => return Err(Failure::new("begin", "the session was not to begin")),
     }
     drop(listener);
-    own_group(in_front)?;
     sys::forget_ignored().step("take signals back")?;
     sys::forget_blocked().step("unblock signals")
 }
@@ -298,28 +298,6 @@ fn describe_busy(error: std::io::Error) -> Failure {
         reason: error.to_string(),
         errno: error.raw_os_error(),
     }
-}
-
-/// Whether whoever started us has the terminal on standard input for itself. Asked outside: in the
-/// session's pid namespace the terminal's group has no number.
-fn is_in_front() -> bool {
-    let stdin = std::io::stdin();
-    rustix::termios::isatty(&stdin)
-        && rustix::termios::tcgetpgrp(&stdin)
-            .ok()
-            .is_some_and(|front| Some(front) == sys::process_group())
-}
-
-/// A process group of its own, so that a signal to it reaches nobody else; in front, where we were.
-fn own_group(in_front: bool) -> Result<(), Failure> {
-    rustix::process::setpgid(None, None).step("make a process group")?;
-    if in_front {
-        // SIGTTOU is blocked here, so that this does not stop us.
-        if let Some(own) = sys::process_group() {
-            let _ = rustix::termios::tcsetpgrp(std::io::stdin(), own);
-        }
-    }
-    Ok(())
 }
 
 fn limit(plan: &Plan) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ mod early;
 mod environment;
 mod exec;
 mod explain;
+mod front;
 mod groups;
 mod held;
 mod image;

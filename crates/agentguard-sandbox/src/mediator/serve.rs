@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use agentguard_core::{Held, Network, OutcomeOf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, WaitStatus,
-    getrlimit, pidfd_open, set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
+    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions,
+    WaitOptions, WaitStatus, getrlimit, pidfd_open, set_dumpable_behavior,
+    set_parent_process_death_signal, setrlimit, waitid,
 };
 
 use seccompiler::BpfProgram;
@@ -21,6 +22,7 @@ use super::calling::Callings;
 use super::early::Early;
 use super::exec::{Shared, Worker};
 use super::explain::Told;
+use super::front::Front;
 use super::image::Images;
 use super::messages::Copied;
 use super::names::Names;
@@ -34,7 +36,8 @@ use crate::error::{Error, Failure, Step};
 use crate::plan::{Layer, Plan};
 use crate::sys::Listener;
 use crate::wire::{
-    Ahead, FromGuard, FromMediator, Line, receive, receive_descriptors, send, send_descriptors,
+    Ahead, FromGuard, FromMediator, Line, WORKERS, receive, receive_descriptors, send,
+    send_descriptors,
 };
 use crate::{again, doctor, filter, sys};
 
@@ -81,6 +84,8 @@ fn take_descriptors() {
 struct Lines {
     lifeline: OwnedFd,
     workers: Vec<OwnedFd>,
+    /// The session's, where there is one.
+    terminal: Option<OwnedFd>,
 }
 
 fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
@@ -100,7 +105,8 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     rustix::stdio::dup2_stderr(stderr).step("take over standard error")?;
     let lines = Lines {
         lifeline,
-        workers: descriptors.collect(),
+        workers: descriptors.by_ref().take(WORKERS).collect(),
+        terminal: descriptors.next(),
     };
     // While the guard still makes its plan.
     let for_mediator = filter::for_mediator().map_err(not_compiled)?;
@@ -114,6 +120,8 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     };
     let (group, turns) = receive_beside(control, &plan)?;
     let (mut stage, mut first_look) = setup::build(&plan, lines.lifeline, early)?;
+    // Whoever else lives as long as the session has left that of the caller too.
+    let front = Front::take(lines.terminal)?;
     let in_memory = std::mem::take(&mut first_look.in_memory);
     let watch = Watch::begin(&plan, first_look)?;
     tell_ready(control, &mut stage, watch.start_of_session()).map_err(lost)?;
@@ -125,11 +133,14 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     close_up(&plan, &for_mediator)?;
     let agent = making.finish()?;
     let names = Names::of(&plan, watch.led().clone(), turns);
-    let serving = Serving::begin(&plan, (stage, peers), agent, lines.workers, names);
+    let serving = Serving::begin(&plan, (stage, peers), (agent, front), lines.workers, names);
     let serving = serving.map_err(lost)?;
     match receive(control).map_err(lost)? {
-        Some(FromGuard::Start) => serving.serve(control, &plan, watch).map_err(lost),
-        Some(FromGuard::Continued) | None => {
+        Some(FromGuard::Start { in_front }) => {
+            let served = serving.serve((control, in_front), &plan, watch);
+            served.map_err(lost)
+        }
+        Some(FromGuard::GoOn { .. } | FromGuard::Behind | FromGuard::Signal(_)) | None => {
             serving.give_up();
             Ok(())
         }
@@ -242,6 +253,7 @@ fn close_up(plan: &Plan, filter: &BpfProgram) -> Result<(), Failure> {
 struct Serving {
     shared: Arc<Shared>,
     around: Around,
+    front: Front,
     init: Pid,
     go: OwnedFd,
     report: OwnedFd,
@@ -252,7 +264,7 @@ impl Serving {
     fn begin(
         plan: &Plan,
         (stage, peers): (Stage, Peers),
-        agent: Agent,
+        (agent, front): (Agent, Front),
         guards: Vec<OwnedFd>,
         names: Names,
     ) -> Result<Self, Error> {
@@ -292,6 +304,7 @@ impl Serving {
         Ok(Self {
             shared,
             around: stage.around,
+            front,
             init: stage.init,
             go: agent.go,
             report: agent.report,
@@ -309,13 +322,19 @@ impl Serving {
     }
 
     /// Lets the agent go on, and serves it to its end.
-    fn serve(self, control: BorrowedFd<'_>, plan: &Plan, watch: Watch) -> Result<(), Error> {
+    fn serve(
+        self,
+        (control, in_front): (BorrowedFd<'_>, bool),
+        plan: &Plan,
+        watch: Watch,
+    ) -> Result<(), Error> {
         let shared = self.shared;
         let handle = pidfd_open(shared.agent, PidfdFlags::empty())
             .map_err(|error| Error::io("watch the agent")(error.into()))?;
         let process = shared.agent.as_raw_nonzero().get();
         send(control, &FromMediator::Started { process })?;
         shared.listener.wake_synchronously();
+        self.front.set(shared.agent, in_front);
         // Nobody reads it any more where the agent's process has ended, which is met below.
         let _ = send(&self.go, &Go);
         let mut looking = Looking {
@@ -323,7 +342,7 @@ impl Serving {
             bounds: Bounds::of(plan),
         };
         let not_run = wait_for_agent(
-            (control, &self.around),
+            (control, &self.around, &self.front),
             (&handle, &self.report),
             &shared,
             &mut looking,
@@ -392,7 +411,7 @@ fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), 
 
 /// Waits until the agent's first process is gone, looking after refs and stops meanwhile.
 fn wait_for_agent(
-    (control, around): (BorrowedFd<'_>, &Around),
+    (control, around, front): (BorrowedFd<'_>, &Around, &Front),
     (handle, report): (&OwnedFd, &OwnedFd),
     shared: &Shared,
     looking: &mut Looking,
@@ -426,10 +445,16 @@ fn wait_for_agent(
         }
         if is_ready.get(1) == Some(&true) {
             match receive(control)? {
-                // It may have been stopped anew since, which is to be told anew.
-                Some(FromGuard::Continued) => is_stopped = false,
+                Some(FromGuard::GoOn { in_front }) => {
+                    front.set(shared.agent, in_front);
+                    front.signal(shared.agent, libc::SIGCONT);
+                    // It may be stopped anew from here on, which is to be told anew.
+                    is_stopped = false;
+                }
+                Some(FromGuard::Behind) => front.set(shared.agent, false),
+                Some(FromGuard::Signal(number)) => front.signal(shared.agent, number),
                 // The guard is gone, and so is everything inside.
-                Some(FromGuard::Start) | None => return Err(Error::Garbled),
+                Some(FromGuard::Start { .. }) | None => return Err(Error::Garbled),
             }
         }
         if let Around::Scope(beside) = around {
@@ -464,7 +489,11 @@ fn tell_outcomes(control: BorrowedFd<'_>, shared: &Shared) -> Result<(), Error> 
 fn note_stop(control: BorrowedFd<'_>, shared: &Shared, was_stopped: bool) -> Result<bool, Error> {
     let is_stopped = shared.processes.is_stopped(shared.agent);
     if is_stopped && !was_stopped {
-        send(control, &FromMediator::Stopped)?;
+        // Left as it is: whoever traces it waits for its stops.
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let found = waitid(WaitId::Pid(shared.agent), options).ok().flatten();
+        let signal = found.and_then(|found| found.stopping_signal());
+        send(control, &FromMediator::Stopped { signal })?;
     }
     Ok(is_stopped)
 }

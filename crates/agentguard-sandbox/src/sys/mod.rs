@@ -23,7 +23,9 @@ pub(crate) use process::{
 pub(crate) use seccomp::{
     Listener, Notification, install_filter, install_listener, landlock_version,
 };
-pub(crate) use signal::{Signals, block_forwarded, forget_blocked, forget_callers, forget_ignored};
+pub(crate) use signal::{
+    Held, Signals, block_forwarded, forget_blocked, forget_callers, forget_ignored, stop,
+};
 pub(crate) use socket::{
     attach_filter, be_woken, bind, connect, network_of, packets_dropped, wake,
 };

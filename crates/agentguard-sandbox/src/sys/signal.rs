@@ -3,19 +3,32 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use rustix::process::Signal;
+
 use super::checked;
 
 /// What a terminal, a shell or a supervisor sends to a command that it wants to end or to wake.
-const FORWARDED: [libc::c_int; 8] = [
+const FORWARDED: [libc::c_int; 11] = [
     libc::SIGINT,
     libc::SIGTERM,
     libc::SIGHUP,
     libc::SIGQUIT,
     libc::SIGUSR1,
     libc::SIGUSR2,
+    libc::SIGTSTP,
     libc::SIGCONT,
+    libc::SIGTTIN,
     libc::SIGTTOU,
+    libc::SIGWINCH,
 ];
+
+/// A signal that came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Held {
+    pub(crate) number: i32,
+    /// Whether a key of the terminal's, or its end, meant all of our group.
+    pub(crate) is_from_terminal: bool,
+}
 
 /// Where blocked signals are read.
 #[derive(Debug)]
@@ -23,11 +36,19 @@ pub(crate) struct Signals(OwnedFd);
 
 impl Signals {
     /// Takes the next signal, if one is there. Never waits.
-    pub(crate) fn next(&self) -> Option<i32> {
+    pub(crate) fn next(&self) -> Option<Held> {
+        const FROM_KERNEL: i32 = 0x80; // SI_KERNEL, asm-generic/siginfo.h
         let mut raw = [0u8; size_of::<libc::signalfd_siginfo>()];
         let read = rustix::io::read(&self.0, &mut raw).ok()?;
-        let number = raw.first_chunk::<4>().filter(|_| read == raw.len())?;
-        i32::try_from(u32::from_ne_bytes(*number)).ok()
+        let (fields, _) = raw.as_chunks::<4>();
+        // The error is of no use.
+        let [number, _, code, ..] = fields else {
+            return None;
+        };
+        (read == raw.len()).then(|| Held {
+            number: i32::from_ne_bytes(*number),
+            is_from_terminal: i32::from_ne_bytes(*code) == FROM_KERNEL,
+        })
     }
 }
 
@@ -48,6 +69,27 @@ pub(crate) fn block_forwarded() -> io::Result<Signals> {
     checked(libc::c_long::from(result))?;
     // SAFETY: the kernel just made this descriptor for this process, and nobody else knows of it.
     Ok(Signals(unsafe { OwnedFd::from_raw_fd(result) }))
+}
+
+/// Stops this process until it is sent on. Returns whether it was: where no shell looks after its group the kernel does
+/// not stop it by this signal (setpgid(2)).
+pub(crate) fn stop() -> io::Result<bool> {
+    let mut set = empty_set()?;
+    // SAFETY: `set` was initialised by `sigemptyset`, and the number is a signal's.
+    checked(libc::c_long::from(unsafe {
+        libc::sigaddset(&raw mut set, libc::SIGTSTP)
+    }))?;
+    mask(libc::SIG_UNBLOCK, &set)?;
+    let stopped = rustix::process::kill_process(rustix::process::getpid(), Signal::TSTP);
+    mask(libc::SIG_BLOCK, &set)?;
+    stopped?;
+    let mut came = empty_set()?;
+    // SAFETY: `sigpending` writes the whole set it is given.
+    checked(libc::c_long::from(unsafe {
+        libc::sigpending(&raw mut came)
+    }))?;
+    // SAFETY: the set is initialised, and the number is a signal's.
+    Ok(unsafe { libc::sigismember(&raw const came, libc::SIGCONT) } == 1)
 }
 
 /// Unblocks every signal, as a program expects to find them.
