@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -40,30 +40,31 @@ impl Terminal {
     }
 }
 
+impl Terminal {
+    /// A terminal with a shell in it, whose process is told too.
+    fn with_shell(home: &Home) -> (Self, Child) {
+        let controller =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let name = ptsname(&controller, Vec::new()).unwrap();
+        let flags = OFlags::RDWR | OFlags::NOCTTY;
+        let user = File::from(open(name.as_c_str(), flags, Mode::empty()).unwrap());
+        let child = start(home, &user);
+        let keyboard = File::from(controller);
+        let terminal = Self {
+            screen: watch(keyboard.try_clone().unwrap()),
+            keyboard,
+            shown: String::new(),
+        };
+        (terminal, child)
+    }
+}
+
 #[test]
 fn an_interactive_shell_has_job_control_and_gives_the_terminal_back() {
     let home = Home::new();
-    let controller =
-        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&controller).unwrap();
-    unlockpt(&controller).unwrap();
-    let name = ptsname(&controller, Vec::new()).unwrap();
-    let user = File::from(
-        open(
-            name.as_c_str(),
-            OFlags::RDWR | OFlags::NOCTTY,
-            Mode::empty(),
-        )
-        .unwrap(),
-    );
-    let mut child = start(&home, &user);
-    drop(user);
-    let keyboard = File::from(controller);
-    let mut terminal = Terminal {
-        screen: watch(keyboard.try_clone().unwrap()),
-        keyboard,
-        shown: String::new(),
-    };
+    let (mut terminal, mut child) = Terminal::with_shell(&home);
     terminal.types("exec agentguard exec -- bash --norc --noediting -i\n");
     terminal.types("echo answer=$((40 + 2))\n");
     terminal.shows("answer=42");
@@ -85,11 +86,55 @@ fn an_interactive_shell_has_job_control_and_gives_the_terminal_back() {
     assert_eq!(status.code(), Some(3), "{}", terminal.shown);
 }
 
+/// Keys mean to a session what they mean to any job of a shell's, and all of its group hears of them.
+#[test]
+fn a_session_is_a_job_of_the_shell_that_started_it() {
+    let home = Home::new();
+    let (mut terminal, mut child) = Terminal::with_shell(&home);
+    let loops = "sh -c \"echo be''gun; until test -e end; do sleep 0.05; done; echo en''ded\"";
+    // Alone, and where somebody reads what it writes, so that the terminal is not the session's alone.
+    for others in ["", " | cat"] {
+        terminal.types(&format!("agentguard exec -- {loops}{others}\n"));
+        terminal.shows("begun");
+        terminal.types("\u{1a}");
+        terminal.shows("Stopped");
+        terminal.types("read -r line; echo heard=$line\nwhat is typed\n");
+        terminal.shows("heard=what is typed");
+        terminal.types("bg; : > end; wait; echo wai''ted; rm end\n");
+        terminal.shows("ended");
+        terminal.shows("waited");
+        let sleeps = "sh -c \"sh -c 'echo be''gun; sleep 600'; echo not\"";
+        terminal.types(&format!("agentguard exec -- {sleeps}{others}\n"));
+        terminal.shows("begun");
+        terminal.types("\u{3}");
+        // What is typed until then is the session's.
+        terminal.shows("ended by signal 2");
+        terminal.types("echo co''de=${PIPESTATUS[0]}\n");
+        terminal.shows("code=130");
+    }
+    // Stopped, and in front again.
+    terminal.types("agentguard exec -- cat\n");
+    terminal.types("one\n");
+    terminal.shows("one");
+    terminal.shows("one");
+    terminal.types("\u{1a}");
+    terminal.shows("Stopped");
+    terminal.types("fg\n");
+    terminal.types("two\n");
+    terminal.shows("two");
+    terminal.shows("two");
+    terminal.types("\u{4}");
+    terminal.shows("ended with 0");
+    terminal.types("stty -a | grep -c -w icanon; exit 3\n");
+    terminal.shows("1\r\n");
+    assert_eq!(child.wait().unwrap().code(), Some(3), "{}", terminal.shown);
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the terminal is made around the command under test"
 )]
-fn start(home: &Home, terminal: &File) -> std::process::Child {
+fn start(home: &Home, terminal: &File) -> Child {
     let stdio = || Stdio::from(terminal.try_clone().unwrap());
     // What is started in the background of a script ignores interrupts, a suite of tests as well, and so would
     // all that runs at this terminal.

@@ -19,7 +19,7 @@ use crate::pins::repository;
 use crate::processes::Victim;
 use crate::scene::{SECRET, Scene, Who, without_namespaces};
 use crate::session::{descriptors, is_closed, status};
-use crate::streams::Terminal;
+use crate::terminal::Terminal;
 
 const LEVEL: Level = Level::NoNamespaces;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use agentguard::core::{Event, Level, Promise};
 
 use crate::scene::{Scene, Who, as_everyone, level, where_held};
-use crate::streams::Terminal;
+use crate::terminal::Terminal;
 
 /// Longer than a machine under load takes to end a handful of processes.
 /// How long is waited for what another process does.

@@ -78,6 +78,7 @@ mod sockets;
 mod sshd;
 mod streams;
 mod table;
+mod terminal;
 mod trailers;
 mod turned;
 mod ways;

@@ -3,24 +3,20 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags, fcntl_getfl, flock, mknodat};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::tcgetattr;
 
-use crate::lifetime::{PATIENCE, until, with_argument};
-use crate::scene::{Scene, as_everyone};
-use crate::session::status;
+use crate::lifetime::until;
+use crate::scene::as_everyone;
 
 const HISTORY: &str = "what was there before\n";
 
 /// What of a file is not its content.
-fn state(path: &Path) -> (u32, u32, u32, Option<Vec<u8>>) {
+pub(crate) fn state(path: &Path) -> (u32, u32, u32, Option<Vec<u8>>) {
     let found = fs::metadata(path).unwrap();
     let mut value = [0; 16];
     let read = rustix::fs::getxattr(path, "user.agent", &mut value).ok();
@@ -373,160 +369,5 @@ fn streams_are_opened_by_their_names() {
         let is_ours = |line: &&str| line.starts_with("agentguard:");
         let lines: Vec<_> = ran.stdout.lines().filter(|line| !is_ours(line)).collect();
         assert_eq!(lines, ["heard", "told"]);
-    });
-}
-
-/// A terminal of somebody's, and the end at which they sit.
-pub(crate) struct Terminal {
-    controller: OwnedFd,
-    pub(crate) path: PathBuf,
-}
-
-impl Terminal {
-    pub(crate) fn of(scene: &Scene) -> Self {
-        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&controller).unwrap();
-        unlockpt(&controller).unwrap();
-        let path = ptsname(&controller, Vec::new()).unwrap();
-        let path = PathBuf::from(path.into_string().unwrap());
-        scene.own(&path);
-        Self { controller, path }
-    }
-
-    /// Runs a script of bash's with job control, whose terminal this is.
-    pub(crate) fn start(&self, scene: &Scene, script: &str) -> (File, Child) {
-        let stream = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(OFlags::NOCTTY.bits().cast_signed())
-            .open(&self.path)
-            .unwrap();
-        let mut command = scene.command("setsid");
-        command.args(["--ctty", "--wait", "bash", "-m", "-c", script]);
-        for set in [Command::stdin, Command::stdout, Command::stderr] {
-            set(&mut command, stream.try_clone().unwrap());
-        }
-        (stream, command.spawn().unwrap())
-    }
-
-    fn type_in(&self, text: &str) {
-        rustix::io::write(&self.controller, text.as_bytes()).unwrap();
-    }
-
-    /// Waits for a process, and reads meanwhile what comes.
-    pub(crate) fn wait(&self, mut child: Child, mut also: impl FnMut()) -> String {
-        let begun = Instant::now();
-        let mut shown = Vec::new();
-        rustix::fs::fcntl_setfl(&self.controller, OFlags::NONBLOCK).unwrap();
-        loop {
-            also();
-            let is_over = child.try_wait().unwrap().is_some();
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = rustix::io::read(&self.controller, &mut bytes) {
-                shown.extend_from_slice(&bytes[..count]);
-            }
-            let shown = String::from_utf8_lossy(&shown);
-            if is_over {
-                return shown.into_owned();
-            }
-            if begun.elapsed() > PATIENCE {
-                child.kill().unwrap();
-                panic!("it does not end: {shown}");
-            }
-            // What is waited for are a process, files and a terminal that may be hung up: nothing tells of them all.
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-    }
-}
-
-#[test]
-fn a_terminal_is_left_as_it_was() {
-    as_everyone(|scene| {
-        let terminal = Terminal::of(scene);
-        let before = state(&terminal.path);
-        let modes = format!("{:?}", tcgetattr(&terminal.controller).unwrap());
-        for end in ["", "; kill -9 0"] {
-            let script = format!(
-                "{} -- sh -c './attack standard 0 > tried{end}'; : the shell stays",
-                scene.guard_words()
-            );
-            let (stream, child) = terminal.start(scene, &script);
-            let shown = terminal.wait(child, || {});
-            assert!(!fcntl_getfl(&stream).unwrap().contains(OFlags::NONBLOCK));
-            let tried = fs::read_to_string(scene.work().join("tried"));
-            let tried = crate::attack::Tried::of(&tried.expect(&shown));
-            assert_eq!(tried.result("raw"), "ok");
-            assert_eq!(tried.result("mode"), "EPERM");
-            assert_eq!(state(&terminal.path), before, "{shown}");
-            assert_eq!(
-                format!("{:?}", tcgetattr(&stream).unwrap()),
-                modes,
-                "{shown}"
-            );
-        }
-        let (stream, child) = terminal.start(scene, "./attack standard 0 > tried");
-        terminal.wait(child, || {});
-        assert_ne!(format!("{:?}", tcgetattr(&stream).unwrap()), modes);
-        assert_ne!(state(&terminal.path), before);
-    });
-}
-
-/// A session gives back what it was given: one that ends in the background has nothing, nor has one that is stopped
-/// there, as who reads is.
-#[test]
-fn a_session_in_the_background_takes_the_terminal_from_nobody() {
-    as_everyone(|scene| {
-        let terminal = Terminal::of(scene);
-        let guard = scene.guard_words();
-        let reader = format!("reader-{}", std::process::id());
-        let script = format!(
-            "{guard} -- sh -c cat {reader} & {{ {guard} -- true; : > over; }} & \
-             cat > heard && : > read; kill -KILL %1; wait"
-        );
-        let over = scene.work().join("over");
-        let (_stream, child) = terminal.start(scene, &script);
-        let mut is_typed = false;
-        // They are gone once it was typed.
-        let are_stopped = || {
-            let readers = with_argument(&reader);
-            let is_stopped = |one: &u32| status(*one, "State:").starts_with('T');
-            !readers.is_empty() && readers.iter().all(is_stopped)
-        };
-        terminal.wait(child, || {
-            if !is_typed && over.exists() && are_stopped() {
-                terminal.type_in("a line\n\x04");
-                is_typed = true;
-            }
-        });
-        let heard = fs::read_to_string(scene.work().join("heard")).unwrap();
-        assert_eq!(heard, "a line\n");
-        for file in ["read", "over"] {
-            fs::remove_file(scene.work().join(file)).unwrap();
-        }
-    });
-}
-
-/// Whoever reads from a terminal in the background is stopped, each time.
-#[test]
-fn a_session_that_is_stopped_anew_in_the_background_comes_to_the_front() {
-    as_everyone(|scene| {
-        let terminal = Terminal::of(scene);
-        let front = scene.work().join("front");
-        let script = format!(
-            "stopped() {{ until jobs -s | grep -q .; do sleep 0.05; done; }}; \
-             {} -- cat & stopped; bg > /dev/null; stopped; : > front; fg",
-            scene.guard_words()
-        );
-        let (_stream, child) = terminal.start(scene, &script);
-        let mut is_typed = false;
-        let shown = terminal.wait(child, || {
-            if front.exists() && !is_typed {
-                terminal.type_in("a line\n\x04");
-                is_typed = true;
-            }
-        });
-        // Once as it was typed, and once by the session.
-        assert_eq!(shown.matches("a line").count(), 2, "{shown}");
-        fs::remove_file(front).unwrap();
     });
 }

@@ -3,6 +3,7 @@
 use std::env;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
 
+use rustix::termios::OutputModes;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -64,7 +65,7 @@ impl Voice {
         let is_dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
         Self {
             out: Box::new(BufWriter::new(io::stdout())),
-            err: Box::new(io::stderr()),
+            err: Box::new(Stderr),
             colour: io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb,
             closed: false,
         }
@@ -168,6 +169,34 @@ impl Voice {
     }
 }
 
+/// The process's own stderr. A session has the terminal as it is, and there a line begins where the last one ended.
+pub(crate) struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let modes = rustix::termios::tcgetattr(io::stderr());
+        let is_raw = modes.is_ok_and(|modes| !modes.output_modes.contains(OutputModes::OPOST));
+        match is_raw {
+            true => io::stderr().write_all(&from_the_left(bytes))?,
+            false => io::stderr().write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+fn from_the_left(bytes: &[u8]) -> Vec<u8> {
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let pieces = lines.flat_map(|line| match line.split_last() {
+        Some((b'\n', line)) => [line, b"\r\n"],
+        Some(_) | None => [line, b""],
+    });
+    pieces.flatten().copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -187,6 +216,12 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_raw_terminal_shows_each_line_from_the_left() {
+        assert_eq!(from_the_left(b"one\n\ntwo"), b"one\r\n\r\ntwo");
+        assert_eq!(from_the_left(b""), b"");
     }
 
     struct Broken(ErrorKind);

@@ -115,6 +115,7 @@ static const struct {
 	{ "forgotten", forgotten },
 	{ "narrower", narrower },
 	{ "standard", standard },
+	{ "behind", behind },
 	{ "first_process", first_process },
 	{ "lease", lease },
 	{ "queues", queues },

@@ -1,6 +1,7 @@
 #include "attack.h"
 
 #include <linux/fs.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -40,5 +41,74 @@ int standard(int argc, char **argv)
 		cfmakeraw(&modes);
 		tell("raw", tcsetattr(it, TCSANOW, &modes));
 	}
+	return 0;
+}
+
+/* Keeps what comes by standard input until `end` is there. */
+static void steal(void)
+{
+	struct pollfd one = { .fd = 0, .events = POLLIN };
+	int stolen = open("stolen", O_WRONLY | O_CREAT | O_APPEND, 0644);
+	char bytes[256];
+
+	alarm(60);
+	while (access("end", F_OK) != 0) {
+		ssize_t length = poll(&one, 1, 20) > 0 ? read(0, bytes, sizeof bytes) : 0;
+		if (length > 0 && write(stolen, bytes, (size_t)length) < 0)
+			exit(1);
+	}
+	exit(0);
+}
+
+static void turn(void)
+{
+	struct winsize size = { .ws_row = 7, .ws_col = 7 };
+	struct termios modes;
+
+	tell("modes", tcgetattr(0, &modes));
+	cfmakeraw(&modes);
+	tell("raw", tcsetattr(0, TCSANOW, &modes));
+	tell("size", ioctl(0, TIOCSWINSZ, &size));
+}
+
+/* behind WAY [stop]: has the terminal of others who are in front, or are to be once it was stopped. */
+int behind(int argc, char **argv)
+{
+	const char *way = argc > 0 ? argv[0] : "";
+	sigset_t held;
+	int set_up[2];
+
+	tell("pipe", pipe(set_up));
+	fflush(stdout);
+	if (fork() == 0) {
+		sigemptyset(&held);
+		sigaddset(&held, SIGTTIN);
+		sigaddset(&held, SIGTTOU);
+		sigprocmask(SIG_BLOCK, &held, NULL);
+		if (strcmp(way, "apart") == 0)
+			tell("apart", setsid());
+		else
+			tell("group", setpgid(0, 0));
+		if (strcmp(way, "front") == 0)
+			tell("front", tcsetpgrp(0, getpid()));
+		if (strcmp(way, "modes") == 0)
+			turn();
+		fflush(stdout);
+		close(set_up[0]);
+		close(set_up[1]);
+		/* Whoever turned the modes waits for the end alone. */
+		if (strcmp(way, "modes") != 0)
+			steal();
+		while (access("end", F_OK) != 0)
+			usleep(20000);
+		exit(0);
+	}
+	close(set_up[1]);
+	while (read(set_up[0], &held, 1) > 0)
+		;
+	close(open("ready", O_WRONLY | O_CREAT, 0644));
+	if (argc > 1)
+		kill(0, SIGSTOP);
+	wait(NULL);
 	return 0;
 }

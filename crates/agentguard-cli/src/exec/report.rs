@@ -10,6 +10,7 @@ use crate::approve;
 use crate::failure::Failure;
 use crate::flags::{APPROVAL_TIMEOUT, Arguments, JSON, REPORT_FD};
 use crate::text::{visible, visible_json};
+use crate::voice::Stderr;
 
 use super::lines::Lines;
 
@@ -33,7 +34,7 @@ impl Report {
         let missed = if json { missed_objects } else { missed_lines };
         Ok(Self {
             json,
-            stderr: Lines::to(std::io::stderr(), missed)?,
+            stderr: Lines::to(Stderr, missed)?,
             file,
             has_asked: AtomicBool::new(arguments.has(&APPROVAL_TIMEOUT)),
         })
