@@ -287,3 +287,27 @@ fn a_session_whose_terminal_is_gone_reads_its_end() {
         fs::remove_file(ready).unwrap();
     });
 }
+
+/// With its end, which is no byte.
+#[test]
+fn what_was_typed_before_a_session_came_forward_is_heard_there() {
+    as_everyone(|scene| {
+        let terminal = Terminal::of(scene);
+        let script = format!(
+            ": > asks; until test -e typed; do sleep 0.05; done; {} -- cat > heard",
+            scene.guard_words()
+        );
+        let [asks, typed, heard] = ["asks", "typed", "heard"].map(|name| scene.work().join(name));
+        let (_stream, child) = terminal.start(scene, &script);
+        terminal.wait(child, || {
+            if asks.exists() && !typed.exists() {
+                terminal.type_in("one\n\ntwo\n\x04");
+                scene.write("home/work/typed", "");
+            }
+        });
+        assert_eq!(fs::read_to_string(&heard).unwrap(), "one\n\ntwo\n");
+        for file in [asks, typed, heard] {
+            fs::remove_file(file).unwrap();
+        }
+    });
+}

@@ -17,7 +17,10 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
 use rustix::io::{Errno, read, write};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
+    tcsetwinsize,
+};
 
 use super::carry::{Ends, Unwritten};
 
@@ -25,6 +28,8 @@ use super::carry::{Ends, Unwritten};
 const MOST: usize = 4096;
 /// So often what a session wrote is shown before it stops, at most: it may write for ever.
 const LAST: usize = 64;
+/// So many lines are taken at once: each is a byte at least of what a terminal keeps.
+const LINES: usize = 4096;
 
 /// Both terminals.
 #[derive(Debug)]
@@ -219,10 +224,27 @@ impl Terminal {
             Some((before, ours)) if is_same(&now, &ours) => before,
             Some(_) | None => now,
         };
+        self.take_lines(state, &before);
         let mut ours = before.clone();
         ours.make_raw();
         let (_, ours) = state.modes.insert((before, ours));
         tcsetattr(&self.outer, OptionalActions::Now, ours)
+    }
+
+    /// Takes what was typed so far, line by line: once it is raw an end that was typed is a zero among the others.
+    fn take_lines(&self, state: &mut State, before: &Termios) {
+        if !before.local_modes.contains(LocalModes::ICANON) {
+            return;
+        }
+        for _ in 0..LINES {
+            match read_to(&self.outer, &mut state.typed) {
+                Ok(0) => state
+                    .typed
+                    .push(before.special_codes[SpecialCodeIndex::VEOF]),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
     }
 
     fn copy_size(&self, state: &State) {
