@@ -723,7 +723,6 @@ fn asking(judged: Judged, more: &[&[Asked]]) -> Result<BpfProgram, Error> {
         Asks::Program
         | Asks::Connection
         | Asks::Attributes
-        | Asks::Group
         | Asks::Datagrams
         | Asks::Message
         | Asks::Server => true,

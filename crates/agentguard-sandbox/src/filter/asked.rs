@@ -30,8 +30,6 @@ pub(crate) enum Asks {
     Server,
     /// A mode, an owner or times are to be changed.
     Attributes,
-    /// A process group is to be joined.
-    Group,
 }
 
 pub(super) const fn asked(number: libc::c_long, what: Asks, why: &'static str) -> Asked {

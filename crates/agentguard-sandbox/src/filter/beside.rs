@@ -24,8 +24,6 @@ const EXTENDED: &str = "Landlock does not hold extended attributes and flags out
     that somebody puts there anew";
 const NEITHER: &str = "Landlock asks for no right where a file is opened neither to be read nor written, and who waits on \
     such a terminal learns when somebody types";
-const GROUPS: &str = "for what one of a process group does at a terminal the kernel stops or hangs up all of it, and asks no \
-    Landlock domain";
 const SETTINGS: &str =
     "file systems take settings, and new directories, by whoever may only read there";
 /// The kinds of requests (`_IOC_TYPE`) that file systems share, and of these those that only tell: flags, and where
@@ -189,13 +187,6 @@ const REMOVEXATTRAT: libc::c_long = 466;
 
 /// What is asked of the mediator besides.
 pub(super) const ASKED_BESIDE: &[Asked] = &[
-    // Without a group it is one of the process's own.
-    Asked {
-        number: libc::SYS_setpgid,
-        what: Asks::Group,
-        when: &[When::Not(1, 0)],
-        why: GROUPS,
-    },
     asked(libc::SYS_fchmod, Asks::Attributes, ATTRIBUTES),
     asked(libc::SYS_fchmodat, Asks::Attributes, ATTRIBUTES),
     asked(libc::SYS_fchmodat2, Asks::Attributes, ATTRIBUTES),

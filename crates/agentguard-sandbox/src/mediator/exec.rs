@@ -142,10 +142,6 @@ impl Worker<'_> {
                 self.answer_attributes(notification);
                 Ok(())
             }
-            Some(Asks::Group) => {
-                self.answer_group(notification);
-                Ok(())
-            }
             Some(Asks::Datagrams) => {
                 self.answer_socket(notification);
                 Ok(())
@@ -332,7 +328,6 @@ impl Worker<'_> {
                 | Asks::Mask
                 | Asks::Connection
                 | Asks::Attributes
-                | Asks::Group
                 | Asks::Datagrams
                 | Asks::Message
                 | Asks::Server,

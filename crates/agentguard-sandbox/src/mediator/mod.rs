@@ -15,7 +15,6 @@ mod environment;
 mod exec;
 mod explain;
 mod front;
-mod groups;
 mod held;
 mod image;
 mod init;

@@ -17,8 +17,8 @@ pub(crate) use libc::sock_filter as Instruction;
 pub(crate) use mount::{Attributes, change_tree, idmap_tree, raise_loopback};
 pub(crate) use process::{
     Forked, close_above, close_all_but, end, end_scope, find_user_keyring, fork, fork_into,
-    fork_sibling, is_controlled_by, most_descriptors, move_away, next_dead, process_group,
-    replace_image, share_one_heap, unshare,
+    fork_sibling, is_controlled_by, most_descriptors, move_away, next_dead, replace_image,
+    share_one_heap, unshare,
 };
 pub(crate) use seccomp::{
     Listener, Notification, install_filter, install_listener, landlock_version,

@@ -216,13 +216,6 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// The process group of this process; none where its number means nothing here, since it was made in a pid
-/// namespace outside.
-pub(crate) fn process_group() -> Option<Pid> {
-    // SAFETY: `getpgrp` takes nothing, reads no memory and cannot fail.
-    Pid::from_raw(unsafe { libc::getpgrp() })
-}
-
 /// Whether a terminal controls this process. Numbers of a session that was made in a pid namespace outside are 0.
 pub(crate) fn is_controlled_by(terminal: BorrowedFd<'_>) -> bool {
     // SAFETY: `getsid` takes a number and reads no memory.
