@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::attack::Tried;
-use crate::lifetime::{PATIENCE, until, with_argument};
+use crate::lifetime::{PATIENCE, stop, until, with_argument};
 use crate::scene::{Scene, as_everyone};
 use crate::session::status;
 use crate::streams::state;
@@ -285,6 +285,42 @@ fn a_session_whose_terminal_is_gone_reads_its_end() {
         until("it has ended", || with_argument(&name).is_empty());
         child.wait().unwrap();
         fs::remove_file(ready).unwrap();
+    });
+}
+
+/// A guard that was stopped by somebody, and not with its agent, has not given the terminal back.
+#[test]
+fn a_session_whose_guard_was_stopped_has_the_terminal_again() {
+    as_everyone(|scene| {
+        let terminal = Terminal::of(scene);
+        let name = format!("halted-{}", std::process::id());
+        let script = format!(
+            "{} -- sh -c ': > ready; cat > heard' {name}; stty sane; : > sent; fg",
+            scene.guard_words()
+        );
+        let [ready, sent, heard] = ["ready", "sent", "heard"].map(|name| scene.work().join(name));
+        let (_stream, child) = terminal.start(scene, &script);
+        let (mut is_halted, mut is_typed) = (false, false);
+        let is_raw = || {
+            let modes = tcgetattr(&terminal.controller).unwrap();
+            !modes.local_modes.contains(LocalModes::ICANON)
+        };
+        let shown = terminal.wait(child, || {
+            if ready.exists() && !is_halted {
+                assert!(is_raw());
+                with_argument(&name).into_iter().for_each(stop);
+                is_halted = true;
+            }
+            if sent.exists() && is_raw() && !is_typed {
+                terminal.type_in("a line\n\x04");
+                is_typed = true;
+            }
+        });
+        assert_eq!(fs::read_to_string(&heard).unwrap(), "a line\n", "{shown}");
+        assert!(!is_raw());
+        for file in [ready, sent, heard] {
+            fs::remove_file(file).unwrap();
+        }
     });
 }
 

@@ -106,7 +106,8 @@ impl Terminal {
     pub(crate) fn come_forward(&self) -> bool {
         let mut state = self.lock();
         let is_there = state.is_wanted && state.inner.is_some() && self.is_in_front();
-        if !is_there || (!state.is_forward && self.make_raw(&mut state).is_err()) {
+        // Somebody may have stopped us and set it as it was since.
+        if !is_there || self.make_raw(&mut state).is_err() {
             return false;
         }
         state.is_forward = true;
@@ -295,13 +296,6 @@ impl Terminal {
             true => Moved::Some,
             false => Moved::Dry,
         }
-    }
-}
-
-/// However it ends, ours is given back.
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        self.fall_back();
     }
 }
 
