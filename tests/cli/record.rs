@@ -306,6 +306,32 @@ fn a_log_that_is_damaged_in_its_middle_is_named_and_hides_no_other() {
     }
 }
 
+/// Where no length stands, what follows is no less there than behind a broken entry.
+#[test]
+fn a_log_that_is_broken_between_entries_is_shown_to_there_and_not_said_to_end_there() {
+    let (home, damaged) = Home::with_a_damaged_log();
+    let path = damaged.join("wal");
+    let mut bytes = fs::read(&path).unwrap();
+    let first = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let length = u32::from_be_bytes(*bytes[first..].first_chunk().unwrap());
+    bytes[first + 12 + usize::try_from(length).unwrap()] = 0xff;
+    fs::write(&path, bytes).unwrap();
+    let name = damaged.file_name().unwrap().to_str().unwrap();
+    let named = " is damaged at entry 1: the write-ahead file is broken there, and goes on";
+    for words in [
+        &["log", "show", name][..],
+        &["log", "tail", name],
+        &["log", "query", name],
+    ] {
+        let (code, told) = answer(&home.run(&[], words));
+        assert_eq!(code, Some(2), "{words:?}: {told}");
+        holds(&told, &[named, "sh s.sh"]);
+    }
+    let (code, told) = answer(&home.run(&[], &["trace", "nothing"]));
+    assert_eq!(code, Some(2), "{told}");
+    holds(&told, &[named]);
+}
+
 #[test]
 fn where_a_log_is_damaged_it_is_said_that_not_all_is_erased() {
     let (home, damaged) = Home::with_a_damaged_log();

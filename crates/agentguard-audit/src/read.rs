@@ -5,10 +5,10 @@ use std::path::Path;
 use agentguard_core::{Digest, Entry, Event, SessionStatus, Span};
 use serde::{Serialize, Serializer};
 
-use crate::Error;
-use crate::source::Source;
+use crate::source::{self, Source};
 use crate::texts::{Found, Texts, commitment_of};
-use crate::wal::{Frames, Next};
+use crate::wal::{self, Frames, Next};
+use crate::{Checkpoint, Error, store};
 
 /// An entry as it stands in its log, with its place and the text it commits to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -74,12 +74,21 @@ impl Entries {
         &self.origin
     }
 
-    fn read(&mut self) -> Result<Option<Recorded>, Error> {
+    /// Reads the next entry; `lacking` is what says that there is one, where none could be read.
+    fn read(&mut self, lacking: Option<String>) -> Result<Option<Recorded>, Error> {
         let (path, index) = (&self.path, self.index);
         let next = self.source.next().map_err(|e| Error::io("read", path, e))?;
         let entry: Entry = match next {
-            // What is written just now looks torn.
-            Next::End | Next::Torn => return Ok(None),
+            Next::End | Next::Torn => {
+                if let Some(lacking) = lacking {
+                    return Err(Error::damaged(path, index, lacking));
+                }
+                // What is written just now looks torn, and is there when it is read again.
+                return match self.lacking()? {
+                    None => Ok(None),
+                    lacking => self.read(lacking),
+                };
+            }
             Next::Entry { sound: false, .. } => {
                 return Err(Error::damaged(path, index, "it is not what was written"));
             }
@@ -108,6 +117,23 @@ impl Entries {
             is_changed,
         }))
     }
+
+    /// What says that the log goes on, or went on, where it can be read no further.
+    fn lacking(&self) -> Result<Option<String>, Error> {
+        let path = self.path.join("wal");
+        if let (Some(offset), Some(file)) = (self.source.offset(), store::open(&path)?)
+            && wal::sound_beyond(&file, offset, &path)?.is_some()
+        {
+            return Ok(Some(wal::GOES_ON.to_owned()));
+        }
+        // One that cannot be read as such is for `verify` to tell.
+        let checkpoint = source::read_checkpoint(&self.path)?
+            .and_then(|note| Checkpoint::danger_unverified(&note).ok());
+        let signed = checkpoint.map_or(0, |checkpoint| checkpoint.size);
+        let index = self.index;
+        Ok((index < signed)
+            .then(|| format!("{signed} entries are signed, and {index} can be read")))
+    }
 }
 
 impl Iterator for Entries {
@@ -117,7 +143,7 @@ impl Iterator for Entries {
         if self.is_broken {
             return None;
         }
-        let read = self.read();
+        let read = self.read(None);
         self.is_broken = read.is_err();
         read.transpose()
     }

@@ -20,6 +20,9 @@ const LONGEST_LINE: usize = 512;
 const FIRST_READ: usize = 1 << 12;
 const LARGEST_READ: usize = 1 << 17;
 
+/// What is wrong where no entry can be read, and a sound one follows.
+pub(crate) const GOES_ON: &str = "the write-ahead file is broken there, and goes on";
+
 /// The first line of the write-ahead file of `origin`.
 pub(crate) fn first_line(origin: &str) -> String {
     format!("{MAGIC}{origin}\n")

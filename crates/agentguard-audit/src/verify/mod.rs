@@ -254,11 +254,7 @@ impl Pass<'_> {
             return Ok(());
         };
         if wal::sound_beyond(&file, offset, &path)?.is_some() {
-            report.find(
-                Fault::Changed,
-                index,
-                "the write-ahead file is broken there, and goes on",
-            );
+            report.find(Fault::Changed, index, wal::GOES_ON);
         } else if index >= report.signed {
             report.remark(Remark::Torn, index);
         }

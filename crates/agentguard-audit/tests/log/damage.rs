@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use agentguard_audit::{Fault, Report};
+use agentguard_audit::{Entries, Error, Fault, Report};
 use proptest::prelude::*;
 
 use crate::home::*;
@@ -51,6 +51,48 @@ impl Victim {
     fn frames(&self) -> Vec<std::ops::Range<usize>> {
         frames(&fs::read(self.directory.join("wal")).unwrap())
     }
+}
+
+/// How many entries are read, and the one that is said to be damaged.
+fn read(directory: &Path) -> (usize, Option<u64>) {
+    let mut read = 0;
+    for recorded in Entries::open(directory).unwrap() {
+        if let Err(Error::Damaged { index, .. }) = recorded {
+            return (read, Some(index));
+        }
+        recorded.unwrap();
+        read += 1;
+    }
+    (read, None)
+}
+
+/// A log is not taken for a shorter one: where a length is broken the rest looks like what is written just now.
+#[test]
+fn a_log_that_is_broken_or_cut_is_read_to_there_and_not_said_to_end_there() {
+    let victim = Victim::new();
+    let path = victim.directory.join("wal");
+    let whole = fs::read(&path).unwrap();
+    assert_eq!(read(&victim.directory), (302, None));
+    for index in [0, 1, 255, 256, 300, 301] {
+        let frame = frames(&whole)[index].clone();
+        // No length at all, and one that goes beyond what follows, or into it.
+        for (at, byte) in [(0, 0x80), (2, 0xff), (3, 0xff)] {
+            let mut bytes = whole.clone();
+            bytes[frame.start + at] = byte;
+            fs::write(&path, bytes).unwrap();
+            let expected = (index, Some(u64::try_from(index).unwrap()));
+            assert_eq!(read(&victim.directory), expected, "{at}");
+        }
+        for end in [frame.start, frame.start + 3, frame.end - 1] {
+            fs::write(&path, &whole[..end]).unwrap();
+            let expected = (index, Some(u64::try_from(index).unwrap()));
+            assert_eq!(read(&victim.directory), expected, "{end}");
+        }
+    }
+    fs::remove_file(&path).unwrap();
+    assert_eq!(read(&victim.directory), (302, None));
+    fs::remove_file(victim.directory.join("tile/entries/001.p/46")).unwrap();
+    assert_eq!(read(&victim.directory), (256, Some(256)));
 }
 
 #[test]

@@ -44,13 +44,14 @@ pub(crate) fn tail(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fai
     let mut entries = Entries::open(&log.directory)?;
     let mut last = VecDeque::new();
     for recorded in entries.by_ref() {
-        if last.len() == TAIL {
+        // What is broken stands behind what could be read.
+        if last.len() == TAIL + usize::from(recorded.is_err()) {
             last.pop_front();
         }
-        last.push_back(recorded?);
+        last.push_back(recorded);
     }
     for recorded in last {
-        tell(&recorded, arguments, voice)?;
+        tell(&recorded?, arguments, voice)?;
     }
     loop {
         // Asked before reading: what was written until then is read below.
