@@ -1,5 +1,6 @@
 //! `credential`: what agents put to use and never read.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
@@ -237,14 +238,15 @@ fn host(text: &str, usual: &'static str) -> Result<(Host, u16), Failure> {
         !host.contains(':') || host.ends_with(']')
     });
     let (name, port) = divided.unwrap_or((text, usual));
-    let name = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
+    let is_bare = name.contains(':') && !name.starts_with('[');
+    let name = match is_bare {
+        true => Cow::Owned(format!("[{name}]")),
+        false => Cow::Borrowed(name),
+    };
     let number = port.parse().ok().filter(|number| *number != 0);
     let wrong = || Failure::new(format!("`--host {text}`: `{port}` is no port"));
     let port: u16 = number.ok_or_else(wrong)?;
-    let host = Host::parse(name).map_err(|error| {
+    let host = Host::parse(&name).map_err(|error| {
         Failure::new(format!("`--host {text}`: {error}"))
             .with_hint("name one host; a token goes to no pattern of hosts")
     })?;

@@ -403,6 +403,28 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_named_in_brackets_with_its_port() {
+        for (port, names) in [
+            (8443, ["[::1]:8443", "[0:0::1]:8443"]),
+            (443, ["[::1]", "[::1]:443"]),
+        ] {
+            let origin = Origin {
+                host: Host::parse("[::1]").unwrap(),
+                port,
+                ..origin()
+            };
+            for host in names {
+                let parts = parts("GET", "/", &[("host", host)]);
+                assert!(read(&origin, &parts).is_ok(), "{host}");
+            }
+            for host in ["::1", "[::1]:80", "[::2]", "[::1]8443", "::1:8443"] {
+                let parts = parts("GET", "/", &[("host", host)]);
+                assert!(read(&origin, &parts).is_err(), "{host}");
+            }
+        }
+    }
+
+    #[test]
     fn what_makes_another_request_of_it_is_refused() {
         for (method, header, refused_by) in [
             ("delete", ("a", "b"), "gate/method"),
