@@ -93,8 +93,12 @@ fn a_renamed_copy_is_the_same_program() {
         );
         refused(scene, &["sh", "-c", "exec ./notes --version"], DENIED_BY);
         refused(scene, &["sh", "-c", "PATH=.:$PATH; notes"], DENIED_BY);
-        // Through a magic link of the caller's it cannot be told before which program is meant.
-        let through = ["./attack", "run", "/proc/self/cwd/notes"];
+        for own in ["self/cwd", "thread-self/cwd", "self/task/../cwd"] {
+            let path = format!("/proc/{own}/notes");
+            refused(scene, &["./attack", "run", &path], DENIED_BY);
+        }
+        // Through a magic link of another's it cannot be told before which program is meant.
+        let through = ["sh", "-c", "./attack run /proc/$$/cwd/notes; :"];
         refused(scene, &through, "programs/unknown");
         refused(
             scene,
@@ -395,6 +399,32 @@ fn what_names_no_program_fails_as_it_does_without_us() {
         let bare = scene.run_bare(&command).tried();
         let [too_long, too_many] = ["error-36", "error-7"];
         bare.all_are(&["ENOENT", "EFAULT", too_long, too_many], &[]);
+        let ran = scene.run(&command);
+        assert_eq!(ran.tried(), bare, "{}", ran.stderr);
+    });
+}
+
+#[test]
+fn what_leads_nowhere_fails_as_it_does_without_us_and_its_own_directory_is_one_by_any_name() {
+    as_everyone(|scene| {
+        let command = ["./attack", "odd_program", "/bin/true"];
+        let bare = scene.run_bare(&command).tried();
+        for (what, said) in [
+            ("closed", "EBADF"),
+            ("negative-itself", "EBADF"),
+            ("round", "ELOOP"),
+            ("not-followed", "ELOOP"),
+            ("first-line-longest", "ok"),
+            ("first-line-too-long", "ENOEXEC"),
+            ("first-line-begins-never", "ENOEXEC"),
+            ("/proc/self/cwd/none", "ENOENT"),
+            ("/proc/self/cwd/program", "ok"),
+        ] {
+            assert_eq!(bare.result(what), said, "{what}");
+        }
+        for made in ["round", "link", "program", "script"] {
+            fs::remove_file(scene.work().join(made)).unwrap();
+        }
         let ran = scene.run(&command);
         assert_eq!(ran.tried(), bare, "{}", ran.stderr);
     });

@@ -55,7 +55,7 @@ attack late, own, receive, waiting, queued, network, connects, births, naive;
 attack interfaces, clones, legacy, listener, kernel_files;
 attack keys, apart, forget;
 attack say, rise, run, memory, deleted, by_descriptor, environment, explained, spawned, full_outputs;
-attack fifo, most_arguments, no_program, full_terminal;
+attack fifo, most_arguments, no_program, odd_program, full_terminal;
 attack mark, race;
 attack names, bind_names, race_names, race_beside, naive_names, many_names, race_parts, let_go, own_terminal, odd_names;
 attack orders, nesting, wait_closed, traced;

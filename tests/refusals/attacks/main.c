@@ -67,6 +67,7 @@ static const struct {
 	{ "fifo", fifo },
 	{ "most_arguments", most_arguments },
 	{ "no_program", no_program },
+	{ "odd_program", odd_program },
 	{ "full_terminal", full_terminal },
 	{ "mark", mark },
 	{ "race", race },

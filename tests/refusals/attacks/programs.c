@@ -293,6 +293,67 @@ int no_program(int argc, char **argv)
 	return 0;
 }
 
+/* Executes what a path leads to from a descriptor. */
+static void tell_exec_at(const char *what, int at, const char *path, int flags)
+{
+	char *words[] = { (char *)path, NULL };
+	pid_t child = fork();
+	if (child == 0) {
+		tell(what, syscall(SYS_execveat, at, path, words, environ, flags));
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+}
+
+/* Executes a script whose first line is `before` blanks, then a path of this length to PROGRAM, then `after`. */
+static void tell_script(const char *what, int before, int length, const char *program, const char *after)
+{
+	char line[1024] = "#!", *words[] = { "./script", NULL };
+	int slashes = length - (int)strlen(program);
+	memset(line + 2, ' ', before);
+	memset(line + 2 + before, '/', slashes);
+	strcpy(line + 2 + before + slashes, program);
+	strcat(line, after);
+	int file = open("script", O_CREAT | O_TRUNC | O_WRONLY, 0755);
+	if (write(file, line, strlen(line)) < 0)
+		return;
+	close(file);
+	tell_exec(what, "./script", words, environ);
+}
+
+/* odd_program PROGRAM: paths and first lines that lead nowhere, and those that lead to it by the caller's own /proc. */
+int odd_program(int argc, char **argv)
+{
+	(void)argc;
+	char *words[] = { argv[0], NULL };
+	char *paths[] = {
+		"round", "round/x", "/proc/self/cwd/round", "/proc/self/cwd/none", "/proc/self/none", "/proc/self/cwd",
+		"/proc/self/cwd/link", "/proc/self/cwd/script/x", "/proc/thread-self/cwd/program", "/proc/self/cwd/program",
+	};
+	int file = open("/", O_RDONLY), directory = open(".", O_PATH);
+	if (symlink("round", "round") < 0 || symlink(argv[0], "link") < 0 || symlink(argv[0], "program") < 0)
+		return 1;
+	close(file);
+	tell_exec_at("closed", file, "x", 0);
+	tell_exec_at("closed-itself", file, "", AT_EMPTY_PATH);
+	tell_exec_at("negative", -7, "x", 0);
+	tell_exec_at("negative-itself", -7, "", AT_EMPTY_PATH);
+	tell_exec_at("closed-but-absolute", file, "/none", 0);
+	tell_exec_at("not-followed", directory, "link", AT_SYMLINK_NOFOLLOW);
+	tell_exec_at("link-that-is-held", open("link", O_PATH | O_NOFOLLOW), "", AT_EMPTY_PATH);
+	tell_script("first-line-longest", 0, 253, argv[0], "\nx");
+	tell_script("first-line-ends-by-a-blank", 0, 253, argv[0], " x\n");
+	tell_script("first-line-too-long", 0, 254, argv[0], "\nx");
+	tell_script("first-line-much-too-long", 0, 300, argv[0], "\nx");
+	tell_script("first-line-begins-late", 200, 60, argv[0], "\nx");
+	tell_script("first-line-begins-never", 300, 60, argv[0], "\nx");
+	tell_script("first-line-is-all", 0, 254, argv[0], "");
+	tell_script("first-line-is-all-and-short", 0, 60, argv[0], "");
+	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+		tell_exec(paths[i], paths[i], words, environ);
+	return 0;
+}
+
 /* full_terminal PROGRAM: standard error is a terminal of our own, which takes a few bytes more and no line. */
 int full_terminal(int argc, char **argv)
 {

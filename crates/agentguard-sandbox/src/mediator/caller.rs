@@ -45,6 +45,21 @@ impl Processes {
         fs::openat(&self.0, path, careful(flags), Mode::empty())
     }
 
+    /// Opens what a descriptor of a process leads to.
+    pub(super) fn follow_descriptor(
+        &self,
+        process: Pid,
+        number: i32,
+        flags: OFlags,
+    ) -> Result<OwnedFd> {
+        let opened = self.follow(process, &format!("fd/{number}"), flags);
+        // What is deleted has its link still: only a number that stands for nothing has none.
+        opened.map_err(|error| match error {
+            Errno::NOENT => Errno::BADF,
+            other => other,
+        })
+    }
+
     /// Takes a descriptor of a thread's, by its number.
     pub(super) fn descriptor(&self, thread: Pid, number: i32) -> Result<OwnedFd> {
         if number < 0 {
@@ -199,7 +214,7 @@ impl Processes {
     pub(super) fn open_named(&self, caller: Pid, named: &Named, flags: OFlags) -> Result<OwnedFd> {
         if named.path.is_empty() {
             let number = named.at.ok_or(Errno::NOENT)?;
-            return self.follow(caller, &format!("fd/{number}"), flags);
+            return self.follow_descriptor(caller, number, flags);
         }
         if let Some(own) = own_link(&named.path) {
             return self.follow(caller, &own, flags & !OFlags::NOFOLLOW);
@@ -207,7 +222,7 @@ impl Processes {
         let base = match (named.path.first(), named.at) {
             // The caller's root is the session's, as this process's own is: nobody inside may change it.
             (Some(b'/'), _) => return open_below(fs::CWD, &named.path, flags),
-            (_, Some(number)) => self.follow(caller, &format!("fd/{number}"), OFlags::PATH)?,
+            (_, Some(number)) => self.follow_descriptor(caller, number, OFlags::PATH)?,
             (_, None) => self.follow(caller, "cwd", OFlags::PATH)?,
         };
         open_below(base.as_fd(), &named.path, flags)
@@ -247,7 +262,7 @@ fn open_below(base: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedF
 }
 
 /// Flags that never wait, for a FIFO above all, whatever it is that a caller names.
-fn careful(flags: OFlags) -> OFlags {
+pub(super) fn careful(flags: OFlags) -> OFlags {
     // openat2(2) takes no further flags along with O_PATH, which opens nothing that could wait.
     let careful = match flags.contains(OFlags::PATH) {
         true => OFlags::CLOEXEC,

@@ -6,18 +6,18 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agentguard_core::{Digest, Exec, OutcomeOf, Program, ProgramClass, Rule};
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use super::arguments::{Arguments, Pointed};
 use super::attributes::Trees;
-use super::caller::{Named, Processes};
+use super::caller::{Named, Processes, careful};
 use super::calling::Callings;
 use super::explain::{Telling, Told};
 use super::held::changed;
@@ -26,6 +26,7 @@ use super::messages::Copied;
 use super::names::Names;
 use super::nowhere::Nowhere;
 use super::peers::Peers;
+use super::resolve::{Resolver, kind};
 use super::seats::{Seat, Seats};
 use super::verify::{Judged, Seen};
 use super::waits::Waits;
@@ -462,25 +463,52 @@ impl Worker<'_> {
             OFlags::empty()
         };
         match processes.open_named(caller, named, OFlags::RDONLY | link) {
-            Ok(file) => {
-                let names = &self.shared.names;
-                names.refuse_masked(processes, file.as_fd())?;
-                Ok(Opened::File(file))
-            }
-            // A link into /proc: its target can only be told by the caller's own call.
-            Err(Errno::LOOP) => Ok(Opened::Unreadable(unknown(named))),
-            Err(Errno::NOENT) if is_magic(&named.path) => Ok(Opened::Unreadable(unknown(named))),
+            Ok(file) => self.opened(file),
+            Err(Errno::LOOP) => self.walk(caller, named, no_follow),
+            Err(Errno::NOENT) if is_magic(&named.path) => self.walk(caller, named, no_follow),
             Err(Errno::ACCESS | Errno::PERM) => {
                 let place = processes.open_named(caller, named, OFlags::PATH | link)?;
-                let path = processes.path_of(place.as_fd())?;
-                Ok(Opened::Unreadable(Program {
-                    path,
-                    sha256: Digest::of(b""),
-                    class: ProgramClass::Unknown,
-                }))
+                self.unreadable(place.as_fd())
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Opens what a path leads to that goes through links below `/proc`, or round in a circle.
+    fn walk(&self, caller: Pid, named: &Named, no_follow: bool) -> Result<Opened, Errno> {
+        let processes = &self.shared.processes;
+        // What the descriptor holds is a link.
+        if named.path.is_empty() {
+            return Err(Errno::LOOP);
+        }
+        let found = match Resolver::new(processes, caller).file(named, !no_follow) {
+            Ok(found) if kind(found.as_fd())? == FileType::Symlink => return Err(Errno::LOOP),
+            Ok(found) => found,
+            Err(errno @ (Errno::LOOP | Errno::NOENT | Errno::NOTDIR)) => return Err(errno),
+            // A link of somebody else's: its target can only be told by the caller's own call.
+            Err(_) => return Ok(Opened::Unreadable(unknown(named))),
+        };
+        match processes.reopen(found.as_fd(), careful(OFlags::RDONLY)) {
+            Ok(file) => self.opened(file),
+            Err(Errno::ACCESS | Errno::PERM) => self.unreadable(found.as_fd()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn opened(&self, file: OwnedFd) -> Result<Opened, Errno> {
+        let Shared {
+            names, processes, ..
+        } = &**self.shared;
+        names.refuse_masked(processes, file.as_fd())?;
+        Ok(Opened::File(file))
+    }
+
+    fn unreadable(&self, place: BorrowedFd<'_>) -> Result<Opened, Errno> {
+        Ok(Opened::Unreadable(Program {
+            path: self.shared.processes.path_of(place)?,
+            sha256: Digest::of(b""),
+            class: ProgramClass::Unknown,
+        }))
     }
 
     /// Lets the kernel go on, traced, and looks at what comes of it.

@@ -316,8 +316,20 @@ fn loaders() -> impl Iterator<Item = OwnedFd> {
 
 fn parse_shebang(start: &[u8]) -> Option<Shebang> {
     let line = start.strip_prefix(b"#!")?;
-    let line = line.split(|byte| *byte == b'\n' || *byte == 0).next()?;
     let is_blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
+    let is_end = |byte: &u8| *byte == b'\n' || *byte == 0;
+    let is_whole = start.len() < FIRST_LINE || line.contains(&b'\n');
+    let line = match is_whole {
+        true => line,
+        // The kernel runs no interpreter whose path may be cut, and leaves the last byte out of an argument that is.
+        false => {
+            let path = line.iter().position(|byte| !is_blank(byte))?;
+            let mut rest = line.get(path..)?.iter();
+            rest.find(|byte| is_blank(byte) || is_end(byte))?;
+            line.split_last()?.1
+        }
+    };
+    let line = line.split(is_end).next()?;
     let line = trim(line, is_blank);
     let end = line.iter().position(is_blank).unwrap_or(line.len());
     let (interpreter, rest) = line.split_at_checked(end)?;
@@ -406,6 +418,38 @@ mod tests {
             parsed("#!/usr/bin/env -S a  b\n"),
             found("/usr/bin/env", Some("-S a  b"))
         );
+    }
+
+    #[test]
+    fn an_interpreter_whose_path_is_cut_is_none() {
+        let read = |line: String| {
+            let bytes = line.as_bytes();
+            parse_shebang(bytes.get(..FIRST_LINE).unwrap_or(bytes))
+        };
+        let path = |length| format!("/{}", "x".repeat(length - 1));
+        for (length, rest, is_script) in [
+            (252, "\n", true),
+            (253, "\n", true),
+            (253, " x\n", true),
+            (253, "", true),
+            (254, "\n", false),
+            (254, "", false),
+            (300, "\n", false),
+        ] {
+            let found = read(format!("#!{}{rest}", path(length)));
+            assert_eq!(found.is_some(), is_script, "{length}{rest:?}");
+            let found = found.map(|found| (found.interpreter.len(), found.argument));
+            assert_eq!(
+                found,
+                is_script.then_some((length, None)),
+                "{length}{rest:?}"
+            );
+        }
+        let argument = |text: String| read(text).unwrap().argument.unwrap().len();
+        assert_eq!(argument(format!("#!/x {}\n", "y".repeat(250))), 250);
+        assert_eq!(argument(format!("#!/x {}\n", "y".repeat(251))), 250);
+        assert_eq!(argument(format!("#!/x {}\n", "y".repeat(300))), 250);
+        assert_eq!(read(format!("#!{}", " ".repeat(300))), None);
     }
 
     #[test]

@@ -148,14 +148,9 @@ impl<'p> Resolver<'p> {
         }
         let base = match named.at {
             None => self.processes.follow(self.caller, "cwd", OFlags::PATH),
-            Some(number) if number < 0 => return Err(Errno::BADF),
             Some(number) => {
-                let link = format!("fd/{number}");
-                let opened = self.processes.follow(self.caller, &link, OFlags::PATH);
-                opened.map_err(|error| match error {
-                    Errno::NOENT => Errno::BADF,
-                    other => other,
-                })
+                let processes = self.processes;
+                processes.follow_descriptor(self.caller, number, OFlags::PATH)
             }
         };
         base.map(Some)
