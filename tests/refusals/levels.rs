@@ -103,6 +103,11 @@ fn a_level_below_what_policy_requires_is_refused_and_recorded() {
             "{}",
             ran.stderr
         );
+        assert!(
+            !ran.stderr.contains("weaker by"),
+            "what never began is said to be weaker: {}",
+            ran.stderr
+        );
         assert!(!scene.work().join("ran").exists());
         let mut refused = Vec::new();
         scene.each_event(|event| {

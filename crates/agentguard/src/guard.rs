@@ -138,9 +138,8 @@ impl Guard {
             }
         };
         session.branch.clone_from(&prepared.branch);
-        let judge = policies
-            .judge(session.clone())
-            .with_denied_content(denied.content);
+        let judge = policies.judge(session.clone());
+        let judge = judge.with_denied_content(denied.content);
         let start = start(&session, &confined, &arranged.plan.command, run.enforcement);
         let beginning = Beginning {
             key,
@@ -158,6 +157,7 @@ impl Guard {
             Ok(permit) => permit,
             Err(refusal) => return Err(refused(record, &refusal, &arranged.plan.command, tell)),
         };
+        tell.begins();
         let supervisor = Supervisor::new((&gate, &judge), (&record, &book, &lending), tell);
         let beside = (way_out, (signer, prepared.mediator()));
         let session_runs = || prepared.start(permit, &supervisor, signals);

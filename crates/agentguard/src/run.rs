@@ -151,6 +151,9 @@ pub trait Tell: Sync {
     /// Something about the session is good to know before it begins.
     fn note(&self, text: &str);
 
+    /// No rule refused the session: it begins.
+    fn begins(&self);
+
     /// Something waits for a human.
     fn asked(&self, question: &Question);
 }
@@ -162,6 +165,8 @@ pub struct Silent;
 impl Tell for Silent {
     fn refused(&self, _: &Told) {}
     fn note(&self, _: &str) {}
+
+    fn begins(&self) {}
 
     fn asked(&self, _: &Question) {}
 }

@@ -11,7 +11,6 @@ use crate::flags::{
     TIMEOUT, WORKSPACE,
 };
 use crate::places::working_directory;
-use crate::voice::Voice;
 
 /// What the flags ask for.
 pub(crate) fn run(arguments: &Arguments) -> Result<Run, Failure> {
@@ -86,7 +85,8 @@ fn variable(name: &str) -> Result<String, Failure> {
 }
 
 /// A weaker run is asked for by name, and what it does not hold is said.
-pub(crate) fn say_what_is_weaker(run: &Run, json: bool, voice: &mut Voice) -> Result<(), Failure> {
+pub(crate) fn what_is_weaker(run: &Run) -> Vec<String> {
+    let mut weaker = Vec::new();
     let network = run.network.unwrap_or(Network::Isolated);
     let by_network = Level::Full.missing(network);
     for promise in run.level.missing(network) {
@@ -94,13 +94,15 @@ pub(crate) fn say_what_is_weaker(run: &Run, json: bool, voice: &mut Voice) -> Re
             true => "--network=host".to_owned(),
             false => format!("--level={}", run.level.as_str()),
         };
-        let text = format!("weaker by {flag}: not promised: {}", promise.text());
-        voice.note(json, &text)?;
+        weaker.push(format!(
+            "weaker by {flag}: not promised: {}",
+            promise.text()
+        ));
     }
     if run.enforcement == Enforcement::Shadow {
         let text = "weaker by --shadow: only the deny-list and an organisation's policy are enforced; \
                     what other rules refuse is recorded, and goes on";
-        voice.note(json, text)?;
+        weaker.push(text.to_owned());
     }
-    Ok(())
+    weaker
 }

@@ -32,10 +32,9 @@ pub(crate) fn run(arguments: &Arguments, voice: &mut Voice) -> Result<Exit, Fail
         return plan::show(&arranged, run.enforcement, arguments.has(&JSON), voice);
     }
     guard.refuse_level(&run).map_err(failure)?;
-    ask::say_what_is_weaker(&run, arguments.has(&JSON), voice)?;
     let learning = arguments.path(&LEARN).map(Learning::at).transpose();
     let learning = learning.map_err(failure)?;
-    let report = Report::of(arguments)?;
+    let report = Report::of(arguments, ask::what_is_weaker(&run))?;
     let fence = fence::Fence::of_process()?;
     let finished = guard.exec(&run, &report, &signals);
     drop(fence);

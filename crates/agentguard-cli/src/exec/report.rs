@@ -19,13 +19,15 @@ pub(crate) struct Report {
     json: bool,
     stderr: Lines,
     file: Option<Lines>,
+    /// What a weaker run does not hold.
+    weaker: Vec<String>,
     /// Whether it was said, or is known, how nobody is asked.
     has_asked: AtomicBool,
 }
 
 impl Report {
-    /// What the flags ask for.
-    pub(crate) fn of(arguments: &Arguments) -> Result<Self, Failure> {
+    /// What the flags ask for, of a run that is weaker by this.
+    pub(crate) fn of(arguments: &Arguments, weaker: Vec<String>) -> Result<Self, Failure> {
         let json = arguments.has(&JSON);
         let file = arguments.numbers(&REPORT_FD).next().map(open).transpose()?;
         let file = file
@@ -36,6 +38,7 @@ impl Report {
             json,
             stderr: Lines::to(Stderr, missed)?,
             file,
+            weaker,
             has_asked: AtomicBool::new(arguments.has(&APPROVAL_TIMEOUT)),
         })
     }
@@ -66,6 +69,10 @@ impl Tell for Report {
             }
             false => format!("agentguard: note: {}\n", visible(text)),
         });
+    }
+
+    fn begins(&self) {
+        self.weaker.iter().for_each(|text| self.note(text));
     }
 
     fn refused(&self, told: &Told) {
