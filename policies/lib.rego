@@ -57,10 +57,11 @@ taken_up contains path if {
 		".rprofile", ".shadowenv.d", ".sl/config", ".sl/sharedpath", ".sourcekit-lsp", ".tabnine", ".theia", ".tool-versions", ".trae", ".vibe",
 		".vim/coc-settings.json", ".vimrc", ".vs/mcp.json", ".vscode", ".warp", ".windsurf", ".yarn/plugins",
 		".yarn/releases", ".yarnrc", ".yarnrc.yml", ".zed", "_darcs/prefs/defaults",
-		"_darcs/prefs/prefs", "buildserver.json", "bunfig.toml", "codebuff.json", "crush.json", "devenv.local.nix", "devenv.local.yaml", "devenv.nix", "devenv.yaml", "gptme.toml", "hie.yaml",
+		"_darcs/prefs/prefs", "buildserver.json", "bunfig.toml", "codebuff.json", "crush.json", "devenv.local.nix", "devenv.local.yaml", "devenv.nix", "devenv.yaml",
+		"devshell.toml", "flake.lock", "flake.nix", "gptme.toml", "hie.yaml",
 		"kilo.json", "kilo.jsonc", "lean-toolchain",
 		"mise.local.toml", "mise.toml", "mise/config.toml", "opencode.json", "opencode.jsonc", "rust-analyzer.toml",
-		"rust-toolchain", "rust-toolchain.toml",
+		"rust-toolchain", "rust-toolchain.toml", "shell.nix",
 	]
 }
 

@@ -41,6 +41,7 @@ test_so_is_what_any_agent_or_tool_reads if {
 		".byebugrc", ".flox", ".merlin", ".psysh.php", ".shadowenv.d", ".sourcekit-lsp", ".theia", "devenv.local.nix",
 		"devenv.local.yaml", "devenv.nix", "devenv.yaml", "lean-toolchain",
 		".bsp", ".bzr/branch/branch.conf", ".octaverc", "buildserver.json", "hie.yaml",
+		"devshell.toml", "flake.lock", "flake.nix", "shell.nix",
 		".vs/mcp.json", "codebuff.json", "gptme.toml", "rust-analyzer.toml", "kilo.jsonc", "mise.toml", "rust-toolchain.toml",
 	} {
 		{path, concat("/", ["**", path])} - pinned == set()
@@ -51,6 +52,7 @@ test_so_is_what_any_agent_or_tool_reads if {
 		{path, concat("/", ["**/.git/..", path])} - judged == set()
 		not concat("/", ["**", path]) in judged
 	}
+	not "**/default.nix" in judged
 }
 
 # What other programs for git's repositories keep there.

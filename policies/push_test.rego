@@ -111,7 +111,7 @@ test_what_makes_others_run_code_is_not_pushed if {
 	}
 	every path in {
 		"a/.vscode/tasks.json", "a/b/.envrc", "packages/web/.claude/settings.json", "a/.github/hooks/x.json",
-		"vendor/.npmrc", "Vendored/c/.NPMRC",
+		"vendor/.npmrc", "Vendored/c/.NPMRC", "a/flake.lock",
 	} {
 		changes(path, "100644") == {"push/agents"}
 	}

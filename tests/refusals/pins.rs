@@ -240,6 +240,7 @@ fn settings_are_held_at_any_depth_and_their_directories_move_and_what_was_fetche
             "a/b/.envrc",
             "a/buildServer.json",
             "a/.shadowenv.d/env.lisp",
+            "a/flake.nix",
             "a/lean-toolchain",
             "r/.github/workflows/ci.yml",
         ];
