@@ -1,11 +1,11 @@
 //! Carrying what is read and written between what is outside and a pipe of the session's.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags, SeekFrom, Stat, fcntl_setfl, fstat, seek};
-use rustix::io::{Errno, fcntl_dupfd_cloexec, ioctl_fionread};
+use rustix::io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, ioctl_fionread, preadv2, pwritev2};
 use rustix::net::{RecvFlags, recv};
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, tee};
 
@@ -13,10 +13,16 @@ use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, tee};
 const MOST: usize = 64 * 1024;
 /// So much is written without waiting to a pipe that can be written to (pipe(7), `PIPE_BUF`).
 const ATOMIC: usize = 4096;
+/// No place of its own in a stream, as preadv2(2) has it.
+const WHERE_IT_IS: u64 = u64::MAX;
 /// How soon it is looked again whether the agent read, where it made its pipe larger and nobody is told.
 const PAUSE: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 5_000_000,
+};
+const NOW: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
 };
 
 /// What a session wrote and nobody got.
@@ -177,10 +183,6 @@ fn pause(session: &OwnedFd) {
 
 /// Takes so much out of a pipe as is there.
 fn take(from: &OwnedFd, mut count: usize) {
-    const NOW: Timespec = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
     let mut buffer = vec![0; count];
     while let Some(rest) = buffer.get_mut(..count).filter(|rest| !rest.is_empty()) {
         // Where others read there too it may be gone, and what comes next is not what the agent has read.
@@ -189,11 +191,30 @@ fn take(from: &OwnedFd, mut count: usize) {
             Err(Errno::INTR) => continue,
             Ok(_) | Err(_) => return,
         }
-        match rustix::io::read(from, rest) {
+        match read_now(from, rest) {
             Ok(read @ 1..) => count -= read,
             Err(Errno::INTR) => {}
             Ok(_) | Err(_) => return,
         }
+    }
+}
+
+/// Reads what is there by now: whoever else reads there may have come first.
+fn read_now(from: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let mut slices = [IoSliceMut::new(buffer)];
+    match preadv2(from, &mut slices, WHERE_IT_IS, ReadWriteFlags::NOWAIT) {
+        // A FIFO, a pipe that was opened anew, and older kernels wait then.
+        Err(Errno::OPNOTSUPP) => rustix::io::read(from, buffer),
+        read => read,
+    }
+}
+
+/// Writes what there is room for by now: whoever else writes there may have come first.
+fn write_now(to: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+    let slices = [IoSlice::new(bytes)];
+    match pwritev2(to, &slices, WHERE_IT_IS, ReadWriteFlags::NOWAIT) {
+        Err(Errno::OPNOTSUPP) => rustix::io::write(to, bytes),
+        written => written,
     }
 }
 
@@ -237,17 +258,24 @@ fn put(to: &OwnedFd, bytes: &[u8], session: &OwnedFd) -> usize {
 /// Empties a pipe, to the end.
 fn empty(from: &OwnedFd, to: &OwnedFd, ends: &Ends) -> Result<(), Errno> {
     let mut buffer = vec![0; MOST];
-    let at_once = match kind(to) == FileType::RegularFile {
+    let kind = kind(to);
+    let at_once = match kind == FileType::RegularFile {
         true => MOST,
         false => ATOMIC,
     };
+    // What else there is can be written to whatever others do, or cannot be asked so.
+    let put: fn(&OwnedFd, &[u8]) -> Result<usize, Errno> =
+        match matches!(kind, FileType::Fifo | FileType::Socket) {
+            true => write_now,
+            false => |to: &OwnedFd, bytes: &[u8]| rustix::io::write(to, bytes),
+        };
     let mut is_over = false;
     loop {
         match rustix::io::read(from, &mut buffer) {
             Ok(0) => return Ok(()),
             Ok(read) => {
                 for piece in buffer.get(..read).unwrap_or_default().chunks(at_once) {
-                    write(to, piece, &ends.patience)?;
+                    write(to, put, piece, &ends.patience)?;
                 }
             }
             Err(Errno::INTR) => {}
@@ -262,12 +290,17 @@ fn empty(from: &OwnedFd, to: &OwnedFd, ends: &Ends) -> Result<(), Errno> {
 }
 
 /// Writes to what is outside, as long as somebody has patience.
-fn write(to: &OwnedFd, mut bytes: &[u8], patience: &OwnedFd) -> Result<(), Errno> {
+fn write(
+    to: &OwnedFd,
+    put: fn(&OwnedFd, &[u8]) -> Result<usize, Errno>,
+    mut bytes: &[u8],
+    patience: &OwnedFd,
+) -> Result<(), Errno> {
     while !bytes.is_empty() {
         if wait((to, PollFlags::OUT), patience)? == Ready::End {
             return Err(Errno::TIMEDOUT);
         }
-        match rustix::io::write(to, bytes) {
+        match put(to, bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(error) => return Err(error),
@@ -301,5 +334,104 @@ fn wait((stream, flags): (&OwnedFd, PollFlags), end: &OwnedFd) -> Result<Ready, 
         if end {
             return Ok(Ready::End);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc::channel;
+    use std::thread::{scope, spawn};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Two come to the same at once, which is tried often enough that they do.
+    const ROUNDS: usize = 500;
+
+    fn at_once(arrived: &AtomicU32) {
+        arrived.fetch_add(1, Ordering::AcqRel);
+        while arrived.load(Ordering::Acquire) < 2 {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Fails where it does not come to its end.
+    fn ends(test: impl FnOnce() + Send + 'static) {
+        let (sender, receiver) = channel();
+        spawn(move || {
+            test();
+            let _ = sender.send(());
+        });
+        let ended = receiver.recv_timeout(Duration::from_secs(60));
+        ended.expect("somebody waits for what others took");
+    }
+
+    fn pipe() -> (OwnedFd, OwnedFd) {
+        let (reads, writes) = io::pipe().unwrap();
+        (reads.into(), writes.into())
+    }
+
+    fn can_be_asked_at_once() -> bool {
+        let (reads, _writes) = pipe();
+        let mut slices = [IoSliceMut::new(&mut [])];
+        let asked = preadv2(&reads, &mut slices, WHERE_IT_IS, ReadWriteFlags::NOWAIT);
+        asked != Err(Errno::OPNOTSUPP)
+    }
+
+    #[test]
+    fn who_takes_what_others_took_meanwhile_does_not_wait() {
+        if !can_be_asked_at_once() {
+            println!("NOT TRIED: this kernel waits in any case");
+            return;
+        }
+        ends(|| {
+            let (reads, writes) = pipe();
+            for _ in 0..ROUNDS {
+                rustix::io::write(&writes, b"x").unwrap();
+                let arrived = AtomicU32::new(0);
+                let taken = || {
+                    at_once(&arrived);
+                    take(&reads, 1);
+                };
+                scope(|scope| {
+                    scope.spawn(taken);
+                    taken();
+                });
+                assert_eq!(ioctl_fionread(&reads), Ok(0));
+            }
+        });
+    }
+
+    #[test]
+    fn who_writes_where_others_wrote_meanwhile_waits_only_while_somebody_has_patience() {
+        if !can_be_asked_at_once() {
+            println!("NOT TRIED: this kernel waits in any case");
+            return;
+        }
+        ends(|| {
+            let page = [b'x'; ATOMIC];
+            let (reads, writes) = pipe();
+            while write_now(&writes, &page).is_ok() {}
+            for _ in 0..ROUNDS {
+                take(&reads, ATOMIC);
+                let (patience, hold) = pipe();
+                let arrived = AtomicU32::new(0);
+                let put = || {
+                    at_once(&arrived);
+                    write(&writes, write_now, &page, &patience)
+                };
+                let ended = scope(|scope| {
+                    let others = scope.spawn(put);
+                    let mine = scope.spawn(put);
+                    // Until one of them wrote.
+                    let mut full = [PollFd::new(&writes, PollFlags::OUT)];
+                    while poll(&mut full, Some(&NOW)) != Ok(0) {}
+                    drop(hold);
+                    [others.join().unwrap(), mine.join().unwrap()]
+                });
+                assert!(ended.contains(&Ok(())) && ended.contains(&Err(Errno::TIMEDOUT)));
+            }
+        });
     }
 }
