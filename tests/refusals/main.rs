@@ -44,6 +44,7 @@ mod held;
 mod held_execs;
 mod hung;
 mod infrastructure;
+mod jobs;
 mod kept;
 mod kernel;
 mod learned;

@@ -56,7 +56,7 @@ impl Terminal {
         !modes.local_modes.contains(LocalModes::ICANON)
     }
 
-    fn type_in(&self, text: &str) {
+    pub(crate) fn type_in(&self, text: &str) {
         rustix::io::write(&self.controller, text.as_bytes()).unwrap();
     }
 

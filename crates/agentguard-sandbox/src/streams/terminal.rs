@@ -130,10 +130,12 @@ impl Terminal {
                 break;
             }
         }
+        // Modes that are not what we made of them are somebody else's by now: another session's that has it too.
         let was_forward = std::mem::take(&mut state.is_forward);
         if was_forward
             && self.is_in_front()
-            && let Some((before, _)) = &state.modes
+            && let Some((before, ours)) = &state.modes
+            && tcgetattr(&self.outer).is_ok_and(|now| is_same(&now, ours))
         {
             let _ = tcsetattr(&self.outer, OptionalActions::Now, before);
         }
@@ -226,10 +228,13 @@ impl Terminal {
             Some(_) | None => now,
         };
         self.take_lines(state, &before);
-        let mut ours = before.clone();
-        ours.make_raw();
-        let (_, ours) = state.modes.insert((before, ours));
-        tcsetattr(&self.outer, OptionalActions::Now, ours)
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(&self.outer, OptionalActions::Now, &raw)?;
+        // As its driver took them.
+        let ours = tcgetattr(&self.outer).unwrap_or(raw);
+        state.modes = Some((before, ours));
+        Ok(())
     }
 
     /// Takes what was typed so far, line by line: once it is raw an end that was typed is a zero among the others.
