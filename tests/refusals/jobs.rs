@@ -57,3 +57,57 @@ fn a_terminal_that_two_sessions_share_is_left_as_it_was() {
         forget(scene, &["first", "second", "over", "seen"]);
     });
 }
+
+/// Some programs catch the signal of who reads from behind, and stop by another. Its reader is not stopped, and no shell
+/// looks after it.
+#[test]
+fn a_session_that_stops_itself_before_a_reader_goes_on() {
+    as_everyone(|scene| {
+        let terminal = Terminal::of(scene);
+        let script = format!(
+            "{} -- sh -c 'kill -STOP $$; echo went on' | cat",
+            scene.guard_words()
+        );
+        let (_stream, child) = terminal.start(scene, &script);
+        let shown = terminal.wait(child, || {});
+        assert!(shown.contains("went on"), "{shown}");
+    });
+}
+
+/// Where those behind may not write (`stty tostop`). What it reads makes it no less of a job.
+#[test]
+fn a_session_that_writes_from_behind_is_a_stopped_job() {
+    as_everyone(|scene| {
+        let terminal = Terminal::of(scene);
+        let script = format!(
+            "stty tostop; {} -- sh -c 'echo went on' < /dev/null & \
+             until jobs -s | grep -q .; do sleep 0.05; done; fg",
+            scene.guard_words()
+        );
+        let (_stream, child) = terminal.start(scene, &script);
+        let shown = terminal.wait(child, || {});
+        assert!(shown.contains("went on\r\n"), "{shown}");
+    });
+}
+
+/// Its guard does not stop with it where nobody would send that on.
+#[test]
+fn a_session_that_stopped_itself_is_ended_by_a_key() {
+    as_everyone(|scene| {
+        let terminal = Terminal::of(scene);
+        let script = format!(
+            "exec {} -- sh -c ': > ready; kill -STOP $$; sleep 80'",
+            scene.guard_words()
+        );
+        let (stream, child) = terminal.start(scene, &script);
+        let mut is_typed = false;
+        let shown = terminal.wait(child, || {
+            if !is_typed && is_there(scene, "ready") && !is_raw(&stream) {
+                terminal.type_in("\x03");
+                is_typed = true;
+            }
+        });
+        assert!(shown.contains("ended by signal 2"), "{shown}");
+        forget(scene, &["ready"]);
+    });
+}

@@ -114,22 +114,20 @@ impl<'s> Job<'s> {
         let Some(terminal) = self.terminal else {
             return Ok(());
         };
-        if matches!(signal, Some(libc::SIGTTIN | libc::SIGTTOU)) {
+        // Whom nobody outside wanted to stop asks for the terminal: by which signal says nothing, since some programs
+        // catch those of the kernel, and stop by another.
+        if !self.is_to_stop.take() {
             terminal.want();
             // Others may read what it writes, and it asks for the first time.
             if !terminal.is_forward() && terminal.come_forward() {
                 return self.go_on();
             }
         }
-        let is_a_job = terminal.fall_back()
-            || self.is_to_stop.take()
-            || sys::is_controlled_by(std::io::stdin().as_fd());
+        terminal.fall_back();
         // One that was not stopped has a terminal without a shell, at which the agent would not have been stopped by
         // this signal either.
-        let goes_on = is_a_job
-            && !sys::stop().map_err(Error::io("stop with the agent"))?
-            && signal == Some(libc::SIGTSTP);
-        match goes_on {
+        let is_stopped = sys::stop().map_err(Error::io("stop with the agent"))?;
+        match !is_stopped && signal == Some(libc::SIGTSTP) {
             true => self.go_on(),
             false => Ok(()),
         }

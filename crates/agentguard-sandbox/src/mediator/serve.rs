@@ -452,7 +452,14 @@ fn wait_for_agent(
                     is_stopped = false;
                 }
                 Some(FromGuard::Behind) => front.set(shared.agent, false),
-                Some(FromGuard::Signal(number)) => front.signal(shared.agent, number),
+                Some(FromGuard::Signal(number)) => {
+                    front.signal(shared.agent, number);
+                    // Its guard was not stopped with it, so that no shell sends it on to hear of that.
+                    if is_stopped && number != libc::SIGTSTP {
+                        front.signal(shared.agent, libc::SIGCONT);
+                        is_stopped = false;
+                    }
+                }
                 // The guard is gone, and so is everything inside.
                 Some(FromGuard::Start { .. }) | None => return Err(Error::Garbled),
             }

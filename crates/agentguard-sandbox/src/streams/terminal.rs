@@ -122,8 +122,8 @@ impl Terminal {
         self.lock().is_wanted = true;
     }
 
-    /// Shows what the session wrote, and gives ours back as it was. Returns whether what was typed was the session's.
-    pub(crate) fn fall_back(&self) -> bool {
+    /// Shows what the session wrote, and gives ours back as it was.
+    pub(crate) fn fall_back(&self) {
         let mut state = self.lock();
         for _ in 0..LAST {
             if self.move_written(&mut state) != Moved::Some {
@@ -131,15 +131,13 @@ impl Terminal {
             }
         }
         // Modes that are not what we made of them are somebody else's by now: another session's that has it too.
-        let was_forward = std::mem::take(&mut state.is_forward);
-        if was_forward
+        if std::mem::take(&mut state.is_forward)
             && self.is_in_front()
             && let Some((before, ours)) = &state.modes
             && tcgetattr(&self.outer).is_ok_and(|now| is_same(&now, ours))
         {
             let _ = tcsetattr(&self.outer, OptionalActions::Now, before);
         }
-        was_forward
     }
 
     pub(crate) fn is_forward(&self) -> bool {
