@@ -4,6 +4,7 @@ use std::fs;
 
 use rustix::termios::{LocalModes, tcgetattr};
 
+use crate::lifetime::with_argument;
 use crate::scene::{Scene, as_everyone};
 use crate::terminal::Terminal;
 
@@ -109,5 +110,28 @@ fn a_session_that_stopped_itself_is_ended_by_a_key() {
         });
         assert!(shown.contains("ended by signal 2"), "{shown}");
         forget(scene, &["ready"]);
+    });
+}
+
+/// Whoever stops its guard with it has no more time for that, nor has what goes on in a session of its own.
+#[test]
+fn a_session_whose_guard_is_stopped_ends_when_its_time_is_over() {
+    as_everyone(|scene| {
+        let terminal = Terminal::of(scene);
+        let seconds = format!("80.{}", std::process::id());
+        let script = format!(
+            "{} --timeout=2 -- sh -c 'setsid sleep {seconds} & kill -STOP $$'; : > stopped; \
+             until test -e dead; do sleep 0.05; done; fg",
+            scene.guard_words()
+        );
+        let (_stream, child) = terminal.start(scene, &script);
+        let shown = terminal.wait(child, || {
+            let is_over = is_there(scene, "stopped") && with_argument(&seconds).is_empty();
+            if is_over && !is_there(scene, "dead") {
+                scene.write("home/work/dead", "");
+            }
+        });
+        assert!(shown.contains("time was over"), "{shown}");
+        forget(scene, &["stopped", "dead"]);
     });
 }

@@ -3,12 +3,13 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use agentguard_core::{Held, Network, OutcomeOf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions,
-    WaitOptions, WaitStatus, getrlimit, pidfd_open, set_dumpable_behavior,
+    WaitOptions, WaitStatus, getrlimit, pidfd_open, pidfd_send_signal, set_dumpable_behavior,
     set_parent_process_death_signal, setrlimit, waitid,
 };
 
@@ -45,6 +46,8 @@ use crate::{again, doctor, filter, sys};
 pub(crate) const NAME: &str = "agentguard-mediator";
 /// How often refs and stops are looked for, in nanoseconds.
 const PAUSE: i64 = 100_000_000;
+/// How much longer than its time a session may take: its guard ends it then, unless that was stopped with it.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Runs this process as a mediator or a prober, where a guard started it as one, and then does not return.
 ///
@@ -340,6 +343,7 @@ impl Serving {
         let mut looking = Looking {
             watch,
             bounds: Bounds::of(plan),
+            end: end_of(plan),
         };
         let not_run = wait_for_agent(
             (control, &self.around, &self.front),
@@ -368,6 +372,8 @@ impl Serving {
 struct Looking {
     watch: Watch,
     bounds: Bounds,
+    /// When its time is over for certain.
+    end: Option<Instant>,
 }
 
 impl Looking {
@@ -471,7 +477,16 @@ fn wait_for_agent(
         is_stopped = note_stop(control, shared, is_stopped)?;
         looking.watch.look(control)?;
         looking.bounds.look();
+        if looking.end.is_some_and(|end| end <= Instant::now()) {
+            // One that is gone is met above.
+            let _ = pidfd_send_signal(handle, Signal::KILL);
+        }
     }
+}
+
+fn end_of(plan: &Plan) -> Option<Instant> {
+    let time = Duration::from_secs(plan.confinement.limits.seconds?);
+    Instant::now().checked_add(time)?.checked_add(GRACE)
 }
 
 fn tell_outcomes(control: BorrowedFd<'_>, shared: &Shared) -> Result<(), Error> {
