@@ -1,10 +1,11 @@
 //! Sessions as jobs of a shell's: stopped, sent on and interrupted as any other.
 
 use std::fs;
+use std::time::Duration;
 
 use rustix::termios::{LocalModes, tcgetattr};
 
-use crate::lifetime::with_argument;
+use crate::lifetime::{parent, until, with_argument};
 use crate::scene::{Scene, as_everyone};
 use crate::terminal::Terminal;
 
@@ -133,5 +134,39 @@ fn a_session_whose_guard_is_stopped_ends_when_its_time_is_over() {
         });
         assert!(shown.contains("time was over"), "{shown}");
         forget(scene, &["stopped", "dead"]);
+    });
+}
+
+/// What it wrote last is not shown yet, nothing more comes of it, and its terminal says so as often as it is asked.
+#[test]
+fn a_guard_waits_for_a_terminal_that_nobody_reads_and_does_nothing_else() {
+    as_everyone(|scene| {
+        let terminal = Terminal::of(scene);
+        let word = format!("endless-{}", std::process::id());
+        let script = format!("{} --timeout=1 -- yes {word}", scene.guard_words());
+        let (_stream, child) = terminal.start(scene, &script);
+        let inside = || {
+            let all = with_argument(&word).into_iter();
+            all.filter(|one| {
+                fs::read_to_string(format!("/proc/{one}/comm")).is_ok_and(|name| name == "yes\n")
+            })
+            .collect::<Vec<_>>()
+        };
+        until("it writes", || !inside().is_empty());
+        until("it is over", || inside().is_empty());
+        let guards = with_argument(&word);
+        let guard = guards.iter().find(|one| parent(**one) != Some(1)).unwrap();
+        let spent = || {
+            let stat = fs::read_to_string(format!("/proc/{guard}/stat")).unwrap();
+            let (_, fields) = stat.rsplit_once(')').unwrap();
+            let fields = fields.split_whitespace().skip(11).take(2); // proc_pid_stat(5): utime, stime
+            fields.map(|one| one.parse::<u64>().unwrap()).sum::<u64>()
+        };
+        let before = spent();
+        // What is looked for is what does not happen meanwhile.
+        std::thread::sleep(Duration::from_secs(1));
+        // Hundredths of a second.
+        assert!(spent() - before < 20);
+        terminal.wait(child, || {});
     });
 }

@@ -161,7 +161,7 @@ impl Terminal {
 
     /// Carries until everything inside is dead and what it wrote is shown, or ours is hung up.
     pub(super) fn carry(&self, ends: &Ends) -> Result<(), Unwritten> {
-        let mut is_over = false;
+        let (mut is_over, mut is_left) = (false, false);
         loop {
             let (inner, at_outer, at_inner) = {
                 let mut state = self.lock();
@@ -180,14 +180,19 @@ impl Terminal {
                 true => &ends.patience,
                 false => &ends.session,
             };
+            // One that everybody left says so for ever.
+            let asked = match at_inner.is_empty() || is_left {
+                true => PollFd::new(&self.changed, PollFlags::empty()),
+                false => PollFd::new(&inner, at_inner),
+            };
             let mut polled = [
                 PollFd::new(&self.outer, at_outer),
-                PollFd::new(&inner, at_inner),
+                asked,
                 PollFd::new(&self.changed, PollFlags::IN),
                 PollFd::new(end, PollFlags::empty()),
             ];
             let waited = poll(&mut polled, None);
-            let [outer, _, changed, end] = polled.map(|one| one.revents());
+            let [outer, inner, changed, end] = polled.map(|one| one.revents());
             match waited {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(unwritten(error)),
@@ -195,6 +200,7 @@ impl Terminal {
             if !changed.is_empty() {
                 hear(&self.changed);
             }
+            is_left |= at_inner.contains(PollFlags::IN) && inner == PollFlags::HUP;
             if outer.intersects(PollFlags::HUP | PollFlags::ERR) {
                 self.lock().hang_up();
                 return Ok(());
