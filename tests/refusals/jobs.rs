@@ -170,3 +170,21 @@ fn a_guard_waits_for_a_terminal_that_nobody_reads_and_does_nothing_else() {
         terminal.wait(child, || {});
     });
 }
+
+/// By the kernel alone nobody hears of it: who waits for a child that is no program yet is not stopped.
+#[test]
+fn a_session_that_is_stopped_while_a_program_begins_is_a_stopped_job() {
+    as_everyone(|scene| {
+        let terminal = Terminal::of(scene);
+        let script = format!(
+            "{} -- ./attack unborn; jobs -s > stopped; fg",
+            scene.guard_words()
+        );
+        let (_stream, child) = terminal.start(scene, &script);
+        let shown = terminal.wait(child, || {});
+        let stopped = fs::read_to_string(scene.work().join("stopped")).unwrap();
+        assert!(stopped.contains("unborn"), "{stopped} {shown}");
+        assert!(shown.contains("child ok"), "{shown}");
+        forget(scene, &["stopped"]);
+    });
+}

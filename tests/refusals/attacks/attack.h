@@ -67,7 +67,7 @@ attack hung, make_file, reach_own;
 attack no_number, no_space, given_up, mixture;
 attack http, raw, resolve, datagrams, undo, fastopen, handed_on, resolve_all, protocols, take_over;
 attack turned, turned_race, messages, copies;
-attack standard, behind;
+attack standard, behind, unborn;
 attack forgotten, narrower, first_process, lease, queues, consoles;
 
 #endif

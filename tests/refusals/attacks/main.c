@@ -117,6 +117,7 @@ static const struct {
 	{ "narrower", narrower },
 	{ "standard", standard },
 	{ "behind", behind },
+	{ "unborn", unborn },
 	{ "first_process", first_process },
 	{ "lease", lease },
 	{ "queues", queues },

@@ -71,6 +71,21 @@ static void turn(void)
 	tell("size", ioctl(0, TIOCSWINSZ, &size));
 }
 
+/* unborn: its group is stopped, as by a key, while it waits for a child that is no program yet. */
+int unborn(int argc, char **argv)
+{
+	pid_t child = vfork();
+
+	(void)argc, (void)argv;
+	if (child == 0) {
+		kill(0, SIGTSTP);
+		execl("/bin/true", "true", NULL);
+		_exit(1);
+	}
+	tell("child", waitpid(child, NULL, 0));
+	return 0;
+}
+
 /* behind WAY [stop]: has the terminal of others who are in front, or are to be once it was stopped. */
 int behind(int argc, char **argv)
 {

@@ -14,6 +14,14 @@ pub(super) const THREAD: u32 = OFlags::EXCL.bits();
 /// What is asked of a file's state, by whichever way it is reached.
 pub(super) const STATE: StatxFlags = StatxFlags::BASIC_STATS;
 
+/// The calls by which a process makes another, and may wait for that to be a program.
+const MAKE_PROCESSES: &[libc::c_long] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_vfork,
+    libc::SYS_clone,
+    libc::SYS_clone3,
+];
+
 /// What is said to a caller of an error that is none of its own: that this process holds all that it can for others.
 pub(super) fn later(error: Errno) -> Errno {
     match error {
@@ -91,10 +99,41 @@ impl Processes {
         pending & !held != 0
     }
 
-    /// Whether a process was stopped by a signal, and not by a tracer.
+    /// Whether a process was stopped by a signal, and not by a tracer. One that waits for its child to be a program is
+    /// stopped no earlier than that child is one, so it counts as stopped where the child is (vfork(2)).
     pub(super) fn is_stopped(&self, process: Pid) -> bool {
-        self.status(process, "State:")
-            .is_some_and(|state| state.starts_with('T'))
+        let state = |process| {
+            let state = self.status(process, "State:")?;
+            state.chars().next()
+        };
+        match state(process) {
+            Some('T') => true,
+            Some('D') if self.makes_a_process(process) => {
+                let children = self.children(process);
+                children.into_iter().any(|child| state(child) == Some('T'))
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Whether the call that a process waits in makes another (proc_pid_syscall(5)).
+    fn makes_a_process(&self, process: Pid) -> bool {
+        let call = self.text(process, "syscall").unwrap_or_default();
+        let number = call
+            .split(' ')
+            .next()
+            .and_then(|number| number.parse().ok());
+        number.is_some_and(|number: libc::c_long| MAKE_PROCESSES.contains(&number))
+    }
+
+    /// The children of a process's first thread; none where the kernel does not tell (proc_tid_children(5)).
+    fn children(&self, process: Pid) -> Vec<Pid> {
+        let path = format!("task/{}/children", process.as_raw_nonzero());
+        let numbers = self.text(process, &path).unwrap_or_default();
+        let numbers = numbers.split_ascii_whitespace();
+        numbers
+            .filter_map(|number| Pid::from_raw(number.parse().ok()?))
+            .collect()
     }
 
     /// Whether a thread of ours traces it.
@@ -173,14 +212,19 @@ impl Processes {
 
     /// A line of `/proc/PID/status` (proc_pid_status(5)).
     pub(super) fn status(&self, process: Pid, name: &str) -> Option<String> {
-        let file = self.follow(process, "status", OFlags::RDONLY).ok()?;
-        let mut bytes = [0; 4096];
-        let length = rustix::io::read(&file, &mut bytes).ok()?;
-        // The name in it is the process's own choice, and may be no text.
-        let text = String::from_utf8_lossy(bytes.get(..length)?);
+        let text = self.text(process, "status")?;
         text.lines()
             .find_map(|line| line.strip_prefix(name))
             .map(|value| value.trim().to_owned())
+    }
+
+    /// The beginning of what the kernel says of a process.
+    fn text(&self, process: Pid, name: &str) -> Option<String> {
+        let file = self.follow(process, name, OFlags::RDONLY).ok()?;
+        let mut bytes = [0; 4096];
+        let length = rustix::io::read(&file, &mut bytes).ok()?;
+        // The name in it is the process's own choice, and may be no text.
+        Some(String::from_utf8_lossy(bytes.get(..length)?).into_owned())
     }
 
     /// The path of an open file, as the kernel names it, byte by byte.
