@@ -454,7 +454,7 @@ impl Prepared {
         let relay = Relay::start(listeners)?;
         let carrying = streams.begin()?;
         let terminal = carrying.terminal();
-        let in_front = terminal.is_some_and(Terminal::come_forward);
+        let in_front = terminal.is_some_and(Terminal::can_come_forward);
         // It has threads of its own to start first: ours are there when it asks.
         let begun = send(&control, &FromGuard::Start { in_front }).or_else(Error::unless_gone);
         let served = std::thread::scope(|scope| {
@@ -545,7 +545,7 @@ impl<S: Supervise> Main<'_, S> {
             FromMediator::Started { process } => {
                 let process = Pid::from_raw(process).ok_or(Error::Garbled)?;
                 prefer_when_memory_is_short(process);
-                self.job.is(process);
+                self.job.begins(process)?;
             }
             FromMediator::NotExecuted { errno } => ended.not_executed = Some(errno),
             FromMediator::Stopped { signal } => self.job.stop_too(signal)?,

@@ -3,7 +3,7 @@
 //! A shell stops, sends on and interrupts a job by its group, in which we are. The agent is in a session of its own, and
 //! hears of it from here.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -20,6 +20,8 @@ pub(crate) struct Job<'s> {
     terminal: Option<&'s Terminal>,
     /// The agent's first process, once it is there.
     agent: OnceCell<OwnedFd>,
+    /// Signals that came before.
+    early: RefCell<Vec<Held>>,
     /// Whether whoever has us as a job wants it stopped.
     is_to_stop: Cell<bool>,
 }
@@ -36,14 +38,24 @@ impl<'s> Job<'s> {
             signals,
             terminal,
             agent: OnceCell::new(),
+            early: RefCell::default(),
             is_to_stop: Cell::new(false),
         }
     }
 
-    /// The agent's first process is this one.
-    pub(crate) fn is(&self, agent: Pid) {
+    /// The agent's first process is this one. Whoever is in front by now hears what is typed: a key that stops or ends
+    /// it would be lost before.
+    pub(crate) fn begins(&self, agent: Pid) -> Result<(), Error> {
         if let Ok(handle) = pidfd_open(agent, PidfdFlags::empty()) {
             let _ = self.agent.set(handle);
+        }
+        for held in self.early.take() {
+            self.pass(held)?;
+        }
+        match self.terminal.map(Terminal::come_forward) {
+            // What it was told before may be true no more.
+            Some(false) => self.tell(&FromGuard::Behind),
+            Some(true) | None => Ok(()),
         }
     }
 
@@ -91,6 +103,7 @@ impl<'s> Job<'s> {
 
     fn pass(&self, held: Held) -> Result<(), Error> {
         let Some(agent) = self.agent.get() else {
+            self.early.borrow_mut().push(held);
             return Ok(());
         };
         if held.is_from_terminal {

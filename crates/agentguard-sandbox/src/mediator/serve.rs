@@ -335,9 +335,10 @@ impl Serving {
         let handle = pidfd_open(shared.agent, PidfdFlags::empty())
             .map_err(|error| Error::io("watch the agent")(error.into()))?;
         let process = shared.agent.as_raw_nonzero().get();
+        // Before what is typed comes.
+        self.front.set(shared.agent, in_front);
         send(control, &FromMediator::Started { process })?;
         shared.listener.wake_synchronously();
-        self.front.set(shared.agent, in_front);
         // Nobody reads it any more where the agent's process has ended, which is met below.
         let _ = send(&self.go, &Go);
         let mut looking = Looking {

@@ -102,12 +102,16 @@ impl Terminal {
         Ok(Some((terminal, theirs)))
     }
 
-    /// Lets what is typed be the session's, where it is to be and we are in front. Returns whether it is.
+    /// Whether what is typed can be the session's: it is to be, and we are in front.
+    pub(crate) fn can_come_forward(&self) -> bool {
+        self.is_there(&self.lock())
+    }
+
+    /// Lets what is typed be the session's, where it can be. Returns whether it is.
     pub(crate) fn come_forward(&self) -> bool {
         let mut state = self.lock();
-        let is_there = state.is_wanted && state.inner.is_some() && self.is_in_front();
         // Somebody may have stopped us and set it as it was since.
-        if !is_there || self.make_raw(&mut state).is_err() {
+        if !self.is_there(&state) || self.make_raw(&mut state).is_err() {
             return false;
         }
         state.is_forward = true;
@@ -216,6 +220,10 @@ impl Terminal {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_there(&self, state: &State) -> bool {
+        state.is_wanted && state.inner.is_some() && self.is_in_front()
     }
 
     /// Asked of the kernel, whatever numbers there are here for groups: who reads from behind gets an error, since the
