@@ -137,6 +137,45 @@ fn a_session_whose_guard_is_stopped_ends_when_its_time_is_over() {
     });
 }
 
+/// Nor is there more than its mediator can tell a guard that does not listen.
+#[test]
+fn a_session_that_moves_all_its_refs_while_its_guard_is_stopped_ends_all_the_same() {
+    as_everyone(|scene| {
+        scene.run_bare(&["git", "init", "-q"]);
+        let terminal = Terminal::of(scene);
+        let seconds = format!("81.{}", std::process::id());
+        let refs = |digit: &str| -> String {
+            let lines = (0..9999).map(|one| format!("{} refs/heads/{one}\n", digit.repeat(40)));
+            lines.collect()
+        };
+        scene.write("home/work/.git/packed-refs", &refs("1"));
+        scene.write("home/work/others", &refs("2"));
+        let flood = "import os, time\n\
+                     file = os.open('.git/packed-refs', os.O_RDWR)\n\
+                     all = [open(one, 'rb').read() for one in ('others', '.git/packed-refs')]\n\
+                     open('ready', 'w')\n\
+                     while True:\n\
+                     \tfor one in all: os.pwrite(file, one, 0); time.sleep(0.3)";
+        scene.write("home/work/flood.py", flood);
+        let script = format!(
+            "{} --timeout=4 -- sh -c 'python3 flood.py & setsid sleep {seconds} & \
+             until test -e ready; do sleep 0.05; done; kill -STOP $$'; : > stopped; \
+             until test -e dead; do sleep 0.05; done; fg",
+            scene.guard_words()
+        );
+        let (_stream, child) = terminal.start(scene, &script);
+        let shown = terminal.wait(child, || {
+            let is_over = is_there(scene, "stopped") && with_argument(&seconds).is_empty();
+            if is_over && !is_there(scene, "dead") {
+                scene.write("home/work/dead", "");
+            }
+        });
+        assert!(shown.contains("time was over"), "{shown}");
+        forget(scene, &["ready", "stopped", "dead", "others", "flood.py"]);
+        fs::remove_dir_all(scene.work().join(".git")).unwrap();
+    });
+}
+
 /// What it wrote last is not shown yet, nothing more comes of it, and its terminal says so as often as it is asked.
 #[test]
 fn a_guard_waits_for_a_terminal_that_nobody_reads_and_does_nothing_else() {
@@ -186,5 +225,27 @@ fn a_session_that_is_stopped_while_a_program_begins_is_a_stopped_job() {
         assert!(stopped.contains("unborn"), "{stopped} {shown}");
         assert!(shown.contains("child ok"), "{shown}");
         forget(scene, &["stopped"]);
+    });
+}
+
+/// The kernel shares processors out among sessions of processes first, each of which says how nice it is.
+#[test]
+fn a_session_is_as_nice_as_whoever_started_it() {
+    as_everyone(|scene| {
+        if !std::path::Path::new("/proc/self/autogroup").exists() {
+            println!("NOT TRIED: this kernel has no groups of sessions");
+            return;
+        }
+        let session = format!("{} --", scene.guard_words());
+        let script = format!("nice -n 7 {session} cat /proc/self/autogroup");
+        let ran = scene.run_bare(&["sh", "-c", &script]);
+        // The kernel takes that ten times a second, of whoever is not root.
+        assert!(
+            ran.stdout.contains(" nice "),
+            "{} {}",
+            ran.stdout,
+            ran.stderr
+        );
+        assert!(ran.stdout.trim_end().ends_with(" 7"), "{}", ran.stdout);
     });
 }

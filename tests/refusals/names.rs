@@ -10,6 +10,8 @@ use crate::scene::{Ran, Scene, as_everyone, where_held};
 
 /// More by `AGENTGUARD_RACES`.
 const TRIES: u32 = 400;
+/// So often a race is run that shows nothing by chance.
+const LUCK: u32 = 20;
 
 fn prepare(scene: &Scene) {
     for directory in [
@@ -530,9 +532,13 @@ fn race(scene: &Scene, kind: &str) {
     for directory in ["n", "n/a", "n/a/.git", "n/a/dgit", "n/b"] {
         scene.directory(&format!("home/work/{directory}"));
     }
-    let tried = scene.run(&["./attack", "race_names", kind, &tries]).tried();
-    assert_eq!(tried.result("won"), "0", "{kind}");
-    assert_ne!(tried.result("made"), "0", "{kind}: this shows nothing");
+    // Where others have the processors, its threads may take turns, and meet no judgement that another is in.
+    let is_made = (0..LUCK).any(|_| {
+        let tried = scene.run(&["./attack", "race_names", kind, &tries]).tried();
+        assert_eq!(tried.result("won"), "0", "{kind}");
+        tried.result("made") != "0"
+    });
+    assert!(is_made, "{kind}: this shows nothing");
     assert!(!scene.work().join("n/a/.git/config").exists());
     assert!(!scene.work().join("n/b/.git/config").exists());
 }
@@ -567,8 +573,8 @@ fn a_supervisor_that_lets_the_call_go_on_loses_these_races() {
         }
         for kind in ["path", "symlink", "directory"] {
             let words = ["./attack", "naive_names", kind, "20000"];
-            let won = scene.run_bare(&words).tried().result("won").to_owned();
-            assert_ne!(won, "0", "{kind}");
+            let wins = || scene.run_bare(&words).tried().result("won") != "0";
+            assert!((0..LUCK).any(|_| wins()), "{kind}");
         }
     });
 }

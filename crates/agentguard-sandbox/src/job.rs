@@ -139,10 +139,10 @@ impl<'s> Job<'s> {
         terminal.fall_back();
         // One that was not stopped has a terminal without a shell, at which the agent would not have been stopped by
         // this signal either.
-        let is_stopped = sys::stop().map_err(Error::io("stop with the agent"))?;
-        match !is_stopped && signal == Some(libc::SIGTSTP) {
-            true => self.go_on(),
-            false => Ok(()),
+        match sys::stop().map_err(Error::io("stop with the agent"))? {
+            true => Ok(()), // it is told with the signal by which we went on
+            false if signal == Some(libc::SIGTSTP) => self.go_on(),
+            false => self.tell(&FromGuard::Behind),
         }
     }
 

@@ -23,6 +23,7 @@ use rustix::process::{
     set_dumpable_behavior, set_parent_process_death_signal,
 };
 
+use super::front::Niceness;
 use super::setup::{self, Around, Stage};
 use crate::error::{Failure, Step};
 use crate::forcing;
@@ -71,6 +72,7 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
     }
     set_child_subreaper(Some(getpid())).step("look after the session's processes")?;
     let init = parent()?;
+    let niceness = Niceness::of_caller();
     let scope = landlock::enter_granted(plan, init)?;
     try_tracing()?;
     let root = fs::open("/", flags, Mode::empty()).step("open the root")?;
@@ -89,6 +91,7 @@ pub(super) fn build(plan: &Plan, guard: OwnedFd) -> Result<(Stage, FirstLook), F
         gate,
         callings,
         ways,
+        niceness,
         around: Around::Scope(Beside {
             scope,
             reaper,

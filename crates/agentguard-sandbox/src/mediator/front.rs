@@ -5,12 +5,51 @@
 //! a shell.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, fstat, open};
+use rustix::io::{Errno, write};
 use rustix::process::{Pid, Signal, ioctl_tiocsctty, kill_process_group, setsid};
-use rustix::{stdio, termios};
+use rustix::{process, stdio, termios};
 
 use crate::error::{Failure, Step};
+
+/// How often it is tried to say how nice a session is.
+const TRIES: u32 = 4;
+const A_TENTH: Duration = Duration::from_millis(100);
+
+/// How nice the scheduler is to be to others on behalf of this process: what `nice` meant holds among processes of one
+/// session, and between sessions what each of them says (sched(7), "The autogroup feature").
+pub(super) struct Niceness {
+    nice: i32,
+    /// None where there are no such groups.
+    group: Option<OwnedFd>,
+}
+
+impl Niceness {
+    /// Looks at it while files outside can be opened. The file is of the process that opens it.
+    pub(super) fn of_caller() -> Self {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        Self {
+            nice: process::nice(0).unwrap_or(0),
+            group: open("/proc/self/autogroup", flags, Mode::empty()).ok(),
+        }
+    }
+
+    /// Says so for the session that this process is in by now.
+    fn hand_on(&self) {
+        if let Some(group) = self.group.as_ref().filter(|_| self.nice > 0) {
+            for _ in 0..TRIES {
+                // Where it cannot be, the session is as nice as any other.
+                if write(group, self.nice.to_string().as_bytes()) != Err(Errno::AGAIN) {
+                    return;
+                }
+                // The kernel takes one for all of the machine in so long, of whoever is not root.
+                std::thread::sleep(A_TENTH);
+            }
+        }
+    }
+}
 
 /// The mediator's own session.
 pub(super) struct Front {
@@ -22,13 +61,19 @@ pub(super) struct Front {
 impl Front {
     /// Leaves the session of whoever started the guard. Where the agent's streams are `terminal` they are opened anew,
     /// by the name that belongs to nobody: its owner would change its mode by a descriptor.
-    pub(super) fn take(terminal: Option<OwnedFd>) -> Result<Self, Failure> {
+    pub(super) fn take(terminal: Option<OwnedFd>, niceness: &Niceness) -> Result<Self, Failure> {
         let own = setsid().step("leave the caller's session")?;
+        niceness.hand_on();
         if let Some(terminal) = &terminal {
             ioctl_tiocsctty(terminal).step("take the session's terminal")?;
             open_anew(terminal.as_fd())?;
         }
         Ok(Self { own, terminal })
+    }
+
+    /// Whether the guard stops with its agent: it does where a shell can send it on.
+    pub(super) fn stops_guard(&self) -> bool {
+        self.terminal.is_some()
     }
 
     /// Puts the agent's first group in front, or nobody. The signal that who does so from behind gets is held.

@@ -124,7 +124,7 @@ fn mediate(control: BorrowedFd<'_>) -> Result<(), Failure> {
     let (group, turns) = receive_beside(control, &plan)?;
     let (mut stage, mut first_look) = setup::build(&plan, lines.lifeline, early)?;
     // Whoever else lives as long as the session has left that of the caller too.
-    let front = Front::take(lines.terminal)?;
+    let front = Front::take(lines.terminal, &stage.niceness)?;
     let in_memory = std::mem::take(&mut first_look.in_memory);
     let watch = Watch::begin(&plan, first_look)?;
     tell_ready(control, &mut stage, watch.start_of_session()).map_err(lost)?;
@@ -425,6 +425,8 @@ fn wait_for_agent(
 ) -> Result<Option<NotRun>, Error> {
     let mut not_run = None;
     let (mut is_reporting, mut is_stopped) = (true, false);
+    // A guard that is stopped reads nothing, and whoever waits for that ends no session in time.
+    let mut is_heard = true;
     loop {
         let mut polled = vec![
             PollFd::new(handle, PollFlags::IN),
@@ -451,38 +453,54 @@ fn wait_for_agent(
             return Ok(not_run);
         }
         if is_ready.get(1) == Some(&true) {
-            match receive(control)? {
-                Some(FromGuard::GoOn { in_front }) => {
-                    front.set(shared.agent, in_front);
-                    front.signal(shared.agent, libc::SIGCONT);
-                    // It may be stopped anew from here on, which is to be told anew.
-                    is_stopped = false;
-                }
-                Some(FromGuard::Behind) => front.set(shared.agent, false),
-                Some(FromGuard::Signal(number)) => {
-                    front.signal(shared.agent, number);
-                    // Its guard was not stopped with it, so that no shell sends it on to hear of that.
-                    if is_stopped && number != libc::SIGTSTP {
-                        front.signal(shared.agent, libc::SIGCONT);
-                        is_stopped = false;
-                    }
-                }
-                // The guard is gone, and so is everything inside.
-                Some(FromGuard::Start { .. }) | None => return Err(Error::Garbled),
-            }
+            is_heard = true;
+            let message = receive(control)?.ok_or(Error::Garbled)?;
+            // It may be stopped anew from here on, which is to be told anew.
+            is_stopped &= !obey(&message, front, shared)?;
         }
         if let Around::Scope(beside) = around {
             beside.tend(shared.agent);
         }
-        tell_outcomes(control, shared)?;
-        is_stopped = note_stop(control, shared, is_stopped)?;
-        looking.watch.look(control)?;
+        if is_heard {
+            tell_outcomes(control, shared)?;
+            let was_stopped =
+                std::mem::replace(&mut is_stopped, shared.processes.is_stopped(shared.agent));
+            if is_stopped && !was_stopped {
+                tell_stop(control, shared)?;
+                is_heard = !front.stops_guard();
+            }
+            looking.watch.look(control)?;
+        }
         looking.bounds.look();
         if looking.end.is_some_and(|end| end <= Instant::now()) {
             // One that is gone is met above.
             let _ = pidfd_send_signal(handle, Signal::KILL);
         }
     }
+}
+
+/// Does what the guard says. Returns whether the agent goes on, if it was stopped.
+fn obey(message: &FromGuard, front: &Front, shared: &Shared) -> Result<bool, Error> {
+    let goes_on = match *message {
+        FromGuard::GoOn { in_front } => {
+            front.set(shared.agent, in_front);
+            true
+        }
+        FromGuard::Behind => {
+            front.set(shared.agent, false);
+            false
+        }
+        FromGuard::Signal(number) => {
+            front.signal(shared.agent, number);
+            // Its guard was not stopped with it, so that no shell sends it on to hear of that.
+            number != libc::SIGTSTP && shared.processes.is_stopped(shared.agent)
+        }
+        FromGuard::Start { .. } => return Err(Error::Garbled),
+    };
+    if goes_on {
+        front.signal(shared.agent, libc::SIGCONT);
+    }
+    Ok(goes_on)
 }
 
 fn end_of(plan: &Plan) -> Option<Instant> {
@@ -507,18 +525,13 @@ fn tell_outcomes(control: BorrowedFd<'_>, shared: &Shared) -> Result<(), Error> 
     }
 }
 
-/// Tells once that the agent's first process was stopped. Its state is read and not waited for: a wait
-/// in this thread would take away what a worker that traces the process waits for.
-fn note_stop(control: BorrowedFd<'_>, shared: &Shared, was_stopped: bool) -> Result<bool, Error> {
-    let is_stopped = shared.processes.is_stopped(shared.agent);
-    if is_stopped && !was_stopped {
-        // Left as it is: whoever traces it waits for its stops.
-        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let found = waitid(WaitId::Pid(shared.agent), options).ok().flatten();
-        let signal = found.and_then(|found| found.stopping_signal());
-        send(control, &FromMediator::Stopped { signal })?;
-    }
-    Ok(is_stopped)
+/// Tells that the agent's first process was stopped.
+fn tell_stop(control: BorrowedFd<'_>, shared: &Shared) -> Result<(), Error> {
+    // Left as it is: whoever traces it waits for its stops.
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let found = waitid(WaitId::Pid(shared.agent), options).ok().flatten();
+    let signal = found.and_then(|found| found.stopping_signal());
+    send(control, &FromMediator::Stopped { signal })
 }
 
 /// How the agent's first process ended, once it has. A worker that traces it is the one to reap it.

@@ -22,6 +22,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::beside::{self, Beside};
 use super::early::Early;
+use super::front::Niceness;
 use super::init::{self, FromInit};
 use crate::error::{Failure, Step};
 use crate::forcing::{self, Forced, GateListeners, Ways};
@@ -53,6 +54,8 @@ pub(super) struct Stage {
     pub(super) callings: Option<OwnedFd>,
     /// Where the gate listens, where callers are to be led there one by one.
     pub(super) ways: Option<Ways>,
+    /// How nice it is to be to others.
+    pub(super) niceness: Niceness,
     /// What holds the agent's processes.
     pub(super) around: Around,
 }
@@ -105,6 +108,7 @@ fn build_namespaces(
     mut early: Option<Early>,
 ) -> Result<(Stage, FirstLook), Failure> {
     let proc = open_proc()?;
+    let niceness = Niceness::of_caller();
     let sources = match plan.become_user {
         Some(user) => {
             let known = early.as_mut().and_then(|early| early.owner.take());
@@ -118,10 +122,7 @@ fn build_namespaces(
         Some(early) => early.enter(proc.as_fd())?,
         None => enter_namespaces(plan.confinement.network, proc.as_fd())?,
     }
-    let sources = match sources {
-        Some(sources) => sources,
-        None => root::open_sources(plan, None)?,
-    };
+    let sources = sources.map_or_else(|| root::open_sources(plan, None), Ok)?;
     let first_look = root::build(plan, sources)?;
     let (lifeline_end, lifeline) = pipe_with(PipeFlags::CLOEXEC).step("make a lifeline")?;
     let (talk, init_talk) = stream_pair()?;
@@ -155,6 +156,7 @@ fn build_namespaces(
         gate,
         callings,
         ways: None,
+        niceness,
         around: Around::Namespaces {
             pid: pid_namespace,
             user: user_namespace,
