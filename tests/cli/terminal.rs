@@ -91,8 +91,8 @@ fn an_interactive_shell_has_job_control_and_gives_the_terminal_back() {
 fn a_session_is_a_job_of_the_shell_that_started_it() {
     let home = Home::new();
     let (mut terminal, mut child) = Terminal::with_shell(&home);
-    let loops = "sh -c \"echo be''gun; until test -e end; do sleep 0.05; done; echo en''ded\"";
-    // Alone, and where somebody reads what it writes, so that the terminal is not the session's alone.
+    let loops = "sh -c \"echo be''gun; until test -e end; do :; done; echo en''ded\"";
+    // Of builtins, as above. Alone, and where somebody reads what it writes, so that the terminal is not the session's alone.
     for others in ["", " | cat"] {
         terminal.types(&format!("agentguard exec -- {loops}{others}\n"));
         terminal.shows("begun");
@@ -103,8 +103,8 @@ fn a_session_is_a_job_of_the_shell_that_started_it() {
         terminal.types("bg; : > end; wait; echo wai''ted; rm end\n");
         terminal.shows("ended");
         terminal.shows("waited");
-        let sleeps = "sh -c \"sh -c 'echo be''gun; sleep 600'; echo not\"";
-        terminal.types(&format!("agentguard exec -- {sleeps}{others}\n"));
+        let endless = "sh -c \"sh -c 'echo be''gun; while :; do :; done'; echo not\"";
+        terminal.types(&format!("agentguard exec -- {endless}{others}\n"));
         terminal.shows("begun");
         terminal.types("\u{3}");
         // What is typed until then is the session's.
