@@ -172,7 +172,9 @@ def beyond(scene, outside):
     call = f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{outside.port} && echo connected'"
     # One process, known by its first argument.
     sleep = f"exec -a {scene.directory.name} sleep 300"
-    stay = f"setsid bash -c '{sleep}' > build/log 2>&1 & echo started"
+    # Some agents end the group of a call with it: this one has left that before it says so.
+    left = "until test -s build/log; do :; done"
+    stay = f"setsid bash -c 'echo left; {sleep}' > build/log 2>&1 & {left}; echo started"
     return [
         shell("look into other processes", look, outside.secret, r"/1/environ: Permission denied"),
         shell("end a process outside", end, r"ended", r"No such process"),

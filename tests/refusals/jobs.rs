@@ -1,12 +1,13 @@
 //! Sessions as jobs of a shell's: stopped, sent on and interrupted as any other.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::termios::{LocalModes, tcgetattr};
 
 use crate::lifetime::{parent, until, with_argument};
 use crate::scene::{Scene, as_everyone};
+use crate::session::status;
 use crate::terminal::Terminal;
 
 /// Whether what is typed at a terminal goes on as it is.
@@ -97,20 +98,26 @@ fn a_session_that_writes_from_behind_is_a_stopped_job() {
 fn a_session_that_stopped_itself_is_ended_by_a_key() {
     as_everyone(|scene| {
         let terminal = Terminal::of(scene);
+        let name = format!("itself-{}", std::process::id());
         let script = format!(
-            "exec {} -- sh -c ': > ready; kill -STOP $$; sleep 80'",
+            "exec {} -- sh -c 'kill -STOP $$; sleep 80' {name}",
             scene.guard_words()
         );
         let (stream, child) = terminal.start(scene, &script);
-        let mut is_typed = false;
+        let (mut stopped, mut is_typed) = (None, false);
+        let is_stopped = |one: &u32| status(*one, "State:").starts_with('T');
         let shown = terminal.wait(child, || {
-            if !is_typed && is_there(scene, "ready") && !is_raw(&stream) {
+            if stopped.is_none() && with_argument(&name).iter().any(is_stopped) {
+                stopped = Some(Instant::now());
+            }
+            // Its guard has heard of it by then.
+            let is_known = stopped.is_some_and(|since| since.elapsed() > Duration::from_secs(1));
+            if is_known && !is_typed && !is_raw(&stream) {
                 terminal.type_in("\x03");
                 is_typed = true;
             }
         });
         assert!(shown.contains("ended by signal 2"), "{shown}");
-        forget(scene, &["ready"]);
     });
 }
 
