@@ -15,6 +15,8 @@ use crate::scene::{SECRET, Scene, as_everyone, level, where_held, where_held_or}
 
 /// More by `AGENTGUARD_RACES`.
 const TRIES: u32 = 400;
+/// So often a race is run that shows nothing by chance.
+const LUCK: u32 = 20;
 
 /// A socket that anybody may connect to.
 fn listen(scene: &Scene, path: &Path) -> UnixListener {
@@ -662,27 +664,22 @@ fn a_standard_descriptor_is_no_socket_that_reaches_others() {
 /// How often the host was reached, by ours and by one that looks and lets the kernel go on.
 fn race(scene: &Scene, kind: &str) -> (usize, usize) {
     let tries = std::env::var("AGENTGUARD_RACES").unwrap_or(TRIES.to_string());
-    let mut waiting = Waiting::start(scene, &[], &["./attack", "connects", kind, &tries]);
-    let host = listen(scene, &scene.work().join("late"));
-    waiting.go();
-    let tried = waiting.finish();
-    let ours = connections(&host);
-    assert_eq!(
-        tried.result("refused"),
-        "ok",
-        "{kind}: nothing of the host's was seen"
-    );
-    if kind == "address" || kind == "link" || kind == "exchange" {
-        assert_eq!(
-            tried.result("reached"),
-            "ok",
-            "{kind}: nothing of its own was seen"
-        );
-    }
-    drop(host);
-    for name in ["late", "mine", "mine-too", "link", "next"] {
-        let _ = fs::remove_file(scene.work().join(name));
-    }
+    let mut ours = 0;
+    // Where others have the processors, its threads may take turns, and see one of both only.
+    let is_seen = (0..LUCK).any(|_| {
+        let mut waiting = Waiting::start(scene, &[], &["./attack", "connects", kind, &tries]);
+        let host = listen(scene, &scene.work().join("late"));
+        waiting.go();
+        let tried = waiting.finish();
+        ours += connections(&host);
+        drop(host);
+        for name in ["late", "mine", "mine-too", "link", "next"] {
+            let _ = fs::remove_file(scene.work().join(name));
+        }
+        let has_own = kind == "address" || kind == "link" || kind == "exchange";
+        tried.result("refused") == "ok" && (!has_own || tried.result("reached") == "ok")
+    });
+    assert!(is_seen, "{kind}: only the host's, or only its own was seen");
     let mut waiting = Waiting::bare(scene, &["./attack", "naive", kind, &tries]);
     let host = listen(scene, &scene.work().join("late"));
     waiting.go();

@@ -308,9 +308,13 @@ fn a_session_whose_guard_was_stopped_has_the_terminal_again() {
         let (_stream, child) = terminal.start(scene, &script);
         let (mut is_halted, mut is_typed) = (false, false);
         let shown = terminal.wait(child, || {
-            if ready.exists() && !is_halted {
-                assert!(terminal.is_raw());
-                with_argument(&name).into_iter().for_each(stop);
+            if ready.exists() && !is_halted && terminal.is_raw() {
+                let is_guard = |one: &u32| {
+                    let name = fs::read_to_string(format!("/proc/{one}/comm"));
+                    name.is_ok_and(|name| name.trim_end() == "agentguard")
+                };
+                let all = with_argument(&name).into_iter();
+                all.filter(is_guard).for_each(stop);
                 is_halted = true;
             }
             if sent.exists() && terminal.is_raw() && !is_typed {
