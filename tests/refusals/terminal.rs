@@ -252,7 +252,7 @@ fn a_session_is_told_how_large_its_terminal_is() {
         };
         tcsetwinsize(&terminal.controller, size(33, 99)).unwrap();
         let script = format!(
-            "{} -- bash -c 'stty size > first; trap \"stty size > second\" WINCH; \
+            "{} -- bash -c 'trap \"stty size > second\" WINCH; stty size > first; \
              until test -e second; do sleep 0.05; done'",
             scene.guard_words()
         );
@@ -260,10 +260,9 @@ fn a_session_is_told_how_large_its_terminal_is() {
         let [first, second] = ["first", "second"].map(|name| scene.work().join(name));
         let mut is_resized = false;
         let shown = terminal.wait(child, || {
-            // What is made of it may be looked at before the trap is set.
-            if first.exists() && !is_resized {
-                is_resized = fs::read_to_string(&first).unwrap() == "33 99\n";
-                std::thread::sleep(std::time::Duration::from_millis(200));
+            let told = fs::read_to_string(&first).unwrap_or_default();
+            if told == "33 99\n" && !is_resized {
+                is_resized = true;
                 tcsetwinsize(&terminal.controller, size(44, 88)).unwrap();
             }
         });
