@@ -21,6 +21,41 @@ deny contains {
 	mentions(outside(value), directory)
 }
 
+# `stdbuf`, `fakeroot`, `faketime`, Valgrind and Firefox preload libraries that came with them, which no agent can change.
+deny contains {
+	"id": "environment/preload",
+	"reason": "preloaded code makes a judged program do something else",
+	"remedy": "link what you need instead; a library of the system may be preloaded, by its path below `/usr` or `/lib`",
+} if {
+	some environment in environments
+	some library in parts(environment.LD_PRELOAD)
+	library != ""
+	not lib.is_of_the_system(library)
+	not is_found_in_the_system(library, environment)
+}
+
+# By its name alone a library is looked for where `LD_LIBRARY_PATH` says, and then among the system's.
+is_found_in_the_system(library, environment) if {
+	is_name(library)
+	object.get(environment, "LD_LIBRARY_PATH", "") == ""
+}
+
+is_found_in_the_system(library, environment) if {
+	is_name(library)
+	every directory in parts(environment.LD_LIBRARY_PATH) {
+		lib.is_of_the_system(concat("", [directory, "/"]))
+	}
+}
+
+# The loader writes paths for what follows a `$`.
+is_name(library) if {
+	not contains(library, "/")
+	not contains(library, "$")
+}
+
+# Split as the loader does. An empty part of `LD_LIBRARY_PATH` is the working directory.
+parts(value) := split(replace(replace(value, " ", ":"), ";", ":"), ":")
+
 # A workspace may lie in a temporary directory: what is in it is no temporary code.
 outside(value) := replace(value, concat("", [input.session.workspace, "/"]), "workspace/")
 

@@ -241,13 +241,7 @@ deny contains {
 	some environment in environments
 	value := environment.GIT_EXEC_PATH
 	not harmless(value)
-	not is_of_the_system(value)
-}
-
-is_of_the_system(path) if {
-	startswith(path, "/usr/")
-	not contains(path, "..")
-	not contains(path, "\n")
+	not lib.is_of_the_system(value)
 }
 
 environments contains input.action.environment

@@ -108,6 +108,14 @@ below(path, directory) if path == directory
 
 below(path, directory) if startswith(path, concat("", [trim_right(directory, "/"), "/"]))
 
+# Whether `path` is below a directory that came with the system, which no session can change.
+is_of_the_system(path) if {
+	some directory in ["/lib/", "/lib32/", "/lib64/", "/usr/"]
+	startswith(path, directory)
+	not contains(path, "..")
+	not contains(path, "\n")
+}
+
 # The commands of an exec that are `tool`, wrapped or not.
 commands(tool) := [command | some command in input.facts.commands; command.tool == tool]
 

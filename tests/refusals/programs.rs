@@ -272,7 +272,7 @@ fn code_is_not_loaded_into_a_judged_program_by_a_variable() {
         scene.program("x.so", attack::program());
         for (variable, rule) in [
             ("LD_PRELOAD=./x.so", "environment/preload"),
-            ("LD_AUDIT=./x.so", "environment/preload"),
+            ("LD_AUDIT=./x.so", "environment/audit"),
             ("BASH_ENV=/tmp/x", "environment/temporary-code"),
             ("ENV=/dev/shm/x", "environment/temporary-code"),
             (
@@ -297,6 +297,9 @@ fn code_is_not_loaded_into_a_judged_program_by_a_variable() {
             "x",
         ]);
         assert!(ran.stdout.contains("said x"));
+        // It preloads a library that came with it.
+        let ran = scene.run(&["stdbuf", "-oL", "./attack", "say", "x"]);
+        assert!(ran.stdout.contains("said x"), "{}", ran.stderr);
     });
 }
 

@@ -255,6 +255,12 @@ fn variables_that_run_code_are_denied() {
             "deny environment/preload",
         ),
         ("LD_PRELOAD", "", ALLOW),
+        (
+            "LD_PRELOAD",
+            "/usr/libexec/coreutils/libstdbuf.so",
+            ALLOW,
+        ),
+        ("LD_AUDIT", "/usr/lib/x.so", "deny environment/audit"),
         ("LD_LIBRARY_PATH", "/home/ann/work/target/debug", ALLOW),
         (
             "NODE_OPTIONS",
@@ -360,7 +366,7 @@ fn the_confinement_is_what_the_design_promises() {
 fn what_is_asked_for_and_not_granted_is_refused_not_dropped() {
     let policies = Policies::load(&NOTHING).unwrap();
     for name in [
-        "LD_PRELOAD",
+        "LD_AUDIT",
         "GITHUB_ENV",
         "ACTIONS_RUNTIME_TOKEN",
         "A=B",
