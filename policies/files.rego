@@ -15,6 +15,15 @@ read contains path if {
 	]
 }
 
+# What distributions keep elsewhere: what is installed, libraries of languages, where profiles of Nix and Guix lead.
+read contains path if {
+	some path in [
+		"/gnu/store", "/nix/var/nix/profiles", "/run/current-system", "/var/cache/fontconfig", "/var/lib/aspell", "/var/lib/dpkg",
+		"/var/lib/gems", "/var/lib/ghc", "/var/lib/ocaml", "/var/lib/pacman/local", "/var/lib/rpm", "/var/lib/sgml-base",
+		"/var/lib/texmf", "/var/lib/xkb", "/var/lib/xml-core",
+	]
+}
+
 # Where names are looked up, for sessions on the host's network.
 read contains path if {
 	input.request.network == "host"
@@ -27,8 +36,8 @@ home_read contains path if {
 	some path in [
 		".asdf", ".bun/bin", ".cargo/bin", ".cargo/config.toml", ".cargo/env", ".config/git/attributes",
 		".config/git/config", ".config/git/ignore", ".deno/bin", ".dotnet", ".ghcup/bin", ".gitconfig",
-		".goenv", ".jenv", ".local/bin", ".local/lib", ".local/share/fnm", ".local/share/mise",
-		".local/share/uv/python", ".local/share/uv/tools", ".nodenv", ".nvm", ".pyenv", ".rbenv",
+		".goenv", ".guix-profile", ".jenv", ".local/bin", ".local/lib", ".local/share/fnm", ".local/share/mise",
+		".local/share/uv/python", ".local/share/uv/tools", ".local/state/nix/profiles", ".nix-profile", ".nodenv", ".nvm", ".pyenv", ".rbenv",
 		".rustup", ".rvm", ".sdkman/candidates", ".terminfo", ".volta", "go/bin", "sdk",
 	]
 }
