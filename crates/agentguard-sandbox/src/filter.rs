@@ -84,7 +84,7 @@ const HANDLES: &str = "opens files past every directory that was checked";
 const KEYS: &str = "keyrings are shared with the session outside";
 const SOCKETS: &str = "a kind of socket that no network rule would see";
 const DATAGRAMS: &str = "each datagram names its receiver in memory that no filter reads, and could reach a \
-    unix socket of the host; a pair can do so too";
+    unix socket of the host; a pair of raw ones can do so too";
 const TERMINAL: &str = "types into, or takes over, the terminal of whoever watches";
 const RIGHTS: &str = "a set-user-id program runs outside with the rights of whose workspace it is, which may be root";
 const LEASES: &str = "whoever opens the file outside, or changes the directory, would wait until the kernel breaks the lease";
@@ -354,11 +354,6 @@ const REFUSED: &[Refused] = &[
             When::Is(0, family(libc::AF_UNIX)),
             When::Bits(1, 0xf, family(libc::SOCK_DGRAM)),
         ],
-        DATAGRAMS,
-    ),
-    when(
-        libc::SYS_socketpair,
-        &[When::Bits(1, 0xf, family(libc::SOCK_DGRAM))],
         DATAGRAMS,
     ),
     when(
@@ -724,6 +719,7 @@ fn asking(judged: Judged, more: &[&[Asked]]) -> Result<BpfProgram, Error> {
         | Asks::Connection
         | Asks::Attributes
         | Asks::Datagrams
+        | Asks::Pair
         | Asks::Message
         | Asks::Server => true,
     };

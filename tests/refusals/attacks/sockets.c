@@ -271,6 +271,27 @@ static void serve_one(const char *what, const char *path, int type)
 	tell(name, reach_by(type, path));
 }
 
+/* A pair for datagrams, of which each end hears the other whatever receiver is named. */
+static int pair_of_datagrams(int flags)
+{
+	char text[8] = { 0 };
+	int pair[2] = { -1, -1 };
+	struct sockaddr_un nowhere;
+	socklen_t length = path_address(&nowhere, "nowhere");
+	if (socketpair(AF_UNIX, SOCK_DGRAM | flags, 0, pair) < 0)
+		return -1;
+	int is_as_asked = (fcntl(pair[0], F_GETFD) == FD_CLOEXEC) == (flags == SOCK_CLOEXEC) &&
+			  (fcntl(pair[1], F_GETFL) & O_NONBLOCK) == (flags == SOCK_NONBLOCK ? O_NONBLOCK : 0);
+	int is_carried = write(pair[0], "one", 3) == 3 &&
+			 sendto(pair[0], "two", 3, 0, (struct sockaddr *)&nowhere, length) == 3 &&
+			 read(pair[1], text, sizeof text) == 3 && read(pair[1], text + 3, 4) == 3 &&
+			 strcmp(text, "onetwo") == 0 && write(pair[1], "back", 4) == 4 && read(pair[0], text, 8) == 4;
+	close(pair[0]);
+	close(pair[1]);
+	errno = ENOMSG;
+	return is_as_asked && is_carried ? 0 : -1;
+}
+
 /* own [PATH...]: servers and clients of one session. */
 int own(int argc, char **argv)
 {
@@ -284,6 +305,12 @@ int own(int argc, char **argv)
 	}
 	tell("pair", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
 	tell("pair-packets", socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+	tell("pair-datagrams", pair_of_datagrams(0));
+	tell("pair-datagrams-closed", pair_of_datagrams(SOCK_CLOEXEC));
+	tell("pair-datagrams-unwaiting", pair_of_datagrams(SOCK_NONBLOCK));
+	tell("pair-datagrams-nowhere", syscall(SYS_socketpair, AF_UNIX, SOCK_DGRAM, 0, 8L));
+	tell("pair-datagrams-odd", socketpair(AF_UNIX, SOCK_DGRAM | 0x10, 0, pair));
+	tell("pair-datagrams-protocol", socketpair(AF_UNIX, SOCK_DGRAM, 7, pair));
 	close(open("file", O_CREAT | O_WRONLY, 0644));
 	tell("file", reach_by(SOCK_STREAM, "file"));
 	tell("directory", reach_by(SOCK_STREAM, "."));

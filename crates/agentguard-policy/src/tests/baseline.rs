@@ -255,11 +255,7 @@ fn variables_that_run_code_are_denied() {
             "deny environment/preload",
         ),
         ("LD_PRELOAD", "", ALLOW),
-        (
-            "LD_PRELOAD",
-            "/usr/libexec/coreutils/libstdbuf.so",
-            ALLOW,
-        ),
+        ("LD_PRELOAD", "/usr/libexec/coreutils/libstdbuf.so", ALLOW),
         ("LD_AUDIT", "/usr/lib/x.so", "deny environment/audit"),
         ("LD_LIBRARY_PATH", "/home/ann/work/target/debug", ALLOW),
         (

@@ -1,6 +1,6 @@
 //! What the mediator is asked about: calls that the filter neither lets through nor refuses.
 
-use super::{When, flag};
+use super::{When, family, flag};
 
 /// A system call about which the mediator is asked.
 pub(super) struct Asked {
@@ -24,6 +24,8 @@ pub(crate) enum Asks {
     Connection,
     /// A socket for datagrams is to be made.
     Datagrams,
+    /// Two sockets for datagrams are to be made, each for the other.
+    Pair,
     /// Something is to be sent, perhaps to an address.
     Message,
     /// A socket is to be connected to.
@@ -124,6 +126,15 @@ pub(super) const ASKED: &[Asked] = &[
     asked(libc::SYS_rename, Asks::Name, NAMES),
     asked(libc::SYS_bind, Asks::Name, NAMES),
     asked(libc::SYS_connect, Asks::Connection, CONNECTIONS),
+    Asked {
+        number: libc::SYS_socketpair,
+        what: Asks::Pair,
+        when: &[
+            When::Is(0, family(libc::AF_UNIX)),
+            When::Bits(1, 0xf, family(libc::SOCK_DGRAM)),
+        ],
+        why: PAIRS,
+    },
 ];
 
 /// What is asked besides where a mask may go (`Plan::replaceable`): every open but those that make no name and give no
@@ -159,6 +170,7 @@ const BOTH: u64 = flag(libc::O_ACCMODE);
 
 const CONTENT: &str = "a mount that holds or covers a file goes with the file, when somebody outside puts another in its place";
 const LINKS: &str = "a link on the way to a mask tells what is masked, as long as it is there";
+const PAIRS: &str = "each of a pair of sockets for datagrams may name another receiver in memory that no filter reads";
 const PROGRAMS: &str = "every program that starts is judged";
 const NAMES: &str = "a name that comes into being may be one that makes others run code";
 const CONNECTIONS: &str = "a unix socket of the host leads past every mount to whoever listens there; every family is \

@@ -147,6 +147,10 @@ impl Worker<'_> {
                 self.answer_socket(notification);
                 Ok(())
             }
+            Some(Asks::Pair) => {
+                self.answer_pair(notification);
+                Ok(())
+            }
             Some(Asks::Message) => {
                 self.answer_message(notification);
                 Ok(())
@@ -330,6 +334,7 @@ impl Worker<'_> {
                 | Asks::Connection
                 | Asks::Attributes
                 | Asks::Datagrams
+                | Asks::Pair
                 | Asks::Message
                 | Asks::Server,
             )

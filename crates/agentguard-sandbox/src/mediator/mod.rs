@@ -22,6 +22,7 @@ mod messages;
 mod mute;
 mod names;
 mod nowhere;
+mod pairs;
 mod peers;
 mod places;
 mod resolve;

@@ -192,6 +192,20 @@ impl Listener {
         }
     }
 
+    /// Gives the caller two descriptors, and returns their numbers; the call goes on waiting. Where it may hold one of them
+    /// only, it has that, and is not told.
+    pub(crate) fn hand_over_both(
+        &self,
+        notification: &Notification,
+        (first, second): (OwnedFd, OwnedFd),
+        close_on_exec: bool,
+    ) -> io::Result<[i32; 2]> {
+        let first = self.add(notification, (&first, close_on_exec), 0)?;
+        let second = self.add(notification, (&second, close_on_exec), 0)?;
+        let number = |number: i64| i32::try_from(number).map_err(io::Error::other);
+        Ok([number(first)?, number(second)?])
+    }
+
     /// Waits until nobody here holds what was handed over so far, for a second at most.
     pub(crate) fn wait_for_handed(&self) {
         self.handed.wait();
