@@ -39,6 +39,13 @@ test_variables_are_added_by_name_but_not_the_runners if {
 	not "ACTIONS_RUNTIME_TOKEN" in names
 }
 
+test_a_sanitizer_looks_for_no_leaks_unless_somebody_asks if {
+	{"name": "LSAN_OPTIONS", "value": "detect_leaks=0"} in sandbox.variables with input as request({})
+	asked := request({"environment": ["LSAN_OPTIONS"]})
+	not "LSAN_OPTIONS" in {one.name | some one in sandbox.variables} with input as asked
+	"LSAN_OPTIONS" in sandbox.environment with input as asked
+}
+
 test_names_are_looked_up_where_the_host_does_on_its_network_only if {
 	"/run/systemd/resolve" in sandbox.read with input as request({"network": "host"})
 	not "/run/systemd/resolve" in sandbox.read with input as request({})

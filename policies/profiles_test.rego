@@ -142,7 +142,8 @@ test_without_a_profile_nothing_is_added if {
 		asking := request(profile, ["claude"])
 		not ".local/share/claude" in sandbox.home_read with input as asking
 		not "ANTHROPIC_BASE_URL" in sandbox.environment with input as asking
-		added := [sandbox.variables, sandbox.arguments, sandbox.switched_off, sandbox.mute, sandbox.hosts, sandbox.credentials] with input as asking
+		set_anyway := {{"name": "LSAN_OPTIONS", "value": "detect_leaks=0"}}
+		added := [sandbox.variables - set_anyway, sandbox.arguments, sandbox.switched_off, sandbox.mute, sandbox.hosts, sandbox.credentials] with input as asking
 		every set in added {
 			count(set) == 0
 		}
