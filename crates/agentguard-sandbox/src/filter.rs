@@ -306,9 +306,13 @@ const REFUSED: &[Refused] = &[
         ],
         why: SOCKETS,
     },
+    // To netlink it is as SOCK_DGRAM, and what lists interfaces asks for it (getifaddrs(3)).
     when(
         libc::SYS_socket,
-        &[When::Bits(1, 0xf, family(libc::SOCK_RAW))],
+        &[
+            When::Not(0, family(libc::AF_NETLINK)),
+            When::Bits(1, 0xf, family(libc::SOCK_RAW)),
+        ],
         SOCKETS,
     ),
     when(libc::SYS_socket, &[When::Bits(1, 0xf, OLD_PACKET)], SOCKETS),

@@ -1,6 +1,7 @@
 /* Sockets. */
 #include "attack.h"
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -107,6 +108,7 @@ static long opened(int family, int type, int protocol)
 /* sockets: kinds that no network rule would see. */
 int sockets(int argc, char **argv)
 {
+	struct ifaddrs *interfaces = NULL;
 	(void)argc, (void)argv;
 	tell("mptcp", opened(AF_INET, SOCK_STREAM, 262));
 	tell("mptcp6", opened(AF_INET6, SOCK_STREAM, 262));
@@ -126,6 +128,7 @@ int sockets(int argc, char **argv)
 	tell("netlink-audit", opened(AF_NETLINK, SOCK_DGRAM, 9));
 	tell("netlink-netfilter", opened(AF_NETLINK, SOCK_DGRAM, 12));
 	tell("netlink-uevent", opened(AF_NETLINK, SOCK_DGRAM, 15));
+	tell("netlink-raw", opened(AF_NETLINK, SOCK_RAW, 9));
 #ifdef __x86_64__
 	tell("wide-family", syscall(SYS_socket, 0x100000000UL | AF_PACKET, SOCK_DGRAM, 0));
 	tell("wide-type", syscall(SYS_socket, AF_INET, 0x100000000UL | SOCK_RAW, 1));
@@ -134,5 +137,6 @@ int sockets(int argc, char **argv)
 	tell("neighbour-tcp", opened(AF_INET, SOCK_STREAM, 0));
 	tell("neighbour-unix", opened(AF_UNIX, SOCK_STREAM, 0));
 	tell("neighbour-route", opened(AF_NETLINK, SOCK_DGRAM, 0));
+	tell("neighbour-interfaces", getifaddrs(&interfaces) == 0 && interfaces != NULL ? 0 : -1);
 	return 0;
 }
