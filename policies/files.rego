@@ -24,6 +24,9 @@ read contains path if {
 	]
 }
 
+# How many processors and how much memory there are, and how they lie: for lscpu(1) and what shares out work.
+read contains path if some path in ["/sys/devices/system/cpu", "/sys/devices/system/node"]
+
 # Where names are looked up, for sessions on the host's network.
 read contains path if {
 	input.request.network == "host"
