@@ -50,7 +50,8 @@ pins contains concat("/", [directory, name]) if {
 	some name in ["commondir", "config", "config.worktree", "gitdir", "hooks", "info/attributes"]
 }
 
-pins contains ".git/worktrees"
+# Of a work tree elsewhere, somebody goes on with what git keeps there: `rebase --continue` runs what its list says.
+pins contains directory if some directory in input.request.other_git_directories
 
 # Remotes of old: a push to one on this machine runs that one's hooks.
 _remotes := {"branches", "remotes"}

@@ -6,7 +6,7 @@ request(directories) := {"request": {"git_directories": directories}}
 
 test_hooks_and_pipelines_are_pinned if {
 	found := sandbox.pins with input as request([])
-	every path in {".git/hooks", ".git/config", ".github/workflows", ".gitlab-ci.yml", ".vscode", ".envrc", ".agentguard", ".git/worktrees"} {
+	every path in {".git/hooks", ".git/config", ".github/workflows", ".gitlab-ci.yml", ".vscode", ".envrc", ".agentguard"} {
 		path in found
 	}
 }
@@ -16,6 +16,14 @@ test_so_are_those_of_modules_and_worktrees if {
 	every path in {".git/modules/a/hooks", ".git/modules/a/config", "sub/.git/hooks"} {
 		path in found
 	}
+	of_work_trees := sandbox.pins with input as {"request": {
+		"git_directories": [".git", ".git/worktrees/here"],
+		"other_git_directories": [".git/worktrees/elsewhere"],
+	}}
+	every path in {".git/worktrees/here/commondir", ".git/worktrees/here/gitdir", ".git/worktrees/here/config.worktree", ".git/worktrees/elsewhere"} {
+		path in of_work_trees
+	}
+	not ".git/worktrees/here" in of_work_trees
 }
 
 test_what_is_not_there_yet_is_judged if {

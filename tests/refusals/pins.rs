@@ -103,6 +103,32 @@ fn submodules_and_work_trees_are_held_as_the_repository_is() {
     });
 }
 
+/// What lies elsewhere is somebody's who works there, and what git keeps of it is held whole.
+#[test]
+fn git_works_in_a_linked_work_tree_of_the_workspace_and_makes_none() {
+    where_held(&[Promise::Pins], |scene| {
+        let who = "git -c user.name=a -c user.email=b";
+        let script = format!(
+            "git init -q -b main && {who} commit -q --allow-empty -m first && git worktree add -q tree && \
+             git worktree add -q ../other"
+        );
+        assert_eq!(scene.run_bare(&["sh", "-c", &script]).code, Some(0));
+        let script = format!(
+            "cd tree && echo x > x && git add x && {who} commit -qm second && git log --format=%s; \
+             git switch -q -c topic && git branch --show-current; cd ../.git/worktrees; \
+             for f in HEAD index rebase-merge; do echo x > other/$f && echo changed $f; done; \
+             mkdir tree/hooks; for f in gitdir commondir config config.worktree hooks/pre-commit; do \
+             echo x > tree/$f && echo changed $f; done; rm tree/gitdir && echo removed; mv tree t && echo moved; \
+             mkdir new; cp tree/HEAD new; cp tree/commondir new && echo made; cd ../..; \
+             git worktree add -q more && echo added"
+        );
+        let ran = scene.run(&["sh", "-c", &script]);
+        assert_eq!(ran.stdout, "second\nfirst\ntopic\n", "{}", ran.stderr);
+        let ran = scene.run_bare(&["sh", "-c", "git -C ../other status --short && git fsck"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    });
+}
+
 /// What git itself would write into a file that is held fails, and says so.
 #[test]
 fn git_cannot_change_its_configuration_either() {

@@ -46,6 +46,8 @@ pub struct Request {
     pub environment: Vec<String>,
     /// Git's directories, relative to the workspace.
     pub git_directories: Vec<PathBuf>,
+    /// Those of them that are of work trees elsewhere, and none of the above.
+    pub other_git_directories: Vec<PathBuf>,
 }
 
 /// What policy makes of a request.
@@ -128,6 +130,7 @@ struct Asked<'a> {
     ports: &'a [u16],
     environment: &'a [String],
     git_directories: &'a [PathBuf],
+    other_git_directories: &'a [PathBuf],
 }
 
 impl<'a> Input<'a> {
@@ -144,6 +147,7 @@ impl<'a> Input<'a> {
                 ports: &request.ports,
                 environment: &request.environment,
                 git_directories: &request.git_directories,
+                other_git_directories: &request.other_git_directories,
             },
             session: &request.session,
         }

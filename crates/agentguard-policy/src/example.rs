@@ -320,6 +320,7 @@ pub(crate) fn request() -> Option<Request> {
         ports: vec![8080],
         environment: vec!["MODEL_KEY".to_owned()],
         git_directories: vec![PathBuf::from(".git")],
+        other_git_directories: vec![PathBuf::from(".git/worktrees/other")],
     })
 }
 

@@ -286,6 +286,7 @@ fn request(
     human_home: &Path,
     workspace: &Path,
 ) -> Result<Request, Error> {
+    let git = workspace::git_directories(workspace)?;
     Ok(Request {
         session: session.clone(),
         human_home: human_home.to_owned(),
@@ -300,7 +301,8 @@ fn request(
         network: run.network,
         ports: run.ports.clone(),
         environment: run.environment.clone(),
-        git_directories: workspace::git_directories(workspace)?,
+        git_directories: git.own,
+        other_git_directories: git.others,
     })
 }
 

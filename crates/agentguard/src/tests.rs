@@ -141,10 +141,11 @@ fn what_holds_keys_a_home_or_the_system_is_no_workspace() {
 fn repositories_are_found_without_following_links() {
     let scratch = Scratch::new();
     let project = scratch.make("project");
-    assert!(workspace::git_directories(&project).unwrap().is_empty());
+    let none = workspace::GitDirectories::default();
+    assert_eq!(workspace::git_directories(&project).unwrap(), none);
     let elsewhere = scratch.make("elsewhere");
     symlink(&elsewhere, project.join(".git")).unwrap();
-    assert!(workspace::git_directories(&project).unwrap().is_empty());
+    assert_eq!(workspace::git_directories(&project).unwrap(), none);
     fs::remove_file(project.join(".git")).unwrap();
     for repository in [
         ".git",
@@ -162,6 +163,7 @@ fn repositories_are_found_without_following_links() {
     symlink(&elsewhere, project.join(".git/modules/link")).unwrap();
     let found: BTreeSet<_> = workspace::git_directories(&project)
         .unwrap()
+        .own
         .into_iter()
         .collect();
     let expected = [
@@ -171,6 +173,86 @@ fn repositories_are_found_without_following_links() {
         ".git/modules/deep/b",
     ];
     assert_eq!(found, expected.iter().map(PathBuf::from).collect());
+}
+
+/// Where they do not name each other, or by a link only, the work tree is taken to be elsewhere.
+#[test]
+fn a_linked_work_tree_is_the_workspaces_own_where_it_and_git_say_so() {
+    let scratch = Scratch::new();
+    let project = scratch.make("project");
+    let elsewhere = scratch.make("elsewhere");
+    let at = |path: &str| project.join(path).display().to_string();
+    for (name, gitdir, tree, pointer) in [
+        ("by-path", at("a/.git"), "a", at(".git/worktrees/by-path")),
+        (
+            "relative",
+            "../../../b/c/.git".to_owned(),
+            "b/c",
+            "../../.git/worktrees/relative".to_owned(),
+        ),
+        (
+            "elsewhere",
+            elsewhere.join(".git").display().to_string(),
+            "d",
+            at(".git/worktrees/elsewhere"),
+        ),
+        (
+            "of-another",
+            at("e/.git"),
+            "e",
+            at(".git/worktrees/by-path"),
+        ),
+        (
+            "above",
+            "../../../../f/.git".to_owned(),
+            "f",
+            at(".git/worktrees/above"),
+        ),
+        (
+            "by-link",
+            at("link/g/.git"),
+            "g",
+            at(".git/worktrees/by-link"),
+        ),
+        (
+            "by-turns",
+            at("a/../h/.git"),
+            "h",
+            at(".git/worktrees/by-turns"),
+        ),
+        ("no-git", at("i"), "i", at(".git/worktrees/no-git")),
+        ("gone", at("nowhere/.git"), "j", at(".git/worktrees/gone")),
+    ] {
+        let directory = scratch.make(&format!("project/.git/worktrees/{name}"));
+        fs::write(directory.join("gitdir"), format!("{gitdir}\n")).unwrap();
+        let tree = scratch.make(&format!("project/{tree}"));
+        fs::write(tree.join(".git"), format!("gitdir: {pointer}\n")).unwrap();
+    }
+    symlink(&project, project.join("link")).unwrap();
+    scratch.make("project/.git/worktrees/empty");
+    let mut found = workspace::git_directories(&project).unwrap();
+    found.own.sort();
+    found.others.sort();
+    let below = |names: &[&str]| -> Vec<PathBuf> {
+        let path = |name| PathBuf::from(".git/worktrees").join(name);
+        names.iter().map(path).collect()
+    };
+    let own = [
+        vec![".git".into()],
+        below(&["by-path", "by-turns", "relative"]),
+    ]
+    .concat();
+    assert_eq!(found.own, own);
+    let others = [
+        "above",
+        "by-link",
+        "elsewhere",
+        "empty",
+        "gone",
+        "no-git",
+        "of-another",
+    ];
+    assert_eq!(found.others, below(&others));
 }
 
 /// A session that is recorded, without anything that runs.
@@ -261,6 +343,7 @@ fn request(session: &Session, scratch: &Scratch) -> Request {
         ports: Vec::new(),
         environment: Vec::new(),
         git_directories: Vec::new(),
+        other_git_directories: Vec::new(),
     }
 }
 

@@ -1,9 +1,11 @@
 //! The workspace: which directory it is, and where git keeps things in it.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read as _;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use agentguard_audit::Places;
 use rustix::fs::{self, Dir, FileType, Mode, OFlags, ResolveFlags};
@@ -53,9 +55,17 @@ pub(crate) fn resolve(asked: &Path, human_home: &Path, places: &Places) -> Resul
     Ok(path)
 }
 
-/// Git's directories below the workspace, relative to it: `.git`, and those of its submodules. None of
-/// them is reached through a link, and no git is run.
-pub(crate) fn git_directories(workspace: &Path) -> Result<Vec<PathBuf>, Error> {
+/// Git's directories below the workspace, relative to it.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) struct GitDirectories {
+    /// `.git`, those of its submodules, and those of linked work trees that lie in the workspace as well.
+    pub(crate) own: Vec<PathBuf>,
+    /// Those of work trees that lie elsewhere, or of which that is not certain.
+    pub(crate) others: Vec<PathBuf>,
+}
+
+/// Finds them. None of them is reached through a link, and no git is run.
+pub(crate) fn git_directories(workspace: &Path) -> Result<GitDirectories, Error> {
     let mut found = Vec::new();
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = fs::open(workspace, flags, Mode::empty())
@@ -64,11 +74,71 @@ pub(crate) fn git_directories(workspace: &Path) -> Result<Vec<PathBuf>, Error> {
         found.push(PathBuf::from(".git"));
         add_modules(root.as_fd(), Path::new(".git/modules"), 0, &mut found);
     }
-    if found.len() > MOST_DIRECTORIES {
-        let too_many = std::io::Error::other("more submodules than can be pinned");
+    let mut all = GitDirectories::default();
+    for directory in &found {
+        for linked in directories_in(root.as_fd(), &directory.join("worktrees")) {
+            match leads_here((root.as_fd(), workspace), &linked) {
+                true => all.own.push(linked),
+                false => all.others.push(linked),
+            }
+        }
+    }
+    all.own.splice(..0, found);
+    if all.own.len() + all.others.len() > MOST_DIRECTORIES {
+        let too_many = std::io::Error::other("more submodules and work trees than can be pinned");
         return Err(Error::doing("look at the workspace's repository")(too_many));
     }
-    Ok(found)
+    Ok(all)
+}
+
+/// Whether git's directory of a linked work tree and the work tree, which lies in the workspace, name each other.
+///
+/// # References
+///
+/// - gitrepository-layout(5), `worktrees/<id>/gitdir`
+fn leads_here((root, workspace): (BorrowedFd<'_>, &Path), directory: &Path) -> bool {
+    let named = |file: &Path, above: &Path, before: &[u8]| {
+        let text = pointer(root, file)?;
+        let path = text.trim_ascii_end().strip_prefix(before)?;
+        let path = workspace.join(above).join(OsStr::from_bytes(path));
+        by_its_text(&path)?
+            .strip_prefix(workspace)
+            .ok()
+            .map(Path::to_owned)
+    };
+    let tree = named(&directory.join("gitdir"), directory, b"");
+    let Some(tree) = tree.filter(|tree| tree.file_name() == Some(OsStr::new(".git"))) else {
+        return false;
+    };
+    let above = tree.parent().unwrap_or(Path::new(""));
+    named(&tree, above, b"gitdir: ").as_deref() == Some(directory)
+}
+
+/// What a short file says that is reached through no link.
+fn pointer(root: BorrowedFd<'_>, path: &Path) -> Option<Vec<u8>> {
+    const LONGEST: u64 = 4096;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = open(root, path, flags).ok()?;
+    let kind = FileType::from_raw_mode(fs::fstat(&file).ok()?.st_mode);
+    let mut text = Vec::new();
+    let is_file = kind == FileType::RegularFile;
+    let read = is_file.then(|| File::from(file).take(LONGEST).read_to_end(&mut text));
+    read?.ok().map(|_| text)
+}
+
+/// A path without `.` and `..`, of which the latter take away what stands before them; none where nothing does.
+fn by_its_text(path: &Path) -> Option<PathBuf> {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop().then_some(())?;
+            }
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => plain.push(part),
+        }
+    }
+    Some(plain)
 }
 
 /// Whether `.git` is a file, as in a linked work tree or a submodule: it names the repository, and whoever
@@ -81,19 +151,7 @@ fn add_modules(root: BorrowedFd<'_>, below: &Path, depth: usize, found: &mut Vec
     if depth >= MOST_DEEP || found.len() > MOST_DIRECTORIES {
         return;
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(directory) = open(root, below, flags) else {
-        return;
-    };
-    let Ok(entries) = Dir::read_from(&directory) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        let path = below.join(name);
-        if name == "." || name == ".." || !is_directory(root, &path) {
-            continue;
-        }
+    for path in directories_in(root, below) {
         if fs::statat(root, path.join("HEAD"), fs::AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             found.push(path.clone());
             add_modules(root, &path.join("modules"), depth + 1, found);
@@ -101,6 +159,22 @@ fn add_modules(root: BorrowedFd<'_>, below: &Path, depth: usize, found: &mut Vec
             add_modules(root, &path, depth + 1, found);
         }
     }
+}
+
+/// The directories in one; none where it is not there.
+fn directories_in(root: BorrowedFd<'_>, below: &Path) -> Vec<PathBuf> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(entries) = open(root, below, flags).and_then(Dir::new) else {
+        return Vec::new();
+    };
+    let names = entries
+        .flatten()
+        .map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned());
+    names
+        .filter(|name| name != "." && name != "..")
+        .map(|name| below.join(name))
+        .filter(|path| is_directory(root, path))
+        .collect()
 }
 
 fn is_directory(root: BorrowedFd<'_>, path: &Path) -> bool {

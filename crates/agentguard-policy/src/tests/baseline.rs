@@ -299,6 +299,7 @@ pub(crate) fn request() -> Request {
         ports: Vec::new(),
         environment: Vec::new(),
         git_directories: vec![PathBuf::from(".git")],
+        other_git_directories: Vec::new(),
     }
 }
 
