@@ -482,6 +482,7 @@ fn is_result(word: Option<&str>) -> bool {
             "started"
                 | "done"
                 | "answered"
+                | "passed"
                 | "pushed"
                 | "unanswered"
                 | "failed"

@@ -12,7 +12,7 @@ use agentguard_audit::{
 use agentguard_core::ssh::{fingerprint, fingerprint_of};
 use agentguard_core::{
     Class, CommitSeen, CredentialAct, Digest, Enforcement, Event, Evidence, Index, MessageDigest,
-    Origin, OutcomeOf, Ruling,
+    Origin, OutcomeOf, Rule, Ruling,
 };
 
 use crate::home::*;
@@ -377,6 +377,72 @@ fn entries_that_make_no_sense_together_are_found() {
         ),
     ] {
         let shown = format!("{events:?}");
+        assert_eq!(fault_of(events), expected, "{shown}");
+    }
+}
+
+/// Whether it can be what came of something that was allowed. A new one has to say so.
+fn is_of_what_was_allowed(outcome: &OutcomeOf) -> bool {
+    match outcome {
+        OutcomeOf::Started { .. }
+        | OutcomeOf::Failed { .. }
+        | OutcomeOf::Killed { .. }
+        | OutcomeOf::Done
+        | OutcomeOf::Answered { .. }
+        | OutcomeOf::Passed { .. }
+        | OutcomeOf::Unanswered { .. }
+        | OutcomeOf::Pushed { .. }
+        | OutcomeOf::Exited { .. }
+        | OutcomeOf::Signaled { .. } => true,
+        OutcomeOf::Untold => false,
+    }
+}
+
+#[test]
+fn whatever_comes_of_what_was_allowed_fits_it() {
+    let (sent, received, milliseconds) = (1, 2, 3);
+    for outcome in [
+        OutcomeOf::Started {
+            program: Digest::of(b""),
+        },
+        OutcomeOf::Failed { errno: 2 },
+        OutcomeOf::Killed {
+            rule: Rule::new("a/b", "it is this test's"),
+        },
+        OutcomeOf::Done,
+        OutcomeOf::Answered {
+            status: 200,
+            sent,
+            received,
+            milliseconds,
+        },
+        OutcomeOf::Passed {
+            sent,
+            received,
+            milliseconds,
+        },
+        OutcomeOf::Unanswered { why: String::new() },
+        OutcomeOf::Pushed {
+            refs: Vec::new(),
+            more: 0,
+            unpack: None,
+        },
+        OutcomeOf::Untold,
+        OutcomeOf::Exited { code: 0 },
+        OutcomeOf::Signaled { signal: 9 },
+    ] {
+        let expected = match is_of_what_was_allowed(&outcome) {
+            true => None,
+            false => Some((Fault::Outcome, Some(2))),
+        };
+        let text = Some(agentguard_core::Commitment(Digest::of(b"")));
+        let shown = format!("{outcome:?}");
+        let came = Event::Outcome {
+            of: 1,
+            outcome,
+            text: None,
+        };
+        let events = vec![decision(text, allowed()), came];
         assert_eq!(fault_of(events), expected, "{shown}");
     }
 }
