@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use agentguard_core::{CredentialAct, Evidence};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// An entry, as far as it is checked.
 #[derive(Deserialize)]
@@ -46,7 +47,7 @@ pub(crate) struct LeanRuling<'e> {
     pub(crate) ruling: &'e str,
     /// Whether a human was asked: then the entry is read whole.
     #[serde(default)]
-    pub(crate) approval: Option<serde::de::IgnoredAny>,
+    pub(crate) approval: Option<IgnoredAny>,
 }
 
 /// What came of it.
@@ -91,8 +92,15 @@ impl Middle {
         self.0.clear();
         if let Some((_, _, _, rest)) = clocks(entry) {
             let at = rest.windows(name.len()).position(|window| window == name);
-            let middle = at.and_then(|at| rest.get(..at + name.len()));
-            self.0.extend_from_slice(middle.unwrap_or_default());
+            let Some((middle, event)) = at.and_then(|at| rest.split_at_checked(at + name.len()))
+            else {
+                return;
+            };
+            // Only the event of the entry itself, and only where it is the last, is all of what follows but the end.
+            let event = event.strip_suffix(b"}").unwrap_or_default();
+            if serde_json::from_slice::<IgnoredAny>(event).is_ok() {
+                self.0.extend_from_slice(middle);
+            }
         }
     }
 }
@@ -160,5 +168,29 @@ mod tests {
             }
         }
         assert!(quickly > 100, "{quickly}");
+    }
+
+    /// What stands before an event is known by where the event stands: another of that name would pass for what follows.
+    #[test]
+    fn an_entry_that_is_written_otherwise_teaches_nothing() {
+        let learnt = |entry: &str, next: &str| {
+            serde_json::from_str::<Lean<'_>>(entry).unwrap();
+            let mut middle = Middle::default();
+            middle.learn(entry.as_bytes());
+            let event =
+                |quick: Quick<'_>| serde_json::from_slice::<LeanEvent<'_>>(quick.event).is_ok();
+            middle.read(next.as_bytes()).is_some_and(event)
+        };
+        let clocks = r#"{"v":1,"seq":7,"time":"2026-11-24T08:55:19.123456Z","mono":12"#;
+        let who = r#""boot":"b","session":"s","agent":"a","human":"h","evidence":"none""#;
+        let event = r#""event":{"kind":"refs"}"#;
+        let ours = format!("{clocks},{who},{event}}}");
+        assert!(learnt(&ours, &ours));
+        // Of nobody, and no JSON at all.
+        let nobodys = format!("{clocks},{event}}}");
+        assert!(!learnt(&format!("{clocks},{event},{who}}}"), &nobodys));
+        let unclosed = format!(r#"{clocks},"x":{{"a":1,{event}}}"#);
+        let within = format!(r#"{clocks},"x":{{"a":1,"event":0}},{who},{event}}}"#);
+        assert!(!learnt(&within, &unclosed));
     }
 }
