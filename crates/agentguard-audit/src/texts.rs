@@ -140,9 +140,11 @@ impl Texts {
         })
     }
 
-    /// Whether a line was met that is none of ours, or not in its place.
-    pub(crate) fn is_unreadable(&self) -> bool {
-        self.unreadable
+    /// Reads what follows the last entry asked for, and answers whether a line was met that is none of ours, or not in its
+    /// place.
+    pub(crate) fn is_unreadable(&mut self) -> io::Result<bool> {
+        while self.read_line()?.is_some() {}
+        Ok(self.unreadable)
     }
 
     /// Finds the text of entry `seq`. Entries must be asked for in order.
@@ -299,7 +301,7 @@ mod tests {
         let found = texts.find(3, &one.commitment).unwrap();
         assert_eq!(found, Found::Text("one \"x\"".to_owned()));
         assert_eq!(texts.find(9, &one.commitment).unwrap(), Found::Other);
-        assert!(!texts.is_unreadable());
+        assert!(!texts.is_unreadable().unwrap());
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn verify_once(
         keys,
     };
     pass.read(source, &mut report)?;
-    pass.finish(&mut report);
+    pass.finish(&mut report)?;
     Ok(report)
 }
 
@@ -261,7 +261,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn finish(self, report: &mut Report) {
+    fn finish(mut self, report: &mut Report) -> Result<(), Error> {
         let size = self.edge.size();
         report.entries = size;
         if size < report.signed {
@@ -283,7 +283,9 @@ impl Pass<'_> {
                 report.find(Fault::AfterEnd, known.size, detail);
             }
         }
-        if self.texts.is_unreadable() {
+        let path = self.directory.join("texts");
+        let is_unreadable = self.texts.is_unreadable();
+        if is_unreadable.map_err(|e| Error::io("read", &path, e))? {
             report.find(
                 Fault::Text,
                 None,
@@ -291,6 +293,7 @@ impl Pass<'_> {
             );
         }
         self.meaning.end(report);
+        Ok(())
     }
 }
 

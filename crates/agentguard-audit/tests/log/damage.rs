@@ -293,7 +293,7 @@ impl Damage {
 }
 
 #[test]
-fn texts_that_are_doubled_or_swapped_are_found() {
+fn texts_that_are_doubled_or_swapped_and_lines_that_are_none_are_found() {
     let victim = Victim::new();
     let path = victim.directory.join("texts");
     let whole = fs::read_to_string(&path).unwrap();
@@ -301,6 +301,9 @@ fn texts_that_are_doubled_or_swapped_are_found() {
     for damaged in [
         [&[lines[0], lines[0]], &lines[1..]].concat(),
         [&[lines[1], lines[0]], &lines[2..]].concat(),
+        [&lines[..], &[lines[0]]].concat(),
+        [&lines[..], &["{\"seq\":9999}"]].concat(),
+        [&lines[..], &["none"]].concat(),
     ] {
         fs::write(&path, damaged.join("\n") + "\n").unwrap();
         assert!(!victim.home.verify(&victim.directory).is_verified());
