@@ -3,7 +3,7 @@
 //! Several guards write to it, one at a time under a lock on its write-ahead file. It remembers a session
 //! whose log is gone, and says how large an ended log is.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -27,15 +27,28 @@ pub(crate) struct Anchor<'i> {
 impl<'i> Anchor<'i> {
     /// Opens the anchor log, once nobody else holds it.
     pub(crate) fn lock(installation: &'i Installation, boot: &str) -> Result<Self, Error> {
+        let (path, wal) = open(installation)?;
+        wal.lock().map_err(|e| Error::io("lock", &path, e))?;
+        Self::held(installation, wal, boot)
+    }
+
+    /// Opens the anchor log, where nobody else holds it.
+    pub(crate) fn try_lock(
+        installation: &'i Installation,
+        boot: &str,
+    ) -> Result<Option<Self>, Error> {
+        let (path, wal) = open(installation)?;
+        match wal.try_lock() {
+            Ok(()) => Self::held(installation, wal, boot).map(Some),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(Error::io("lock", &path, error)),
+        }
+    }
+
+    fn held(installation: &'i Installation, wal: File, boot: &str) -> Result<Self, Error> {
         let directory = installation.places.anchor();
         let path = directory.join("wal");
         let known = installation.known_checkpoint()?;
-        if !path.exists() {
-            refuse_a_second_beginning(&directory, known.as_ref())?;
-            store::create(&path, wal::first_line(&installation.origin).as_bytes())?;
-        }
-        let wal = store::open_to_append(&path)?.ok_or_else(|| missing(path.clone()))?;
-        wal.lock().map_err(|e| Error::io("lock", &path, e))?;
         let (origin, key) = (&installation.origin, &installation.key);
         let signed = derive::signed_checkpoint(&directory, origin, key, known.as_ref())?;
         refuse_what_was_rolled_back(&directory, known.as_ref(), signed.as_ref())?;
@@ -181,6 +194,18 @@ impl Drop for Anchor<'_> {
     fn drop(&mut self) {
         self.installation.keep_derived(self.derived.take());
     }
+}
+
+/// The anchor log's write-ahead file, which is made where there was none.
+fn open(installation: &Installation) -> Result<(PathBuf, File), Error> {
+    let directory = installation.places.anchor();
+    let path = directory.join("wal");
+    if !path.exists() {
+        refuse_a_second_beginning(&directory, installation.known_checkpoint()?.as_ref())?;
+        store::create(&path, wal::first_line(&installation.origin).as_bytes())?;
+    }
+    let wal = store::open_to_append(&path)?.ok_or_else(|| missing(path.clone()))?;
+    Ok((path, wal))
 }
 
 fn clone(file: &File, path: &std::path::Path) -> Result<File, Error> {

@@ -22,6 +22,8 @@ use crate::{Checkpoint, Error, recover, store, wal};
 const FIRST_CHECKPOINT: Duration = Duration::from_secs(1);
 /// How often a checkpoint is signed from then on, while entries come.
 const NEXT_CHECKPOINT: Duration = Duration::from_secs(10);
+/// How soon the anchor log is tried again that another guard holds.
+const SOON: Duration = Duration::from_millis(50);
 
 /// The log of one session: many threads append to it, one process writes it.
 ///
@@ -37,6 +39,8 @@ pub struct SessionLog {
     signs: Option<JoinHandle<Result<Derived, Error>>>,
     begun: AtomicBool,
     beginning: Mutex<()>,
+    /// Held while the session runs and its guard holds what others wait for.
+    holding: Arc<Mutex<()>>,
 }
 
 impl SessionLog {
@@ -68,10 +72,12 @@ impl SessionLog {
             let writer = Arc::clone(&writer);
             spawn("agentguard-sync", &directory, move || writer.work())?
         };
+        let holding = Arc::new(Mutex::new(()));
         let signs = {
             let (writer, installation) = (Arc::clone(&writer), Arc::clone(&installation));
-            let boot = scribe.boot.clone();
-            let sign = move || sign_now_and_then(&writer, derived, &installation, &boot);
+            let (boot, holding) = (scribe.boot.clone(), Arc::clone(&holding));
+            let sign_anchor = move || sign_anchor(&installation, &boot, &holding);
+            let sign = move || sign_now_and_then(&writer, derived, sign_anchor);
             spawn("agentguard-sign", &directory, sign)?
         };
         if places.anchor().join("wal").exists() {
@@ -88,6 +94,7 @@ impl SessionLog {
             signs: Some(signs),
             begun: AtomicBool::new(false),
             beginning: Mutex::new(()),
+            holding,
         })
     }
 
@@ -167,6 +174,13 @@ impl SessionLog {
         }
         self.begun.store(true, Ordering::Release);
         Ok(Index(seq))
+    }
+
+    /// Does `stop`, by which this process is stopped, while it holds nothing that other guards wait for: it may be stopped
+    /// for as long as its agent likes. Once the first entry was appended, and before [`SessionLog::end`].
+    pub fn holding_nothing<T>(&self, stop: impl FnOnce() -> T) -> T {
+        let _nothing = self.holding.lock().unwrap_or_else(PoisonError::into_inner);
+        stop()
     }
 
     /// The log's name: `agentguard/<installation>/<session>`.
@@ -267,34 +281,50 @@ fn spawn<T: Send + 'static>(
     spawned.map_err(|e| Error::io("start a thread behind", directory, e))
 }
 
-/// Signs a checkpoint now and then. It may have to wait for other guards; syncs are made beside it.
+/// Signs a checkpoint now and then, and the anchor log once: `sign_anchor` says whether it could.
 fn sign_now_and_then(
     writer: &Writer,
     mut derived: Derived,
-    installation: &Installation,
-    boot: &str,
+    sign_anchor: impl Fn() -> Result<bool, Error>,
 ) -> Result<Derived, Error> {
-    let mut due = Instant::now() + FIRST_CHECKPOINT;
-    let mut is_anchored = false;
+    let mut next = Instant::now() + FIRST_CHECKPOINT;
+    let (mut due, mut is_anchored) = (next, false);
     loop {
         match writer.wait_until(due) {
             Woken::Stopping => return Ok(derived),
             Woken::Failed => return writer.flush().map(|_| derived),
             Woken::Due => {}
         }
-        due = Instant::now() + NEXT_CHECKPOINT;
-        let size = writer.durable();
-        if size == derived.size() {
-            continue;
+        let (size, mut signed) = (writer.durable(), Ok(()));
+        if next <= Instant::now() {
+            next = Instant::now() + NEXT_CHECKPOINT;
+            if size != derived.size() {
+                signed = derived.integrate(size).map(|_| ());
+            }
         }
-        let mut signed = derived.integrate(size).map(|_| ());
-        if !is_anchored && signed.is_ok() {
-            signed = Anchor::lock(installation, boot).and_then(|mut a| a.integrate().map(|_| ()));
-            is_anchored = true;
+        if signed.is_ok() && !is_anchored && derived.size() > 0 {
+            signed = sign_anchor().map(|could| is_anchored = could);
         }
         if let Err(error) = signed {
             writer.latch(&error);
             return Err(error);
         }
+        due = match is_anchored || derived.size() == 0 {
+            true => next,
+            false => next.min(Instant::now() + SOON),
+        };
+    }
+}
+
+/// Signs the anchor log, unless another guard holds it.
+fn sign_anchor(
+    installation: &Installation,
+    boot: &str,
+    holding: &Mutex<()>,
+) -> Result<bool, Error> {
+    let _holding = holding.lock().unwrap_or_else(PoisonError::into_inner);
+    match Anchor::try_lock(installation, boot)? {
+        Some(mut anchor) => anchor.integrate().map(|_| true),
+        None => Ok(false),
     }
 }

@@ -118,6 +118,12 @@ pub trait Supervise: Sync {
         complete: bool,
     ) -> Result<(), Unrecorded>;
 
+    /// Does `stop`, by which this process may be stopped for as long as the agent likes, while it holds nothing that others
+    /// wait for.
+    fn holding_nothing<T>(&self, stop: impl FnOnce() -> T) -> T {
+        stop()
+    }
+
     /// What is readable once the session is to end, whatever its command still does. Without it nothing ends it early.
     fn early_end(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -548,7 +554,10 @@ impl<S: Supervise> Main<'_, S> {
                 self.job.begins(process)?;
             }
             FromMediator::NotExecuted { errno } => ended.not_executed = Some(errno),
-            FromMediator::Stopped { signal } => self.job.stop_too(signal)?,
+            FromMediator::Stopped { signal } => {
+                let stop = || self.job.stop_too(signal);
+                self.supervise.holding_nothing(stop)?;
+            }
             FromMediator::Outcomes(outcomes) => {
                 for Outcome { of, outcome } in outcomes {
                     let recorded = self.supervise.outcome(Index(of), outcome);

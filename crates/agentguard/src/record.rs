@@ -263,6 +263,11 @@ impl SessionRecord {
         }
     }
 
+    /// Does `stop`, by which this process is stopped, while it holds nothing that other guards wait for.
+    pub(crate) fn holding_nothing<T>(&self, stop: impl FnOnce() -> T) -> T {
+        self.log.holding_nothing(stop)
+    }
+
     /// Something that should not have happened.
     pub(crate) fn finding(&self, rule: Rule) -> Result<(), Unrecorded> {
         self.append(Class::Critical, None, |_| Event::Finding { rule, of: None })

@@ -275,6 +275,10 @@ impl Supervise for Supervisor<'_> {
         self.record.moved(&moved, commits, complete)
     }
 
+    fn holding_nothing<T>(&self, stop: impl FnOnce() -> T) -> T {
+        self.record.holding_nothing(stop)
+    }
+
     fn early_end(&self) -> Option<BorrowedFd<'_>> {
         self.lending.ending.as_ref().map(Ending::event)
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use agentguard_audit::{
     Entries, Error, Fault, Keys, LogState, Remark, SessionLog, find, logs, prove, verify,
@@ -211,6 +212,40 @@ fn a_running_session_is_not_recorded_as_lost() {
         .unwrap();
     running.end().unwrap();
     assert_eq!(home.verify(&home.places.anchor()).entries, 4);
+}
+
+/// Its agent stops a guard for as long as it likes, and when it likes.
+#[test]
+fn a_guard_holds_nothing_that_others_wait_for_while_it_is_stopped() {
+    let home = Home::new();
+    let running = home.log();
+    begin(&running);
+    let anchor = fs::File::open(home.places.anchor().join("wal")).unwrap();
+    let checkpoint = running.directory().join("checkpoint");
+    let anchored = home.places.anchor().join("checkpoint");
+    let began = fs::read(&anchored).ok();
+    // As long as it may be before its own log is signed, and the anchor log's turn comes.
+    running.holding_nothing(|| {
+        let mut since = None;
+        while since.is_none_or(|since: Instant| since.elapsed() < Duration::from_millis(300)) {
+            anchor.try_lock().expect("the anchor log is held");
+            anchor.unlock().unwrap();
+            std::thread::yield_now();
+            if since.is_none() && checkpoint.exists() {
+                since = Some(Instant::now());
+            }
+        }
+    });
+    let given_up = Instant::now() + Duration::from_secs(30);
+    while fs::read(&anchored).ok() == began {
+        assert!(Instant::now() < given_up, "the anchor log is not signed");
+        std::thread::yield_now();
+    }
+    running
+        .append(Class::Critical, None, |_| session_end())
+        .unwrap();
+    running.end().unwrap();
+    assert!(home.verify(&home.places.anchor()).is_verified());
 }
 
 #[test]
