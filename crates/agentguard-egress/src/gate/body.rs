@@ -19,9 +19,9 @@ use super::push::Heard;
 use super::request;
 use super::through::Through;
 
-/// How long what may be the beginning of a secret is held back where nothing more comes. Whoever answers only
-/// what was answered would wait forever.
-const HELD_FOR: Duration = Duration::from_millis(100);
+/// How long what could be the beginning of a secret is held back where nothing more comes: what is short, and what is
+/// none. Whoever answers only what was answered would wait forever. The second is long, since it tells what is a beginning.
+const HELD_FOR: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(900)];
 
 /// How much of a body is sent at once that is here.
 const PIECE: usize = 64 << 10;
@@ -56,6 +56,8 @@ pub(super) struct Passing {
     then: Option<Frame<Bytes>>,
     /// Until when something is held back, once nothing more comes.
     held: Option<Pin<Box<Sleep>>>,
+    /// How often that was waited for.
+    waits: usize,
     is_ended: bool,
     is_request: bool,
     /// Reads along. It says what it read when this is over.
@@ -127,6 +129,7 @@ impl Body {
             through,
             then: None,
             held: None,
+            waits: 0,
             is_ended: false,
             heard: None,
         }))
@@ -168,13 +171,10 @@ impl Passing {
                 return Poll::Ready(None);
             }
             let Poll::Ready(read) = self.poll_read(context) else {
-                ready!(self.poll_held(context));
-                return match self.through.short() {
-                    Some(frame) => Poll::Ready(Some(Ok(frame))),
-                    None => Poll::Pending,
-                };
+                let frame = ready!(self.poll_held(context));
+                return Poll::Ready(Some(Ok(frame)));
             };
-            self.held = None;
+            (self.held, self.waits) = (None, 0);
             match read {
                 None => {
                     self.is_ended = true;
@@ -191,18 +191,27 @@ impl Passing {
         }
     }
 
-    /// Waits until what is held back is held back no longer.
-    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.through.is_holding() {
-            return Poll::Pending;
+    /// Waits until some of what is held back is held back no longer.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<Frame<Bytes>> {
+        while let Some(held_for) = HELD_FOR.get(self.waits)
+            && self.through.is_holding()
+        {
+            // Not for ever: see `HELD_FOR`.
+            let held = self
+                .held
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(*held_for)));
+            ready!(held.as_mut().poll(context));
+            self.held = None;
+            self.waits += 1;
+            let frame = match self.waits {
+                1 => self.through.short(),
+                _ => self.through.harmless(),
+            };
+            if let Some(frame) = frame {
+                return Poll::Ready(frame);
+            }
         }
-        // Not for ever: see `HELD_FOR`.
-        let held = self
-            .held
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(HELD_FOR)));
-        ready!(held.as_mut().poll(context));
-        self.held = None;
-        Poll::Ready(())
+        Poll::Pending
     }
 
     fn poll_read(

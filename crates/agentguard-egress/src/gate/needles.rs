@@ -9,6 +9,9 @@ use zeroize::Zeroizing;
 /// Shorter texts in base64 would be found where they are not.
 const SHORTEST_IN_BASE64: usize = 6;
 
+/// By such steps it is told how long the longest text may be.
+const STEP: usize = 1 << 10;
+
 /// In which form a text stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Form {
@@ -71,6 +74,10 @@ pub(super) struct Needles {
     needles: Vec<Needle>,
     /// How many of the last bytes may be the beginning of a needle, by state.
     depths: Vec<u32>,
+    /// How many letters the longest has.
+    longest: usize,
+    /// The bytes that a needle may have.
+    may_have: [bool; 256],
 }
 
 impl Needles {
@@ -104,6 +111,15 @@ impl Needles {
             begin,
             needles,
             depths: Vec::new(),
+            longest: letters
+                .iter()
+                .map(|letters| letters.len())
+                .max()
+                .unwrap_or(0),
+            may_have: std::array::from_fn(|byte| {
+                let byte = u8::try_from(byte).unwrap_or_default();
+                byte.is_ascii_graphic() || letters.iter().any(|letters| letters.contains(&byte))
+            }),
         };
         for letters in &letters {
             all.measure(letters);
@@ -136,6 +152,16 @@ impl Needles {
     pub(super) fn depth(&self, state: StateID) -> usize {
         let depth = self.depths.get(state.as_usize()).copied();
         depth.map_or(0, |depth| usize::try_from(depth).unwrap_or(usize::MAX))
+    }
+
+    /// How many of the last of these bytes could be the beginning of something that is looked for, as far as can be told
+    /// without knowing for what.
+    pub(super) fn unclear(&self, bytes: &[u8]) -> usize {
+        // Each letter may be written as `\\u0041`, and the last escape may be half of a pair.
+        let most = (6 * self.longest + 12).next_multiple_of(STEP);
+        let may_have = |byte: &&u8| self.may_have.get(usize::from(**byte)) == Some(&true);
+        let last = bytes.iter().rev().take(most);
+        last.take_while(may_have).count()
     }
 
     /// Whether a needle ends here.

@@ -16,7 +16,7 @@ use super::through::Through;
 /// What is as short as this may be the beginning of anything, and tells nothing worth keeping.
 const SHORT: usize = 7;
 
-/// A stream in which secrets are replaced as it passes. Held back is only what may be the beginning of one.
+/// A stream in which secrets are replaced as it passes. Held back is only what could be the beginning of one.
 pub(super) struct Redactor {
     lent: Arc<Lent>,
     scanner: Scanner,
@@ -55,7 +55,11 @@ impl Redactor {
                 next = 0;
             }
         }
-        let known = self.held.len().saturating_sub(self.scanner.open());
+        // As much, be there the beginning of a secret or not: whoever chooses what a server sends could read it by how much
+        // is handed on, letter by letter.
+        let unclear = self.lent.secrets().unclear(&self.held);
+        let open = unclear.max(self.scanner.open());
+        let known = self.held.len().saturating_sub(open);
         passed.extend(self.held.drain(..known));
         self.base += known;
         passed.into()
@@ -68,6 +72,15 @@ impl Redactor {
         }
         self.base += self.held.len();
         Some(std::mem::take(&mut self.held).into())
+    }
+
+    /// What is held back and no beginning of a secret, or a short one.
+    pub(super) fn harmless(&mut self) -> Option<Bytes> {
+        let open = Some(self.scanner.open()).filter(|open| *open > SHORT);
+        let known = self.held.len().saturating_sub(open.unwrap_or(0));
+        self.base += known;
+        let harmless: Vec<u8> = self.held.drain(..known).collect();
+        (!harmless.is_empty()).then(|| harmless.into())
     }
 
     /// What was held back, once nothing more comes.

@@ -192,10 +192,58 @@ fn what_is_short_is_not_kept_and_no_more_than_that_is_told() {
         assert_eq!(told.is_some(), short < 8);
         all.extend(told.unwrap_or_default());
         all.extend(redactor.pass(format!("{second} b").as_bytes()));
+        all.extend(redactor.end());
         let begun = if short < 8 { first } else { "" };
         let rest = PLACEHOLDER.split_at(begun.len()).1;
         assert_eq!(String::from_utf8_lossy(&all), format!("a {begun}{rest} b"));
         assert!(redactor.is_as_it_said());
+    }
+}
+
+/// Who has a bound host send what they wrote would read it letter by letter.
+#[test]
+fn how_much_is_handed_on_does_not_tell_a_guess_that_is_right() {
+    let lent = lent();
+    let percent: String = SECRET.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let json: String = SECRET
+        .bytes()
+        .map(|byte| format!("\\u{byte:04x}"))
+        .collect();
+    let base64 = Base64::encode_string(SECRET.as_bytes());
+    let handed_on = |guess: &str| {
+        let mut redactor = Redactor::new(&lent, true);
+        let pieces = ["a b", &format!("b {guess}"), "%", "c d", guess];
+        let lengths = pieces.map(|piece| redactor.pass(piece.as_bytes()).len());
+        (lengths, redactor.short().map(|short| short.len()))
+    };
+    for (form, width) in [(SECRET, 1), (&percent, 3), (&json, 6), (&base64, 1)] {
+        for end in (width..form.len() - 4).step_by(width) {
+            let right = &form[..end];
+            // In each, a letter or digit stands there, too.
+            let wrong = format!("{}5", &form[..end - 1]);
+            assert_eq!(handed_on(right), handed_on(&wrong), "{right}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_beginning_is_kept_for_a_while_only() {
+    let lent = lent();
+    for (text, kept) in [
+        ("interesting", 0),
+        ("a sk-", 0),
+        (&SECRET[..8], 8),
+        (&format!("xyz{}", &SECRET[..8]), 8),
+    ] {
+        let mut redactor = Redactor::new(&lent, true);
+        let mut all = redactor.pass(text.as_bytes()).to_vec();
+        all.extend(redactor.short().unwrap_or_default());
+        all.extend(redactor.harmless().unwrap_or_default());
+        assert_eq!(all.len(), text.len() - kept, "{text}");
+        assert!(redactor.harmless().is_none());
+        all.extend(redactor.pass(SECRET[kept..].as_bytes()));
+        all.extend(redactor.end());
+        assert!(!tells(&all) || kept == 0, "{text}");
     }
 }
 

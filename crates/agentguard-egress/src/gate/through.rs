@@ -59,6 +59,14 @@ impl Through {
         }
     }
 
+    /// What is held back and no beginning of a secret, or a short one.
+    pub(super) fn harmless(&mut self) -> Option<Frame<Bytes>> {
+        match self {
+            Self::Unchanged | Self::Watched(_) => None,
+            Self::Redacted(redactor) => redactor.harmless().map(Frame::data),
+        }
+    }
+
     /// Whether something is held back.
     pub(super) fn is_holding(&self) -> bool {
         match self {
