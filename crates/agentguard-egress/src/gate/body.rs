@@ -296,6 +296,7 @@ impl hyper::body::Body for Body {
             }
             Poll::Ready(Some(Err(error))) => {
                 let why = format!("status {}, then it broke off: {error}", passing.status());
+                let why = passing.through.told(why);
                 passing.tell(Some(why));
             }
             Poll::Ready(None) => passing.tell(None),

@@ -22,6 +22,7 @@ use super::body::Body;
 use super::bridge;
 use super::leaf::{self, Protocol};
 use super::push;
+use super::redact;
 use super::request::Origin;
 use super::resolve::Vetted;
 
@@ -186,6 +187,12 @@ impl Upstream {
     }
 
     async fn try_send(&self, request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
+        let sent = self.send_now(request).await;
+        // What a server says as it ends a connection stands in the error.
+        sent.map_err(|(why, unsent)| (redact::text(&self.shared.lent, &why), unsent))
+    }
+
+    async fn send_now(&self, request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
         let mut locked = self.sender.lock().await;
         match &mut *locked {
             Some(Sender::Http1(sender)) => match sender.ready().await {

@@ -186,6 +186,14 @@ pub(super) fn unreadable(headers: &HeaderMap) -> Option<&'static str> {
     )
 }
 
+/// A text of ours, which may have words of a server's in it: what it says as it ends a connection, above all.
+pub(super) fn text(lent: &Arc<Lent>, text: &str) -> String {
+    let mut redactor = Redactor::new(lent, false);
+    let mut redacted = redactor.pass(text.as_bytes()).to_vec();
+    redacted.extend(redactor.end());
+    String::from_utf8_lossy(&redacted).into_owned()
+}
+
 /// Takes secrets out of headers.
 pub(super) fn headers(lent: &Arc<Lent>, headers: &mut HeaderMap) {
     for value in headers.values_mut() {

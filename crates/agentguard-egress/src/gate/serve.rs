@@ -571,7 +571,7 @@ impl Connection {
         let patience = self.shared.patience.answer;
         let is_before_push = push::asks_what_it_can(request.uri());
         let sending = std::pin::pin!(timeout(patience, upstream.send(request)));
-        let answer = match misplaced::unless_misplaced(sending, alarm).await {
+        let mut answer = match misplaced::unless_misplaced(sending, alarm).await {
             Ok(Ok(Ok(answer))) => answer,
             Ok(Ok(Err(why))) => return Ok(failed(permitted, StatusCode::BAD_GATEWAY, &why)),
             Ok(Err(_)) => {
@@ -587,6 +587,7 @@ impl Connection {
             }
         };
         if let (Some(upgrade), StatusCode::SWITCHING_PROTOCOLS) = (upgrade, answer.status()) {
+            redact::headers(&self.shared.lent, answer.headers_mut());
             let switched = self.slot.switch(answer, upgrade, permitted).await;
             return Ok(switched.unwrap_or_else(|(permitted, why)| {
                 failed(permitted, StatusCode::BAD_GATEWAY, &why)

@@ -67,6 +67,14 @@ impl Through {
         }
     }
 
+    /// A text of ours about it, in which a server's words may stand.
+    pub(super) fn told(&self, text: String) -> String {
+        match self {
+            Self::Unchanged | Self::Watched(_) => text,
+            Self::Redacted(redactor) => redact::text(redactor.lent(), &text),
+        }
+    }
+
     /// Whether something is held back.
     pub(super) fn is_holding(&self) -> bool {
         match self {

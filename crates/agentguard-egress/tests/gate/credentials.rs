@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use crate::client::{json, read_until, status};
 use crate::flows::{Once, http2, request};
 use crate::scene::{Entry, Plan, Scene};
-use crate::server::Server;
+use crate::server::{Server, says, says_once};
 
 const NAME: &str = "api.test";
 const PLACEHOLDER: &str = "ghp_placeholder0123456789ABCDEF";
@@ -653,6 +653,65 @@ fn what_stands_behind_a_body_is_looked_through_too() {
     assert_eq!(trailers["x-api-key"], PLACEHOLDER);
     let received = stage.server.received();
     assert_eq!(received[0].header("x-api-key"), [SECRET]);
+}
+
+/// Whether a request's headers came, by HTTP/2 (RFC 9113, sections 3.4, 4.1 and 6.2).
+fn has_headers(said: &[u8]) -> bool {
+    let mut rest = said.get(24..).unwrap_or_default();
+    while let Some(([high, mid, low, kind, ..], _)) = rest.split_first_chunk::<9>() {
+        if *kind == 1 {
+            return true;
+        }
+        let length = u32::from_be_bytes([0, *high, *mid, *low]);
+        rest = rest.get(9 + length as usize..).unwrap_or_default();
+    }
+    false
+}
+
+#[test]
+fn what_a_server_says_as_it_ends_a_connection_is_looked_through_too() {
+    const SAYS: &str = "ghp_secret0123456789abcdef";
+    // Settings, and a GOAWAY for an error of the protocol's, of no stream, with a text behind it (section 6.8).
+    const GOES: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x22\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01\
+        ghp_secret0123456789abcdef";
+    let (address, roots) = says_once(NAME, "h2", has_headers, GOES, |tls| {
+        let _ = std::io::copy(tls, &mut std::io::sink());
+    });
+    let plan = Plan::new(NAME, address, &roots);
+    let scene = Scene::begin(plan.with_credential(lent(&all_slots(), SAYS)));
+    let one = request("GET", format!("https://{}/", scene.host(NAME)))
+        .header("x-api-key", PLACEHOLDER)
+        .body(Once(None))
+        .unwrap();
+    let (status, body) = http2(&scene, vec![one])[0].clone().unwrap();
+    let body = String::from_utf8(body).unwrap();
+    assert_eq!(status, 502);
+    assert!(body.contains(PLACEHOLDER) && !body.contains(SAYS), "{body}");
+    let OutcomeOf::Unanswered { why } = scene.outcome() else {
+        panic!("{:?}", scene.outcome());
+    };
+    assert!(why.contains(PLACEHOLDER) && !why.contains(SAYS), "{why}");
+}
+
+#[test]
+fn headers_with_which_a_connection_stops_being_http_are_looked_through_too() {
+    const TAKEN: &[u8] =
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\
+        X-Heard: Bearer ghp_secret0123456789abcdef\r\n\r\n";
+    let (address, roots) = says(NAME, TAKEN, |_| {});
+    let plan = Plan::new(NAME, address, &roots);
+    let credential = lent(&all_slots(), "ghp_secret0123456789abcdef");
+    let scene = Scene::begin(plan.with_credential(credential));
+    let mut tls = scene.tls(NAME);
+    let asked = format!(
+        "GET / HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: x\r\nX-Api-Key: {PLACEHOLDER}\r\n\r\n",
+        scene.host(NAME)
+    );
+    tls.write_all(asked.as_bytes()).unwrap();
+    let head = read_until(&mut tls, "\r\n\r\n");
+    assert_eq!(status(&head), 101, "{head}");
+    let heard = format!("x-heard: Bearer {PLACEHOLDER}\r\n");
+    assert!(head.contains(&heard), "{head}");
 }
 
 #[test]

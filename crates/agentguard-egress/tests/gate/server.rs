@@ -288,8 +288,20 @@ pub(crate) type Tls = StreamOwned<ServerConnection, TcpStream>;
 
 /// A server over TLS that says what it is given to say once it was asked, and then does what `then` does.
 pub(crate) fn says(name: &str, answer: &'static [u8], then: fn(&mut Tls)) -> (SocketAddr, String) {
+    let is_asked = |asked: &[u8]| asked.ends_with(b"\r\n\r\n");
+    says_once(name, "http/1.1", is_asked, answer, then)
+}
+
+/// The same of a protocol in which it is asked once `is_asked` says so.
+pub(crate) fn says_once(
+    name: &str,
+    protocol: &str,
+    is_asked: fn(&[u8]) -> bool,
+    answer: &'static [u8],
+    then: fn(&mut Tls),
+) -> (SocketAddr, String) {
     let vouching = Vouching::new();
-    let config = vouching.config(name, &["http/1.1"]);
+    let config = vouching.config(name, &[protocol]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -307,7 +319,7 @@ pub(crate) fn says(name: &str, answer: &'static [u8], then: fn(&mut Tls)) -> (So
                 }
                 let mut tls = StreamOwned::new(tls, stream);
                 let (mut asked, mut piece) = (Vec::new(), [0; 4096]);
-                while !asked.ends_with(b"\r\n\r\n") {
+                while !is_asked(&asked) {
                     match tls.read(&mut piece) {
                         Ok(0) | Err(_) => return,
                         Ok(length) => asked.extend(&piece[..length]),
