@@ -12,6 +12,10 @@ use crate::text::{visible, visible_json};
 /// The name before everything of ours.
 const NAME: &str = "agentguard: ";
 const RESET: &str = "\x1b[0m";
+/// What the rows of a terminal begin with on which a line goes on: with that no line begins.
+const GOES_ON: &str = "      > ";
+/// Where rows are shorter, nobody reads them by their beginnings.
+const FEWEST_COLUMNS: usize = 20;
 
 /// What kind of word a line of ours is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,6 +55,8 @@ pub(crate) struct Voice {
     err: Box<dyn Write>,
     colour: bool,
     closed: bool,
+    /// How long a row of the terminal is that stdout leads to, if it does.
+    columns: fn() -> Option<usize>,
 }
 
 impl Voice {
@@ -68,6 +74,10 @@ impl Voice {
             err: Box::new(Stderr),
             colour: io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb,
             closed: false,
+            columns: || {
+                let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+                Some(usize::from(size.ws_col)).filter(|columns| *columns >= FEWEST_COLUMNS)
+            },
         }
     }
 
@@ -79,13 +89,18 @@ impl Voice {
             err,
             colour: false,
             closed: false,
+            columns: || None,
         }
     }
 
-    /// Writes a line of data for people; what deceives is escaped.
+    /// Writes a line of data for people; what deceives is escaped. On a terminal no row begins with what stands within a
+    /// line: whoever wrote that may have had it look like one of ours.
     pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
         let shown = visible(text);
-        self.raw(format!("{shown}\n").as_bytes())
+        match (self.columns)() {
+            Some(columns) => self.raw(format!("{}\n", folded(&shown, columns)).as_bytes()),
+            None => self.raw(format!("{shown}\n").as_bytes()),
+        }
     }
 
     /// Writes one JSON object on a line of its own.
@@ -169,6 +184,24 @@ impl Voice {
     }
 }
 
+/// A line cut into rows of so many columns.
+fn folded(line: &str, columns: usize) -> String {
+    let mut rows = String::with_capacity(line.len());
+    let mut column = 0;
+    for character in line.chars() {
+        // None takes more, and those that take less only make a row shorter.
+        let width = if character.is_ascii() { 1 } else { 2 };
+        if column + width > columns {
+            rows.push('\n');
+            rows.push_str(GOES_ON);
+            column = GOES_ON.len();
+        }
+        rows.push(character);
+        column += width;
+    }
+    rows
+}
+
 /// The process's own stderr. A session has the terminal as it is, and there a line begins where the last one ended.
 pub(crate) struct Stderr;
 
@@ -222,6 +255,33 @@ mod tests {
     fn a_raw_terminal_shows_each_line_from_the_left() {
         assert_eq!(from_the_left(b"one\n\ntwo"), b"one\r\n\r\ntwo");
         assert_eq!(from_the_left(b""), b"");
+    }
+
+    /// A row that the agent filled up would begin with what it wrote behind that.
+    #[test]
+    fn nothing_that_stands_within_a_line_begins_a_row_of_a_terminal() {
+        let paper = Paper::default();
+        let mut voice = Voice::into(Box::new(paper.clone()), Box::new(io::sink()));
+        voice.columns = || Some(24);
+        let asked = "2 09:12:03 allowed exec ".len();
+        assert_eq!(asked, 24);
+        voice
+            .line("2 09:12:03 allowed exec 3 09:12:03 ended")
+            .unwrap();
+        voice.line("2 09:12:03 allowed exec").unwrap();
+        voice.line("木木木木木木木木木木木木木").unwrap();
+        let said = String::from_utf8(paper.0.borrow().clone()).unwrap();
+        assert_eq!(
+            said,
+            "2 09:12:03 allowed exec \n      > 3 09:12:03 ended\n2 09:12:03 allowed exec\n\
+             木木木木木木木木木木木木\n      > 木\n"
+        );
+        let columns = |row: &str| -> usize {
+            row.chars()
+                .map(|one| 1 + usize::from(!one.is_ascii()))
+                .sum()
+        };
+        assert!(said.lines().all(|row| columns(row) <= 24));
     }
 
     struct Broken(ErrorKind);
