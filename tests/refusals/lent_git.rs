@@ -1,5 +1,6 @@
 //! git over HTTPS with a token that was lent: it is sent unasked where it is bound, and what stands for it nowhere else.
 
+use std::fs;
 use std::io::{BufReader, Write as _};
 use std::path::Path;
 use std::sync::Mutex;
@@ -29,11 +30,25 @@ fn serve(connection: Connection, root: &Path, heads: &Mutex<Vec<String>>) {
         );
         heads.lock().unwrap().push(head);
         let connection = connection.get_mut();
-        let answer = forge::answer(&request, root).unwrap_or_else(|| request.answer(root));
+        let answer = says(&request, root)
+            .or_else(|| forge::answer(&request, root))
+            .unwrap_or_else(|| request.answer(root));
         if connection.write_all(&answer).is_err() || connection.flush().is_err() {
             return;
         }
     }
+}
+
+/// Instead of what is fetched, that it does not like the token that it was sent, where there is a file `says`.
+fn says(request: &Request, root: &Path) -> Option<Vec<u8>> {
+    let is_fetch = request.path.ends_with("/git-upload-pack")
+        && request.body.windows(13).any(|one| one == b"command=fetch");
+    (is_fetch && root.join("says").exists()).then(|| {
+        let why = format!("ERR no such token: {TOKEN}\n");
+        let length = why.len() + 4;
+        format!("HTTP/1.1 200 OK\r\ncontent-type: application/x-git-upload-pack-result\r\ncontent-length: {length}\r\n\r\n{length:04x}{why}")
+            .into_bytes()
+    })
 }
 
 /// Runs a test of sessions that are lent a token for git at `api.test`, as `bound` says.
@@ -111,6 +126,22 @@ fn a_push_sends_the_token_unasked_where_it_is_bound_and_nothing_elsewhere() {
                 "{heads:?}"
             );
             assert_eq!(findings(scene), 0);
+        },
+    );
+}
+
+#[test]
+fn what_a_server_answers_the_gate_itself_is_looked_through_too() {
+    with_git(
+        &["--basic", "--host", "api.test"],
+        |scene, server, policy| {
+            fs::write(scene.directory("server").join("says"), "").unwrap();
+            let ran = push(scene, server, policy, "git push -q origin HEAD:$own");
+            assert_ne!(ran.code, Some(0));
+            let said = "the server says: no such token: ";
+            assert!(ran.stderr.contains(said), "{}", ran.stderr);
+            assert!(!ran.stderr.contains(TOKEN), "{}", ran.stderr);
+            scene.each_event(|event| assert!(!format!("{event:?}").contains(TOKEN)));
         },
     );
 }

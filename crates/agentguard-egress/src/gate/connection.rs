@@ -21,6 +21,7 @@ use super::ask::{Gone, Told};
 use super::forward::{Upstream, Way};
 use super::leaf::Protocol;
 use super::misplaced::Misplaced;
+use super::redact;
 use super::refusal;
 use super::request::Origin;
 use super::resolve::Nowhere;
@@ -187,7 +188,9 @@ pub(super) fn reach(origin: &Origin, class: Option<AddressClass>, granted: bool)
 }
 
 /// Has it written down that the gate refused what was sent to a host that the session was granted.
-pub(super) async fn refuse(shared: &Shared, origin: &Origin, rule: Rule) -> Result<Told, Gone> {
+pub(super) async fn refuse(shared: &Shared, origin: &Origin, mut rule: Rule) -> Result<Told, Gone> {
+    // A server's words may stand in it, which was asked with what was lent.
+    rule.reason = redact::text(&shared.lent, &rule.reason);
     shared.guard.refuse(reach(origin, None, true), rule).await
 }
 

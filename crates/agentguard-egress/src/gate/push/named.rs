@@ -26,6 +26,7 @@ use crate::gate::ask::Gone;
 use crate::gate::forward::{Upstream, Way};
 use crate::gate::leaf::Protocol;
 use crate::gate::lent::Uses;
+use crate::gate::redact;
 use crate::gate::refusal::Fault;
 use crate::gate::request::{self, Read};
 use crate::gate::resolve::Nowhere;
@@ -80,6 +81,7 @@ impl Connection {
                 push.unseen = None;
             }
             Err(Hidden::Why(why)) => {
+                let why = redact::text(&self.shared.lent, &why);
                 push.unseen = Some(format!("it is only named, and cannot be fetched: {why}"));
             }
             Err(Hidden::Gone) => return Err(Gone),
