@@ -161,6 +161,26 @@ fn another_process_inside_cannot_be_rewritten() {
 }
 
 #[test]
+fn a_process_says_how_it_runs_by_its_own_number_too() {
+    as_everyone(|scene| {
+        let words = ["./attack", "of_itself"];
+        let bare = scene.run_bare(&words).tried();
+        let tried = scene.run(&words).tried();
+        for (name, result) in tried.all_but(&[]) {
+            let another = ["another-thread", "child"].iter();
+            let of_another = another.clone().any(|other| name.starts_with(other));
+            // In namespaces of its own a number is somebody's of the session.
+            let refused = of_another && (level() != Level::Full || name.ends_with("limit"));
+            match refused {
+                true => assert_eq!(result, "EPERM", "{name}"),
+                false => assert_eq!(result, bare.result(name), "{name}"),
+            }
+        }
+        assert_eq!(bare.result("process-limit"), "ok");
+    });
+}
+
+#[test]
 fn shared_memory_of_the_host_is_not_there() {
     as_everyone(|scene| {
         let key = (0x4147_0000 + std::process::id() % 0xffff + 7 * u32::from(scene.is_ordinary()))

@@ -102,7 +102,6 @@ const REFUSED: &[Refused] = &[
     always(libc::SYS_migrate_pages, TRACING),
     when(libc::SYS_move_pages, &[When::Not(0, 0)], TRACING),
     when(libc::SYS_get_robust_list, &[When::Not(0, 0)], TRACING),
-    when(libc::SYS_prlimit64, &[When::Not(0, 0)], PID_1),
     when(libc::SYS_sched_setaffinity, &[When::Is(0, 1)], PID_1),
     when(libc::SYS_sched_setscheduler, &[When::Is(0, 1)], PID_1),
     when(libc::SYS_sched_setparam, &[When::Is(0, 1)], PID_1),
@@ -725,7 +724,8 @@ fn asking(judged: Judged, more: &[&[Asked]]) -> Result<BpfProgram, Error> {
         | Asks::Datagrams
         | Asks::Pair
         | Asks::Message
-        | Asks::Server => true,
+        | Asks::Server
+        | Asks::Itself => true,
     };
     let opens = match judged {
         Judged::Opens => ASKED_OF_OPENS,

@@ -48,7 +48,7 @@ long no_capabilities(void);
 extern char **environ;
 
 attack files, reads, pins, at_descriptor, descriptors, set_user_id;
-attack signals, owners, reach, shared_memory, terminal, daemons, stay, devices;
+attack signals, owners, reach, of_itself, shared_memory, terminal, daemons, stay, devices;
 attack unix_stream, unix_datagram, abstract, tcp, sockets;
 attack misfit, handed_in, starved;
 attack late, own, receive, waiting, queued, network, connects, births, naive;

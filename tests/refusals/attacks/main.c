@@ -13,6 +13,7 @@ static const struct {
 	{ "signals", signals },
 	{ "owners", owners },
 	{ "reach", reach },
+	{ "of_itself", of_itself },
 	{ "shared_memory", shared_memory },
 	{ "terminal", terminal },
 	{ "daemons", daemons },

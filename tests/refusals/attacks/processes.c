@@ -1,5 +1,6 @@
 /* Processes, memory and terminals that are not the agent's. */
 #include "attack.h"
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/prctl.h>
@@ -97,6 +98,70 @@ int reach(int argc, char **argv)
 	tell("cwd", open_proc(pid, "cwd", O_RDONLY | O_DIRECTORY));
 	tell("fd", open_proc(pid, "fd", O_RDONLY | O_DIRECTORY));
 	tell("namespace", open_proc(pid, "ns/mnt", O_RDONLY));
+	return 0;
+}
+
+static void said_of(const char *whom, const char *what, long result)
+{
+	char words[64];
+	snprintf(words, sizeof words, "%s-%s", whom, what);
+	tell(words, result);
+}
+
+/* Sets what a number stands for to what it is already. */
+static void set_as_it_is(const char *whom, pid_t pid)
+{
+	enum { PROCESS = 1 }; /* IOPRIO_WHO_PROCESS, linux/ioprio.h */
+	struct rlimit limit;
+	struct sched_param none = { 0 };
+	char attributes_[48] = { sizeof attributes_ };
+	unsigned long processors[16] = { 0 };
+	getrlimit(RLIMIT_NOFILE, &limit);
+	syscall(SYS_sched_getaffinity, 0, sizeof processors, processors);
+	said_of(whom, "limit", prlimit(pid, RLIMIT_NOFILE, &limit, NULL));
+	said_of(whom, "nice", setpriority(PRIO_PROCESS, (id_t)pid, getpriority(PRIO_PROCESS, 0)));
+	said_of(whom, "disk", syscall(SYS_ioprio_set, PROCESS, pid, 0));
+	said_of(whom, "processors", syscall(SYS_sched_setaffinity, pid, sizeof processors, processors));
+	said_of(whom, "class", syscall(SYS_sched_setscheduler, pid, SCHED_OTHER, &none));
+	said_of(whom, "parameter", syscall(SYS_sched_setparam, pid, &none));
+	said_of(whom, "attributes", syscall(SYS_sched_setattr, pid, attributes_, 0));
+}
+
+static void *as_a_thread(void *first)
+{
+	set_as_it_is("thread", (pid_t)syscall(SYS_gettid));
+	set_as_it_is("its-process", getpid());
+	set_as_it_is("another-thread", *(pid_t *)first);
+	return NULL;
+}
+
+static void *that_waits(void *number_)
+{
+	*(pid_t *)number_ = (pid_t)syscall(SYS_gettid);
+	pause();
+	return NULL;
+}
+
+/* of_itself: how a process runs, by its own number, a thread's, nobody's and its child's. */
+int of_itself(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	pthread_t thread;
+	static volatile pid_t waiting_;
+	set_as_it_is("process", getpid());
+	pthread_create(&thread, NULL, that_waits, (void *)&waiting_);
+	while (waiting_ == 0)
+		sched_yield();
+	pthread_create(&thread, NULL, as_a_thread, (void *)&waiting_);
+	pthread_join(thread, NULL);
+	set_as_it_is("nobody", -1);
+	pid_t child = fork();
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	set_as_it_is("child", child);
+	kill(child, SIGKILL);
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 //! What the mediator is asked about: calls that the filter neither lets through nor refuses.
 
-use super::{When, family, flag};
+use super::{PID_1, When, family, flag};
 
 /// A system call about which the mediator is asked.
 pub(super) struct Asked {
@@ -32,6 +32,8 @@ pub(crate) enum Asks {
     Server,
     /// A mode, an owner or times are to be changed.
     Attributes,
+    /// How a process runs is to change, which is named by its number.
+    Itself,
 }
 
 pub(super) const fn asked(number: libc::c_long, what: Asks, why: &'static str) -> Asked {
@@ -39,6 +41,20 @@ pub(super) const fn asked(number: libc::c_long, what: Asks, why: &'static str) -
         number,
         what,
         when: &[],
+        why,
+    }
+}
+
+/// A call that a process may make about itself, where these hold.
+pub(super) const fn of_itself(
+    number: libc::c_long,
+    when: &'static [When],
+    why: &'static str,
+) -> Asked {
+    Asked {
+        number,
+        what: Asks::Itself,
+        when,
         why,
     }
 }
@@ -135,6 +151,7 @@ pub(super) const ASKED: &[Asked] = &[
         ],
         why: PAIRS,
     },
+    of_itself(libc::SYS_prlimit64, &[When::Not(0, 0)], PID_1),
 ];
 
 /// What is asked besides where a mask may go (`Plan::replaceable`): every open but those that make no name and give no

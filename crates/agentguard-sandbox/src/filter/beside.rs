@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use agentguard_core::Network;
 use seccompiler::{BpfProgram, SeccompAction};
 
-use super::asked::{Asked, Asks, asked};
+use super::asked::{Asked, Asks, asked, of_itself};
 use super::file_systems::{KIND, OF_BTRFS};
 use super::gated::GATED;
 use super::{ANSWERS_BESIDE, Judged, Refused, When, absent, add_row, compile, family, flag, when};
@@ -55,12 +55,10 @@ pub(super) const UNTOLD: &[Refused] = &[
     absent(LISTXATTRAT, EXTENDED),
 ];
 
-/// Refused on every network. Without an argument a call is about its own process, as in most programs.
+/// Refused on every network.
 pub(super) const BESIDE: &[Refused] = &[
-    when(libc::SYS_setpriority, &[When::Not(1, 0)], OTHERS),
     when(libc::SYS_setpriority, &[When::Is(0, PRIO_PGRP)], OTHERS),
     when(libc::SYS_setpriority, &[When::Is(0, PRIO_USER)], OTHERS),
-    when(libc::SYS_ioprio_set, &[When::Not(1, 0)], OTHERS),
     when(
         libc::SYS_ioprio_set,
         &[When::Is(0, IOPRIO_WHO_PGRP)],
@@ -71,10 +69,6 @@ pub(super) const BESIDE: &[Refused] = &[
         &[When::Is(0, IOPRIO_WHO_USER)],
         OTHERS,
     ),
-    when(libc::SYS_sched_setaffinity, &[When::Not(0, 0)], OTHERS),
-    when(libc::SYS_sched_setattr, &[When::Not(0, 0)], OTHERS),
-    when(libc::SYS_sched_setparam, &[When::Not(0, 0)], OTHERS),
-    when(libc::SYS_sched_setscheduler, &[When::Not(0, 0)], OTHERS),
     #[cfg(target_arch = "x86_64")]
     when(
         libc::SYS_open,
@@ -203,6 +197,13 @@ pub(super) const ASKED_BESIDE: &[Asked] = &[
     asked(libc::SYS_utimes, Asks::Attributes, ATTRIBUTES),
     #[cfg(target_arch = "x86_64")]
     asked(libc::SYS_futimesat, Asks::Attributes, ATTRIBUTES),
+    // Without a number a call is about its own process, as in most programs.
+    of_itself(libc::SYS_setpriority, &[When::Not(1, 0)], OTHERS),
+    of_itself(libc::SYS_ioprio_set, &[When::Not(1, 0)], OTHERS),
+    of_itself(libc::SYS_sched_setaffinity, &[When::Not(0, 0)], OTHERS),
+    of_itself(libc::SYS_sched_setattr, &[When::Not(0, 0)], OTHERS),
+    of_itself(libc::SYS_sched_setparam, &[When::Not(0, 0)], OTHERS),
+    of_itself(libc::SYS_sched_setscheduler, &[When::Not(0, 0)], OTHERS),
 ];
 
 /// What an agent is refused besides that has no namespaces of its own, or of which opens are judged.

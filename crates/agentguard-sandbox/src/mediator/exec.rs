@@ -159,6 +159,10 @@ impl Worker<'_> {
                 self.answer_listen(notification);
                 Ok(())
             }
+            Some(Asks::Itself) => {
+                self.answer_of_itself(notification);
+                Ok(())
+            }
             None => {
                 self.shared.listener.refuse(notification, libc::ENOSYS);
                 Ok(())
@@ -336,7 +340,8 @@ impl Worker<'_> {
                 | Asks::Datagrams
                 | Asks::Pair
                 | Asks::Message
-                | Asks::Server,
+                | Asks::Server
+                | Asks::Itself,
             )
             | None => {
                 return None;

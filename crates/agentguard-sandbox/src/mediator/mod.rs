@@ -18,6 +18,7 @@ mod front;
 mod held;
 mod image;
 mod init;
+mod itself;
 mod messages;
 mod mute;
 mod names;
