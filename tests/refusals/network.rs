@@ -157,6 +157,19 @@ fn sockets_that_no_network_rule_would_see_cannot_be_made() {
 }
 
 #[test]
+fn a_session_has_an_address_of_each_family_for_who_looks_up_by_that() {
+    as_everyone(|scene| {
+        let tried = scene.run(&["./attack", "lookups"]).tried();
+        assert_eq!(tried.result("four"), "ok");
+        assert_eq!(tried.result("localhost"), "ok");
+        let six = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+        if !six.is_empty() {
+            assert_eq!(tried.result("six"), "ok");
+        }
+    });
+}
+
+#[test]
 fn abstract_sockets_outside_cannot_be_reached() {
     as_everyone(|scene| {
         let (name, listener) = abstract_listener(scene);

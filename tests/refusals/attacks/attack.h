@@ -49,7 +49,7 @@ extern char **environ;
 
 attack files, reads, pins, at_descriptor, descriptors, set_user_id;
 attack signals, owners, reach, of_itself, shared_memory, terminal, daemons, stay, devices;
-attack unix_stream, unix_datagram, abstract, tcp, sockets;
+attack unix_stream, unix_datagram, abstract, tcp, sockets, lookups;
 attack misfit, handed_in, starved;
 attack late, own, receive, waiting, queued, network, connects, births, naive;
 attack interfaces, clones, legacy, listener, kernel_files;

@@ -24,6 +24,7 @@ static const struct {
 	{ "abstract", abstract },
 	{ "tcp", tcp },
 	{ "sockets", sockets },
+	{ "lookups", lookups },
 	{ "http", http },
 	{ "fastopen", fastopen },
 	{ "resolve-all", resolve_all },

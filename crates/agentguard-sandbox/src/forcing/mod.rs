@@ -24,6 +24,7 @@ use rustix::io::Errno;
 use crate::error::{Failure, Step};
 pub use datagrams::unheard;
 pub(crate) use mediated::{Ways, listen_beside};
+pub(crate) use route::add_addresses;
 
 /// Where connections are turned to. Ports below 1024 are none that an agent's own servers could want, or take.
 const CONNECTIONS: u16 = 1;

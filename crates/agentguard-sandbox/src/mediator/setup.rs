@@ -248,7 +248,10 @@ pub(crate) fn enter_namespaces(network: Network, proc: BorrowedFd<'_>) -> Result
     sys::unshare(NAMESPACES | own_network).step("make namespaces")?;
     write_maps(proc, rustix::process::getpid(), own, own)?;
     match network {
-        Network::Isolated | Network::Gated => sys::raise_loopback().step("bring up the loopback"),
+        Network::Isolated | Network::Gated => {
+            sys::raise_loopback().step("bring up the loopback")?;
+            forcing::add_addresses().step("bring up the loopback")
+        }
         Network::Host => Ok(()),
     }
 }
