@@ -54,7 +54,7 @@ pub struct Arranged {
     /// What its gate will be told, where it is to have one.
     pub(crate) gate: Option<Settings>,
     pub(crate) programs: Programs,
-    /// Why its commits are not signed, or do not name it, where policy would have it so.
+    /// Why its commits are not signed, or do not name it, where policy would have it so, or git does not work.
     pub(crate) off: Vec<Rule>,
 }
 
@@ -86,8 +86,11 @@ impl Arranged {
             .cloned()
             .collect();
         confined.confinement.masks.extend(seen);
-        let unsigned = signing::look(places, &session.id, &mut confined.confinement, &search);
-        let unnamed = trailers::look(&mut confined.confinement);
+        let off = [
+            signing::look(places, &session.id, &mut confined.confinement, &search),
+            trailers::look(&mut confined.confinement),
+            workspace::without_git(&directory, &human_home),
+        ];
         // Not for policy to say: a directory of that name is where git works, and cannot be held whole.
         if workspace::names_its_repository(&directory) {
             confined.confinement.pins.push(PathBuf::from(".git"));
@@ -122,7 +125,7 @@ impl Arranged {
             denied,
             gate,
             programs,
-            off: unsigned.into_iter().chain(unnamed).collect(),
+            off: off.into_iter().flatten().collect(),
         })
     }
 }

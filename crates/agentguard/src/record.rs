@@ -36,7 +36,7 @@ pub(crate) struct Beginning {
     pub(crate) refs: Vec<String>,
     /// How its connections come to the gate.
     pub(crate) forcing: Option<Forcing>,
-    /// Why its commits are not signed, or do not name it, where policy would have it so.
+    /// Why its commits are not signed, or do not name it, where policy would have it so, or git does not work.
     pub(crate) off: Vec<Rule>,
 }
 

@@ -175,84 +175,87 @@ fn repositories_are_found_without_following_links() {
     assert_eq!(found, expected.iter().map(PathBuf::from).collect());
 }
 
-/// Where they do not name each other, or by a link only, the work tree is taken to be elsewhere.
+/// Linked work trees: git's directory, what that names, the work tree, what that names. `/` is where the project is.
+const LINKED: [(&str, &str, &str, &str); 9] = [
+    ("by-path", "/a/.git", "a", "/.git/worktrees/by-path"),
+    (
+        "relative",
+        "../../../b/c/.git",
+        "b/c",
+        "../../.git/worktrees/relative",
+    ),
+    ("by-turns", "/a/../h/.git", "h", "/.git/worktrees/by-turns"),
+    // Of these no two name each other, or by a link only.
+    (
+        "elsewhere",
+        "/../elsewhere/.git",
+        "d",
+        "/.git/worktrees/elsewhere",
+    ),
+    ("of-another", "/e/.git", "e", "/.git/worktrees/by-path"),
+    ("above", "../../../../f/.git", "f", "/.git/worktrees/above"),
+    ("by-link", "/link/g/.git", "g", "/.git/worktrees/by-link"),
+    ("no-git", "/i", "i", "/.git/worktrees/no-git"),
+    ("gone", "/nowhere/.git", "j", "/.git/worktrees/gone"),
+];
+
 #[test]
 fn a_linked_work_tree_is_the_workspaces_own_where_it_and_git_say_so() {
     let scratch = Scratch::new();
     let project = scratch.make("project");
-    let elsewhere = scratch.make("elsewhere");
-    let at = |path: &str| project.join(path).display().to_string();
-    for (name, gitdir, tree, pointer) in [
-        ("by-path", at("a/.git"), "a", at(".git/worktrees/by-path")),
-        (
-            "relative",
-            "../../../b/c/.git".to_owned(),
-            "b/c",
-            "../../.git/worktrees/relative".to_owned(),
-        ),
-        (
-            "elsewhere",
-            elsewhere.join(".git").display().to_string(),
-            "d",
-            at(".git/worktrees/elsewhere"),
-        ),
-        (
-            "of-another",
-            at("e/.git"),
-            "e",
-            at(".git/worktrees/by-path"),
-        ),
-        (
-            "above",
-            "../../../../f/.git".to_owned(),
-            "f",
-            at(".git/worktrees/above"),
-        ),
-        (
-            "by-link",
-            at("link/g/.git"),
-            "g",
-            at(".git/worktrees/by-link"),
-        ),
-        (
-            "by-turns",
-            at("a/../h/.git"),
-            "h",
-            at(".git/worktrees/by-turns"),
-        ),
-        ("no-git", at("i"), "i", at(".git/worktrees/no-git")),
-        ("gone", at("nowhere/.git"), "j", at(".git/worktrees/gone")),
-    ] {
+    let named = |path: &str| match path.starts_with('/') {
+        true => format!("{}{path}\n", project.display()),
+        false => format!("{path}\n"),
+    };
+    for (name, gitdir, tree, pointer) in LINKED {
         let directory = scratch.make(&format!("project/.git/worktrees/{name}"));
-        fs::write(directory.join("gitdir"), format!("{gitdir}\n")).unwrap();
+        fs::write(directory.join("gitdir"), named(gitdir)).unwrap();
         let tree = scratch.make(&format!("project/{tree}"));
-        fs::write(tree.join(".git"), format!("gitdir: {pointer}\n")).unwrap();
+        fs::write(tree.join(".git"), format!("gitdir: {}", named(pointer))).unwrap();
     }
     symlink(&project, project.join("link")).unwrap();
     scratch.make("project/.git/worktrees/empty");
-    let mut found = workspace::git_directories(&project).unwrap();
-    found.own.sort();
-    found.others.sort();
-    let below = |names: &[&str]| -> Vec<PathBuf> {
-        let path = |name| PathBuf::from(".git/worktrees").join(name);
-        names.iter().map(path).collect()
+    let found = workspace::git_directories(&project).unwrap();
+    let linked = |name: &str| PathBuf::from(".git/worktrees").join(name);
+    let (own, others) = LINKED.split_at(3);
+    assert_eq!(found.own[0], Path::new(".git"));
+    let set = |paths: &[PathBuf]| paths.iter().cloned().collect::<BTreeSet<_>>();
+    let expected: BTreeSet<_> = own.iter().map(|(name, ..)| linked(name)).collect();
+    assert_eq!(set(&found.own[1..]), expected);
+    let others = others.iter().map(|(name, ..)| linked(name));
+    assert_eq!(
+        set(&found.others),
+        others.chain([linked("empty")]).collect()
+    );
+}
+
+#[test]
+fn where_git_finds_no_repository_inside_it_is_said() {
+    let scratch = Scratch::new();
+    let home = scratch.make("home");
+    let said = |path: &str| {
+        let rule = workspace::without_git(&scratch.0.join(path), &home);
+        rule.map(|rule| rule.reason)
     };
-    let own = [
-        vec![".git".into()],
-        below(&["by-path", "by-turns", "relative"]),
-    ]
-    .concat();
-    assert_eq!(found.own, own);
-    let others = [
-        "above",
-        "by-link",
-        "elsewhere",
-        "empty",
-        "gone",
-        "no-git",
-        "of-another",
-    ];
-    assert_eq!(found.others, below(&others));
+    scratch.make("home/.git");
+    let repository = scratch.make("home/project/.git");
+    scratch.make("home/project/a/b");
+    scratch.make("home/other/c");
+    assert_eq!(said("home/project"), None);
+    let below = said("home/project/a/b").unwrap();
+    let top = repository.parent().unwrap().display().to_string();
+    assert!(below.contains(&format!("`--workspace {top}`")), "{below}");
+    // The home may be one, for settings: no workspace is.
+    assert_eq!(said("home/other/c"), None);
+    let tree = scratch.make("home/tree");
+    for (pointer, is_said) in [
+        ("../project/.git/worktrees/w", true),
+        ("/nowhere", true),
+        ("./sub/.git", false),
+    ] {
+        fs::write(tree.join(".git"), format!("gitdir: {pointer}\n")).unwrap();
+        assert_eq!(said("home/tree").is_some(), is_said, "{pointer}");
+    }
 }
 
 /// A session that is recorded, without anything that runs.

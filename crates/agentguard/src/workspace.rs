@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use agentguard_audit::Places;
+use agentguard_core::Rule;
 use rustix::fs::{self, Dir, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::Error;
@@ -112,6 +113,36 @@ fn leads_here((root, workspace): (BorrowedFd<'_>, &Path), directory: &Path) -> b
     };
     let above = tree.parent().unwrap_or(Path::new(""));
     named(&tree, above, b"gitdir: ").as_deref() == Some(directory)
+}
+
+/// Why git finds no repository inside, where it does outside.
+pub(crate) fn without_git(workspace: &Path, human_home: &Path) -> Option<Rule> {
+    let shown = |path: &Path| path.display().to_string();
+    let why = match std::fs::symlink_metadata(workspace.join(".git")) {
+        Ok(found) if found.is_file() => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let root = fs::open(workspace, flags, Mode::empty()).ok()?;
+            let text = pointer(root.as_fd(), Path::new(".git"))?;
+            let named = text.trim_ascii_end().strip_prefix(b"gitdir: ")?;
+            let named = by_its_text(&workspace.join(OsStr::from_bytes(named)))?;
+            let is_outside = !named.starts_with(workspace);
+            is_outside.then(|| {
+                let named = shown(&named);
+                format!("`.git` names `{named}`, outside of the workspace; a clone has its own")
+            })?
+        }
+        Ok(_) => return None,
+        Err(_) => {
+            let is_of_project = |above: &&Path| !human_home.starts_with(above);
+            let mut above = workspace.ancestors().skip(1).take_while(is_of_project);
+            let top = shown(above.find(|above| above.join(".git").symlink_metadata().is_ok())?);
+            format!(
+                "the workspace is a directory of the one at `{top}`: `--workspace {top}` has it"
+            )
+        }
+    };
+    let reason = format!("git finds no repository in the session: {why}");
+    Some(Rule::new("workspace/git", reason))
 }
 
 /// What a short file says that is reached through no link.
