@@ -100,7 +100,8 @@ CLAUDE_CODE = Agent(
         "read": renamed("Read", file_path="path"),
     },
     says={"write": r"created", "edit": r"updated"},
-    own_sandbox=OwnSandbox(["--settings", json.dumps({"sandbox": STRICT})], r"[Ss]andbox"),
+    # It says so itself where there is no socat, and bubblewrap does where there is.
+    own_sandbox=OwnSandbox(["--settings", json.dumps({"sandbox": STRICT})], r"[Ss]andbox|bwrap: .*namespace"),
     host="api.anthropic.com",
     credential="anthropic",
     key="ANTHROPIC_API_KEY",
