@@ -136,6 +136,10 @@ impl<'s> Job<'s> {
                 return self.go_on();
             }
         }
+        // Whoever reads at it is told its end, and would be stopped by nobody.
+        if terminal.is_hung_up() && matches!(signal, Some(libc::SIGTTIN | libc::SIGTTOU)) {
+            return self.go_on();
+        }
         terminal.fall_back();
         // One that was not stopped has a terminal without a shell, at which the agent would not have been stopped by
         // this signal either.

@@ -13,7 +13,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
 use rustix::io::{Errno, read, write};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
@@ -232,6 +232,13 @@ impl Terminal {
         read(&self.outer, &mut [0_u8; 0]) != Err(Errno::IO)
     }
 
+    /// Whether nobody can sit at ours any more.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        let mut polled = [PollFd::new(&self.outer, PollFlags::empty())];
+        let polled = poll(&mut polled, Some(&Timespec::default())).map(|_| polled[0].revents());
+        polled.is_ok_and(|events| events.intersects(PollFlags::HUP | PollFlags::ERR))
+    }
+
     fn make_raw(&self, state: &mut State) -> Result<(), Errno> {
         let now = tcgetattr(&self.outer)?;
         // Where nobody put them back since, they are not what they were.
@@ -275,6 +282,11 @@ impl Terminal {
         if state.is_forward && state.typed.is_empty() {
             let typed = read_to(&self.outer, &mut state.typed);
             if typed == Err(Errno::IO) {
+                // One that is being hung up says the same as one at which somebody else is in front.
+                if self.is_hung_up() {
+                    state.hang_up();
+                    return Moved::HungUp;
+                }
                 state.is_forward = false;
                 tell(&self.fallen);
             }
