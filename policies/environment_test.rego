@@ -50,7 +50,7 @@ preloading(value, path) := {
 test_what_an_agent_could_have_made_is_not_preloaded if {
 	every value in {
 		"/work/x.so", "./x.so", "x/y.so", "/usr/lib/x.so:/work/x.so", "/usr/lib/x.so /work/x.so", "/usr/lib/../../work/x.so",
-		"$LIB", "$ORIGIN/x.so", "/usr", "/opt/x.so", "/usr/lib/x.so:./x.so:",
+		"$LIB", "$ORIGIN/x.so", "/usr", "/opt/x.so", "/usr/lib/x.so:./x.so:", "/usr/tmp/x.so", "/usr//./tmp/x.so",
 	} {
 		{one.id | some one in environment.deny} == {"environment/preload"} with input as preloading(value, {})
 		count(environment.deny) == 1 with input as on_command("LD_PRELOAD", value)

@@ -103,7 +103,7 @@ in_environment(name, value) := {
 
 test_variables_do_not if {
 	ids == {"git/program-by-environment"} with input as in_environment("GIT_EXTERNAL_DIFF", "/x")
-	every path in {"/x", "/usr/../tmp/x", "/usr/lib/git-core\n/tmp/x"} {
+	every path in {"/x", "/usr/../tmp/x", "/usr/lib/git-core\n/tmp/x", "/usr/tmp/x"} {
 		ids == {"git/program-by-environment"} with input as in_environment("GIT_EXEC_PATH", path)
 	}
 	every path in {"/usr/lib/git-core", "/usr/local/libexec/git-core"} {

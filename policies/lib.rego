@@ -108,12 +108,14 @@ below(path, directory) if path == directory
 
 below(path, directory) if startswith(path, concat("", [trim_right(directory, "/"), "/"]))
 
-# Whether `path` is below a directory that came with the system, which no session can change.
+# Whether `path` is below a directory that came with the system, which no session can change. On some systems `/usr/tmp`
+# leads to `/var/tmp`.
 is_of_the_system(path) if {
 	some directory in ["/lib/", "/lib32/", "/lib64/", "/usr/"]
 	startswith(path, directory)
 	not contains(path, "..")
 	not contains(path, "\n")
+	not "tmp" in split(path, "/")
 }
 
 # The commands of an exec that are `tool`, wrapped or not.
