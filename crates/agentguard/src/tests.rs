@@ -215,12 +215,15 @@ fn a_linked_work_tree_is_the_workspaces_own_where_it_and_git_say_so() {
     }
     symlink(&project, project.join("link")).unwrap();
     scratch.make("project/.git/worktrees/empty");
+    let module = scratch.make("project/.git/worktrees/by-path/modules/deep/sub");
+    fs::write(module.join("HEAD"), "").unwrap();
     let found = workspace::git_directories(&project).unwrap();
     let linked = |name: &str| PathBuf::from(".git/worktrees").join(name);
     let (own, others) = LINKED.split_at(3);
     assert_eq!(found.own[0], Path::new(".git"));
     let set = |paths: &[PathBuf]| paths.iter().cloned().collect::<BTreeSet<_>>();
-    let expected: BTreeSet<_> = own.iter().map(|(name, ..)| linked(name)).collect();
+    let own = own.iter().map(|(name, ..)| linked(name));
+    let expected = own.chain([linked("by-path/modules/deep/sub")]).collect();
     assert_eq!(set(&found.own[1..]), expected);
     let others = others.iter().map(|(name, ..)| linked(name));
     assert_eq!(

@@ -79,7 +79,11 @@ pub(crate) fn git_directories(workspace: &Path) -> Result<GitDirectories, Error>
     for directory in &found {
         for linked in directories_in(root.as_fd(), &directory.join("worktrees")) {
             match leads_here((root.as_fd(), workspace), &linked) {
-                true => all.own.push(linked),
+                // Its submodules are kept with it.
+                true => {
+                    add_modules(root.as_fd(), &linked.join("modules"), 0, &mut all.own);
+                    all.own.push(linked);
+                }
                 false => all.others.push(linked),
             }
         }

@@ -196,7 +196,7 @@ impl Passing {
         while let Some(held_for) = HELD_FOR.get(self.waits)
             && self.through.is_holding()
         {
-            // Not for ever: see `HELD_FOR`.
+            // How long, and why at all: see `HELD_FOR`.
             let held = self
                 .held
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(*held_for)));
